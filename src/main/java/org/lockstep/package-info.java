@@ -1,0 +1,4 @@
+@NullMarked
+package org.lockstep;
+
+import org.jspecify.annotations.NullMarked;
