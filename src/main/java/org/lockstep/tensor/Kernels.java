@@ -1,0 +1,94 @@
+package org.lockstep.tensor;
+
+import org.jspecify.annotations.Nullable;
+
+/**
+ * The maths of a decoder on one device: what a transformer needs and no more.
+ *
+ * <p>Activations are f32 on the CPU; weights have the type they were stored in. The output is always a buffer the caller
+ * owns, so a step allocates nothing. Shapes are written (outer, inner). A result depends on its own row only, never on
+ * the other rows of the batch: the same token gives the same bits in any batch. One thread at a time.
+ *
+ * @see BatchLayout
+ */
+public interface Kernels extends AutoCloseable {
+    Device device();
+
+    /** Zeros in this device's memory. */
+    Tensor zeros(DataType type, long... dims);
+
+    /** Host memory in this device's; on the CPU the same memory. */
+    Tensor upload(HostBuffer source, long... dims);
+
+    /**
+     * Looks rows up: {@code out[t] = table[ids[t] - firstRow]}, and zeros where the id is not in this table, so that the
+     * sum over tensor ranks is the lookup in the whole vocabulary.
+     *
+     * @param table (rows, hidden), of any floating type
+     * @param out (tokens, hidden), f32
+     */
+    void embed(Tensor table, int[] ids, int firstRow, Tensor out);
+
+    /**
+     * {@code out = x / sqrt(mean(x²) + epsilon) · weight} (Zhang and Sennrich, 2019).
+     *
+     * @param x (tokens, hidden)
+     * @param out the same shape; may be {@code x}
+     */
+    void rmsNorm(Tensor x, Tensor weight, float epsilon, Tensor out);
+
+    /**
+     * {@code out = x · weightᵀ + bias}.
+     *
+     * <p>Each dot product is summed in {@code segments} equal runs of columns whose sums are then added as a balanced
+     * binary tree. A matrix cut over tensor ranks by columns, each rank with its share of the segments, and added up by
+     * {@code allReduce} (whose order is the same tree) then gives the bits of the uncut one.
+     *
+     * @param x (tokens, in), f32
+     * @param weight (out, in), of any floating type
+     * @param segments a divisor of {@code in}; 1 for one run
+     * @param out (tokens, out), f32
+     */
+    void linear(Tensor x, Tensor weight, @Nullable Tensor bias, int segments, Tensor out);
+
+    /**
+     * Rotates each head of each token by its position, in place; pairs are (i, i + headSize / 2) as in Hugging Face's
+     * Llama (Su et al., 2021, RoFormer).
+     *
+     * @param heads (tokens, heads · headSize)
+     * @param cos (positions, headSize / 2), f32
+     * @param sin likewise
+     */
+    void rotate(Tensor heads, Tensor cos, Tensor sin, BatchLayout layout, int headSize);
+
+    /**
+     * Writes this step's keys or values to their slots.
+     *
+     * @param step (tokens, kvHeads · headSize)
+     * @param cache (blocks, blockSize, kvHeads · headSize)
+     */
+    void writeCache(Tensor step, Tensor cache, BatchLayout layout);
+
+    /**
+     * Causal grouped-query attention of this step's queries over their sequences' cached context, this step included.
+     * Query head h reads key/value head h · kvHeads / heads. Scores are scaled by headSize^-0.5.
+     *
+     * @param query (tokens, heads · headSize)
+     * @param keys (blocks, blockSize, kvHeads · headSize)
+     * @param values likewise
+     * @param out (tokens, heads · headSize)
+     */
+    void attention(Tensor query, Tensor keys, Tensor values, BatchLayout layout, int headSize, Tensor out);
+
+    /** {@code gate = silu(gate) · up}, in place (Shazeer, 2020, SwiGLU). */
+    void swiGlu(Tensor gate, Tensor up);
+
+    /** {@code x = x + y}, in place. */
+    void add(Tensor x, Tensor y);
+
+    /** {@code out[i] = x[rows[i]]}. */
+    void gatherRows(Tensor x, int[] rows, Tensor out);
+
+    @Override
+    void close();
+}
