@@ -28,8 +28,8 @@ public final class HostBuffer implements Buffer {
     public static HostBuffer of(DataType type, Object array) {
         Class<?> wanted = arrayClass(type);
         if (array.getClass() != wanted) {
-            throw new IllegalArgumentException("a host buffer of " + type + " wraps a " + wanted.getSimpleName() + ", not a "
-                    + array.getClass().getSimpleName());
+            throw new IllegalArgumentException("a host buffer of " + type + " wraps a " + wanted.getSimpleName()
+                    + ", not a " + array.getClass().getSimpleName());
         }
         return new HostBuffer(type, array, 0, Array.getLength(array));
     }

@@ -21,6 +21,8 @@ public final class Shape {
     }
 
     /**
+     * A shape of these extents.
+     *
      * @throws IllegalArgumentException if a dim is negative
      * @throws ArithmeticException if the product of the dims does not fit a long
      */

@@ -8,8 +8,8 @@ package org.lockstep.tensor;
 public record Tensor(Buffer buffer, Shape shape) {
     public Tensor {
         if (buffer.length() != shape.elements()) {
-            throw new IllegalArgumentException(
-                    "a tensor of shape " + shape + " needs " + shape.elements() + " elements, the buffer has " + buffer.length());
+            throw new IllegalArgumentException("a tensor of shape " + shape + " needs " + shape.elements()
+                    + " elements, the buffer has " + buffer.length());
         }
     }
 

@@ -1,0 +1,48 @@
+package org.lockstep.collective;
+
+import org.lockstep.topology.GroupKind;
+
+/**
+ * The live groups of one rank. A group of size 1 is served without any connection.
+ *
+ * <p>Threads: as {@link Communicator}.
+ */
+public interface Communicators extends AutoCloseable {
+    /**
+     * The rank's group of {@code kind}.
+     *
+     * @throws IllegalStateException if that kind was not among those asked for at the meeting, or the rank is in no such
+     *     group
+     */
+    Communicator of(GroupKind kind);
+
+    default Communicator world() {
+        return of(GroupKind.WORLD);
+    }
+
+    default Communicator tensor() {
+        return of(GroupKind.TENSOR);
+    }
+
+    default Communicator pipeline() {
+        return of(GroupKind.PIPELINE);
+    }
+
+    default Communicator data() {
+        return of(GroupKind.DATA);
+    }
+
+    default Communicator model() {
+        return of(GroupKind.MODEL);
+    }
+
+    /** Over all groups of this rank. */
+    Traffic traffic();
+
+    /** Closes all groups, in reverse order of making. Idempotent. */
+    @Override
+    void close();
+
+    /** Aborts all groups at once, from any thread. Idempotent; the first cause stays. */
+    void abort(Throwable cause);
+}

@@ -1,0 +1,16 @@
+package org.lockstep.collective;
+
+/**
+ * What went through communicators.
+ *
+ * @param operations completed operations
+ * @param bytes bytes of the callers' buffers, not of the wire
+ * @param nanos time spent inside operations, waiting for peers included
+ */
+public record Traffic(long operations, long bytes, long nanos) {
+    public static final Traffic NONE = new Traffic(0, 0, 0);
+
+    public Traffic plus(Traffic other) {
+        return new Traffic(operations + other.operations, bytes + other.bytes, nanos + other.nanos);
+    }
+}
