@@ -1,0 +1,261 @@
+package org.lockstep.checkpoint;
+
+import java.io.IOException;
+import java.nio.ByteBuffer;
+import java.nio.ByteOrder;
+import java.nio.channels.SeekableByteChannel;
+import java.util.Collections;
+import java.util.Map;
+import java.util.Objects;
+import java.util.Set;
+import org.jspecify.annotations.Nullable;
+import org.lockstep.ErrorCode;
+import org.lockstep.LockstepException;
+import org.lockstep.tensor.HostBuffer;
+import org.lockstep.tensor.Shape;
+
+/**
+ * The tensors of a model: {@code model.safetensors}, or shards named by {@code model.safetensors.index.json}.
+ *
+ * <p>{@link #open} validates every header; reads after that move exactly the bytes of the slice asked for, from the file
+ * to a heap array of the stored type, through one megabyte of direct memory. One file is open at a time. Confined to one
+ * thread; every rank opens its own. Closing it does not close its {@link ModelFiles}.
+ */
+public final class Checkpoint implements AutoCloseable {
+    private static final String SINGLE = "model.safetensors";
+    private static final int CHUNK = 1 << 20;
+
+    private final ModelFiles files;
+    private final Map<String, TensorInfo> tensors;
+    private final ByteBuffer chunk = ByteBuffer.allocateDirect(CHUNK).order(ByteOrder.LITTLE_ENDIAN);
+    private @Nullable SeekableByteChannel channel;
+    private String current = "";
+    private long bytesRead;
+
+    private Checkpoint(ModelFiles files, Map<String, TensorInfo> tensors) {
+        this.files = files;
+        this.tensors = tensors;
+    }
+
+    /**
+     * Reads and validates the index and every header; no weight is read.
+     *
+     * @throws LockstepException MODEL_NOT_FOUND if there are no weights; CHECKPOINT_INVALID if a file is not what it
+     *     says, naming file, tensor and numbers
+     */
+    public static Checkpoint open(ModelFiles files) {
+        if (files.exists(SINGLE)) {
+            return new Checkpoint(files, SafetensorsHeader.read(files, SINGLE));
+        }
+        if (files.exists(ShardIndex.NAME)) {
+            return new Checkpoint(files, ShardIndex.read(files));
+        }
+        boolean pickled = files.exists("pytorch_model.bin") || files.exists("pytorch_model.bin.index.json");
+        throw LockstepException.report(
+                        ErrorCode.MODEL_NOT_FOUND,
+                        "no weights in " + files.describe() + ": neither " + SINGLE + " nor " + ShardIndex.NAME)
+                .attempt(
+                        pickled ? "convert pytorch_model.bin to safetensors" : "download the model's safetensors files")
+                .exception();
+    }
+
+    /** The names of all tensors, in the order of the files and of their bytes. */
+    public Set<String> names() {
+        return Collections.unmodifiableSet(tensors.keySet());
+    }
+
+    public boolean contains(String name) {
+        return tensors.containsKey(name);
+    }
+
+    /**
+     * Where a tensor lies, and its type and shape.
+     *
+     * @throws LockstepException CHECKPOINT_INVALID if there is none of that name
+     */
+    public TensorInfo info(String name) {
+        TensorInfo info = tensors.get(name);
+        if (info == null) {
+            throw files.invalid("there is no tensor '" + name + "' among the " + tensors.size() + " stored", null);
+        }
+        return info;
+    }
+
+    /**
+     * As {@link #info}, of a tensor that must have this shape.
+     *
+     * @throws LockstepException CHECKPOINT_INVALID if there is none of that name or it has another shape
+     */
+    public TensorInfo expect(String name, Shape shape) {
+        TensorInfo info = info(name);
+        if (!info.shape().equals(shape)) {
+            throw files.invalid(info + " has not the shape " + shape + " that config.json asks for", null);
+        }
+        return info;
+    }
+
+    /** All elements of a tensor, in its stored type. */
+    public HostBuffer read(String name) {
+        TensorInfo info = info(name);
+        return gather(info, 1, 0, info.offset(), info.shape().elements());
+    }
+
+    /**
+     * Indices {@code from .. from + count - 1} of dim 0: whole rows of a matrix, elements of a vector.
+     *
+     * @throws IndexOutOfBoundsException if they are not all there
+     */
+    public HostBuffer readRows(String name, long from, long count) {
+        TensorInfo info = info(name);
+        long rows =
+                requireRank(info, info.shape().rank() >= 1, "at least one dim").dim(0);
+        Objects.checkFromIndexSize(from, count, rows);
+        long row = rows == 0 ? 0 : info.shape().elements() / rows;
+        return gather(info, 1, 0, info.offset() + from * row * info.type().bytes(), count * row);
+    }
+
+    /**
+     * Columns {@code from .. from + count - 1} of every row of a matrix, packed: {@code [rows, count]}.
+     *
+     * <p>The columns of each row are one positional read, however few they are: other columns never leave the file
+     * system's cache, and {@link #bytesRead} grows by the slice alone.
+     *
+     * @throws IndexOutOfBoundsException if they are not all there
+     */
+    public HostBuffer readColumns(String name, long from, long count) {
+        TensorInfo info = info(name);
+        Shape shape = requireRank(info, info.shape().rank() == 2, "two dims");
+        Objects.checkFromIndexSize(from, count, shape.dim(1));
+        int size = info.type().bytes();
+        if (count == shape.dim(1)) {
+            return read(name);
+        }
+        return gather(info, shape.dim(0), shape.dim(1) * size, info.offset() + from * size, count);
+    }
+
+    /** Bytes of weights read so far, headers not counted. */
+    public long bytesRead() {
+        return bytesRead;
+    }
+
+    @Override
+    public void close() {
+        SeekableByteChannel open = channel;
+        channel = null;
+        current = "";
+        if (open != null) {
+            try {
+                open.close();
+            } catch (IOException ignored) {
+                // it was only read from: nothing can be lost
+            }
+        }
+    }
+
+    private static Shape requireRank(TensorInfo info, boolean holds, String wanted) {
+        if (!holds) {
+            throw new IllegalArgumentException(info + " has not " + wanted);
+        }
+        return info.shape();
+    }
+
+    /** Reads {@code runs} runs of {@code run} elements each, {@code stride} bytes apart, the first at {@code offset}. */
+    private HostBuffer gather(TensorInfo info, long runs, long stride, long offset, long run) {
+        int size = info.type().bytes();
+        HostBuffer target = allocate(info, runs, run);
+        if (target.length() == 0) {
+            return target;
+        }
+        try {
+            SeekableByteChannel from = channel(info.file());
+            int filled = 0;
+            chunk.clear();
+            for (long i = 0; i < runs; i++) {
+                long at = offset + i * stride;
+                long end = at + run * size;
+                while (at < end) {
+                    chunk.limit((int) Math.min(CHUNK, chunk.position() + (end - at)));
+                    at = fill(from, at, info);
+                    if (chunk.position() == CHUNK) {
+                        filled = drain(target, filled);
+                    }
+                }
+            }
+            drain(target, filled);
+        } catch (IOException e) {
+            close();
+            throw files.unreadable(info.file(), e);
+        }
+        return target;
+    }
+
+    private HostBuffer allocate(TensorInfo info, long runs, long run) {
+        long elements = runs == 0 ? 0 : Math.multiplyExact(runs, run);
+        if (elements > Integer.MAX_VALUE - 8) {
+            throw LockstepException.report(
+                            ErrorCode.MODEL_UNSUPPORTED,
+                            elements + " elements of " + info + " are more than the " + (Integer.MAX_VALUE - 8)
+                                    + " of one host buffer")
+                    .attempt("split the model over more tensor ranks, so that each slice is smaller")
+                    .exception();
+        }
+        try {
+            return HostBuffer.allocate(info.type(), elements);
+        } catch (OutOfMemoryError e) {
+            throw LockstepException.report(
+                            ErrorCode.OUT_OF_MEMORY,
+                            "no heap for " + elements * info.type().bytes() + " bytes of " + info)
+                    .attempt("raise the heap of this JVM (now "
+                            + Runtime.getRuntime().maxMemory() + " bytes), or split the model over more ranks")
+                    .cause(e)
+                    .exception();
+        }
+    }
+
+    /** Fills the chunk up to its limit from file position {@code at}; returns the position after it. */
+    private long fill(SeekableByteChannel from, long at, TensorInfo info) throws IOException {
+        from.position(at);
+        long next = at;
+        while (chunk.hasRemaining()) {
+            int read = from.read(chunk);
+            if (read < 0) {
+                long now = from.size();
+                close();
+                throw files.invalid(
+                        info + " ends early, at offset " + next + ": the file has " + now
+                                + " bytes now, fewer than when it was opened",
+                        null);
+            }
+            next += read;
+            bytesRead += read;
+        }
+        return next;
+    }
+
+    /** Moves the chunk's elements to {@code target} from index {@code at}; returns the index after them. */
+    private int drain(HostBuffer target, int at) {
+        chunk.flip();
+        int count = chunk.remaining() / target.type().bytes();
+        switch (target.type()) {
+            case F64 -> chunk.asDoubleBuffer().get(target.doubles(), at, count);
+            case F32 -> chunk.asFloatBuffer().get(target.floats(), at, count);
+            case BF16, F16 -> chunk.asShortBuffer().get(target.shorts(), at, count);
+            case I64 -> chunk.asLongBuffer().get(target.longs(), at, count);
+            case I32 -> chunk.asIntBuffer().get(target.ints(), at, count);
+            case I8, U8 -> chunk.get(target.byteArray(), at, count);
+        }
+        chunk.clear();
+        return at + count;
+    }
+
+    private SeekableByteChannel channel(String file) {
+        SeekableByteChannel open = channel;
+        if (open == null || !current.equals(file)) {
+            close();
+            open = files.open(file);
+            channel = open;
+            current = file;
+        }
+        return open;
+    }
+}

@@ -1,0 +1,104 @@
+package org.lockstep.checkpoint;
+
+import java.io.IOException;
+import java.nio.channels.FileChannel;
+import java.nio.channels.SeekableByteChannel;
+import java.nio.file.Files;
+import java.nio.file.LinkOption;
+import java.nio.file.NoSuchFileException;
+import java.nio.file.Path;
+import java.nio.file.StandardOpenOption;
+import org.lockstep.ErrorCode;
+import org.lockstep.LockstepException;
+
+/** A folder of the file system; links are followed only to places under it. Thread-safe. */
+final class DirectoryFiles extends ModelFiles {
+    private final Path given;
+    private final Path real;
+
+    private DirectoryFiles(Path given, Path real) {
+        this.given = given;
+        this.real = real;
+    }
+
+    static ModelFiles of(Path dir) {
+        if (!Files.exists(dir)) {
+            throw missing(dir, "does not exist", "check the path; on a cluster every host needs the files there");
+        }
+        if (!Files.isDirectory(dir)) {
+            throw missing(dir, "is not a folder", "pass the folder that holds config.json and model.safetensors");
+        }
+        DirectoryFiles files;
+        try {
+            files = new DirectoryFiles(dir, dir.toRealPath());
+        } catch (IOException e) {
+            throw missing(dir, "cannot be read: " + e, "check its permissions");
+        }
+        if (!files.exists("config.json")) {
+            boolean cache = Files.isDirectory(dir.resolve("snapshots"));
+            throw missing(
+                    dir,
+                    "has no config.json",
+                    cache
+                            ? "this is a cache entry: pass one of the folders under its snapshots/"
+                            : "pass a model folder of Hugging Face: config.json, model.safetensors, tokenizer.json");
+        }
+        files.resolve("config.json");
+        return files;
+    }
+
+    private static LockstepException missing(Path dir, String what, String hint) {
+        return LockstepException.report(ErrorCode.MODEL_NOT_FOUND, "the model folder " + dir + " " + what)
+                .attempt(hint)
+                .exception();
+    }
+
+    @Override
+    public boolean exists(String name) {
+        requireSafe(name);
+        return Files.exists(real.resolve(name));
+    }
+
+    @Override
+    public SeekableByteChannel open(String name) {
+        requireSafe(name);
+        Path path = resolve(name);
+        try {
+            return FileChannel.open(path, StandardOpenOption.READ, LinkOption.NOFOLLOW_LINKS);
+        } catch (IOException e) {
+            throw unreadable(name, e);
+        }
+    }
+
+    /** The real path of a file, which is regular and lies under the real path of the folder. */
+    private Path resolve(String name) {
+        Path path;
+        try {
+            path = real.resolve(name).toRealPath();
+        } catch (NoSuchFileException e) {
+            throw invalid("there is no file " + name, e);
+        } catch (IOException e) {
+            throw unreadable(name, e);
+        }
+        if (!path.startsWith(real)) {
+            throw LockstepException.report(
+                            ErrorCode.CHECKPOINT_INVALID,
+                            name + " is a link that leaves the model's folder, to " + path)
+                    .with("model", describe())
+                    .attempt("copy the files themselves (cp -rL, or download to a folder instead of the cache)")
+                    .exception();
+        }
+        if (!Files.isRegularFile(path, LinkOption.NOFOLLOW_LINKS)) {
+            throw invalid(name + " is not a regular file", null);
+        }
+        return path;
+    }
+
+    @Override
+    public String describe() {
+        return given.toString();
+    }
+
+    @Override
+    public void close() {}
+}
