@@ -17,7 +17,8 @@ record RotaryTable(Tensor cos, Tensor sin) {
         float[] cos = new float[positions * half];
         float[] sin = new float[positions * half];
         for (int i = 0; i < cos.length; i++) {
-            float angle = (float) (i / half) * (float) frequencies[i % half];
+            int position = i / half;
+            float angle = position * (float) frequencies[i % half];
             cos[i] = (float) Math.cos(angle);
             sin[i] = (float) Math.sin(angle);
         }
