@@ -230,7 +230,7 @@ class GeneratorTest {
     @Test
     void stopStringsNeedATokenizer() {
         LocalReplicas fable = LocalReplicas.fable(1, 1, 1);
-        new LocalReplicas(Fable::files, 1, 1, 1, false, fable.options()).onEveryRank((world, generator, backend) -> {
+        new LocalReplicas(Fable::files, 1, 1, 1, false, 1, fable.options()).onEveryRank((world, generator, backend) -> {
             assertRefused(
                     generator, new Request(0, new int[] {1}, GREEDY.withStop(List.of("x"))), "there is no tokenizer");
             assertThat(generator

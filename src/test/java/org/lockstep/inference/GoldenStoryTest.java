@@ -71,6 +71,11 @@ class GoldenStoryTest {
     }
 
     @Test
+    void theSameWordsWithTcpBetweenPretendedJvms() {
+        assertThat(LocalReplicas.fable(2, 2, 2).over(2).complete(requests())).isEqualTo(dense);
+    }
+
+    @Test
     void sampledTextDependsOnSeedAndRowOnly() {
         SamplingParams params = SAMPLED.get(0).withMaxTokens(30);
         int[] prompt = Fable.golden().get(0).promptIds();
@@ -116,6 +121,7 @@ class GoldenStoryTest {
                     shape[1],
                     shape[2],
                     false,
+                    1,
                     options);
             List<Completion> all = replicas.complete(requests);
             for (int i = 0; i < expected.size(); i++) {

@@ -17,14 +17,25 @@ import org.lockstep.topology.ParallelSizes;
 
 /** A model on the threads of this JVM, sharded and replicated, with rows at home on every rank. */
 record LocalReplicas(
-        Supplier<ModelFiles> model, int tensor, int pipeline, int data, boolean text, GeneratorOptions options) {
+        Supplier<ModelFiles> model,
+        int tensor,
+        int pipeline,
+        int data,
+        boolean text,
+        int venues,
+        GeneratorOptions options) {
 
     static LocalReplicas fable(int tensor, int pipeline, int data) {
-        return new LocalReplicas(Fable::files, tensor, pipeline, data, true, GeneratorOptions.of(512));
+        return new LocalReplicas(Fable::files, tensor, pipeline, data, true, 1, GeneratorOptions.of(512));
     }
 
     LocalReplicas with(GeneratorOptions other) {
-        return new LocalReplicas(model, tensor, pipeline, data, text, other);
+        return new LocalReplicas(model, tensor, pipeline, data, text, venues, other);
+    }
+
+    /** The same over several pretended JVMs, with TCP between them. */
+    LocalReplicas over(int jvms) {
+        return new LocalReplicas(model, tensor, pipeline, data, text, jvms, options);
     }
 
     /** What one rank does with its world and generator. */
@@ -37,6 +48,7 @@ record LocalReplicas(
                 ParallelSizes.tensor(tensor).withPipeline(pipeline).withData(data);
         WorldSpec spec = WorldSpec.of(sizes).withObjects(RequestExchange.OBJECTS.toArray(new Class<?>[0]));
         return LocalWorld.of(tensor * pipeline * data)
+                .withVenues(venues)
                 .withDeadline(Duration.ofMinutes(3))
                 .run(rendezvous -> {
                     try (CpuBackend backend = CpuBackend.create();
