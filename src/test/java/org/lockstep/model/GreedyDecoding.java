@@ -40,7 +40,7 @@ final class GreedyDecoding {
         ModelConfig config = ModelConfig.read(files);
         try (Checkpoint checkpoint = Checkpoint.open(files);
                 PipelineStage stage =
-                        PipelineStage.load(config, checkpoint, state, communicators, kernels, CACHE, 64)) {
+                        PipelineStage.load(config, checkpoint, state, communicators, kernels, CACHE, 128)) {
             int[][] ids = prompts;
             int[] contexts = new int[prompts.length];
             int[][] tokens = new int[prompts.length][steps];

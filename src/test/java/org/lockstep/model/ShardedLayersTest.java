@@ -1,6 +1,7 @@
 package org.lockstep.model;
 
 import static org.assertj.core.api.Assertions.assertThat;
+import static org.assertj.core.api.Assertions.within;
 
 import java.nio.file.Path;
 import java.util.Arrays;
@@ -90,7 +91,7 @@ class ShardedLayersTest {
             int column = i % 40;
             int share = 40 / ranks;
             assertThat(shards.get(column / share)[i / 40 * share + column % share])
-                    .isCloseTo(expected[i], org.assertj.core.api.Assertions.within(1e-5f));
+                    .isCloseTo(expected[i], within(1e-5f));
         }
     }
 
