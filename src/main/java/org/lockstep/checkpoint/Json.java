@@ -29,7 +29,7 @@ final class Json {
             .streamReadConstraints(StreamReadConstraints.builder()
                     .maxNestingDepth(32)
                     .maxNumberLength(64)
-                    .maxStringLength(1 << 20)
+                    .maxStringLength(4 << 20)
                     .build())
             .build();
 
@@ -98,6 +98,13 @@ final class Json {
             case VALUE_NULL -> null;
             default -> throw new MalformedException("unexpected " + token);
         };
+    }
+
+    /** Whether {@code e} tells of what a file says, rather than of a failure to read it. */
+    static boolean isContent(IOException e) {
+        return e instanceof JsonProcessingException
+                || e instanceof CharacterCodingException
+                || e instanceof MalformedException;
     }
 
     /** What went wrong and where, on one line and without the text of the file. */

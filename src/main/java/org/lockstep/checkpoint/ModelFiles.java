@@ -4,8 +4,10 @@ import java.io.Closeable;
 import java.io.EOFException;
 import java.io.IOException;
 import java.nio.ByteBuffer;
+import java.nio.channels.ClosedByInterruptException;
 import java.nio.channels.SeekableByteChannel;
 import java.nio.file.Path;
+import java.util.Locale;
 import org.jspecify.annotations.Nullable;
 import org.lockstep.ErrorCode;
 import org.lockstep.LockstepException;
@@ -89,7 +91,7 @@ public abstract sealed class ModelFiles implements Closeable permits DirectoryFi
     }
 
     final LockstepException unreadable(String name, IOException cause) {
-        if (cause instanceof java.nio.channels.ClosedByInterruptException) {
+        if (cause instanceof ClosedByInterruptException) {
             return LockstepException.report(ErrorCode.ABORTED, "interrupted while reading " + name)
                     .with("model", describe())
                     .cause(cause)
@@ -141,7 +143,7 @@ public abstract sealed class ModelFiles implements Closeable permits DirectoryFi
         for (int i = 0; i < shown; i++) {
             char c = text.charAt(i);
             if (c < ' ' || (c >= 0x7f && c < 0xa0) || Character.isSurrogate(c) || c == 0x2028 || c == 0x2029) {
-                out.append(String.format("\\u%04x", (int) c));
+                out.append(String.format(Locale.ROOT, "\\u%04x", (int) c));
             } else {
                 out.append(c);
             }

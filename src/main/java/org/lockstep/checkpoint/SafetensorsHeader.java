@@ -81,7 +81,7 @@ final class SafetensorsHeader {
                         "the header at offset 8 starts with byte " + (start.get(8) & 0xff) + ", not with '{'");
             }
             channel.position(8);
-            return header.tiled(header.parse(new Bounded(Channels.newInputStream(channel), length)));
+            return header.tiled(header.parse(new HeaderStream(Channels.newInputStream(channel), length)));
         } catch (IOException e) {
             throw files.unreadable(file, e);
         }
@@ -119,6 +119,9 @@ final class SafetensorsHeader {
                 throw new Json.MalformedException("something follows the JSON object");
             }
         } catch (IOException e) {
+            if (!Json.isContent(e)) {
+                throw files.unreadable(file, e);
+            }
             throw files.invalid(
                     file + ": the header (bytes 8.." + (8 + headerLength) + ") is wrong"
                             + (name == null ? "" : " at " + ModelFiles.quote(name)) + ": " + Json.explain(e),
@@ -131,6 +134,7 @@ final class SafetensorsHeader {
         require(parser.currentToken() == JsonToken.START_OBJECT, "it must be an object");
         Set<String> keys = new HashSet<>();
         while (parser.nextToken() == JsonToken.FIELD_NAME) {
+            require(parser.currentName().length() <= MAX_NAME, "a key has more than " + MAX_NAME + " characters");
             require(keys.add(parser.currentName()), "a key occurs twice");
             require(keys.size() <= MAX_METADATA, "it has more than " + MAX_METADATA + " keys");
             require(parser.nextToken() == JsonToken.VALUE_STRING, "a value is not a string");
@@ -261,33 +265,5 @@ final class SafetensorsHeader {
 
     private LockstepException invalid(String what) {
         return files.invalid(file + ": " + what, null);
-    }
-
-    /** The first bytes of a stream. */
-    private static final class Bounded extends InputStream {
-        private final InputStream in;
-        private long left;
-
-        Bounded(InputStream in, long length) {
-            this.in = in;
-            this.left = length;
-        }
-
-        @Override
-        public int read() throws IOException {
-            int value = left > 0 ? in.read() : -1;
-            left -= value < 0 ? 0 : 1;
-            return value;
-        }
-
-        @Override
-        public int read(byte[] into, int offset, int count) throws IOException {
-            if (left <= 0 && count > 0) {
-                return -1;
-            }
-            int read = in.read(into, offset, (int) Math.min(count, left));
-            left -= Math.max(read, 0);
-            return read;
-        }
     }
 }

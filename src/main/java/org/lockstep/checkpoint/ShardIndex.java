@@ -7,6 +7,7 @@ import java.nio.channels.Channels;
 import java.nio.channels.SeekableByteChannel;
 import java.util.LinkedHashMap;
 import java.util.LinkedHashSet;
+import java.util.Locale;
 import java.util.Map;
 import java.util.Set;
 import java.util.regex.Matcher;
@@ -45,7 +46,7 @@ final class ShardIndex {
             if (channel.size() > LIMIT) {
                 throw invalid("it has " + channel.size() + " bytes, more than the " + LIMIT + " that are read", null);
             }
-            try (JsonParser parser = Json.parser(Channels.newInputStream(channel))) {
+            try (JsonParser parser = Json.parser(new HeaderStream(Channels.newInputStream(channel), channel.size()))) {
                 if (parser.nextToken() != JsonToken.START_OBJECT) {
                     throw new Json.MalformedException("not a JSON object");
                 }
@@ -68,6 +69,9 @@ final class ShardIndex {
                 }
             }
         } catch (IOException e) {
+            if (!Json.isContent(e)) {
+                throw files.unreadable(NAME, e);
+            }
             throw invalid(Json.explain(e), e);
         }
         if (fileOf.isEmpty()) {
@@ -119,7 +123,7 @@ final class ShardIndex {
             int count = Math.min(Integer.parseInt(numbered.group(4)), MAX_SHARDS);
             for (int i = 1; i <= count; i++) {
                 String other = numbered.group(1)
-                        + String.format("%05d", i)
+                        + String.format(Locale.ROOT, "%05d", i)
                         + numbered.group(3)
                         + numbered.group(4)
                         + numbered.group(5);

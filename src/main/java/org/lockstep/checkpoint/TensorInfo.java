@@ -17,7 +17,7 @@ public record TensorInfo(String name, DataType type, Shape shape, String file, l
     /** For example {@code tensor 'lm_head.weight' bf16 [320, 64], bytes 1368..42328 of model.safetensors}. */
     @Override
     public String toString() {
-        return "tensor '" + name + "' " + type + " " + shape + ", bytes " + offset + ".." + (offset + length) + " of "
-                + file;
+        return "tensor " + ModelFiles.quote(name) + " " + type + " " + shape + ", bytes " + offset + ".."
+                + (offset + length) + " of " + file;
     }
 }

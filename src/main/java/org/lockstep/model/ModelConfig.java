@@ -74,7 +74,7 @@ public record ModelConfig(
         String wrong = tensorFault(tensor);
         if (wrong != null) {
             throw LockstepException.report(ErrorCode.MODEL_SHAPE, wrong)
-                    .attempt("tensor parallel " + nearest(tensor))
+                    .attempt("set tensor parallel to " + nearest(tensor))
                     .exception();
         }
         if (pipeline < 1 || pipeline > layers) {
@@ -84,7 +84,8 @@ public record ModelConfig(
                                     ? "pipeline (" + pipeline + ") is not positive"
                                     : "pipeline (" + pipeline + ") is more stages than the model has layers (" + layers
                                             + ")")
-                    .attempt("pipeline parallel " + (pipeline < 1 ? 1 : layers) + (pipeline < 1 ? "" : " or less"))
+                    .attempt("set pipeline parallel to " + (pipeline < 1 ? 1 : layers)
+                            + (pipeline < 1 ? "" : " or less"))
                     .exception();
         }
     }

@@ -1,9 +1,16 @@
 /**
  * A transformer as maths: its settings ({@link org.lockstep.model.ModelConfig}), its positions
- * ({@link org.lockstep.model.RopeScaling}), and how both divide over tensor and pipeline ranks.
+ * ({@link org.lockstep.model.RopeScaling}), its layers, and how all of them divide over tensor and pipeline ranks.
+ *
+ * <p>{@link org.lockstep.model.PipelineStage} is one rank's part, and the door. Behind it each layer loads its own shard:
+ * {@code ShardPlan} says what is whose, {@code Parameters} reads that and no more, and a file loader that knows of
+ * parallelism does not exist. {@code forward} reads like the paper; what ranks must tell each other is inside the layers
+ * that were cut ({@code RowParallelLinear}, {@code VocabParallelEmbedding}, {@code ParallelLmHead}). All mutation is in
+ * {@code RunState} and {@code KvCache}.
  *
  * <p>Truth is Hugging Face transformers: where a file leaves something out, its default holds; where float32 rounding
- * decides, it is rounded as there. Never here: Spark, sockets, a backend, scheduling, prompts.
+ * decides, it is rounded as there. Sums are taken in an order that belongs to the model and not to the number of ranks, so
+ * that a sharded model gives the bits of a whole one. Never here: Spark, sockets, a backend, scheduling, prompts.
  */
 @NullMarked
 package org.lockstep.model;

@@ -1,0 +1,400 @@
+package org.lockstep.tensor;
+
+import static org.assertj.core.api.Assertions.assertThat;
+import static org.assertj.core.api.Assertions.assertThatThrownBy;
+
+import java.util.Arrays;
+import java.util.Random;
+import java.util.stream.IntStream;
+import org.junit.jupiter.api.AfterEach;
+import org.junit.jupiter.api.Test;
+import org.junit.jupiter.params.ParameterizedTest;
+import org.junit.jupiter.params.provider.CsvSource;
+import org.junit.jupiter.params.provider.EnumSource;
+import org.junit.jupiter.params.provider.ValueSource;
+
+/** What the kernels of every device must compute: each against a plain form in double, on ragged sizes. */
+public abstract class KernelsContract {
+    private final Random random = new Random(7);
+    private final Kernels kernels = create();
+
+    protected abstract Kernels create();
+
+    @AfterEach
+    void close() {
+        kernels.close();
+    }
+
+    @ParameterizedTest
+    @EnumSource(names = {"F32", "BF16", "F16"})
+    void linearIsTheProductWithTheTransposedWeight(DataType type) {
+        int[][] sizes = {{1, 1, 1}, {1, 7, 5}, {2, 33, 4}, {3, 20, 9}, {4, 96, 13}, {5, 17, 1}, {17, 37, 6}, {83, 30, 7}
+        };
+        for (int[] size : sizes) {
+            int tokens = size[0];
+            int in = size[1];
+            int out = size[2];
+            Tensor x = random(DataType.F32, tokens, in);
+            Tensor weight = random(type, out, in);
+            Tensor bias = random(DataType.F32, out);
+            for (Tensor b : new Tensor[] {null, bias}) {
+                Tensor y = kernels.zeros(DataType.F32, tokens, out);
+                kernels.linear(x, weight, b, 1, y);
+                double[] expected = new double[tokens * out];
+                for (int t = 0; t < tokens; t++) {
+                    for (int o = 0; o < out; o++) {
+                        double sum = b == null ? 0 : get(b, o);
+                        for (int k = 0; k < in; k++) {
+                            sum += get(x, t * in + k) * get(weight, o * in + k);
+                        }
+                        expected[t * out + o] = sum;
+                    }
+                }
+                assertClose(y, expected);
+            }
+        }
+    }
+
+    @ParameterizedTest
+    @EnumSource(names = {"F32", "BF16", "F16"})
+    void linearGivesATokenTheSameBitsInEveryBatch(DataType type) {
+        for (int segments : new int[] {1, 3, 4}) {
+            Tensor x = random(DataType.F32, 83, 36);
+            Tensor weight = random(type, 11, 36);
+            Tensor all = linear(x, weight, segments);
+            for (int[] part : new int[][] {{0, 1}, {40, 1}, {82, 1}, {7, 2}, {3, 5}, {20, 16}, {11, 31}, {1, 70}}) {
+                assertThat(floats(linear(x.rows(part[0], part[1]), weight, segments)))
+                        .as("%d tokens from %d on, %d segments", part[1], part[0], segments)
+                        .isEqualTo(floats(all.rows(part[0], part[1])));
+            }
+        }
+    }
+
+    @ParameterizedTest
+    @ValueSource(ints = {1, 2, 3, 4, 5, 6, 7, 8, 12})
+    void segmentsAreAddedAsABalancedTree(int segments) {
+        int run = 3;
+        int in = segments * run;
+        for (int tokens : new int[] {1, 16}) {
+            Tensor x = random(DataType.F32, tokens, in);
+            Tensor weight = random(DataType.F32, 5, in);
+            float[][] parts = new float[segments][];
+            for (int s = 0; s < segments; s++) {
+                parts[s] = floats(linear(columns(x, s * run, run), columns(weight, s * run, run), 1));
+            }
+            float[] actual = floats(linear(x, weight, segments));
+            for (int i = 0; i < actual.length; i++) {
+                assertThat(actual[i]).isEqualTo(tree(parts, i, 0, segments));
+            }
+        }
+    }
+
+    @ParameterizedTest
+    @CsvSource({"8,1", "8,2", "8,4", "8,8", "4,2", "12,3", "1,1"})
+    void partsOfAMatrixAddUpToTheBitsOfTheWhole(int segments, int ranks) {
+        int in = segments * 5;
+        Tensor x = random(DataType.F32, 3, in);
+        Tensor weight = random(DataType.BF16, 6, in);
+        float[][] parts = new float[ranks][];
+        int share = in / ranks;
+        for (int r = 0; r < ranks; r++) {
+            parts[r] =
+                    floats(linear(columns(x, r * share, share), columns(weight, r * share, share), segments / ranks));
+        }
+        float[] whole = floats(linear(x, weight, segments));
+        for (int i = 0; i < whole.length; i++) {
+            assertThat(tree(parts, i, 0, ranks)).isEqualTo(whole[i]);
+        }
+    }
+
+    @ParameterizedTest
+    @EnumSource(names = {"F32", "BF16", "F16"})
+    void embedLooksUpItsOwnRowsAndLeavesZerosForOthers(DataType type) {
+        Tensor table = random(type, 4, 5);
+        Tensor out = random(DataType.F32, 5, 5);
+        kernels.embed(table, new int[] {9, 10, 13, 14, 12}, 10, out);
+        double[] expected = new double[25];
+        for (int i = 0; i < 5; i++) {
+            expected[5 + i] = get(table, i);
+            expected[10 + i] = get(table, 15 + i);
+            expected[20 + i] = get(table, 10 + i);
+        }
+        assertThat(doubles(out)).isEqualTo(expected);
+    }
+
+    @Test
+    void rmsNormDividesByTheRootOfTheMeanSquare() {
+        for (int hidden : new int[] {1, 7, 64}) {
+            Tensor x = random(DataType.F32, 3, hidden);
+            Tensor weight = random(DataType.F32, hidden);
+            double[] expected = new double[3 * hidden];
+            for (int t = 0; t < 3; t++) {
+                double squares = 0;
+                for (int i = 0; i < hidden; i++) {
+                    squares += get(x, t * hidden + i) * get(x, t * hidden + i);
+                }
+                for (int i = 0; i < hidden; i++) {
+                    expected[t * hidden + i] =
+                            get(x, t * hidden + i) / Math.sqrt(squares / hidden + 0.03f) * get(weight, i);
+                }
+            }
+            Tensor out = kernels.zeros(DataType.F32, 3, hidden);
+            kernels.rmsNorm(x, weight, 0.03f, out);
+            assertClose(out, expected);
+            kernels.rmsNorm(x, weight, 0.03f, x);
+            assertThat(floats(x)).isEqualTo(floats(out));
+        }
+    }
+
+    @Test
+    void rotateTurnsPairsOfHalvesByThePositionOfTheToken() {
+        BatchLayout layout = layout(4, new int[][] {{3, 3}, {1, 9}, {2, 6}});
+        int half = 3;
+        Tensor cos = random(DataType.F32, 12, half);
+        Tensor sin = random(DataType.F32, 12, half);
+        Tensor x = random(DataType.F32, layout.tokens(), 2 * 2 * half);
+        int[] positions = {0, 1, 2, 8, 4, 5};
+        double[] expected = new double[positions.length * 12];
+        for (int t = 0; t < positions.length; t++) {
+            for (int head = 0; head < 2; head++) {
+                for (int i = 0; i < half; i++) {
+                    int at = t * 12 + head * 6 + i;
+                    double c = get(cos, positions[t] * half + i);
+                    double s = get(sin, positions[t] * half + i);
+                    expected[at] = get(x, at) * c - get(x, at + half) * s;
+                    expected[at + half] = get(x, at + half) * c + get(x, at) * s;
+                }
+            }
+        }
+        kernels.rotate(x, cos, sin, layout, 2 * half);
+        assertClose(x, expected);
+    }
+
+    @ParameterizedTest
+    @CsvSource({"4,4,6,4", "8,2,4,3", "6,1,5,1", "3,3,1,16"})
+    void attentionIsTheSoftmaxOfTheScoresOverTheContextSoFar(int heads, int kvHeads, int size, int blockSize) {
+        BatchLayout layout = layout(blockSize, new int[][] {{5, 5}, {1, 11}, {3, 7}, {1, 1}});
+        Tensor keys = random(DataType.F32, 40, blockSize, kvHeads * size);
+        Tensor values = random(DataType.F32, 40, blockSize, kvHeads * size);
+        Tensor query = random(DataType.F32, layout.tokens(), heads * size);
+        Tensor out = kernels.zeros(DataType.F32, layout.tokens(), heads * size);
+        kernels.attention(query, keys, values, layout, size, out);
+        double[] expected = new double[layout.tokens() * heads * size];
+        for (int s = 0; s < layout.sequences(); s++) {
+            for (int t = layout.queryStarts()[s]; t < layout.queryStarts()[s + 1]; t++) {
+                int position = layout.firstPosition(s) + t - layout.queryStarts()[s];
+                for (int h = 0; h < heads; h++) {
+                    attendNaively(layout, s, t, position, h, heads, kvHeads, size, query, keys, values, expected);
+                }
+            }
+        }
+        assertClose(out, expected);
+    }
+
+    private static void attendNaively(
+            BatchLayout layout,
+            int s,
+            int t,
+            int position,
+            int h,
+            int heads,
+            int kvHeads,
+            int size,
+            Tensor query,
+            Tensor keys,
+            Tensor values,
+            double[] out) {
+        double[] weights = new double[position + 1];
+        int[] rows = new int[position + 1];
+        double total = 0;
+        for (int p = 0; p <= position; p++) {
+            int block = layout.blockTables()[s][p / layout.blockSize()];
+            rows[p] = ((block * layout.blockSize() + p % layout.blockSize()) * kvHeads + h * kvHeads / heads) * size;
+            for (int i = 0; i < size; i++) {
+                weights[p] += get(query, (t * heads + h) * size + i) * get(keys, rows[p] + i);
+            }
+            weights[p] = Math.exp(weights[p] / Math.sqrt(size));
+            total += weights[p];
+        }
+        for (int p = 0; p <= position; p++) {
+            for (int i = 0; i < size; i++) {
+                out[(t * heads + h) * size + i] += weights[p] / total * get(values, rows[p] + i);
+            }
+        }
+    }
+
+    @Test
+    void attentionOfATokenHasTheSameBitsInEveryBatchChunkAndBlockSize() {
+        int heads = 4;
+        int size = 6;
+        Tensor query = random(DataType.F32, 9, heads * size);
+        Tensor steps = random(DataType.F32, 9, 2 * size);
+        float[] whole = null;
+        for (int[] chunks : new int[][] {{9}, {1, 1, 1, 1, 1, 1, 1, 1, 1}, {4, 5}, {2, 6, 1}}) {
+            for (int blockSize : new int[] {1, 4, 16}) {
+                Tensor keys = kernels.zeros(DataType.F32, 20, blockSize, 2 * size);
+                Tensor values = kernels.zeros(DataType.F32, 20, blockSize, 2 * size);
+                Tensor out = kernels.zeros(DataType.F32, 9, heads * size);
+                int done = 0;
+                for (int chunk : chunks) {
+                    BatchLayout layout = layout(blockSize, new int[][] {{chunk, done + chunk}});
+                    kernels.writeCache(steps.rows(done, chunk), keys, layout);
+                    kernels.writeCache(steps.rows(done, chunk), values, layout);
+                    kernels.attention(query.rows(done, chunk), keys, values, layout, size, out.rows(done, chunk));
+                    done += chunk;
+                }
+                whole = whole == null ? floats(out) : whole;
+                assertThat(floats(out)).as("chunks %s", Arrays.toString(chunks)).isEqualTo(whole);
+            }
+        }
+    }
+
+    @Test
+    void scoresFarApartDoNotOverflow() {
+        BatchLayout layout = layout(4, new int[][] {{2, 2}});
+        Tensor huge = kernels.upload(Buffer.ofFloats(1e18f, -1e18f, 1e18f, 1e18f), 2, 2);
+        Tensor keys = kernels.zeros(DataType.F32, 1, 4, 2);
+        BatchLayout first = new BatchLayout(layout.queryStarts(), layout.contextLengths(), new int[][] {{0}}, 4);
+        kernels.writeCache(huge, keys, first);
+        Tensor out = kernels.zeros(DataType.F32, 2, 2);
+        kernels.attention(huge, keys, keys, first, 2, out);
+        assertThat(floats(out)).doesNotContain(Float.NaN, Float.POSITIVE_INFINITY);
+    }
+
+    @Test
+    void writeCachePutsEachTokenIntoItsSlotAndTouchesNoOther() {
+        BatchLayout layout = new BatchLayout(new int[] {0, 2, 3}, new int[] {4, 1}, new int[][] {{2, 0}, {3}}, 3);
+        Tensor step = kernels.upload(Buffer.ofFloats(1, 2, 3, 4, 5, 6), 3, 2);
+        Tensor cache = kernels.zeros(DataType.F32, 4, 3, 2);
+        kernels.writeCache(step, cache, layout);
+        float[] expected = new float[24];
+        expected[16] = 1; // position 2: block 2, slot 2
+        expected[17] = 2;
+        expected[0] = 3; // position 3: block 0, slot 0
+        expected[1] = 4;
+        expected[18] = 5; // the other sequence: block 3, slot 0
+        expected[19] = 6;
+        assertThat(floats(cache)).isEqualTo(expected);
+    }
+
+    @Test
+    void swiGluGatesWithTheSigmoidLinearUnit() {
+        Tensor gate = kernels.upload(Buffer.ofFloats(-300, -1.5f, 0, 0.25f, 3, 300), 2, 3);
+        Tensor up = random(DataType.F32, 2, 3);
+        double[] expected = IntStream.range(0, 6)
+                .mapToDouble(i -> get(gate, i) / (1 + Math.exp(-get(gate, i))) * get(up, i))
+                .toArray();
+        kernels.swiGlu(gate, up);
+        assertClose(gate, expected);
+    }
+
+    @Test
+    void addAddsAndGatherRowsCopies() {
+        Tensor x = kernels.upload(Buffer.ofFloats(1, 2, 3, 4, 5, 6), 3, 2);
+        kernels.add(x.rows(1, 2), kernels.upload(Buffer.ofFloats(10, 20, 30, 40), 2, 2));
+        assertThat(floats(x)).containsExactly(1, 2, 13, 24, 35, 46);
+        Tensor out = kernels.zeros(DataType.F32, 4, 2);
+        kernels.gatherRows(x, new int[] {2, 0, 0, 1}, out);
+        assertThat(floats(out)).containsExactly(35, 46, 1, 2, 1, 2, 13, 24);
+    }
+
+    @Test
+    void shapesThatDoNotFitAreRefusedByNameAndNumbers() {
+        Tensor x = random(DataType.F32, 2, 6);
+        Tensor weight = random(DataType.F32, 3, 5);
+        Tensor out = kernels.zeros(DataType.F32, 2, 3);
+        assertThatThrownBy(() -> kernels.linear(x, weight, null, 1, out))
+                .isInstanceOf(IllegalArgumentException.class)
+                .hasMessage("linear: [2, 6] with [3, 5] does not give [2, 3]");
+        Tensor fits = random(DataType.F32, 3, 6);
+        assertThatThrownBy(() -> kernels.linear(x, fits, null, 4, out))
+                .isInstanceOf(IllegalArgumentException.class)
+                .hasMessage("linear: in (6) is not divisible by segments (4)");
+        assertThatThrownBy(() -> kernels.add(x, out)).isInstanceOf(IllegalArgumentException.class);
+        assertThatThrownBy(() -> kernels.rmsNorm(x, out, 1e-5f, x)).isInstanceOf(IllegalArgumentException.class);
+    }
+
+    // ---- plain forms ----
+
+    private Tensor linear(Tensor x, Tensor weight, int segments) {
+        Tensor y = kernels.zeros(DataType.F32, x.shape().dim(0), weight.shape().dim(0));
+        kernels.linear(x, weight, null, segments, y);
+        return y;
+    }
+
+    private static float tree(float[][] parts, int at, int lo, int hi) {
+        if (hi - lo == 1) {
+            return parts[lo][at];
+        }
+        int mid = lo + Integer.highestOneBit(hi - lo - 1);
+        return tree(parts, at, lo, mid) + tree(parts, at, mid, hi);
+    }
+
+    /** Sequences of {tokens in this step, context}, with blocks scattered over the cache. */
+    private static BatchLayout layout(int blockSize, int[][] sequences) {
+        int[] starts = new int[sequences.length + 1];
+        int[] contexts = new int[sequences.length];
+        int[][] blocks = new int[sequences.length][];
+        int block = 0;
+        for (int s = 0; s < sequences.length; s++) {
+            starts[s + 1] = starts[s] + sequences[s][0];
+            contexts[s] = sequences[s][1];
+            blocks[s] = new int[(contexts[s] + blockSize - 1) / blockSize];
+            for (int b = 0; b < blocks[s].length; b++) {
+                blocks[s][b] = block++ * 7 % 20;
+            }
+        }
+        return new BatchLayout(starts, contexts, blocks, blockSize);
+    }
+
+    private Tensor random(DataType type, long... dims) {
+        int count = (int) Shape.of(dims).elements();
+        HostBuffer buffer = HostBuffer.allocate(type, count);
+        for (int i = 0; i < count; i++) {
+            float value = (float) random.nextGaussian();
+            switch (type) {
+                case F32 -> buffer.floats()[i] = value;
+                case BF16 -> buffer.shorts()[i] = Half.floatToBf16(value);
+                case F16 -> buffer.shorts()[i] = Half.floatToF16(value * (i % 5 == 0 ? 1e-6f : 1)); // and subnormals
+                default -> throw new IllegalArgumentException(type.toString());
+            }
+        }
+        return kernels.upload(buffer, dims);
+    }
+
+    private Tensor columns(Tensor matrix, int from, int count) {
+        int rows = (int) matrix.shape().dim(0);
+        int width = (int) matrix.shape().dim(1);
+        HostBuffer source = matrix.buffer().toHost();
+        HostBuffer cut = HostBuffer.allocate(matrix.type(), (long) rows * count);
+        for (int r = 0; r < rows; r++) {
+            cut.slice((long) r * count, count).copyFrom(source.slice((long) r * width + from, count));
+        }
+        return kernels.upload(cut, rows, count);
+    }
+
+    private static double get(Tensor tensor, int index) {
+        return tensor.buffer().toHost().get(index);
+    }
+
+    private static float[] floats(Tensor tensor) {
+        return tensor.buffer().toHost().toFloats();
+    }
+
+    private static double[] doubles(Tensor tensor) {
+        return IntStream.range(0, (int) tensor.buffer().length())
+                .mapToDouble(i -> get(tensor, i))
+                .toArray();
+    }
+
+    private static void assertClose(Tensor actual, double[] expected) {
+        double[] values = doubles(actual);
+        assertThat(values).hasSameSizeAs(expected);
+        double largest = Arrays.stream(expected).map(Math::abs).max().orElse(0);
+        for (int i = 0; i < values.length; i++) {
+            assertThat(Math.abs(values[i] - expected[i]))
+                    .as("element %d: %s, not %s", i, values[i], expected[i])
+                    .isLessThanOrEqualTo(2e-6 * Math.max(largest, 1));
+        }
+    }
+}
