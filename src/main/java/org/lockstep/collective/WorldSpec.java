@@ -69,7 +69,16 @@ public record WorldSpec(
     /** This spec with other sizes. */
     public WorldSpec withSizes(ParallelSizes others) {
         return new WorldSpec(
-                attempt, key, others, order, kinds, settings, objects, meetingTimeout, operationTimeout, strictPlacement);
+                attempt,
+                key,
+                others,
+                order,
+                kinds,
+                settings,
+                objects,
+                meetingTimeout,
+                operationTimeout,
+                strictPlacement);
     }
 
     /** This spec as another attempt, with a fresh name and key. */

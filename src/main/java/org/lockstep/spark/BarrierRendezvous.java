@@ -108,7 +108,8 @@ final class BarrierRendezvous implements Rendezvous {
                     throw new RendezvousException(LockstepException.report(
                                     ErrorCode.RENDEZVOUS_TIMEOUT,
                                     "not all of the " + size() + " tasks of stage " + context.stageId() + "."
-                                            + context.stageAttemptNumber() + " met within " + timeout.toSeconds() + " s")
+                                            + context.stageAttemptNumber() + " met within " + timeout.toSeconds()
+                                            + " s")
                             .waiting("partition " + index() + " on " + place())
                             .attempt("look for the task of this stage that is not waiting; raise "
                                     + Settings.MEETING_TIMEOUT.key() + " if tasks are legitimately slow to come"));
@@ -138,7 +139,8 @@ final class BarrierRendezvous implements Rendezvous {
             return InetAddress.getByName(host);
         } catch (UnknownHostException e) {
             throw new RendezvousException(LockstepException.report(
-                            ErrorCode.RENDEZVOUS_FAILED, "Spark's name of this host, " + host + ", does not resolve here")
+                            ErrorCode.RENDEZVOUS_FAILED,
+                            "Spark's name of this host, " + host + ", does not resolve here")
                     .culprit("partition " + index() + " on " + place)
                     .attempt("set SPARK_LOCAL_IP or spark.driver.host to an address of that host")
                     .cause(e));

@@ -39,7 +39,8 @@ public final class ClusterPreflight {
             return spark.sparkContext();
         } catch (UnsupportedOperationException | LinkageError e) {
             throw LockstepException.report(
-                            ErrorCode.SPARK_CONNECT, "this is a Spark Connect session: it has no RDDs, so no barrier stages")
+                            ErrorCode.SPARK_CONNECT,
+                            "this is a Spark Connect session: it has no RDDs, so no barrier stages")
                     .attempt("spark.api.mode=classic, or submit the job to the cluster")
                     .cause(e)
                     .exception();

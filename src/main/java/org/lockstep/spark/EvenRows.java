@@ -21,7 +21,8 @@ record EvenRows(long count, JavaRDD<IndexedRow> rows, JavaRDD<Row> source) imple
 
     static EvenRows of(JavaRDD<Row> input, int ranks) {
         JavaRDD<Row> source = input.persist(StorageLevel.MEMORY_AND_DISK());
-        List<Long> counts = source.mapPartitions(rows -> List.of(count(rows)).iterator()).collect();
+        List<Long> counts =
+                source.mapPartitions(rows -> List.of(count(rows)).iterator()).collect();
         long[] starts = new long[counts.size() + 1];
         for (int i = 0; i < counts.size(); i++) {
             starts[i + 1] = starts[i] + counts.get(i);

@@ -44,11 +44,12 @@ final class GangFailure {
         Optional<ErrorCode> code = Arrays.stream(ErrorCode.values())
                 .filter(known -> known.number() == number)
                 .findAny();
-        LockstepException.Report report =
-                LockstepException.report(code.orElse(ErrorCode.INTERNAL), found.group(2).strip());
+        LockstepException.Report report = LockstepException.report(
+                code.orElse(ErrorCode.INTERNAL), found.group(2).strip());
         for (String line : found.group(3).lines().filter(l -> !l.isBlank()).toList()) {
             int colon = line.indexOf(':');
-            report = report.with(line.substring(0, colon).strip(), line.substring(colon + 1).strip());
+            report = report.with(
+                    line.substring(0, colon).strip(), line.substring(colon + 1).strip());
         }
         return report.cause(failure).exception();
     }

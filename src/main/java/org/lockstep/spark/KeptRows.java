@@ -23,7 +23,8 @@ final class KeptRows {
         RDD<T> stage = kept.rdd();
         Partition[] partitions = stage.partitions();
         return JavaSparkContext.fromSparkContext(kept.context())
-                .parallelize(IntStream.range(0, partitions.length).boxed().collect(Collectors.toList()), partitions.length)
+                .parallelize(
+                        IntStream.range(0, partitions.length).boxed().collect(Collectors.toList()), partitions.length)
                 .mapPartitions(mine -> {
                     Partition partition = partitions[mine.next()];
                     return ScalaIterators.toJava(stage.iterator(partition, TaskContext.get()));

@@ -143,20 +143,17 @@ public final class Llm {
 
     /** Positions that a prompt and its completion may fill together; by default the model's own limit. */
     public Llm maxModelLength(int positions) {
-        return with(new LlmLimits(
-                OptionalInt.of(positions), limits.maxSequences(), limits.maxStepLength()));
+        return with(new LlmLimits(OptionalInt.of(positions), limits.maxSequences(), limits.maxStepLength()));
     }
 
     /** Rows that a replica generates together at most. */
     public Llm maxSequences(int rows) {
-        return with(new LlmLimits(
-                limits.maxModelLength(), OptionalInt.of(rows), limits.maxStepLength()));
+        return with(new LlmLimits(limits.maxModelLength(), OptionalInt.of(rows), limits.maxStepLength()));
     }
 
     /** Prompt positions that a step computes at most. */
     public Llm maxStepLength(int positions) {
-        return with(new LlmLimits(
-                limits.maxModelLength(), limits.maxSequences(), OptionalInt.of(positions)));
+        return with(new LlmLimits(limits.maxModelLength(), limits.maxSequences(), OptionalInt.of(positions)));
     }
 
     private Llm with(LlmLimits changed) {
@@ -176,7 +173,8 @@ public final class Llm {
         ProcessGrid grid = ProcessGrid.of(world, sizes, order);
         config.checkSplit(grid.sizes().tp(), grid.sizes().pp());
         GeneratorOptions options = options(grid.sizes());
-        return new Plan(source.toString(), config, grid, options, spark.sparkContext().master());
+        return new Plan(
+                source.toString(), config, grid, options, spark.sparkContext().master());
     }
 
     private GeneratorOptions options(ParallelSizes resolved) {
@@ -206,8 +204,8 @@ public final class Llm {
         List<Row> rows = new ArrayList<>();
         prompts.forEach(prompt -> rows.add(RowFactory.create(prompt)));
         List<String> texts = new ArrayList<>();
-        for (Row row : generate(spark.createDataFrame(rows, schema), "prompt", params)
-                .collectAsList()) {
+        for (Row row :
+                generate(spark.createDataFrame(rows, schema), "prompt", params).collectAsList()) {
             String error = row.getAs("error");
             if (error != null) {
                 throw LockstepException.report(ErrorCode.TEXT_INVALID, "prompt " + texts.size() + ": " + error)
@@ -250,14 +248,16 @@ public final class Llm {
                 .with(plan.grid().sizes())
                 .with(order)
                 .connecting(GroupKind.WORLD, GroupKind.TENSOR, GroupKind.PIPELINE, GroupKind.MODEL)
-                .agreeingOn(Map.of("model", config.toString(), "options", plan.options().toString()))
+                .agreeingOn(Map.of(
+                        "model", config.toString(), "options", plan.options().toString()))
                 .registering(RequestExchange.OBJECTS.toArray(Class<?>[]::new))
                 .mapRanks(task)
                 .persist(StorageLevel.MEMORY_AND_DISK());
         ProgressListener listener = new ProgressListener(counters, even.count(), start, progress);
         context.addSparkListener(listener);
         String before = context.getLocalProperty("spark.job.description");
-        context.setJobDescription(String.format(Locale.ROOT, "Lockstep: generate %,d rows, %s", even.count(), plan.sum()));
+        context.setJobDescription(
+                String.format(Locale.ROOT, "Lockstep: generate %,d rows, %s", even.count(), plan.sum()));
         try {
             answers.count();
             return KeptRows.of(answers);
@@ -283,8 +283,8 @@ public final class Llm {
         if (!input.apply(promptColumn).dataType().equals(DataTypes.StringType)) {
             throw LockstepException.report(
                             ErrorCode.USAGE,
-                            "column '" + promptColumn + "' is of " + input.apply(promptColumn).dataType().simpleString()
-                                    + ", prompts are strings")
+                            "column '" + promptColumn + "' is of "
+                                    + input.apply(promptColumn).dataType().simpleString() + ", prompts are strings")
                     .exception();
         }
         StructType output = input;
@@ -297,7 +297,8 @@ public final class Llm {
             if (names.contains(field.name())) {
                 throw LockstepException.report(
                                 ErrorCode.USAGE,
-                                "the input has a column '" + field.name() + "', which is one of ours: " + OUTPUT_COLUMNS)
+                                "the input has a column '" + field.name() + "', which is one of ours: "
+                                        + OUTPUT_COLUMNS)
                         .attempt("rename it before generate")
                         .exception();
             }

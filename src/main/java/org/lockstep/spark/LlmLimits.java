@@ -61,7 +61,8 @@ record LlmLimits(OptionalInt maxModelLength, OptionalInt maxSequences, OptionalI
             throw LockstepException.report(
                             ErrorCode.OUT_OF_MEMORY,
                             "a key/value cache of " + memory + " bytes holds " + affordable * blockSize
-                                    + " positions, one row of " + length + " needs " + perSequence * perBlock + " bytes")
+                                    + " positions, one row of " + length + " needs " + perSequence * perBlock
+                                    + " bytes")
                     .attempt("--conf " + Settings.CACHE_MEMORY.key() + "=" + (perSequence * perBlock / (1 << 20) + 1)
                             + "m, or a smaller --max-model-len")
                     .exception();

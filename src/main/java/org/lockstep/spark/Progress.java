@@ -19,6 +19,8 @@ public record Progress(long rows, long rowsDone, long promptTokens, long outputT
 
     /** What is left at the pace so far; zero before the first row. */
     public Duration left() {
-        return rowsDone == 0 ? Duration.ZERO : elapsed.multipliedBy(rows - rowsDone).dividedBy(rowsDone);
+        return rowsDone == 0
+                ? Duration.ZERO
+                : elapsed.multipliedBy(rows - rowsDone).dividedBy(rowsDone);
     }
 }

@@ -63,8 +63,7 @@ final class RankTask<T, U> extends AbstractFunction1<scala.collection.Iterator<T
     }
 
     private static Identity identity(TaskContext context) {
-        return Identity.onThisHost(
-                SparkEnv.get().conf().getAppId(), context.stageId(), context.stageAttemptNumber());
+        return Identity.onThisHost(SparkEnv.get().conf().getAppId(), context.stageId(), context.stageAttemptNumber());
     }
 
     private static void onCompletion(TaskContext context, Runnable action) {

@@ -21,8 +21,8 @@ public final class Settings {
             "120s",
             "how long the ranks of an attempt have to meet and connect; Spark's own limit is 365 days");
 
-    public static final Setting<Duration> COLLECTIVE_TIMEOUT = Setting.time(
-            "spark.lockstep.collective.timeout", "600s", "how long one collective operation may take");
+    public static final Setting<Duration> COLLECTIVE_TIMEOUT =
+            Setting.time("spark.lockstep.collective.timeout", "600s", "how long one collective operation may take");
 
     public static final Setting<Boolean> STRICT_PLACEMENT = Setting.flag(
             "spark.lockstep.placement.strict",
@@ -44,8 +44,8 @@ public final class Settings {
             "prompt positions that one step of a replica computes at most, over all its rows; raised to the model"
                     + " length where that is longer (--max-num-batched-tokens)");
 
-    public static final Setting<Long> CACHE_MEMORY = Setting.bytes(
-            "spark.lockstep.cache.memory", "512m", "heap for each rank's key/value cache at most");
+    public static final Setting<Long> CACHE_MEMORY =
+            Setting.bytes("spark.lockstep.cache.memory", "512m", "heap for each rank's key/value cache at most");
 
     public static final Setting<Integer> CACHE_BLOCK_SIZE =
             Setting.count("spark.lockstep.cache.blockSize", 16, "positions in a block of the key/value cache");

@@ -68,8 +68,10 @@ class BarrierStageTest {
                 .with(ParallelSizes.tensor(4))
                 .mapRanks((rank, mine) -> {
                     rank.communicators().world().barrier();
-                    boolean threads = rank.world().roster().shareVenue(rank.state().worldGroup());
-                    return List.of(barrierEpoch() + " allGather, one JVM: " + threads).iterator();
+                    boolean threads =
+                            rank.world().roster().shareVenue(rank.state().worldGroup());
+                    return List.of(barrierEpoch() + " allGather, one JVM: " + threads)
+                            .iterator();
                 })
                 .collect();
 
@@ -108,9 +110,8 @@ class BarrierStageTest {
                         .collect())
                 .containsExactlyInAnyOrder(0, 1, 0, 1, 2);
 
-        JavaRDD<Integer> twice = BarrierStage.over(numbers(4, 4))
-                .with(ParallelSizes.tensor(4))
-                .mapRanks((rank, mine) -> mine);
+        JavaRDD<Integer> twice =
+                BarrierStage.over(numbers(4, 4)).with(ParallelSizes.tensor(4)).mapRanks((rank, mine) -> mine);
         assertThat(BarrierStage.over(twice)
                         .with(ParallelSizes.tensor(2))
                         .ranks(4)
@@ -123,7 +124,8 @@ class BarrierStageTest {
     void replicasFillTheSlotsWhereNothingElseIsSaid() {
         List<Integer> replicas = BarrierStage.over(numbers(4, 1))
                 .with(ParallelSizes.pipeline(2))
-                .mapRanks((rank, mine) -> List.of(rank.state().dataParallelWorldSize()).iterator())
+                .mapRanks((rank, mine) ->
+                        List.of(rank.state().dataParallelWorldSize()).iterator())
                 .collect();
         assertThat(replicas).containsExactly(2, 2, 2, 2);
     }
@@ -192,7 +194,9 @@ class BarrierStageTest {
     }
 
     private static long threads(String prefix) {
-        return lockstepThreads().stream().filter(name -> name.startsWith(prefix)).count();
+        return lockstepThreads().stream()
+                .filter(name -> name.startsWith(prefix))
+                .count();
     }
 
     private static List<String> lockstepThreads() {
@@ -226,7 +230,8 @@ class BarrierStageTest {
                 "world size (4) is not divisible by tensor (3)");
         assertRefused(
                 ErrorCode.NOT_ENOUGH_SLOTS,
-                BarrierStage.over(numbers(4, 4)).with(ParallelSizes.tensor(4).withPipeline(2).withData(1)),
+                BarrierStage.over(numbers(4, 4))
+                        .with(ParallelSizes.tensor(4).withPipeline(2).withData(1)),
                 "need 8 slots = tensor 4 × pipeline 2 × data 1",
                 "offers 4",
                 "local[8]");

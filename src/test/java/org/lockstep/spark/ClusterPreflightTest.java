@@ -62,7 +62,8 @@ class ClusterPreflightTest {
 
     @Test
     void gpusUnderALocalMaster() {
-        SparkConf conf = new SparkConf(false).set("spark.master", "local[2]").set("spark.task.resource.gpu.amount", "1");
+        SparkConf conf =
+                new SparkConf(false).set("spark.master", "local[2]").set("spark.task.resource.gpu.amount", "1");
         assertThatThrownBy(() -> ClusterPreflight.check(conf))
                 .isInstanceOfSatisfying(
                         LockstepException.class, e -> assertThat(e.code()).isEqualTo(ErrorCode.LOCAL_GPU))

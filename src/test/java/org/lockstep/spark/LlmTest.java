@@ -72,7 +72,8 @@ class LlmTest {
         List<Row> rows = IntStream.range(0, texts.size())
                 .mapToObj(i -> RowFactory.create((long) i, texts.get(i), List.of("row " + i)))
                 .toList();
-        return spark.createDataFrame(rows, NUMBERED).repartitionByRange(partitions, new org.apache.spark.sql.Column("id"));
+        return spark.createDataFrame(rows, NUMBERED)
+                .repartitionByRange(partitions, new org.apache.spark.sql.Column("id"));
     }
 
     static Stream<Arguments> shapes() {
@@ -108,7 +109,11 @@ class LlmTest {
                 .withSeed(7L)
                 .withMaxTokens(40);
         List<String> alone = Llm.bundled(spark).dataParallel(1).generate(prompts, sampled);
-        assertThat(Llm.bundled(spark).tensorParallel(2).pipelineParallel(2).dataParallel(2).generate(prompts, sampled))
+        assertThat(Llm.bundled(spark)
+                        .tensorParallel(2)
+                        .pipelineParallel(2)
+                        .dataParallel(2)
+                        .generate(prompts, sampled))
                 .isEqualTo(alone);
         assertThat(Llm.bundled(spark).dataParallel(1).generate(prompts, sampled.withSeed(8L)))
                 .isNotEqualTo(alone);
@@ -224,7 +229,11 @@ class LlmTest {
 
     @Test
     void theMachineIsDrawnBeforeItIsLaunched() {
-        assertThat(Llm.bundled(spark).tensorParallel(2).pipelineParallel(2).plan().toString())
+        assertThat(Llm.bundled(spark)
+                        .tensorParallel(2)
+                        .pipelineParallel(2)
+                        .plan()
+                        .toString())
                 .contains("8 ranks = tensor 2 × pipeline 2 × data 2", "pipeline stage 1: layers 4-7, head", "rank 7");
     }
 
@@ -241,10 +250,7 @@ class LlmTest {
                 () -> Llm.bundled(spark).pipelineParallel(9).plan(),
                 "9");
         assertRefused(
-                ErrorCode.USAGE,
-                () -> Llm.bundled(spark).maxModelLength(4096).plan(),
-                "4096",
-                "512");
+                ErrorCode.USAGE, () -> Llm.bundled(spark).maxModelLength(4096).plan(), "4096", "512");
     }
 
     @Test
@@ -265,7 +271,8 @@ class LlmTest {
                 ErrorCode.MODEL_NOT_FOUND,
                 () -> Llm.load(spark, folder.resolve("nowhere").toString()),
                 "nowhere");
-        for (String name : List.of("config.json", "generation_config.json", "tokenizer.json", "tokenizer_config.json")) {
+        for (String name :
+                List.of("config.json", "generation_config.json", "tokenizer.json", "tokenizer_config.json")) {
             try (InputStream file = Llm.class.getResourceAsStream("/org/lockstep/models/fable/" + name)) {
                 Files.copy(file, folder.resolve(name));
             }
@@ -275,8 +282,7 @@ class LlmTest {
             weights = file.readAllBytes();
         }
         Files.write(folder.resolve("model.safetensors"), java.util.Arrays.copyOf(weights, weights.length - 100));
-        assertRefused(
-                ErrorCode.CHECKPOINT_INVALID, () -> Llm.load(spark, folder.toString()), "model.safetensors");
+        assertRefused(ErrorCode.CHECKPOINT_INVALID, () -> Llm.load(spark, folder.toString()), "model.safetensors");
 
         Files.write(folder.resolve("model.safetensors"), weights);
         assertThat(Llm.load(spark, folder.toString())
@@ -295,7 +301,8 @@ class LlmTest {
                 "LlamaForCausalLM");
     }
 
-    private static void assertRefused(ErrorCode code, org.assertj.core.api.ThrowableAssert.ThrowingCallable call, String... words) {
+    private static void assertRefused(
+            ErrorCode code, org.assertj.core.api.ThrowableAssert.ThrowingCallable call, String... words) {
         assertThatThrownBy(call)
                 .isInstanceOfSatisfying(
                         LockstepException.class, e -> assertThat(e.code()).isEqualTo(code))

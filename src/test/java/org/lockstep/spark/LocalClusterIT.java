@@ -31,7 +31,8 @@ class LocalClusterIT {
 
     @BeforeAll
     static void start() {
-        String classes = new File("target/test-classes").getAbsolutePath() + File.pathSeparator
+        String classes = new File("target/test-classes").getAbsolutePath()
+                + File.pathSeparator
                 + new File("target/classes").getAbsolutePath();
         session = Sessions.with(Map.of(
                 "spark.master", "local-cluster[2,2,1024]",
@@ -83,7 +84,9 @@ class LocalClusterIT {
             assertThat(facts.get("tensor")).isEqualTo(rank < 2 ? "3.0" : "12.0");
         }
         assertThat(executors.keySet()).containsExactlyInAnyOrder(0, 1, 2, 3);
-        assertThat(new HashSet<>(executors.values())).as("executors at work: %s", places).hasSize(2);
+        assertThat(new HashSet<>(executors.values()))
+                .as("executors at work: %s", places)
+                .hasSize(2);
         assertThat(executors.get(0)).as(places.toString()).isEqualTo(executors.get(1));
         assertThat(executors.get(2)).as(places.toString()).isEqualTo(executors.get(3));
         assertThat(Set.copyOf(partitions.values())).hasSize(4);
@@ -96,7 +99,8 @@ class LocalClusterIT {
         Llm llm = Llm.bundled(session);
         List<String> alone = llm.dataParallel(1).generate(prompts, params);
 
-        assertThat(llm.tensorParallel(2).pipelineParallel(2).generate(prompts, params)).isEqualTo(alone);
+        assertThat(llm.tensorParallel(2).pipelineParallel(2).generate(prompts, params))
+                .isEqualTo(alone);
         assertThat(llm.tensorParallel(4).generate(prompts, params)).isEqualTo(alone);
         assertThat(llm.pipelineParallel(2).dataParallel(2).generate(prompts, params))
                 .isEqualTo(alone);

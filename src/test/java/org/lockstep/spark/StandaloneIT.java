@@ -43,7 +43,8 @@ class StandaloneIT {
         command.addAll(SparkJvm.options());
         command.addAll(List.of("-cp", DIST.toAbsolutePath() + "/jars/*"));
         command.addAll(List.of(arguments));
-        ProcessBuilder builder = new ProcessBuilder(command).redirectErrorStream(true).redirectOutput(log.toFile());
+        ProcessBuilder builder =
+                new ProcessBuilder(command).redirectErrorStream(true).redirectOutput(log.toFile());
         builder.environment().put("SPARK_HOME", DIST.toAbsolutePath().toString());
         builder.environment().put("SPARK_SCALA_VERSION", System.getenv().getOrDefault("SPARK_SCALA_VERSION", "2.13"));
         builder.environment().put("SPARK_LOCAL_IP", "127.0.0.1");
@@ -60,9 +61,18 @@ class StandaloneIT {
 
     private String startCluster(int workers) throws IOException {
         Path masterLog = folder.resolve("master.log");
-        daemon(masterLog, "org.apache.spark.deploy.master.Master", "--host", "127.0.0.1", "--port", "0", "--webui-port", "0");
-        Awaitility.await().atMost(Duration.ofSeconds(60)).until(() -> MASTER.matcher(contents(masterLog))
-                .find());
+        daemon(
+                masterLog,
+                "org.apache.spark.deploy.master.Master",
+                "--host",
+                "127.0.0.1",
+                "--port",
+                "0",
+                "--webui-port",
+                "0");
+        Awaitility.await()
+                .atMost(Duration.ofSeconds(60))
+                .until(() -> MASTER.matcher(contents(masterLog)).find());
         Matcher found = MASTER.matcher(contents(masterLog));
         assertThat(found.find()).isTrue();
         String master = found.group(1);
@@ -82,8 +92,9 @@ class StandaloneIT {
                     "0",
                     "--work-dir",
                     folder.resolve("work-" + i).toString());
-            Awaitility.await().atMost(Duration.ofSeconds(60)).until(() -> contents(log)
-                    .contains("Successfully registered with master"));
+            Awaitility.await()
+                    .atMost(Duration.ofSeconds(60))
+                    .until(() -> contents(log).contains("Successfully registered with master"));
         }
         return master;
     }
