@@ -48,7 +48,7 @@ class HouseTest {
                 "tensor     |",
                 "rendezvous |",
                 "checkpoint | tensor                                                      ; com.fasterxml.jackson..",
-                "collective | topology tensor rendezvous                                  ; com.esotericsoftware.kryo.kryo5..",
+                "collective | topology tensor rendezvous                                  ; com.esotericsoftware.kryo.kryo5.. javax.crypto..",
                 "cpu        | topology tensor rendezvous collective                       ; org.slf4j..",
                 "model      | topology tensor collective checkpoint                       ; com.fasterxml.jackson..",
                 "inference  | topology tensor collective checkpoint model                 ; ai.djl..",

@@ -1,5 +1,6 @@
 package org.lockstep.collective;
 
+import java.time.Duration;
 import org.jspecify.annotations.Nullable;
 import org.lockstep.tensor.Buffer;
 import org.lockstep.topology.ProcessGroup;
@@ -57,6 +58,12 @@ public interface Communicator extends AutoCloseable {
 
     /** Returns when every rank of the group has called it. */
     void barrier();
+
+    /**
+     * As {@link #barrier()}, with a deadline of its own: for ranks whose work in between takes as long as it takes. A peer
+     * that dies or aborts is seen all the same.
+     */
+    void barrier(Duration deadline);
 
     /**
      * Copies {@code value} of {@code root} to all ranks; the others pass null. Travels by Kryo: its class must have been

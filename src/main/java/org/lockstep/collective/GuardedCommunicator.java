@@ -1,5 +1,7 @@
 package org.lockstep.collective;
 
+import java.time.Duration;
+import java.util.Optional;
 import java.util.concurrent.atomic.AtomicBoolean;
 import java.util.concurrent.atomic.AtomicReference;
 import org.jspecify.annotations.Nullable;
@@ -36,7 +38,8 @@ public abstract class GuardedCommunicator implements Communicator {
 
     protected abstract void doBroadcast(OperationTag tag, Buffer buffer, int root);
 
-    protected abstract void doBarrier(OperationTag tag);
+    /** Without a deadline the communicator's own holds. */
+    protected abstract void doBarrier(OperationTag tag, Optional<Duration> deadline);
 
     protected abstract void doSend(Buffer buffer, int peer);
 
@@ -109,7 +112,12 @@ public abstract class GuardedCommunicator implements Communicator {
 
     @Override
     public final void barrier() {
-        perform(Operation.BARRIER, null, null, -1, this::doBarrier);
+        perform(Operation.BARRIER, null, null, -1, tag -> doBarrier(tag, Optional.empty()));
+    }
+
+    @Override
+    public final void barrier(Duration deadline) {
+        perform(Operation.BARRIER, null, null, -1, tag -> doBarrier(tag, Optional.of(deadline)));
     }
 
     @Override

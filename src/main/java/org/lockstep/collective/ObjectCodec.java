@@ -134,8 +134,8 @@ public final class ObjectCodec {
                 return new CommunicatorException(LockstepException.report(
                                 ErrorCode.UNREGISTERED_CLASS,
                                 what + ": class " + unregistered.name + " is not registered")
-                        .attempt("WorldSpec.withObjects(" + unregistered.name
-                                + ".class), or spark.lockstep.collective.objects=" + unregistered.name));
+                        .attempt("BarrierStage.registering(" + unregistered.name
+                                + ".class), or WorldSpec.withObjects without Spark"));
             }
         }
         return broken(what + ": " + failure.getMessage(), failure);

@@ -1,5 +1,7 @@
 package org.lockstep.collective;
 
+import java.time.Duration;
+import java.util.Optional;
 import java.util.concurrent.atomic.AtomicReference;
 import org.jspecify.annotations.Nullable;
 import org.lockstep.ErrorCode;
@@ -57,7 +59,7 @@ public final class SoloCommunicator extends GuardedCommunicator {
     protected void doBroadcast(OperationTag tag, Buffer buffer, int root) {}
 
     @Override
-    protected void doBarrier(OperationTag tag) {}
+    protected void doBarrier(OperationTag tag, Optional<Duration> deadline) {}
 
     @Override
     protected void doSend(Buffer buffer, int peer) {

@@ -1,8 +1,7 @@
 package org.lockstep.cpu;
 
 import java.time.Duration;
-import java.util.EnumMap;
-import java.util.Map;
+import java.util.Optional;
 import java.util.concurrent.atomic.AtomicBoolean;
 import java.util.function.Function;
 import java.util.function.IntFunction;
@@ -47,7 +46,7 @@ final class CpuCommunicator extends GuardedCommunicator {
     private final Peers peers;
     private final Duration timeout;
     private final Reduction reduction;
-    private final Map<DataType, HostBuffer> scratch = new EnumMap<>(DataType.class);
+    private final Scratch scratch = new Scratch();
     private final long[] sent;
     private final long[] received;
     private final AtomicBoolean spread = new AtomicBoolean();
@@ -111,7 +110,7 @@ final class CpuCommunicator extends GuardedCommunicator {
 
     private void reduceAtOnce(OperationTag tag, HostBuffer mine, ReduceOp op, Deadline deadline) {
         int length = mine.size();
-        HostBuffer room = scratch(mine.type(), (size + 1) * length);
+        HostBuffer room = scratch.of(mine.type(), (size + 1) * length);
         @Nullable
         HostBuffer[] views = swap(tag, peer -> mine, peer -> room.slice((long) peer * length, length), deadline);
         HostBuffer result = room.slice((long) size * length, length);
@@ -129,7 +128,7 @@ final class CpuCommunicator extends GuardedCommunicator {
                 peer -> share(mine, peer),
                 peer -> {
                     if (room[0] == mine) {
-                        room[0] = scratch(mine.type(), Math.multiplyExact(size, share));
+                        room[0] = scratch.of(mine.type(), Math.multiplyExact(size, share));
                     }
                     return room[0].slice((long) peer * share, share);
                 },
@@ -175,7 +174,7 @@ final class CpuCommunicator extends GuardedCommunicator {
             HostBuffer[] views = swap(
                     tag,
                     peer -> all.slice((long) peer * length, length),
-                    peer -> scratch(all.type(), Math.multiplyExact(size, length))
+                    peer -> scratch.of(all.type(), Math.multiplyExact(size, length))
                             .slice((long) peer * length, length),
                     deadline);
             reduction.reduce(sources(views, all.slice((long) me * length, length)), mine, op);
@@ -201,8 +200,8 @@ final class CpuCommunicator extends GuardedCommunicator {
     }
 
     @Override
-    protected void doBarrier(OperationTag tag) {
-        carry(tag.toString(), timeout, deadline -> swap(tag, peer -> null, peer -> null, deadline));
+    protected void doBarrier(OperationTag tag, Optional<Duration> limit) {
+        carry(tag.toString(), limit.orElse(timeout), deadline -> swap(tag, peer -> null, peer -> null, deadline));
     }
 
     @Override
@@ -322,15 +321,6 @@ final class CpuCommunicator extends GuardedCommunicator {
                 place.copyFrom(view);
             }
         }
-    }
-
-    private HostBuffer scratch(DataType type, int length) {
-        HostBuffer found = scratch.get(type);
-        if (found == null || found.size() < length) {
-            found = HostBuffer.allocate(type, length);
-            scratch.put(type, found);
-        }
-        return found;
     }
 
     /** Runs what crosses the group; a failure seals the rank's fate and speaks for the first cause. */

@@ -1,6 +1,7 @@
 package org.lockstep.inference;
 
 import java.lang.reflect.Array;
+import java.time.Duration;
 import java.util.ArrayList;
 import java.util.Collections;
 import java.util.List;
@@ -35,6 +36,9 @@ public final class RequestExchange {
             Request[].class,
             Completion.class,
             Completion[].class);
+
+    /** How long the last replica may work on after the first is done; a rank that dies meanwhile is noticed at once. */
+    private static final Duration RUN = Duration.ofDays(365);
 
     private static final int PARCEL = 1 << 20; // ints and chars, far below what an object may have
 
@@ -75,6 +79,7 @@ public final class RequestExchange {
         }
         List<Completion> done = replica.apply(mine);
         check(mine, done);
+        world.barrier(RUN); // replicas end when they end: none may run into another's deadline for one operation
         List<List<Completion>> back = new ArrayList<>(Collections.nCopies(sources.length, List.of()));
         int given = 0;
         for (int to = 0; to < world.size(); to++) {

@@ -6,6 +6,7 @@ import java.util.UUID;
 import java.util.concurrent.ConcurrentHashMap;
 import java.util.concurrent.ConcurrentMap;
 import java.util.function.Supplier;
+import org.jspecify.annotations.Nullable;
 
 /**
  * What the parties of one meeting inside one JVM have in common: the place where threads find each other without a
@@ -18,26 +19,30 @@ public final class Venue implements Serializable {
     @Serial
     private static final long serialVersionUID = 1;
 
-    private final transient UUID id = UUID.randomUUID();
-    private final transient ConcurrentMap<Object, Object> things = new ConcurrentHashMap<>();
+    /** Made when first asked for, so that any serialiser's copy, constructed or not, begins without. */
+    private transient @Nullable Contents contents;
 
-    /** A fresh one wherever it arrives. */
-    @Serial
-    private Object readResolve() {
-        return new Venue();
+    private record Contents(UUID id, ConcurrentMap<Object, Object> things) {}
+
+    private synchronized Contents contents() {
+        if (contents == null) {
+            contents = new Contents(UUID.randomUUID(), new ConcurrentHashMap<>());
+        }
+        return contents;
     }
 
+    /** Names this instance. */
     public UUID id() {
-        return id;
+        return contents().id();
     }
 
     /** The thing under {@code key}, made by whoever asks first. */
     public <T> T shared(Object key, Class<T> type, Supplier<? extends T> make) {
-        return type.cast(things.computeIfAbsent(key, k -> make.get()));
+        return type.cast(contents().things().computeIfAbsent(key, k -> make.get()));
     }
 
     /** Forgets the thing under {@code key}. */
     public void forget(Object key) {
-        things.remove(key);
+        contents().things().remove(key);
     }
 }

@@ -14,6 +14,9 @@ import org.lockstep.collective.Identity;
 import org.lockstep.collective.World;
 import org.lockstep.collective.WorldSpec;
 import org.lockstep.rendezvous.Venue;
+import org.lockstep.topology.GroupKind;
+import org.slf4j.Logger;
+import org.slf4j.LoggerFactory;
 import scala.runtime.AbstractFunction1;
 
 /**
@@ -25,6 +28,8 @@ final class RankTask<T, U> extends AbstractFunction1<scala.collection.Iterator<T
         implements Serializable {
     @Serial
     private static final long serialVersionUID = 1;
+
+    private static final Logger LOG = LoggerFactory.getLogger(RankTask.class);
 
     private final RankFunction<T, U> function;
     private final WorldSpec spec;
@@ -51,6 +56,9 @@ final class RankTask<T, U> extends AbstractFunction1<scala.collection.Iterator<T
         Duration setup = Duration.ofNanos(System.nanoTime() - start);
         onCompletion(context, world::close);
         onFailure(context, world);
+        if (world.state().rank() == 0) {
+            report(world);
+        }
         AbortWatchdog watchdog = AbortWatchdog.start(context, world);
         onCompletion(context, watchdog::close);
         try {
@@ -64,6 +72,22 @@ final class RankTask<T, U> extends AbstractFunction1<scala.collection.Iterator<T
 
     private static Identity identity(TaskContext context) {
         return Identity.onThisHost(SparkEnv.get().conf().getAppId(), context.stageId(), context.stageAttemptNumber());
+    }
+
+    /** Said once, by rank 0. */
+    private static void report(World world) {
+        LOG.info(
+                "{} ranks met in {} ms and connected in {} ms:\n{}",
+                world.roster().size(),
+                world.meetingTime().toMillis(),
+                world.connectTime().toMillis(),
+                world.roster().placement());
+        world.roster()
+                .spanning(GroupKind.TENSOR)
+                .forEach(group -> LOG.warn(
+                        "{}: every layer waits for the network between them; {} refuses such a placement",
+                        group,
+                        Settings.STRICT_PLACEMENT.key()));
     }
 
     private static void onCompletion(TaskContext context, Runnable action) {

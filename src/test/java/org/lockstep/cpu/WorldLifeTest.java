@@ -124,7 +124,7 @@ class WorldLifeTest {
                     .hasMessageContaining("lockstep.objects")
                     .hasMessage(failures.get(0).getMessage());
         });
-        assertThat(openSockets()).isEqualTo(before);
+        assertThat(openSockets()).isLessThanOrEqualTo(before);
     }
 
     @Test
@@ -132,7 +132,7 @@ class WorldLifeTest {
         lives(4); // what is made once and for all
         int sockets = openSockets();
         lives(50);
-        assertThat(openSockets()).isEqualTo(sockets);
+        assertThat(openSockets()).isLessThanOrEqualTo(sockets);
         assertThat(Thread.getAllStackTraces().keySet())
                 .extracting(Thread::getName)
                 .noneMatch(name -> name.startsWith("lockstep-"));
@@ -163,7 +163,10 @@ class WorldLifeTest {
         }
     }
 
-    /** Sockets and selectors of this process; files of the class path come and go. */
+    /**
+     * Sockets and selectors of this process; files of the class path come and go. Those of a Spark session that an earlier
+     * test in this JVM stopped may still be closing, so their number can only be bounded from above.
+     */
     private static int openSockets() throws Exception {
         File[] open = new File("/proc/self/fd").listFiles();
         if (open == null) {

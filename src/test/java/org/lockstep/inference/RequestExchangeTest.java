@@ -3,6 +3,7 @@ package org.lockstep.inference;
 import static org.assertj.core.api.Assertions.assertThat;
 import static org.assertj.core.api.Assertions.assertThatThrownBy;
 
+import java.time.Duration;
 import java.util.ArrayList;
 import java.util.List;
 import java.util.stream.IntStream;
@@ -28,7 +29,11 @@ class RequestExchangeTest {
     }
 
     private static void onEveryRank(ParallelSizes sizes, int ranks, Work work) {
-        WorldSpec spec = WorldSpec.of(sizes).withObjects(RequestExchange.OBJECTS.toArray(new Class<?>[0]));
+        onEveryRank(WorldSpec.of(sizes), ranks, work);
+    }
+
+    private static void onEveryRank(WorldSpec plain, int ranks, Work work) {
+        WorldSpec spec = plain.withObjects(RequestExchange.OBJECTS.toArray(new Class<?>[0]));
         LocalWorld.of(ranks).run(rendezvous -> {
             try (CpuBackend backend = CpuBackend.create();
                     World world = World.join(rendezvous, backend, spec)) {
@@ -53,6 +58,23 @@ class RequestExchangeTest {
         FinishReason reason = request.id() % 2 == 0 ? FinishReason.STOP : FinishReason.LENGTH;
         return new Completion(
                 request.id(), "text " + request.id(), request.prompt(), reason, request.id() % 3 == 0 ? "a" : null, 1);
+    }
+
+    @Test
+    void aReplicaMayWorkLongerThanTheDeadlineOfOneOperation() {
+        Duration deadline = Duration.ofMillis(300);
+        WorldSpec spec = WorldSpec.of(ParallelSizes.data(2)).withOperationTimeout(deadline);
+        onEveryRank(spec, 2, (world, exchange) -> {
+            int rank = world.state().rank();
+            List<Completion> done = exchange.run(List.of(request(2 * rank), request(2 * rank + 1)), requests -> {
+                long end = System.nanoTime() + rank * deadline.multipliedBy(3).toNanos();
+                while (System.nanoTime() - end < 0) {
+                    Thread.onSpinWait(); // the second replica computes
+                }
+                return requests.stream().map(RequestExchangeTest::completion).toList();
+            });
+            assertThat(done).extracting(Completion::id).containsExactly(2L * rank, 2L * rank + 1);
+        });
     }
 
     @ParameterizedTest(name = "tensor {0} × pipeline {1} × data {2}")
