@@ -33,6 +33,11 @@ public interface Backend extends AutoCloseable {
         /** The port they share; 0 if there is none. */
         int port();
 
+        /** This party's share of unique ids, for a backend whose library connects by them; empty if it needs none. */
+        default List<UniqueId> uniqueIds() {
+            return List.of();
+        }
+
         /** Connects this rank's groups of the kinds that the spec asks for; the endpoint lives as long as they. */
         Communicators connect(Roster roster, ParallelState state);
 

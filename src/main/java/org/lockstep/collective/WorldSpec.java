@@ -1,10 +1,18 @@
 package org.lockstep.collective;
 
 import java.io.Serializable;
+import java.nio.ByteBuffer;
+import java.nio.charset.StandardCharsets;
+import java.security.MessageDigest;
+import java.security.NoSuchAlgorithmException;
 import java.time.Duration;
+import java.util.ArrayList;
 import java.util.List;
 import java.util.Map;
 import java.util.Set;
+import java.util.SortedMap;
+import java.util.TreeMap;
+import java.util.TreeSet;
 import java.util.UUID;
 import org.lockstep.topology.GroupKind;
 import org.lockstep.topology.ParallelSizes;
@@ -53,8 +61,164 @@ public record WorldSpec(
                 Set.of(GroupKind.WORLD, GroupKind.TENSOR, GroupKind.PIPELINE, GroupKind.DATA, GroupKind.MODEL),
                 Map.of(),
                 List.of(),
-                Duration.ofSeconds(120),
-                Duration.ofSeconds(600),
+                Duration.ofMinutes(2),
+                Duration.ofMinutes(10),
                 false);
+    }
+
+    /** This spec with other sizes. */
+    public WorldSpec withSizes(ParallelSizes others) {
+        return new WorldSpec(
+                attempt,
+                key,
+                others,
+                order,
+                kinds,
+                settings,
+                objects,
+                meetingTimeout,
+                operationTimeout,
+                strictPlacement);
+    }
+
+    /** This spec as another attempt, with a fresh name and key. */
+    public WorldSpec newAttempt() {
+        return new WorldSpec(
+                UUID.randomUUID(),
+                Key.random(),
+                sizes,
+                order,
+                kinds,
+                settings,
+                objects,
+                meetingTimeout,
+                operationTimeout,
+                strictPlacement);
+    }
+
+    /** This spec as the attempt that a scheduler's attempt at a stage is: the same name on all its parties. */
+    public WorldSpec ofStage(int stage, int stageAttempt) {
+        String name = attempt + " " + stage + "." + stageAttempt;
+        return new WorldSpec(
+                UUID.nameUUIDFromBytes(name.getBytes(StandardCharsets.UTF_8)),
+                key,
+                sizes,
+                order,
+                kinds,
+                settings,
+                objects,
+                meetingTimeout,
+                operationTimeout,
+                strictPlacement);
+    }
+
+    /** This spec with another order of the axes. */
+    public WorldSpec withOrder(RankOrder other) {
+        return new WorldSpec(
+                attempt,
+                key,
+                sizes,
+                other,
+                kinds,
+                settings,
+                objects,
+                meetingTimeout,
+                operationTimeout,
+                strictPlacement);
+    }
+
+    /** This spec with other kinds of groups to connect. */
+    public WorldSpec withKinds(Set<GroupKind> others) {
+        return new WorldSpec(
+                attempt,
+                key,
+                sizes,
+                order,
+                others,
+                settings,
+                objects,
+                meetingTimeout,
+                operationTimeout,
+                strictPlacement);
+    }
+
+    /** This spec with other settings that must be equal. */
+    public WorldSpec withSettings(Map<String, String> others) {
+        return new WorldSpec(
+                attempt, key, sizes, order, kinds, others, objects, meetingTimeout, operationTimeout, strictPlacement);
+    }
+
+    /** This spec with other classes that may travel as objects. */
+    public WorldSpec withObjects(Class<?>... classes) {
+        return new WorldSpec(
+                attempt,
+                key,
+                sizes,
+                order,
+                kinds,
+                settings,
+                List.of(classes),
+                meetingTimeout,
+                operationTimeout,
+                strictPlacement);
+    }
+
+    /** This spec with another deadline for meeting and for connecting. */
+    public WorldSpec withMeetingTimeout(Duration limit) {
+        return new WorldSpec(
+                attempt, key, sizes, order, kinds, settings, objects, limit, operationTimeout, strictPlacement);
+    }
+
+    /** This spec with another deadline for each operation. */
+    public WorldSpec withOperationTimeout(Duration limit) {
+        return new WorldSpec(
+                attempt, key, sizes, order, kinds, settings, objects, meetingTimeout, limit, strictPlacement);
+    }
+
+    /** This spec, refusing tensor groups that span hosts or only reporting them. */
+    public WorldSpec withStrictPlacement(boolean strict) {
+        return new WorldSpec(
+                attempt, key, sizes, order, kinds, settings, objects, meetingTimeout, operationTimeout, strict);
+    }
+
+    /** Everything that must be equal on all parties and has no place of its own in the record, by name. */
+    SortedMap<String, String> agreed() {
+        SortedMap<String, String> all = new TreeMap<>(settings);
+        all.put("lockstep.kinds", new TreeSet<>(kinds).toString());
+        all.put("lockstep.meetingTimeout", meetingTimeout.toString());
+        all.put(
+                "lockstep.objects",
+                objects.stream().map(Class::getName).toList().toString());
+        all.put("lockstep.operationTimeout", operationTimeout.toString());
+        all.put("lockstep.strictPlacement", Boolean.toString(strictPlacement));
+        return all;
+    }
+
+    /** The digest of {@link #agreed()}, and one byte of digest for each. */
+    Hello.Settings settingsDigest() {
+        StringBuilder all = new StringBuilder();
+        List<Byte> hints = new ArrayList<>();
+        agreed().forEach((name, value) -> {
+            String line = name.length() + ":" + name + "=" + value + "\n";
+            all.append(line);
+            hints.add(sha256(line.getBytes(StandardCharsets.UTF_8))[0]);
+        });
+        long digest = ByteBuffer.wrap(sha256(all.toString().getBytes(StandardCharsets.UTF_8)))
+                .getLong();
+        return new Hello.Settings(digest >>> 16, hints);
+    }
+
+    static byte[] sha256(byte[] bytes) {
+        try {
+            return MessageDigest.getInstance("SHA-256").digest(bytes);
+        } catch (NoSuchAlgorithmException impossible) {
+            throw new IllegalStateException("every Java platform has SHA-256", impossible);
+        }
+    }
+
+    /** Without the key. */
+    @Override
+    public String toString() {
+        return "WorldSpec[" + attempt + " " + sizes + " " + order + " " + new TreeSet<>(kinds) + "]";
     }
 }

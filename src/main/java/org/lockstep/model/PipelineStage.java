@@ -156,7 +156,7 @@ public final class PipelineStage implements AutoCloseable {
         if (embedding != null) {
             embedding.forward(ids, a.hidden());
         } else {
-            pipeline.receive(a.hidden().buffer(), pipeline.rankInGroup() - 1);
+            pipeline.receive(a.hidden().buffer(), neighbour(-1));
         }
 
         // the layers
@@ -166,13 +166,18 @@ public final class PipelineStage implements AutoCloseable {
 
         // out: the next stage, or logits
         if (head == null) {
-            pipeline.send(a.hidden().buffer(), pipeline.rankInGroup() + 1);
+            pipeline.send(a.hidden().buffer(), neighbour(1));
             return Optional.empty();
         }
         Tensor last = a.normed().rows(0, logitRows.length); // (logitRows, hidden)
         kernels.gatherRows(a.hidden(), logitRows, last);
         kernels.rmsNorm(last, head.norm(), config.normEpsilon(), last);
         return Optional.of(head.logits().forward(last));
+    }
+
+    /** A rank of the pipeline group; after the last comes the first, where a virtual pipeline goes round again. */
+    private int neighbour(int distance) {
+        return Math.floorMod(pipeline.rankInGroup() + distance, pipeline.size());
     }
 
     private void check(int[] ids, BatchLayout layout, int[] logitRows) {

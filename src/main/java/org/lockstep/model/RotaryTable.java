@@ -14,10 +14,11 @@ record RotaryTable(Tensor cos, Tensor sin) {
     static RotaryTable of(ModelConfig config, int positions, StageMemory memory) {
         double[] frequencies = config.ropeScaling().inverseFrequencies(config.headSize(), config.ropeTheta());
         int half = frequencies.length;
-        float[] cos = new float[positions * half];
-        float[] sin = new float[positions * half];
+        float[] cos = new float[Math.multiplyExact(positions, half)];
+        float[] sin = new float[Math.multiplyExact(positions, half)];
         for (int i = 0; i < cos.length; i++) {
-            float angle = (float) (i / half) * (float) frequencies[i % half];
+            int position = i / half;
+            float angle = position * (float) frequencies[i % half];
             cos[i] = (float) Math.cos(angle);
             sin[i] = (float) Math.sin(angle);
         }

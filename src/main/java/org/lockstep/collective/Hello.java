@@ -1,0 +1,286 @@
+package org.lockstep.collective;
+
+import java.security.MessageDigest;
+import java.util.ArrayList;
+import java.util.Arrays;
+import java.util.Base64;
+import java.util.List;
+import java.util.UUID;
+import org.jspecify.annotations.Nullable;
+import org.lockstep.collective.HelloBytes.Reader;
+import org.lockstep.collective.HelloBytes.Writer;
+import org.lockstep.topology.Axis;
+import org.lockstep.topology.ParallelSizes;
+import org.lockstep.topology.RankOrder;
+
+/**
+ * What one party tells all others in the one meeting of an attempt: base64 text of at most {@link #MAX_CHARS} characters,
+ * unique ids apart, signed with the attempt's key.
+ *
+ * <p>Bytes: {@code 'L'}, protocol, attempt (16), then the other components in their order, then the ids, then ten bytes of
+ * HMAC-SHA256 over all before. The protocol and the attempt have fixed places so that a record of another version or
+ * attempt is told as such. Long names are shortened, of many addresses the first are kept, and the hints at single
+ * settings take what room is left. Immutable.
+ *
+ * @param attempt of which {@link WorldSpec}
+ * @param version of Lockstep, at most 8 bytes
+ * @param identity of the party
+ * @param partition index of the party in the meeting
+ * @param venue tells the JVM: equal for parties that share heap objects
+ * @param backend name, at most 6 bytes
+ * @param addresses IP literals, best first
+ * @param port behind all of them, 0 if there is none
+ * @param sizes as the party was told them; one may be -1
+ * @param order as the party was told it
+ * @param settings what else must be equal
+ * @param ids this party's share of unique ids, at most 255
+ */
+public record Hello(
+        UUID attempt,
+        String version,
+        Identity identity,
+        int partition,
+        long venue,
+        String backend,
+        List<String> addresses,
+        int port,
+        ParallelSizes sizes,
+        RankOrder order,
+        Settings settings,
+        List<UniqueId> ids) {
+
+    /** The version of this format, and of everything said afterwards. */
+    public static final int PROTOCOL = 1;
+
+    /** The longest text, but for 128 bytes an id. */
+    public static final int MAX_CHARS = 256;
+
+    private static final int MAGIC = 'L';
+    private static final int TAG_BYTES = 10;
+    private static final int ROOM = MAX_CHARS / 4 * 3 - TAG_BYTES;
+    private static final int VERSION_BYTES = 8;
+    private static final int APPLICATION_BYTES = 24;
+    private static final int HOST_BYTES = 28;
+    private static final int BACKEND_BYTES = 6;
+    private static final List<Axis> AXES = List.of(Axis.TP, Axis.CP, Axis.EP, Axis.DP, Axis.PP); // digits of the order
+    private static final int ADDRESS_BYTES = 22; // of all addresses: one of each kind, or four of the short one
+
+    /**
+     * A digest of what must be equal on all parties.
+     *
+     * @param digest 48 bits over names and values
+     * @param hints a byte for each setting in the order of names, as far as the record had room: enough to name which
+     *     one differs
+     */
+    public record Settings(long digest, List<Byte> hints) {
+        public Settings {
+            hints = List.copyOf(hints);
+        }
+    }
+
+    public Hello {
+        identity = new Identity(
+                HelloBytes.fit(identity.application(), APPLICATION_BYTES),
+                identity.stage(),
+                identity.stageAttempt(),
+                identity.bootId(),
+                HelloBytes.fit(identity.hostName(), HOST_BYTES),
+                identity.gpu());
+        version = HelloBytes.fit(version, VERSION_BYTES);
+        backend = HelloBytes.fit(backend, BACKEND_BYTES);
+        addresses = shortList(addresses);
+        ids = List.copyOf(ids);
+        if (partition < 0 || port < 0 || port > 65535 || ids.size() > 255) {
+            throw new IllegalArgumentException("partition (" + partition + ") must not be negative, port (" + port
+                    + ") be in 0..65535, ids (" + ids.size() + ") at most 255");
+        }
+        Writer fixed = body(attempt, version, identity, partition, venue, backend, addresses, port, sizes, order);
+        int room = Math.max(0, ROOM - fixed.size() - 8); // digest, and two counts
+        if (settings.hints().size() > room) {
+            settings = new Settings(settings.digest(), settings.hints().subList(0, room));
+        }
+    }
+
+    private static List<String> shortList(List<String> all) {
+        List<String> kept = new ArrayList<>();
+        int bytes = 0;
+        for (String literal : all) {
+            bytes += 1 + HelloBytes.parse(literal).getAddress().length;
+            if (bytes <= ADDRESS_BYTES) {
+                kept.add(HelloBytes.parse(literal).getHostAddress());
+            }
+        }
+        return List.copyOf(kept);
+    }
+
+    /** The record's text, signed. */
+    public String encode(Key key) {
+        Writer out = body(attempt, version, identity, partition, venue, backend, addresses, port, sizes, order)
+                .fixed(settings.digest(), 6)
+                .octet(settings.hints().size());
+        settings.hints().forEach(out::octet);
+        out.octet(ids.size());
+        ids.forEach(id -> out.raw(id.bytes()));
+        byte[] signed = out.toBytes();
+        out.raw(Arrays.copyOf(key.hmacSha256(signed), TAG_BYTES));
+        return Base64.getEncoder().withoutPadding().encodeToString(out.toBytes());
+    }
+
+    private static Writer body(
+            UUID attempt,
+            String version,
+            Identity identity,
+            int partition,
+            long venue,
+            String backend,
+            List<String> addresses,
+            int port,
+            ParallelSizes sizes,
+            RankOrder order) {
+        Writer out = new Writer()
+                .octet(MAGIC)
+                .octet(PROTOCOL)
+                .uuid(attempt)
+                .text(version)
+                .text(identity.application())
+                .number(identity.stage())
+                .number(identity.stageAttempt())
+                .fixed(identity.bootId(), 8)
+                .text(identity.hostName())
+                .number(partition)
+                .fixed(venue, 8)
+                .text(backend)
+                .octet(addresses.size());
+        addresses.forEach(out::address);
+        out.fixed(port, 2);
+        Identity.Gpu gpu = identity.gpu();
+        out.octet(gpu == null ? 0 : gpu.slice() ? 2 : 1);
+        if (gpu != null) {
+            out.uuid(gpu.uuid()).fixed(gpu.domain(), 4).octet(gpu.bus()).octet(gpu.device());
+        }
+        for (int size : new int[] {
+            sizes.tp(), sizes.cp(), sizes.ep(), sizes.dp(), sizes.pp(), sizes.etp(), sizes.edp(),
+        }) {
+            out.number(size + 1); // -1 is a size
+        }
+        optional(out, sizes.virtualPipeline());
+        optional(out, sizes.splitRank());
+        int axes = 0; // digits in base 6, the first axis lowest; 0 ends
+        for (int i = order.axes().size() - 1; i >= 0; i--) {
+            axes = axes * 6 + AXES.indexOf(order.axes().get(i)) + 1;
+        }
+        return out.fixed(axes, 2);
+    }
+
+    private static void optional(Writer out, @Nullable Integer value) {
+        out.number(value == null ? 0 : value + 1);
+    }
+
+    /**
+     * The record of a text.
+     *
+     * @throws IllegalArgumentException with the reason, if it is not the text of a record signed with {@code key}
+     */
+    public static Hello decode(String text, Key key) {
+        byte[] bytes = bytes(text);
+        int end = bytes.length - TAG_BYTES;
+        if (protocol(text) != PROTOCOL) {
+            throw new IllegalArgumentException("protocol (" + protocol(text) + ") is not " + PROTOCOL);
+        }
+        byte[] tag = Arrays.copyOfRange(bytes, end, bytes.length);
+        byte[] wanted = Arrays.copyOf(key.hmacSha256(Arrays.copyOf(bytes, end)), TAG_BYTES);
+        if (!MessageDigest.isEqual(tag, wanted)) {
+            throw new IllegalArgumentException("it was not signed with this attempt's key");
+        }
+        Reader in = new Reader(bytes, end);
+        in.raw(2);
+        UUID attempt = in.uuid();
+        String version = in.text(VERSION_BYTES);
+        String application = in.text(APPLICATION_BYTES);
+        int stage = in.number();
+        int stageAttempt = in.number();
+        long bootId = in.fixed(8);
+        String hostName = in.text(HOST_BYTES);
+        int partition = in.number();
+        long venue = in.fixed(8);
+        String backend = in.text(BACKEND_BYTES);
+        List<String> addresses = new ArrayList<>();
+        for (int left = in.octet(); left > 0; left--) {
+            addresses.add(in.address());
+        }
+        int port = (int) in.fixed(2);
+        Identity identity = new Identity(application, stage, stageAttempt, bootId, hostName, gpu(in.octet(), in));
+        ParallelSizes sizes = new ParallelSizes(
+                in.number() - 1,
+                in.number() - 1,
+                in.number() - 1,
+                in.number() - 1,
+                in.number() - 1,
+                in.number() - 1,
+                in.number() - 1,
+                optional(in.number()),
+                optional(in.number()));
+        RankOrder order = order((int) in.fixed(2));
+        long digest = in.fixed(6);
+        List<Byte> hints = new ArrayList<>();
+        for (int left = in.octet(); left > 0; left--) {
+            hints.add((byte) in.octet());
+        }
+        List<UniqueId> ids = new ArrayList<>();
+        for (int left = in.octet(); left > 0; left--) {
+            ids.add(UniqueId.of(in.raw(UniqueId.BYTES)));
+        }
+        if (in.remaining() != 0) {
+            throw new IllegalArgumentException(in.remaining() + " bytes are left over");
+        }
+        Settings settings = new Settings(digest, hints);
+        return new Hello(
+                attempt, version, identity, partition, venue, backend, addresses, port, sizes, order, settings, ids);
+    }
+
+    private static Identity.@Nullable Gpu gpu(int kind, Reader in) {
+        return switch (kind) {
+            case 0 -> null;
+            case 1, 2 -> new Identity.Gpu(in.uuid(), kind == 2, (int) in.fixed(4), in.octet(), in.octet());
+            default -> throw new IllegalArgumentException("device kind (" + kind + ") is not 0, 1 or 2");
+        };
+    }
+
+    private static @Nullable Integer optional(int value) {
+        return value == 0 ? null : value - 1;
+    }
+
+    private static RankOrder order(int digits) {
+        List<Axis> axes = new ArrayList<>();
+        for (int rest = digits; rest > 0; rest /= 6) {
+            if (rest % 6 == 0) {
+                throw new IllegalArgumentException("order (" + digits + ") has a gap");
+            }
+            axes.add(AXES.get(rest % 6 - 1));
+        }
+        return new RankOrder(axes);
+    }
+
+    /** The protocol of a text that need not be of this version. */
+    static int protocol(String text) {
+        return bytes(text)[1] & 0xff;
+    }
+
+    /** The attempt of a text of this protocol, before its signature is believed: only to say what is wrong with it. */
+    static UUID attempt(String text) {
+        Reader in = new Reader(bytes(text), bytes(text).length);
+        in.raw(2);
+        return in.uuid();
+    }
+
+    private static byte[] bytes(String text) {
+        if (text.length() > MAX_CHARS + 255 * (UniqueId.BYTES / 3 + 1) * 4) {
+            throw new IllegalArgumentException("it has " + text.length() + " characters");
+        }
+        byte[] bytes = Base64.getDecoder().decode(text);
+        if (bytes.length < 18 + TAG_BYTES || bytes[0] != MAGIC) {
+            throw new IllegalArgumentException("it is not a record of Lockstep");
+        }
+        return bytes;
+    }
+}

@@ -1,0 +1,92 @@
+package org.lockstep.collective;
+
+import java.util.ArrayList;
+import java.util.List;
+import java.util.Locale;
+import org.jspecify.annotations.Nullable;
+import org.lockstep.tensor.DataType;
+
+/**
+ * What one rank is about to do, as its peers must be doing too: an operation's fingerprint. Immutable.
+ *
+ * <p>Two ranks of a group agree if their tags are equal. For a transfer between two ranks both carry the sender's words:
+ * {@link Operation#SEND}, its count of sends to that peer, and the receiver as {@code root}.
+ *
+ * @param sequence the how-manieth of its communicator, or of its pair of ranks, from 1
+ * @param operation what
+ * @param op how elements are joined, for a reduction
+ * @param type of the elements; null where none travel
+ * @param count elements of the caller's buffer
+ * @param root rank in group whose data it is, or that receives; -1 where all are equal
+ */
+public record OperationTag(
+        long sequence,
+        Operation operation,
+        @Nullable ReduceOp op,
+        @Nullable DataType type,
+        long count,
+        int root) {
+
+    /** The operations of the contract, as errors call them. */
+    public enum Operation {
+        CONNECT,
+        ALL_REDUCE,
+        ALL_GATHER,
+        REDUCE_SCATTER,
+        BROADCAST,
+        BARRIER,
+        BROADCAST_OBJECT,
+        SEND,
+        SEND_OBJECT;
+
+        @Override
+        public String toString() {
+            return name().toLowerCase(Locale.ROOT);
+        }
+
+        /** Whether it concerns two ranks only. */
+        public boolean isTransfer() {
+            return this == SEND || this == SEND_OBJECT;
+        }
+    }
+
+    /** In which attributes the two differ, in words; empty if they agree. */
+    public String difference(OperationTag other) {
+        List<String> differ = new ArrayList<>();
+        if (operation != other.operation) {
+            differ.add("operation");
+        }
+        if (sequence != other.sequence) {
+            differ.add("sequence");
+        }
+        if (op != other.op) {
+            differ.add("reduce op");
+        }
+        if (type != other.type) {
+            differ.add("type");
+        }
+        if (count != other.count) {
+            differ.add("count");
+        }
+        if (root != other.root) {
+            differ.add(operation.isTransfer() ? "peer" : "root");
+        }
+        return String.join(", ", differ);
+    }
+
+    /** As errors show it: {@code all_reduce #12 sum f32[1000]}, {@code broadcast #3 i32[4] root 1}. */
+    @Override
+    public String toString() {
+        StringBuilder text = new StringBuilder().append(operation).append(" #").append(sequence);
+        if (op != null) {
+            text.append(' ').append(op);
+        }
+        if (type != null) {
+            text.append(' ').append(type).append('[').append(count).append(']');
+        }
+        if (root >= 0) {
+            text.append(operation.isTransfer() ? " to " : " root ").append(root);
+        }
+        return text.toString();
+    }
+}

@@ -1,0 +1,294 @@
+package org.lockstep.collective;
+
+import java.util.ArrayList;
+import java.util.HashMap;
+import java.util.LinkedHashMap;
+import java.util.List;
+import java.util.Map;
+import java.util.UUID;
+import java.util.function.Function;
+import java.util.stream.Collectors;
+import org.jspecify.annotations.Nullable;
+import org.lockstep.ErrorCode;
+import org.lockstep.LockstepException;
+import org.lockstep.rendezvous.RendezvousException;
+import org.lockstep.topology.GroupKind;
+import org.lockstep.topology.Placement;
+import org.lockstep.topology.ProcessGrid;
+import org.lockstep.topology.ProcessGroup;
+
+/**
+ * Everybody's {@link Hello}, checked and in the order of ranks: who is who, where, and what the grid is.
+ *
+ * <p>Every party makes it from the same records and comes to the same roster, or to the same error. Hosts are told apart
+ * by boot id and name; in a host ranks follow the bus order of the GPUs, or where there is none the JVMs, so that a tensor
+ * group stays inside one. Immutable.
+ */
+public final class Roster {
+    private final List<Hello> byRank;
+    private final Placement placement;
+    private final ProcessGrid grid;
+
+    private Roster(List<Hello> byRank, Placement placement, ProcessGrid grid) {
+        this.byRank = List.copyOf(byRank);
+        this.placement = placement;
+        this.grid = grid;
+    }
+
+    /**
+     * The roster of a meeting's records.
+     *
+     * @param records by partition; a scheduler is known to deliver null
+     * @throws RendezvousException BAD_RECORD, STALE_ATTEMPT, DISAGREEMENT, DUPLICATE_GPU, WORLD_SIZE or, under strict
+     *     placement, SPANS_HOSTS
+     */
+    public static Roster of(List<? extends @Nullable String> records, WorldSpec spec) {
+        List<Hello> hellos = read(records, spec);
+        agree(hellos, spec);
+        refuseSharedGpus(hellos);
+        ProcessGrid grid = grid(records.size(), spec);
+        Placement placement = Placement.of(grid, slots(hellos));
+        if (spec.strictPlacement()) {
+            refuseSpanning(placement);
+        }
+        List<Hello> byRank = placement.slots().stream()
+                .map(slot -> hellos.get(slot.partition()))
+                .toList();
+        return new Roster(byRank, placement, grid);
+    }
+
+    private static List<Hello> read(List<? extends @Nullable String> records, WorldSpec spec) {
+        List<String> texts = new ArrayList<>();
+        List<Integer> protocols = new ArrayList<>();
+        List<UUID> attempts = new ArrayList<>();
+        for (int i = 0; i < records.size(); i++) {
+            String text = records.get(i);
+            if (text == null) {
+                throw bad(i, "it is null", null);
+            }
+            texts.add(text);
+            protocols.add(reading(i, () -> Hello.protocol(text)));
+        }
+        requireEqual("protocol version", protocols, ErrorCode.DISAGREEMENT, "the same lockstep jar on all executors");
+        for (int i = 0; i < texts.size(); i++) {
+            String text = texts.get(i);
+            attempts.add(reading(i, () -> Hello.attempt(text)));
+        }
+        requireEqual("attempt", attempts, ErrorCode.STALE_ATTEMPT, "a new attempt: a party of an older one came");
+        List<Hello> hellos = new ArrayList<>();
+        for (int i = 0; i < texts.size(); i++) {
+            String text = texts.get(i);
+            Hello hello = reading(i, () -> Hello.decode(text, spec.key()));
+            if (hello.partition() != i) {
+                throw bad(i, "it is partition " + hello.partition() + "'s", null);
+            }
+            hellos.add(hello);
+        }
+        if (!hellos.get(0).attempt().equals(spec.attempt())) {
+            throw failure(
+                    ErrorCode.STALE_ATTEMPT,
+                    "attempt is " + spec.attempt() + " for this party, " + attempts.get(0) + " in every record",
+                    "a new attempt");
+        }
+        return hellos;
+    }
+
+    /** A step of reading one record; whatever is wrong with it is that record's fault. */
+    private static <T> T reading(int index, java.util.function.Supplier<T> step) {
+        try {
+            return step.get();
+        } catch (IllegalArgumentException reason) {
+            throw bad(index, String.valueOf(reason.getMessage()), reason);
+        }
+    }
+
+    private static void agree(List<Hello> hellos, WorldSpec spec) {
+        String jar = "the same lockstep jar on all executors";
+        String stage = "no other stage in this meeting";
+        String driver = "settings on the driver only: all parties must be told the same";
+        agree("lockstep version", hellos, Hello::version, jar);
+        agree("application", hellos, hello -> hello.identity().application(), stage);
+        agree("stage", hellos, hello -> hello.identity().stage(), stage);
+        agree("stage attempt", hellos, hello -> hello.identity().stageAttempt(), stage);
+        agree("backend", hellos, Hello::backend, "GPUs for all tasks or for none");
+        agree("sizes", hellos, Hello::sizes, driver);
+        agree("order", hellos, Hello::order, driver);
+        List<String> names = List.copyOf(spec.agreed().keySet());
+        for (int i = 0; i < names.size(); i++) {
+            int at = i;
+            agree("setting " + names.get(i), hellos, hello -> hint(hello.settings(), at), driver);
+        }
+        agree(
+                "settings",
+                hellos,
+                hello -> String.format("%012x", hello.settings().digest()),
+                driver);
+    }
+
+    /** What a record tells of one setting; nothing where the record had no room for it. */
+    private static String hint(Hello.Settings settings, int at) {
+        return at < settings.hints().size()
+                ? String.format("digest %02x", settings.hints().get(at))
+                : "";
+    }
+
+    private static void agree(String field, List<Hello> hellos, Function<Hello, Object> value, String attempt) {
+        requireEqual(field, hellos.stream().map(value).toList(), ErrorCode.DISAGREEMENT, attempt);
+    }
+
+    private static void requireEqual(String field, List<?> values, ErrorCode code, String attempt) {
+        Map<Object, List<String>> who = new LinkedHashMap<>();
+        for (int i = 0; i < values.size(); i++) {
+            who.computeIfAbsent(values.get(i), any -> new ArrayList<>()).add(Integer.toString(i));
+        }
+        if (who.size() > 1) {
+            String sides = who.entrySet().stream()
+                    .map(side -> side.getKey() + " in partition"
+                            + (side.getValue().size() > 1 ? "s " : " ") + String.join(",", side.getValue()))
+                    .collect(Collectors.joining("; "));
+            throw failure(code, field + " differs: " + sides, attempt);
+        }
+    }
+
+    private static void refuseSharedGpus(List<Hello> hellos) {
+        Map<UUID, Hello> owners = new HashMap<>();
+        for (Hello hello : hellos) {
+            Identity.Gpu gpu = hello.identity().gpu();
+            Hello other = gpu == null ? null : owners.putIfAbsent(gpu.uuid(), hello);
+            if (other != null) {
+                throw failure(
+                        ErrorCode.DUPLICATE_GPU,
+                        gpu + " was given to partition " + other.partition() + " on "
+                                + other.identity().hostName() + " and to partition " + hello.partition() + " on "
+                                + hello.identity().hostName(),
+                        "spark.task.resource.gpu.amount=1, and a discovery script that gives each worker its own GPUs");
+            }
+        }
+    }
+
+    private static ProcessGrid grid(int worldSize, WorldSpec spec) {
+        try {
+            return ProcessGrid.of(worldSize, spec.sizes(), spec.order());
+        } catch (IllegalArgumentException equation) {
+            throw failure(
+                    ErrorCode.WORLD_SIZE,
+                    String.valueOf(equation.getMessage()),
+                    "as many parties as the product of the sizes");
+        }
+    }
+
+    private static List<Placement.Slot> slots(List<Hello> hellos) {
+        Map<Long, Integer> venues = new LinkedHashMap<>(); // in the order of their smallest partition
+        List<Placement.Slot> slots = new ArrayList<>();
+        for (Hello hello : hellos) {
+            int venue = venues.computeIfAbsent(hello.venue(), any -> venues.size());
+            Identity.Gpu gpu = hello.identity().gpu();
+            String device = gpu == null ? String.format("%08d", venue) : gpu.busId();
+            slots.add(new Placement.Slot(hostKey(hello), device, hello.partition()));
+        }
+        return slots;
+    }
+
+    private static String hostKey(Hello hello) {
+        return hello.identity().hostName()
+                + (hello.identity().bootId() == 0
+                        ? ""
+                        : String.format("/%016x", hello.identity().bootId()));
+    }
+
+    private static void refuseSpanning(Placement placement) {
+        List<Placement.SpanningGroup> spanning = placement.spanning(GroupKind.TENSOR);
+        if (!spanning.isEmpty()) {
+            throw failure(
+                    ErrorCode.SPANS_HOSTS,
+                    spanning.size() + " tensor groups are not inside one host: "
+                            + spanning.stream().limit(4).map(Object::toString).collect(Collectors.joining("; ")),
+                    "a tensor size that divides the slots of a host, or without strict placement");
+        }
+    }
+
+    private static RendezvousException bad(int index, String reason, @Nullable Throwable cause) {
+        return new RendezvousException(LockstepException.report(
+                        ErrorCode.BAD_RECORD, "record of partition " + index + " is not acceptable: " + reason)
+                .cause(cause));
+    }
+
+    private static RendezvousException failure(ErrorCode code, String summary, String attempt) {
+        return new RendezvousException(LockstepException.report(code, summary).attempt(attempt));
+    }
+
+    public ProcessGrid grid() {
+        return grid;
+    }
+
+    public Placement placement() {
+        return placement;
+    }
+
+    /** The number of ranks. */
+    public int size() {
+        return byRank.size();
+    }
+
+    public Hello hello(int rank) {
+        return byRank.get(rank - grid.rankOffset());
+    }
+
+    public int rank(int partition) {
+        return placement.rank(partition);
+    }
+
+    public int partition(int rank) {
+        return placement.partition(rank);
+    }
+
+    /** The host name of a rank. */
+    public String host(int rank) {
+        return hello(rank).identity().hostName();
+    }
+
+    /** Whether all ranks of the group are threads of one JVM that met in one venue. */
+    public boolean shareVenue(ProcessGroup group) {
+        long venue = hello(group.first()).venue();
+        return group.stream().allMatch(rank -> hello(rank).venue() == venue);
+    }
+
+    /** The groups of a kind whose ranks are on several hosts. */
+    public List<Placement.SpanningGroup> spanning(GroupKind kind) {
+        return placement.spanning(kind);
+    }
+
+    /** All unique ids in the order of partitions: id i was made by partition i mod size. */
+    public List<UniqueId> ids() {
+        List<List<UniqueId>> byPartition = new ArrayList<>();
+        int most = 0;
+        for (int partition = 0; partition < size(); partition++) {
+            List<UniqueId> ids = hello(rank(partition)).ids();
+            byPartition.add(ids);
+            most = Math.max(most, ids.size());
+        }
+        List<UniqueId> all = new ArrayList<>();
+        for (int turn = 0; turn < most; turn++) {
+            for (List<UniqueId> ids : byPartition) {
+                if (turn < ids.size()) {
+                    all.add(ids.get(turn));
+                }
+            }
+        }
+        return List.copyOf(all);
+    }
+
+    /** A rank as errors show it: {@code rank 5  host gpu-b-2  partition 9  GPU-8f2c…}. */
+    public String describe(int rank) {
+        Hello hello = hello(rank);
+        Identity.Gpu gpu = hello.identity().gpu();
+        return "rank " + rank + "  host " + hello.identity().hostName() + "  partition " + hello.partition()
+                + (gpu == null ? "" : "  " + gpu);
+    }
+
+    /** The machine, one line a host. */
+    @Override
+    public String toString() {
+        return placement.toString();
+    }
+}

@@ -1,0 +1,54 @@
+package org.lockstep.cpu;
+
+import org.lockstep.collective.ReduceOp;
+import org.lockstep.tensor.HostBuffer;
+
+/** i64; sums wrap as Java's do. */
+final class LongLanes implements Reduction.Lanes {
+    private final long[][] stack;
+
+    LongLanes(int levels, int run) {
+        this.stack = new long[levels][run];
+    }
+
+    @Override
+    public void load(int level, HostBuffer source, int from, int count) {
+        System.arraycopy(source.longs(), source.offset() + from, stack[level], 0, count);
+    }
+
+    @Override
+    public void absorb(int level, HostBuffer source, int from, int count, ReduceOp op) {
+        join(stack[level], source.longs(), source.offset() + from, count, op);
+    }
+
+    @Override
+    public void join(int level, int count, ReduceOp op) {
+        join(stack[level], stack[level + 1], 0, count, op);
+    }
+
+    private static void join(long[] left, long[] right, int at, int count, ReduceOp op) {
+        switch (op) {
+            case SUM -> {
+                for (int i = 0; i < count; i++) {
+                    left[i] += right[at + i];
+                }
+            }
+            case MIN -> {
+                for (int i = 0; i < count; i++) {
+                    left[i] = Math.min(left[i], right[at + i]);
+                }
+            }
+            case MAX -> {
+                for (int i = 0; i < count; i++) {
+                    left[i] = Math.max(left[i], right[at + i]);
+                }
+            }
+            case AVG -> throw new AssertionError("refused before: avg is for floating types");
+        }
+    }
+
+    @Override
+    public void store(HostBuffer target, int from, int count, int divisor) {
+        System.arraycopy(stack[0], 0, target.longs(), target.offset() + from, count);
+    }
+}

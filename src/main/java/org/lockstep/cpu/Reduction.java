@@ -1,0 +1,92 @@
+package org.lockstep.cpu;
+
+import org.jspecify.annotations.Nullable;
+import org.lockstep.collective.ReduceOp;
+import org.lockstep.tensor.HostBuffer;
+
+/**
+ * The element-wise reduction of the ranks' buffers, in the one order that every transport and every rank uses.
+ *
+ * <p>Elements are added in a balanced binary tree over the ranks. The tree is walked as a binary counter counts: each
+ * further rank is an addition of 1, each carry joins two subtrees of equal size, and what is left is joined from the
+ * right. A run of {@value #RUN} elements at a time, so that the log2(n) subtrees stay in the cache. 16-bit elements are
+ * widened to f32 and rounded once; 8-bit ones are added as int, which is the same modulo 256. A result that is not a
+ * number is the canonical NaN, for the bits of another would depend on how the JIT ordered its operands.
+ *
+ * <p>Keeps its scratch; confined to one thread.
+ */
+final class Reduction {
+    private static final int RUN = 2048;
+
+    private final int levels;
+    private final @Nullable Lanes[] lanes = new @Nullable Lanes[4];
+
+    /** For groups of up to {@code size} ranks. */
+    Reduction(int size) {
+        this.levels = 33 - Integer.numberOfLeadingZeros(size);
+    }
+
+    /**
+     * Reduces {@code sources}, one a rank and in their order, into {@code target}, which may be one of them.
+     *
+     * @param sources of target's type and length
+     */
+    void reduce(HostBuffer[] sources, HostBuffer target, ReduceOp op) {
+        Lanes run = lanes(target);
+        int length = target.size();
+        for (int from = 0; from < length; from += RUN) {
+            int count = Math.min(RUN, length - from);
+            int depth = 0;
+            for (int rank = 0; rank < sources.length; rank++) {
+                if ((rank & 1) == 0) {
+                    run.load(depth++, sources[rank], from, count);
+                } else {
+                    run.absorb(depth - 1, sources[rank], from, count, op);
+                    for (int carry = (rank + 1) >> 1; (carry & 1) == 0; carry >>= 1) {
+                        depth--;
+                        run.join(depth - 1, count, op);
+                    }
+                }
+            }
+            for (; depth > 1; depth--) {
+                run.join(depth - 2, count, op);
+            }
+            run.store(target, from, count, op == ReduceOp.AVG ? sources.length : 1);
+        }
+    }
+
+    private Lanes lanes(HostBuffer target) {
+        int kind = switch (target.type()) {
+            case F32, BF16, F16 -> 0;
+            case F64 -> 1;
+            case I32, I8, U8 -> 2;
+            case I64 -> 3;
+        };
+        Lanes found = lanes[kind];
+        if (found == null) {
+            found = switch (kind) {
+                case 0 -> new FloatLanes(levels, RUN);
+                case 1 -> new DoubleLanes(levels, RUN);
+                case 2 -> new IntLanes(levels, RUN);
+                default -> new LongLanes(levels, RUN);
+            };
+            lanes[kind] = found;
+        }
+        return found;
+    }
+
+    /** A stack of partial results of one run, of one machine type. Level 0 is the leftmost subtree. */
+    interface Lanes {
+        /** Puts a source's run on a level. */
+        void load(int level, HostBuffer source, int from, int count);
+
+        /** Joins a source's run into a level, from the right. */
+        void absorb(int level, HostBuffer source, int from, int count, ReduceOp op);
+
+        /** Joins the level above into a level, from the right. */
+        void join(int level, int count, ReduceOp op);
+
+        /** Writes level 0, divided by {@code divisor}. */
+        void store(HostBuffer target, int from, int count, int divisor);
+    }
+}

@@ -1,0 +1,52 @@
+package org.lockstep.inference;
+
+import java.util.Arrays;
+import java.util.Objects;
+import org.jspecify.annotations.Nullable;
+
+/**
+ * What a request became. Immutable; the array is not copied and not to be changed.
+ *
+ * @param id of the request
+ * @param text of the output without the prompt and without what ended it; empty if the replica has no tokenizer
+ * @param tokens of the output, with the end token where there was one
+ * @param finishReason why it ended
+ * @param stopReason the stop string, or the id of the stop token in digits; null for the model's own end token and for
+ *     LENGTH
+ * @param promptTokens tokens of the prompt
+ */
+@SuppressWarnings("ArrayRecordComponent") // travels and is read once; copies would only cost
+public record Completion(
+        long id,
+        String text,
+        int[] tokens,
+        FinishReason finishReason,
+        @Nullable String stopReason,
+        int promptTokens) {
+
+    public int outputTokens() {
+        return tokens.length;
+    }
+
+    @Override
+    public boolean equals(Object other) {
+        return other instanceof Completion that
+                && id == that.id
+                && promptTokens == that.promptTokens
+                && text.equals(that.text)
+                && Arrays.equals(tokens, that.tokens)
+                && finishReason == that.finishReason
+                && Objects.equals(stopReason, that.stopReason);
+    }
+
+    @Override
+    public int hashCode() {
+        return Long.hashCode(id) * 31 + Arrays.hashCode(tokens);
+    }
+
+    @Override
+    public String toString() {
+        return "completion " + id + " (" + promptTokens + " + " + tokens.length + " tokens, " + finishReason + ") "
+                + text;
+    }
+}

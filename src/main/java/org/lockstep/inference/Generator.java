@@ -1,0 +1,220 @@
+package org.lockstep.inference;
+
+import java.util.List;
+import java.util.Optional;
+import org.jspecify.annotations.Nullable;
+import org.lockstep.ErrorCode;
+import org.lockstep.LockstepException;
+import org.lockstep.checkpoint.Checkpoint;
+import org.lockstep.collective.Communicators;
+import org.lockstep.model.CacheSize;
+import org.lockstep.model.ModelConfig;
+import org.lockstep.model.PipelineStage;
+import org.lockstep.tensor.BatchLayout;
+import org.lockstep.tensor.HostBuffer;
+import org.lockstep.tensor.Kernels;
+import org.lockstep.tensor.Tensor;
+import org.lockstep.topology.Axis;
+import org.lockstep.topology.ParallelState;
+import org.lockstep.topology.ProcessGroup;
+
+/**
+ * One replica's loop, run by every rank of it: requests in, completions out, step by step.
+ *
+ * <p>Only the source rank has requests and decides; all others do what its plan says, so every rank makes the same
+ * collective calls whatever its data. Confined to its rank's thread. A failure on one rank is to be spread by aborting
+ * the communicators; the generator is dead after it.
+ */
+public final class Generator implements AutoCloseable {
+    private final ModelConfig config;
+    private final ForwardPass forward;
+    private final GeneratorOptions options;
+    private final @Nullable Tokenizer tokenizer;
+    private final PlanRelay relay;
+    private final Sampler sampler;
+    private final boolean source;
+    private final boolean samples;
+    private final int sourceRank;
+    private final int samplerRank;
+
+    /** One step of the model on this rank; see {@link PipelineStage#forward}. */
+    interface ForwardPass extends AutoCloseable {
+        Optional<Tensor> forward(int[] ids, BatchLayout layout, int[] logitRows);
+
+        @Override
+        void close();
+    }
+
+    /** Hears of progress, on the source rank's thread; what it throws ends the run. */
+    public interface Listener {
+        /**
+         * After each step.
+         *
+         * @param sequences computed in it
+         * @param promptTokens of these, the tokens of prompts
+         * @param outputTokens put out by it
+         */
+        default void onStep(int sequences, int promptTokens, int outputTokens) {}
+
+        /** As soon as a request is done; in the order of being done. */
+        default void onCompletion(Completion completion) {}
+    }
+
+    private static final Listener SILENT = new Listener() {};
+
+    Generator(
+            ModelConfig config,
+            ForwardPass forward,
+            ParallelState state,
+            Communicators communicators,
+            Kernels kernels,
+            @Nullable Tokenizer tokenizer,
+            GeneratorOptions options) {
+        if (options.maxModelLength() > config.maxPositions()) {
+            throw new IllegalArgumentException("maxModelLength (" + options.maxModelLength()
+                    + ") is more than the model's positions (" + config.maxPositions() + ")");
+        }
+        ProcessGroup replica = state.modelParallelGroup();
+        int me = replica.rankInGroup(state.rank());
+        this.config = config;
+        this.forward = forward;
+        this.options = options;
+        this.tokenizer = tokenizer;
+        this.relay = new PlanRelay(communicators.model(), kernels, options);
+        this.sampler = new Sampler(config.vocabularySize(), config.endTokens());
+        this.sourceRank = replica.rankInGroup(state.modelParallelSrcRank());
+        this.samplerRank = replica.rankInGroup(sampler(state, replica));
+        this.source = me == sourceRank;
+        this.samples = me == samplerRank;
+    }
+
+    /**
+     * Loads this rank's share of the model. Every rank of the replica calls it, with equal options.
+     *
+     * @param tokenizer makes the text on the source rank and must outlive this; without one completions have tokens and
+     *     no text, and stop strings are refused
+     */
+    public static Generator load(
+            ModelConfig config,
+            Checkpoint checkpoint,
+            ParallelState state,
+            Communicators communicators,
+            Kernels kernels,
+            @Nullable Tokenizer tokenizer,
+            GeneratorOptions options) {
+        PipelineStage stage = PipelineStage.load(
+                config,
+                checkpoint,
+                state,
+                communicators,
+                kernels,
+                new CacheSize(options.cacheBlocks(), options.blockSize()),
+                options.maxTokensPerStep());
+        ForwardPass forward = new ForwardPass() {
+            @Override
+            public Optional<Tensor> forward(int[] ids, BatchLayout layout, int[] logitRows) {
+                return stage.forward(ids, layout, logitRows);
+            }
+
+            @Override
+            public void close() {
+                stage.close();
+            }
+        };
+        return new Generator(config, forward, state, communicators, kernels, tokenizer, options);
+    }
+
+    /** The rank that has the logits: the first tensor rank of the last pipeline stage. */
+    private static int sampler(ParallelState state, ProcessGroup replica) {
+        return replica.stream()
+                .filter(rank -> state.grid().coordinate(rank, Axis.TP) == 0
+                        && state.grid().state(rank).isPipelineLastStage(true))
+                .findFirst()
+                .orElseThrow();
+    }
+
+    /** Whether this is the rank that holds the replica's requests. */
+    public boolean isSource() {
+        return source;
+    }
+
+    /** {@link #run(List, Listener)} without a listener. */
+    public List<Completion> run(List<Request> requests) {
+        return run(requests, SILENT);
+    }
+
+    /**
+     * Completes all requests of the replica. Collective: every rank of the replica calls it.
+     *
+     * @param requests on the source rank; empty on all others, and there too if there is nothing to do
+     * @return on the source rank one completion for each request, in the same order; empty on all others
+     * @throws IllegalArgumentException before anything is sent, if a rank that is not the source has requests, a prompt is
+     *     empty, has an id outside the vocabulary or leaves no room for a token, or stop strings come without a tokenizer
+     * @throws LockstepException INTERNAL if the logits are not finite; otherwise what the communicators throw
+     */
+    public List<Completion> run(List<Request> requests, Listener listener) {
+        SourceDesk desk = null;
+        if (source) {
+            desk = new SourceDesk(config, options, tokenizer, requests, listener);
+        } else if (!requests.isEmpty()) {
+            throw new IllegalArgumentException(
+                    requests.size() + " requests on a rank that is not its replica's source (rank " + sourceRank
+                            + " of the model group)");
+        }
+        @Nullable Sequence[] running = new @Nullable Sequence[options.maxSequences()];
+        while (true) {
+            StepPlan plan = relay.share(desk == null ? null : desk.next(), sourceRank);
+            for (int slot : plan.released()) {
+                running[slot] = null;
+            }
+            if (plan.end()) {
+                return desk == null ? List.of() : desk.completions();
+            }
+            for (StepPlan.Admission each : plan.admitted()) {
+                running[each.slot()] =
+                        new Sequence(each.id(), each.prompt(), each.params(), each.limit(), each.blocks());
+            }
+            MicroBatch batch = MicroBatch.of(plan, running, options.blockSize());
+            Optional<Tensor> logits = forward.forward(batch.ids(), batch.layout(), batch.logitRows());
+            int[] tokens =
+                    relay.broadcast(sample(batch, logits), batch.sequences().size(), samplerRank);
+            append(batch, tokens);
+            if (desk != null) {
+                desk.accept(batch, tokens);
+            }
+        }
+    }
+
+    /** One token a sequence on the sampling rank; null on all others. */
+    private int @Nullable [] sample(MicroBatch batch, Optional<Tensor> logits) {
+        if (!samples) {
+            return null;
+        }
+        HostBuffer rows = logits.orElseThrow().buffer().toHost();
+        int[] tokens = new int[batch.sequences().size()];
+        for (int row = 0; row < tokens.length; row++) {
+            int from = rows.offset() + row * config.vocabularySize();
+            tokens[row] = sampler.sample(rows.floats(), from, batch.sequences().get(row));
+        }
+        return tokens;
+    }
+
+    private void append(MicroBatch batch, int[] tokens) {
+        for (int row = 0; row < tokens.length; row++) {
+            int token = tokens[row];
+            if (token < 0 || token >= config.vocabularySize()) {
+                throw LockstepException.report(
+                                ErrorCode.PROTOCOL,
+                                "sampled token " + token + " is not in 0.." + (config.vocabularySize() - 1))
+                        .exception();
+            }
+            batch.sequences().get(row).append(token);
+        }
+    }
+
+    /** Gives the loaded model back. Idempotent. */
+    @Override
+    public void close() {
+        forward.close();
+    }
+}

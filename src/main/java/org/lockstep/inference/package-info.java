@@ -1,0 +1,27 @@
+/**
+ * Prompts become completions: tokens, sequences, the schedule of steps, sampling, and the loop that joins them.
+ *
+ * <p>One decides, all follow. Every rank of a replica runs the same {@link org.lockstep.inference.Generator}; only its
+ * source rank (first pipeline stage, tensor rank 0) holds requests, a {@code Scheduler} and the text. Per step:
+ *
+ * <pre>
+ * source : Scheduler.next() → StepPlan ── broadcast over MODEL ──▶ every rank
+ * all    : StepPlan → Sequences → MicroBatch → forward pass
+ * sampler: (last pipeline stage, tensor rank 0) logits → Sampler → token ids ── broadcast over MODEL ──▶ every rank
+ * source : ids → TextStream → stop? → the slot and its blocks are free for the next step
+ * </pre>
+ *
+ * A plan names sequences by slot and says how many tokens of each a step computes, so that a prompt in chunks, a shared
+ * prefix, or a sequence that is put off are other plans, not other doors. Whether a step samples a sequence follows from
+ * the counts: it does when all tokens known so far have been computed.
+ *
+ * <p>{@link org.lockstep.inference.RequestExchange} stands outside a replica: rows stay where they are, only token ids
+ * and completions travel.
+ *
+ * <p>Never here: Spark, device memory, arithmetic of ranks (asked of {@code topology}), sockets. Mutable state lives in
+ * {@code Sequence}, {@code BlockManager}, {@code Scheduler} and {@code TextStream}, each confined to its rank's thread.
+ */
+@NullMarked
+package org.lockstep.inference;
+
+import org.jspecify.annotations.NullMarked;

@@ -1,0 +1,48 @@
+package org.lockstep.spark;
+
+import java.util.concurrent.CountDownLatch;
+import java.util.concurrent.TimeUnit;
+import org.apache.spark.TaskContext;
+import org.apache.spark.TaskKilledException;
+import org.lockstep.collective.World;
+
+/**
+ * Ends a rank whose task Spark has killed.
+ *
+ * <p>Spark only sets a flag, unless the job asks for interrupts, and a thread in a collective does not look at flags. So
+ * this daemon thread looks every 100 ms, and aborts the rank's groups: the rank throws, its peers are told.
+ */
+final class AbortWatchdog implements AutoCloseable {
+    private static final long POLL_MILLIS = 100;
+
+    private final CountDownLatch closed = new CountDownLatch(1);
+
+    private AbortWatchdog() {}
+
+    static AbortWatchdog start(TaskContext context, World world) {
+        AbortWatchdog watchdog = new AbortWatchdog();
+        Thread thread = new Thread(() -> watchdog.watch(context, world), "lockstep-watchdog-" + context.partitionId());
+        thread.setDaemon(true);
+        thread.start();
+        return watchdog;
+    }
+
+    private void watch(TaskContext context, World world) {
+        try {
+            while (!closed.await(POLL_MILLIS, TimeUnit.MILLISECONDS)) {
+                if (context.isInterrupted()) {
+                    world.abort(new TaskKilledException("Spark killed the task of partition " + context.partitionId()));
+                    return;
+                }
+            }
+        } catch (InterruptedException e) {
+            Thread.currentThread().interrupt();
+        }
+    }
+
+    /** Ends the watch. Idempotent. */
+    @Override
+    public void close() {
+        closed.countDown();
+    }
+}

@@ -1,0 +1,141 @@
+package org.lockstep.spark;
+
+import java.util.EnumSet;
+import java.util.Map;
+import java.util.OptionalInt;
+import java.util.Set;
+import org.apache.spark.SparkConf;
+import org.apache.spark.api.java.JavaRDD;
+import org.apache.spark.api.java.JavaSparkContext;
+import org.apache.spark.broadcast.Broadcast;
+import org.lockstep.collective.WorldSpec;
+import org.lockstep.cpu.CpuBackend;
+import org.lockstep.rendezvous.Venue;
+import org.lockstep.topology.GroupKind;
+import org.lockstep.topology.ParallelSizes;
+import org.lockstep.topology.RankOrder;
+import org.slf4j.Logger;
+import org.slf4j.LoggerFactory;
+import scala.reflect.ClassTag;
+import scala.reflect.ClassTag$;
+
+/**
+ * An RDD whose partitions are worked on by ranks: one barrier task to a rank, their groups connected.
+ *
+ * <pre>{@code
+ * JavaRDD<String> places = BarrierStage.over(rows)
+ *     .with(ParallelSizes.tensor(2).withPipeline(2))
+ *     .mapRanks((rank, mine) -> {
+ *       Buffer x = Buffer.ofFloats(rank.state().rank());
+ *       rank.communicators().tensor().allReduce(x, ReduceOp.SUM);
+ *       return List.of(rank.state() + " " + x).iterator();
+ *     });
+ * }</pre>
+ *
+ * <p>Immutable; each {@code with} returns another. Lazy, plain Spark: the stage runs when an action does, and Spark does
+ * not retry it when it fails as the last stage of a job. The rank of a task follows from where it runs, not from its
+ * partition.
+ */
+public final class BarrierStage<T> {
+    private static final Logger LOG = LoggerFactory.getLogger(BarrierStage.class);
+
+    private final JavaRDD<T> rows;
+    private final WorldSpec spec;
+    private final OptionalInt ranks;
+    private final BackendFactory backend;
+
+    private BarrierStage(JavaRDD<T> rows, WorldSpec spec, OptionalInt ranks, BackendFactory backend) {
+        this.rows = rows;
+        this.spec = spec;
+        this.ranks = ranks;
+        this.backend = backend;
+    }
+
+    /** A stage of data-parallel ranks only, on CPUs, with the deadlines of the configuration. */
+    public static <T> BarrierStage<T> over(JavaRDD<T> rows) {
+        SparkConf conf = rows.context().getConf();
+        Settings.check(conf);
+        WorldSpec spec = WorldSpec.of(ParallelSizes.tensor(1))
+                .withMeetingTimeout(Settings.MEETING_TIMEOUT.in(conf))
+                .withOperationTimeout(Settings.COLLECTIVE_TIMEOUT.in(conf))
+                .withStrictPlacement(Settings.STRICT_PLACEMENT.in(conf));
+        return new BarrierStage<>(rows, spec, OptionalInt.empty(), CpuBackend::create);
+    }
+
+    /**
+     * The sizes of the axes. Where one is inferred it fills {@link #ranks}, or else all slots of the cluster.
+     */
+    public BarrierStage<T> with(ParallelSizes sizes) {
+        return with(spec.withSizes(sizes));
+    }
+
+    /** The order of the axes; the innermost are placed closest together. */
+    public BarrierStage<T> with(RankOrder order) {
+        return with(spec.withOrder(order));
+    }
+
+    private BarrierStage<T> with(WorldSpec changed) {
+        return new BarrierStage<>(rows, changed, ranks, backend);
+    }
+
+    /** The world size, where the sizes leave it open. */
+    public BarrierStage<T> ranks(int worldSize) {
+        return new BarrierStage<>(rows, spec, OptionalInt.of(worldSize), backend);
+    }
+
+    /** The kinds of groups to connect; all others stay plans. By default those of inference. */
+    public BarrierStage<T> connecting(GroupKind first, GroupKind... more) {
+        Set<GroupKind> kinds = EnumSet.of(first, more);
+        return with(spec.withKinds(kinds));
+    }
+
+    /** Values that must be equal on all ranks, compared before anything is connected. */
+    public BarrierStage<T> agreeingOn(Map<String, String> settings) {
+        return with(spec.withSettings(settings));
+    }
+
+    /** Classes that may travel as objects besides strings, numbers, their arrays and lists. */
+    public BarrierStage<T> registering(Class<?>... classes) {
+        return with(spec.withObjects(classes));
+    }
+
+    /** Refuses tensor groups that span hosts. */
+    public BarrierStage<T> strictPlacement() {
+        return with(spec.withStrictPlacement(true));
+    }
+
+    /** Another device than the CPU. */
+    public BarrierStage<T> on(BackendFactory factory) {
+        return new BarrierStage<>(rows, spec, ranks, factory);
+    }
+
+    /**
+     * Runs {@code function} once on each rank, with one partition of the rows.
+     *
+     * <p>The input is repartitioned, and that is logged, where it has not one partition to a rank or hangs together with
+     * other partitions in a way that Spark refuses for barrier stages.
+     *
+     * @throws org.lockstep.LockstepException at once, before anything is launched, for what cannot run here
+     */
+    public <U> JavaRDD<U> mapRanks(RankFunction<T, U> function) {
+        JavaSparkContext spark = JavaSparkContext.fromSparkContext(rows.context());
+        int world = ClusterPreflight.check(spark.sc(), spec.sizes(), ranks);
+        JavaRDD<T> input = rows;
+        if (!StageChain.allows(rows.rdd(), world)) {
+            LOG.info("repartitioning {} partitions to {}, one to a rank", rows.getNumPartitions(), world);
+            input = rows.repartition(world);
+        }
+        Broadcast<Venue> venue = spark.broadcast(new Venue());
+        WorldSpec resolved = spec.withSizes(spec.sizes().resolve(world)).newAttempt();
+        ClassTag<U> anything = anyTag();
+        return input.rdd()
+                .barrier()
+                .mapPartitions(new RankTask<>(function, resolved, backend, venue), false, anything)
+                .toJavaRDD();
+    }
+
+    @SuppressWarnings("unchecked") // erased: what the JavaRDD methods of Spark do themselves
+    static <U> ClassTag<U> anyTag() {
+        return (ClassTag<U>) ClassTag$.MODULE$.apply(Object.class);
+    }
+}

@@ -1,0 +1,192 @@
+package org.lockstep.spark;
+
+import java.time.Duration;
+import java.util.OptionalInt;
+import java.util.regex.Matcher;
+import java.util.regex.Pattern;
+import java.util.stream.IntStream;
+import org.apache.spark.SparkConf;
+import org.apache.spark.SparkContext;
+import org.apache.spark.sql.SparkSession;
+import org.lockstep.ErrorCode;
+import org.lockstep.LockstepException;
+import org.lockstep.topology.ParallelSizes;
+import org.slf4j.Logger;
+import org.slf4j.LoggerFactory;
+import scala.Tuple2;
+
+/**
+ * What is looked at on the driver before anything is launched, because Spark would say it late, badly, or never.
+ *
+ * <p>Too few slots: Spark waits ten silent minutes. GPU requests under a local master: it waits for ever. Dynamic
+ * allocation: it fails at submission, without the line to set.
+ */
+public final class ClusterPreflight {
+    private static final Logger LOG = LoggerFactory.getLogger(ClusterPreflight.class);
+    private static final Pattern LOCAL_CLUSTER =
+            Pattern.compile("local-cluster\\[\\s*(\\d+)\\s*,\\s*(\\d+)\\s*,\\s*\\d+\\s*]");
+    private static final long POLL_MILLIS = 100;
+
+    private ClusterPreflight() {}
+
+    /**
+     * The session's context.
+     *
+     * @throws LockstepException SPARK_CONNECT, whose sessions have none
+     */
+    static SparkContext context(SparkSession spark) {
+        try {
+            return spark.sparkContext();
+        } catch (UnsupportedOperationException | LinkageError e) {
+            throw LockstepException.report(
+                            ErrorCode.SPARK_CONNECT,
+                            "this is a Spark Connect session: it has no RDDs, so no barrier stages")
+                    .attempt("spark.api.mode=classic, or submit the job to the cluster")
+                    .cause(e)
+                    .exception();
+        }
+    }
+
+    /**
+     * Checks the cluster against {@code sizes} and returns the world size: what the sizes fix, else {@code ranks}, else
+     * as many replicas as there are slots for.
+     *
+     * @throws LockstepException with the sum and the line to set
+     */
+    static int check(SparkContext spark, ParallelSizes sizes, OptionalInt ranks) {
+        SparkConf conf = spark.getConf();
+        check(conf);
+        OptionalInt fixed = fixedWorld(sizes, ranks);
+        int slots = awaitSlots(spark, conf, fixed.orElse(smallestWorld(sizes)));
+        int replicas = Math.max(1, slots / smallestWorld(sizes));
+        int world = fixed.orElse(replicas * smallestWorld(sizes));
+        if (world > slots) {
+            throw LockstepException.report(
+                            ErrorCode.NOT_ENOUGH_SLOTS,
+                            "need " + world + " slots" + sum(sizes, world) + ", " + spark.master() + " offers " + slots)
+                    .attempt(advice(spark, world))
+                    .exception();
+        }
+        return world;
+    }
+
+    /**
+     * Checks a configuration, with or without a context that has it.
+     *
+     * @throws LockstepException with the line to set
+     */
+    public static void check(SparkConf conf) {
+        Settings.check(conf);
+        checkDynamicAllocation(conf);
+        checkLocalGpu(conf);
+    }
+
+    /** The world size if it is known without asking the cluster. */
+    private static OptionalInt fixedWorld(ParallelSizes sizes, OptionalInt ranks) {
+        OptionalInt asked = ranks.isPresent() || infers(sizes) ? ranks : OptionalInt.of(smallestWorld(sizes));
+        asked.ifPresent(world -> {
+            try {
+                sizes.resolve(world);
+            } catch (IllegalArgumentException e) {
+                throw LockstepException.report(ErrorCode.WORLD_SIZE, String.valueOf(e.getMessage()))
+                        .attempt("choose sizes whose product is the number of ranks")
+                        .cause(e)
+                        .exception();
+            }
+        });
+        return asked;
+    }
+
+    private static boolean infers(ParallelSizes sizes) {
+        return dense(sizes).anyMatch(size -> size == ParallelSizes.INFER);
+    }
+
+    /** The product of the sizes that are given; the experts share the ranks of the dense axes. */
+    private static int smallestWorld(ParallelSizes sizes) {
+        return dense(sizes).filter(size -> size != ParallelSizes.INFER).reduce(1, Math::multiplyExact);
+    }
+
+    private static IntStream dense(ParallelSizes sizes) {
+        return IntStream.of(sizes.tp(), sizes.cp(), sizes.dp(), sizes.pp());
+    }
+
+    private static String sum(ParallelSizes sizes, int world) {
+        return " = tensor " + sizes.tp() + " × pipeline " + sizes.pp() + " × data "
+                + world / smallestWorld(sizes.withData(1));
+    }
+
+    private static String advice(SparkContext spark, int world) {
+        return spark.isLocal()
+                ? "--master local[" + world + "]"
+                : "more executors or cores (spark.executor.instances, spark.executor.cores), fewer spark.task.cpus, or"
+                        + " smaller sizes; " + Settings.SLOTS_WAIT.key() + " waits longer for executors";
+    }
+
+    private static void checkDynamicAllocation(SparkConf conf) {
+        if (conf.getBoolean("spark.dynamicAllocation.enabled", false)) {
+            throw LockstepException.report(
+                            ErrorCode.DYNAMIC_ALLOCATION,
+                            "dynamic allocation is on: barrier stages need all their slots at once, and Spark refuses"
+                                    + " the two together (SPARK-24942)")
+                    .attempt("--conf spark.dynamicAllocation.enabled=false")
+                    .exception();
+        }
+    }
+
+    private static void checkLocalGpu(SparkConf conf) {
+        String master = conf.get("spark.master", "");
+        if (!master.matches("local(\\[.*)?")) {
+            return;
+        }
+        for (Tuple2<String, String> entry : conf.getAll()) {
+            if (entry._1().matches("spark\\.task\\.resource\\..+\\.amount")) {
+                throw LockstepException.report(
+                                ErrorCode.LOCAL_GPU,
+                                entry._1() + " = " + entry._2() + " under the local master " + master
+                                        + ": Spark has no such resources there and would wait for ever")
+                        .attempt("remove " + entry._1() + "; a local master needs no GPU resources")
+                        .exception();
+            }
+        }
+    }
+
+    private static int awaitSlots(SparkContext spark, SparkConf conf, int wanted) {
+        Duration wait = Settings.SLOTS_WAIT.in(conf);
+        long deadline = System.nanoTime() + wait.toNanos();
+        int slots = slots(spark);
+        if (slots >= wanted || !mayGrow(spark, conf, wanted)) {
+            return slots;
+        }
+        LOG.info("waiting up to {} s for {} slots, {} are there", wait.toSeconds(), wanted, slots);
+        while (slots < wanted && System.nanoTime() - deadline < 0) {
+            try {
+                Thread.sleep(POLL_MILLIS);
+            } catch (InterruptedException e) {
+                Thread.currentThread().interrupt();
+                throw LockstepException.report(ErrorCode.NOT_ENOUGH_SLOTS, "interrupted while waiting for executors")
+                        .cause(e)
+                        .exception();
+            }
+            slots = slots(spark);
+        }
+        return slots;
+    }
+
+    /** Whether executors that have not registered yet could bring {@code wanted} slots. */
+    private static boolean mayGrow(SparkContext spark, SparkConf conf, int wanted) {
+        if (spark.isLocal()) {
+            return false;
+        }
+        Matcher cluster = LOCAL_CLUSTER.matcher(spark.master());
+        if (cluster.matches()) {
+            long cores = Long.parseLong(cluster.group(1)) * Long.parseLong(cluster.group(2));
+            return cores / conf.getInt("spark.task.cpus", 1) >= wanted;
+        }
+        return true;
+    }
+
+    /** Tasks that can run at once, all executors together, by cpus and resources: Spark's own count for barrier stages. */
+    private static int slots(SparkContext spark) {
+        return spark.maxNumConcurrentTasks(spark.resourceProfileManager().defaultResourceProfile());
+    }
+}

@@ -1,0 +1,144 @@
+package org.lockstep.spark;
+
+import java.io.Serial;
+import java.util.ArrayList;
+import java.util.HashMap;
+import java.util.Iterator;
+import java.util.List;
+import java.util.Map;
+import java.util.Optional;
+import org.apache.spark.sql.Row;
+import org.apache.spark.sql.RowFactory;
+import org.lockstep.checkpoint.Checkpoint;
+import org.lockstep.checkpoint.ModelFiles;
+import org.lockstep.collective.Traffic;
+import org.lockstep.inference.Completion;
+import org.lockstep.inference.Generator;
+import org.lockstep.inference.GeneratorOptions;
+import org.lockstep.inference.PromptCheck;
+import org.lockstep.inference.Request;
+import org.lockstep.inference.RequestExchange;
+import org.lockstep.inference.SamplingParams;
+import org.lockstep.inference.Tokenizer;
+import org.lockstep.model.ModelConfig;
+
+/**
+ * What each rank does in a generation: load its shard, tokenise its rows, take its part in its replica, and put the
+ * completions beside its rows. Rows stay home; only token ids and completions travel.
+ */
+final class GenerationTask implements RankFunction<IndexedRow, Row> {
+    @Serial
+    private static final long serialVersionUID = 1;
+
+    private final ModelSource source;
+    private final ModelConfig config;
+    private final GeneratorOptions options;
+    private final SamplingParams params;
+    private final int promptColumn;
+    private final RunCounters counters;
+
+    GenerationTask(
+            ModelSource source,
+            ModelConfig config,
+            GeneratorOptions options,
+            SamplingParams params,
+            int promptColumn,
+            RunCounters counters) {
+        this.source = source;
+        this.config = config;
+        this.options = options;
+        this.params = params;
+        this.promptColumn = promptColumn;
+        this.counters = counters;
+    }
+
+    @Override
+    public Iterator<Row> apply(Rank rank, Iterator<IndexedRow> rows) {
+        long start = System.nanoTime();
+        try (ModelFiles files = source.open();
+                Tokenizer tokenizer = Tokenizer.load(files, config.vocabularySize());
+                Generator generator = load(rank, files, tokenizer)) {
+            long loaded = System.nanoTime();
+            Traffic before = rank.communicators().traffic();
+            List<Row> answers = generate(rank, tokenizer, generator, rows);
+            long end = System.nanoTime();
+            long waited = rank.communicators().traffic().nanos() - before.nanos();
+            counters.reports().add(report(rank, loaded - start, end - loaded, waited));
+            return answers.iterator();
+        }
+    }
+
+    private Generator load(Rank rank, ModelFiles files, Tokenizer tokenizer) {
+        try (Checkpoint checkpoint = Checkpoint.open(files)) {
+            return Generator.load(
+                    config, checkpoint, rank.state(), rank.communicators(), rank.kernels(), tokenizer, options);
+        }
+    }
+
+    private List<Row> generate(Rank rank, Tokenizer tokenizer, Generator generator, Iterator<IndexedRow> rows) {
+        PromptCheck check = new PromptCheck(tokenizer, options.maxModelLength());
+        List<IndexedRow> home = new ArrayList<>();
+        List<Request> requests = new ArrayList<>();
+        Map<Long, String> errors = new HashMap<>();
+        while (rows.hasNext()) {
+            IndexedRow row = rows.next();
+            home.add(row);
+            PromptCheck.Result prompt = check.check(row.row().getString(promptColumn));
+            if (prompt.error() == null) {
+                requests.add(new Request(row.index(), prompt.ids(), params));
+            } else {
+                errors.put(row.index(), prompt.error());
+            }
+        }
+        counters.rowsFailed().add(errors.size());
+        counters.rowsDone().add(errors.size());
+
+        Map<Long, Completion> completions = new HashMap<>();
+        new RequestExchange(rank.communicators().world(), rank.state(), rank.kernels())
+                .run(requests, mine -> generator.run(mine, new Counting()))
+                .forEach(completion -> completions.put(completion.id(), completion));
+        return home.stream().map(row -> answer(row, completions, errors)).toList();
+    }
+
+    /** The row's own columns, then the five of {@link Llm#OUTPUT_COLUMNS}. */
+    private static Row answer(IndexedRow row, Map<Long, Completion> completions, Map<Long, String> errors) {
+        Row input = row.row();
+        int width = input.size();
+        Object[] values = new Object[width + Llm.OUTPUT_COLUMNS.size()];
+        for (int i = 0; i < width; i++) {
+            values[i] = input.get(i);
+        }
+        Optional<Completion> completion = Optional.ofNullable(completions.get(row.index()));
+        values[width] = completion.map(Completion::text).orElse(null);
+        values[width + 1] = completion.map(c -> c.finishReason().toString()).orElse(null);
+        values[width + 2] = completion.map(Completion::promptTokens).orElse(null);
+        values[width + 3] = completion.map(Completion::outputTokens).orElse(null);
+        values[width + 4] = errors.get(row.index());
+        return RowFactory.create(values);
+    }
+
+    private static RankReport report(Rank rank, long loadNanos, long generateNanos, long collectiveNanos) {
+        return new RankReport(
+                rank.state().rank(),
+                rank.world().roster().host(rank.state().rank()),
+                rank.world().meetingTime().toNanos(),
+                rank.setupTime().minus(rank.world().meetingTime()).toNanos(),
+                loadNanos,
+                generateNanos,
+                collectiveNanos);
+    }
+
+    /** Tells the driver, through its accumulators, how far this replica is. */
+    private final class Counting implements Generator.Listener {
+        @Override
+        public void onStep(int sequences, int promptTokens, int outputTokens) {
+            counters.outputTokens().add(outputTokens);
+        }
+
+        @Override
+        public void onCompletion(Completion completion) {
+            counters.rowsDone().add(1L);
+            counters.promptTokens().add(completion.promptTokens());
+        }
+    }
+}

@@ -1,0 +1,309 @@
+package org.lockstep.spark;
+
+import java.time.Duration;
+import java.util.ArrayList;
+import java.util.List;
+import java.util.Locale;
+import java.util.Map;
+import java.util.OptionalInt;
+import java.util.Set;
+import java.util.function.Consumer;
+import org.apache.spark.SparkContext;
+import org.apache.spark.api.java.JavaRDD;
+import org.apache.spark.api.java.JavaSparkContext;
+import org.apache.spark.sql.Dataset;
+import org.apache.spark.sql.Row;
+import org.apache.spark.sql.RowFactory;
+import org.apache.spark.sql.SparkSession;
+import org.apache.spark.sql.types.DataTypes;
+import org.apache.spark.sql.types.StructField;
+import org.apache.spark.sql.types.StructType;
+import org.apache.spark.storage.StorageLevel;
+import org.lockstep.ErrorCode;
+import org.lockstep.LockstepException;
+import org.lockstep.checkpoint.Checkpoint;
+import org.lockstep.checkpoint.ModelFiles;
+import org.lockstep.inference.GeneratorOptions;
+import org.lockstep.inference.RequestExchange;
+import org.lockstep.inference.SamplingParams;
+import org.lockstep.inference.Tokenizer;
+import org.lockstep.model.ModelConfig;
+import org.lockstep.topology.GroupKind;
+import org.lockstep.topology.ParallelSizes;
+import org.lockstep.topology.ProcessGrid;
+import org.lockstep.topology.RankOrder;
+
+/**
+ * A model too large for one device, and how to spread it over a Spark cluster.
+ *
+ * <pre>{@code
+ * Llm llm = Llm.load(spark, "/models/Llama-3.1-8B").tensorParallel(4).pipelineParallel(2);   // replicas = slots / 8
+ * System.out.println(llm.plan());
+ * Dataset<Row> answers = llm.generate(questions, "prompt", SamplingParams.greedy().withMaxTokens(128));
+ * }</pre>
+ *
+ * <p>An immutable description: each method but {@code generate} and {@code run} returns another, and nothing is launched
+ * before those. Thread-safe. What cannot run is refused on the driver, as a {@link LockstepException} with the numbers.
+ */
+public final class Llm {
+    /** The columns that {@code generate} adds, in this order, after the input's own. */
+    public static final List<String> OUTPUT_COLUMNS =
+            List.of("text", "finish_reason", "prompt_tokens", "output_tokens", "error");
+
+    private final SparkSession spark;
+    private final ModelSource source;
+    private final ModelConfig config;
+    private final ParallelSizes sizes;
+    private final RankOrder order;
+    private final OptionalInt ranks;
+    private final LlmLimits limits;
+    private final Consumer<Progress> progress;
+
+    private Llm(
+            SparkSession spark,
+            ModelSource source,
+            ModelConfig config,
+            ParallelSizes sizes,
+            RankOrder order,
+            OptionalInt ranks,
+            LlmLimits limits,
+            Consumer<Progress> progress) {
+        this.spark = spark;
+        this.source = source;
+        this.config = config;
+        this.sizes = sizes;
+        this.order = order;
+        this.ranks = ranks;
+        this.limits = limits;
+        this.progress = progress;
+    }
+
+    /**
+     * The model in a Hugging Face directory that the driver and all executors see under this path.
+     *
+     * @throws LockstepException MODEL_NOT_FOUND, CONFIG_INVALID, MODEL_UNSUPPORTED, CHECKPOINT_INVALID or
+     *     TOKENIZER_INVALID: its settings, the headers of its weights and its tokenizer are read here, no weight is
+     */
+    public static Llm load(SparkSession spark, String directory) {
+        return load(spark, ModelSource.directory(directory));
+    }
+
+    /** The small model that comes with Lockstep, for a first run without any download. */
+    public static Llm bundled(SparkSession spark) {
+        return load(spark, ModelSource.FABLE);
+    }
+
+    private static Llm load(SparkSession spark, ModelSource source) {
+        SparkContext context = ClusterPreflight.context(spark);
+        Settings.check(context.getConf());
+        try (ModelFiles files = source.open()) {
+            ModelConfig config = ModelConfig.read(files);
+            Checkpoint.open(files).close();
+            Tokenizer.load(files, config.vocabularySize()).close();
+            return new Llm(
+                    spark,
+                    source,
+                    config,
+                    ParallelSizes.tensor(1),
+                    RankOrder.DEFAULT,
+                    OptionalInt.empty(),
+                    LlmLimits.NONE,
+                    done -> {});
+        }
+    }
+
+    /** Ranks that share each layer. Must divide the model's heads. */
+    public Llm tensorParallel(int size) {
+        return with(sizes.withTensor(size));
+    }
+
+    /** Pipeline stages that the layers are cut into; at most as many as layers. */
+    public Llm pipelineParallel(int size) {
+        return with(sizes.withPipeline(size));
+    }
+
+    /** Replicas; by default as many as there are slots for. */
+    public Llm dataParallel(int replicas) {
+        return with(sizes.withData(replicas));
+    }
+
+    private Llm with(ParallelSizes changed) {
+        return new Llm(spark, source, config, changed, order, ranks, limits, progress);
+    }
+
+    /** The world size, where replicas are not set. */
+    public Llm ranks(int worldSize) {
+        return new Llm(spark, source, config, sizes, order, OptionalInt.of(worldSize), limits, progress);
+    }
+
+    /** The order of the axes, innermost first. */
+    public Llm order(RankOrder changed) {
+        return new Llm(spark, source, config, sizes, changed, ranks, limits, progress);
+    }
+
+    /** Positions that a prompt and its completion may fill together; by default the model's own limit. */
+    public Llm maxModelLength(int positions) {
+        return with(new LlmLimits(OptionalInt.of(positions), limits.maxSequences(), limits.maxStepLength()));
+    }
+
+    /** Rows that a replica generates together at most. */
+    public Llm maxSequences(int rows) {
+        return with(new LlmLimits(limits.maxModelLength(), OptionalInt.of(rows), limits.maxStepLength()));
+    }
+
+    /** Prompt positions that a step computes at most. */
+    public Llm maxStepLength(int positions) {
+        return with(new LlmLimits(limits.maxModelLength(), limits.maxSequences(), OptionalInt.of(positions)));
+    }
+
+    private Llm with(LlmLimits changed) {
+        return new Llm(spark, source, config, sizes, order, ranks, changed, progress);
+    }
+
+    /** Calls {@code consumer} now and then while {@code generate} runs, on a thread of Spark's. */
+    public Llm onProgress(Consumer<Progress> consumer) {
+        return new Llm(spark, source, config, sizes, order, ranks, limits, consumer);
+    }
+
+    /**
+     * The machine this would run on, before anything is launched. Checks everything that {@code generate} checks.
+     */
+    public Plan plan() {
+        int world = ClusterPreflight.check(ClusterPreflight.context(spark), sizes, ranks);
+        ProcessGrid grid = ProcessGrid.of(world, sizes, order);
+        config.checkSplit(grid.sizes().tp(), grid.sizes().pp());
+        GeneratorOptions options = options(grid.sizes());
+        return new Plan(
+                source.toString(), config, grid, options, spark.sparkContext().master());
+    }
+
+    private GeneratorOptions options(ParallelSizes resolved) {
+        return limits.resolve(spark.sparkContext().getConf(), config, resolved);
+    }
+
+    /**
+     * The rows, in order, with their own columns and {@link #OUTPUT_COLUMNS}: the completion of each row's prompt
+     * without the prompt, or an error in the row, which harms no other.
+     *
+     * <p>Eager: the run happens in this call, and its results stay with the executors that made them.
+     *
+     * @param promptColumn a column of strings
+     * @throws LockstepException for what cannot run, before anything is launched; or the first cause of a failed gang
+     */
+    public Dataset<Row> generate(Dataset<Row> rows, String promptColumn, SamplingParams params) {
+        return run(rows, promptColumn, params).rows();
+    }
+
+    /**
+     * The completions of a few prompts, in order, for notebooks.
+     *
+     * @throws LockstepException also for a prompt that cannot be answered, naming it
+     */
+    public List<String> generate(List<String> prompts, SamplingParams params) {
+        StructType schema = new StructType().add("prompt", DataTypes.StringType);
+        List<Row> rows = new ArrayList<>();
+        prompts.forEach(prompt -> rows.add(RowFactory.create(prompt)));
+        List<String> texts = new ArrayList<>();
+        for (Row row :
+                generate(spark.createDataFrame(rows, schema), "prompt", params).collectAsList()) {
+            String error = row.getAs("error");
+            if (error != null) {
+                throw LockstepException.report(ErrorCode.TEXT_INVALID, "prompt " + texts.size() + ": " + error)
+                        .attempt("generate over a Dataset reports such rows and answers the others")
+                        .exception();
+            }
+            texts.add(row.getAs("text"));
+        }
+        return texts;
+    }
+
+    /** As {@link #generate(Dataset, String, SamplingParams)}, with a report of how it went. */
+    public Generation run(Dataset<Row> rows, String promptColumn, SamplingParams params) {
+        long start = System.nanoTime();
+        StructType schema = outputSchema(rows.schema(), promptColumn);
+        Plan plan = plan();
+        int world = plan.grid().worldSize();
+        try (EvenRows even = EvenRows.of(rows.javaRDD(), world)) {
+            RunCounters counters = RunCounters.register(spark.sparkContext());
+            JavaRDD<Row> answers = even.count() == 0
+                    ? JavaSparkContext.fromSparkContext(spark.sparkContext()).emptyRDD()
+                    : launch(plan, even, rows.schema().fieldIndex(promptColumn), params, counters, start);
+            RunReport report = new RunReport(
+                    even.count(),
+                    counters.rowsFailed().value(),
+                    counters.promptTokens().value(),
+                    counters.outputTokens().value(),
+                    Duration.ofNanos(System.nanoTime() - start),
+                    plan.grid().sizes(),
+                    counters.reports().value());
+            return new Generation(spark.createDataFrame(answers, schema), report);
+        }
+    }
+
+    private JavaRDD<Row> launch(
+            Plan plan, EvenRows even, int promptColumn, SamplingParams params, RunCounters counters, long start) {
+        SparkContext context = spark.sparkContext();
+        GenerationTask task = new GenerationTask(source, config, plan.options(), params, promptColumn, counters);
+        JavaRDD<Row> answers = BarrierStage.over(even.rows())
+                .with(plan.grid().sizes())
+                .with(order)
+                .connecting(GroupKind.WORLD, GroupKind.TENSOR, GroupKind.PIPELINE, GroupKind.MODEL)
+                .agreeingOn(Map.of(
+                        "model", config.toString(), "options", plan.options().toString()))
+                .registering(RequestExchange.OBJECTS.toArray(Class<?>[]::new))
+                .mapRanks(task)
+                .persist(StorageLevel.MEMORY_AND_DISK());
+        ProgressListener listener = new ProgressListener(counters, even.count(), start, progress);
+        context.addSparkListener(listener);
+        String before = context.getLocalProperty("spark.job.description");
+        context.setJobDescription(
+                String.format(Locale.ROOT, "Lockstep: generate %,d rows, %s", even.count(), plan.sum()));
+        try {
+            answers.count();
+            return KeptRows.of(answers);
+        } catch (Exception e) {
+            answers.unpersist(false);
+            throw GangFailure.of(e);
+        } finally {
+            context.setJobDescription(before);
+            context.removeSparkListener(listener);
+        }
+    }
+
+    /** The input's fields and ours; the prompt column is there, of strings, and no name is taken. */
+    private static StructType outputSchema(StructType input, String promptColumn) {
+        Set<String> names = Set.of(input.fieldNames());
+        if (!names.contains(promptColumn)) {
+            throw LockstepException.report(
+                            ErrorCode.USAGE,
+                            "there is no column '" + promptColumn + "' among " + List.of(input.fieldNames()))
+                    .attempt("--prompt-column, or name the column of prompts in generate")
+                    .exception();
+        }
+        if (!input.apply(promptColumn).dataType().equals(DataTypes.StringType)) {
+            throw LockstepException.report(
+                            ErrorCode.USAGE,
+                            "column '" + promptColumn + "' is of "
+                                    + input.apply(promptColumn).dataType().simpleString() + ", prompts are strings")
+                    .exception();
+        }
+        StructType output = input;
+        for (StructField field : List.of(
+                DataTypes.createStructField("text", DataTypes.StringType, true),
+                DataTypes.createStructField("finish_reason", DataTypes.StringType, true),
+                DataTypes.createStructField("prompt_tokens", DataTypes.IntegerType, true),
+                DataTypes.createStructField("output_tokens", DataTypes.IntegerType, true),
+                DataTypes.createStructField("error", DataTypes.StringType, true))) {
+            if (names.contains(field.name())) {
+                throw LockstepException.report(
+                                ErrorCode.USAGE,
+                                "the input has a column '" + field.name() + "', which is one of ours: "
+                                        + OUTPUT_COLUMNS)
+                        .attempt("rename it before generate")
+                        .exception();
+            }
+            output = output.add(field);
+        }
+        return output;
+    }
+}

@@ -1,0 +1,54 @@
+package org.lockstep.spark;
+
+import java.time.Duration;
+import org.lockstep.collective.Backend;
+import org.lockstep.collective.Communicators;
+import org.lockstep.collective.World;
+import org.lockstep.tensor.Kernels;
+import org.lockstep.topology.ParallelState;
+
+/**
+ * What a task is handed once the ranks have met: who it is, and its live groups. Its stage opened them and will close
+ * them. Confined to the task's thread.
+ */
+public final class Rank {
+    private final World world;
+    private final Backend backend;
+    private final Duration setup;
+
+    Rank(World world, Backend backend, Duration setup) {
+        this.world = world;
+        this.backend = backend;
+        this.setup = setup;
+    }
+
+    /** This rank's place in every group, as arithmetic. */
+    public ParallelState state() {
+        return world.state();
+    }
+
+    /** The live groups. */
+    public Communicators communicators() {
+        return world.communicators();
+    }
+
+    /** The maths of this rank's device. */
+    public Kernels kernels() {
+        return backend.kernels();
+    }
+
+    /** From the start of the task's code to live groups: {@link World#meetingTime()} and what is ours. */
+    public Duration setupTime() {
+        return setup;
+    }
+
+    /** Who else is there and where, and what the meeting cost. */
+    public World world() {
+        return world;
+    }
+
+    @Override
+    public String toString() {
+        return state().toString();
+    }
+}

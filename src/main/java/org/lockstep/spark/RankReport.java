@@ -1,0 +1,22 @@
+package org.lockstep.spark;
+
+import java.io.Serializable;
+
+/**
+ * What one rank spent its time on.
+ *
+ * @param meetingNanos in Spark's allGather
+ * @param connectNanos in everything of ours between the task's start and connected groups
+ * @param loadNanos reading its shard of the weights
+ * @param generateNanos from the first prompt's tokenisation to the last completion's arrival
+ * @param collectiveNanos of those, inside collective operations, waiting for peers included
+ */
+public record RankReport(
+        int rank,
+        String host,
+        long meetingNanos,
+        long connectNanos,
+        long loadNanos,
+        long generateNanos,
+        long collectiveNanos)
+        implements Serializable {}

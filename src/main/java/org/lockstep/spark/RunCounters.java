@@ -1,0 +1,30 @@
+package org.lockstep.spark;
+
+import java.io.Serializable;
+import org.apache.spark.SparkContext;
+import org.apache.spark.util.CollectionAccumulator;
+import org.apache.spark.util.LongAccumulator;
+
+/**
+ * What the ranks of a run count, as Spark accumulators: they show on the stage's page under these names, and reach the
+ * driver while the stage runs.
+ *
+ * @param reports one of each rank that ended well
+ */
+record RunCounters(
+        LongAccumulator rowsDone,
+        LongAccumulator rowsFailed,
+        LongAccumulator promptTokens,
+        LongAccumulator outputTokens,
+        CollectionAccumulator<RankReport> reports)
+        implements Serializable {
+
+    static RunCounters register(SparkContext spark) {
+        return new RunCounters(
+                spark.longAccumulator("Lockstep: rows done"),
+                spark.longAccumulator("Lockstep: rows with errors"),
+                spark.longAccumulator("Lockstep: prompt tokens"),
+                spark.longAccumulator("Lockstep: output tokens"),
+                spark.collectionAccumulator("Lockstep: ranks"));
+    }
+}

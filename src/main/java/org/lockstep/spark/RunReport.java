@@ -1,0 +1,77 @@
+package org.lockstep.spark;
+
+import java.time.Duration;
+import java.util.Comparator;
+import java.util.List;
+import java.util.Locale;
+import java.util.function.ToLongFunction;
+import org.lockstep.topology.ParallelSizes;
+
+/**
+ * How a run went.
+ *
+ * @param rows of the input and the output
+ * @param rowsFailed of those, with an error
+ * @param elapsed of the whole call, Spark's part included
+ * @param ranks by rank; empty when there were no rows
+ */
+public record RunReport(
+        long rows,
+        long rowsFailed,
+        long promptTokens,
+        long outputTokens,
+        Duration elapsed,
+        ParallelSizes sizes,
+        List<RankReport> ranks) {
+
+    public RunReport {
+        ranks = ranks.stream().sorted(Comparator.comparingInt(RankReport::rank)).toList();
+    }
+
+    /** Output tokens per second of generating: the slowest rank's time, without Spark, meeting and loading. */
+    public double tokensPerSecond() {
+        long nanos = longest(RankReport::generateNanos);
+        return nanos == 0 ? 0 : outputTokens / (nanos / 1e9);
+    }
+
+    /** The part of the ranks' generating time that was spent inside collective operations, 0 to 1. */
+    public double collectiveShare() {
+        long generate = ranks.stream().mapToLong(RankReport::generateNanos).sum();
+        long collective = ranks.stream().mapToLong(RankReport::collectiveNanos).sum();
+        return generate == 0 ? 0 : (double) collective / generate;
+    }
+
+    /** The longest time that a rank spent on something, in nanoseconds. */
+    public long longest(ToLongFunction<RankReport> what) {
+        return ranks.stream().mapToLong(what).max().orElse(0);
+    }
+
+    /** One line. */
+    @Override
+    public String toString() {
+        String world = ranks.isEmpty()
+                ? "no rank was launched"
+                : String.format(
+                        Locale.ROOT,
+                        "%d ranks (tensor %d × pipeline %d × data %d), %.0f%% of it in collectives; met in %.2f s,"
+                                + " connected in %.0f ms, loaded in %.2f s",
+                        ranks.size(),
+                        sizes.tp(),
+                        sizes.pp(),
+                        sizes.dp(),
+                        100 * collectiveShare(),
+                        longest(RankReport::meetingNanos) / 1e9,
+                        longest(RankReport::connectNanos) / 1e6,
+                        longest(RankReport::loadNanos) / 1e9);
+        return String.format(
+                Locale.ROOT,
+                "%,d rows (%,d with errors), %,d prompt + %,d output tokens in %.1f s, %,.0f tokens/s; %s",
+                rows,
+                rowsFailed,
+                promptTokens,
+                outputTokens,
+                elapsed.toMillis() / 1e3,
+                tokensPerSecond(),
+                world);
+    }
+}

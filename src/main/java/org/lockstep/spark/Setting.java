@@ -1,0 +1,90 @@
+package org.lockstep.spark;
+
+import java.time.Duration;
+import java.util.Locale;
+import java.util.function.Function;
+import java.util.regex.Matcher;
+import java.util.regex.Pattern;
+import org.apache.spark.SparkConf;
+import org.lockstep.ErrorCode;
+import org.lockstep.LockstepException;
+
+/**
+ * One key of the configuration: its name, meaning and default, defined once.
+ *
+ * @param key begins with {@code spark.lockstep.}, else spark-submit would drop it
+ * @param fallback the default, in the form a user would write
+ * @param parse throws {@link IllegalArgumentException} for what is no such value
+ */
+public record Setting<T>(String key, String fallback, String meaning, Function<String, T> parse) {
+    private static final Pattern TIME = Pattern.compile("(\\d+)\\s*(ms|s|m|min|h)");
+    private static final Pattern SIZE = Pattern.compile("(\\d+)\\s*([kmgt]?)b?");
+
+    static Setting<Duration> time(String key, String fallback, String meaning) {
+        return new Setting<>(key, fallback, meaning, Setting::parseTime);
+    }
+
+    static Setting<Long> bytes(String key, String fallback, String meaning) {
+        return new Setting<>(key, fallback, meaning, Setting::parseBytes);
+    }
+
+    static Setting<Integer> count(String key, int fallback, String meaning) {
+        return new Setting<>(key, Integer.toString(fallback), meaning, Setting::parseCount);
+    }
+
+    static Setting<Boolean> flag(String key, boolean fallback, String meaning) {
+        return new Setting<>(key, Boolean.toString(fallback), meaning, Setting::parseFlag);
+    }
+
+    /** The value in {@code conf}, or the default. */
+    public T in(SparkConf conf) {
+        String text = conf.get(key, fallback);
+        try {
+            return parse.apply(text);
+        } catch (IllegalArgumentException | ArithmeticException e) {
+            throw LockstepException.report(ErrorCode.USAGE, key + " = " + text + ": " + e.getMessage())
+                    .attempt("--conf " + key + "=" + fallback + " is the default")
+                    .cause(e)
+                    .exception();
+        }
+    }
+
+    private static Duration parseTime(String text) {
+        Matcher time = TIME.matcher(text.trim().toLowerCase(Locale.ROOT));
+        if (!time.matches()) {
+            throw new IllegalArgumentException("not a time such as 500ms, 30s, 5m or 1h");
+        }
+        long amount = Long.parseLong(time.group(1));
+        return switch (time.group(2)) {
+            case "ms" -> Duration.ofMillis(amount);
+            case "s" -> Duration.ofSeconds(amount);
+            case "h" -> Duration.ofHours(amount);
+            default -> Duration.ofMinutes(amount);
+        };
+    }
+
+    private static long parseBytes(String text) {
+        Matcher size = SIZE.matcher(text.trim().toLowerCase(Locale.ROOT));
+        if (!size.matches()) {
+            throw new IllegalArgumentException("not a size such as 512m or 4g");
+        }
+        int shift = 10 * " kmgt".indexOf(size.group(2).isEmpty() ? " " : size.group(2));
+        return Math.multiplyExact(Long.parseLong(size.group(1)), 1L << shift);
+    }
+
+    private static int parseCount(String text) {
+        int count = Integer.parseInt(text.trim());
+        if (count < 1) {
+            throw new IllegalArgumentException("not a positive number");
+        }
+        return count;
+    }
+
+    private static boolean parseFlag(String text) {
+        return switch (text.trim().toLowerCase(Locale.ROOT)) {
+            case "true" -> true;
+            case "false" -> false;
+            default -> throw new IllegalArgumentException("neither true nor false");
+        };
+    }
+}

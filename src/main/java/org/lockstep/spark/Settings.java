@@ -1,0 +1,110 @@
+package org.lockstep.spark;
+
+import java.time.Duration;
+import java.util.Arrays;
+import java.util.Comparator;
+import java.util.List;
+import org.apache.spark.SparkConf;
+import org.lockstep.ErrorCode;
+import org.lockstep.LockstepException;
+import scala.Tuple2;
+
+/**
+ * Every key of the configuration. A method of a builder overrides the key, the key its default; an unknown
+ * {@code spark.lockstep.*} key is an error that names the nearest.
+ *
+ * <p>No key contains "token", "secret" or "password": Spark blanks the values of such keys in its logs and pages.
+ */
+public final class Settings {
+    public static final Setting<Duration> MEETING_TIMEOUT = Setting.time(
+            "spark.lockstep.meeting.timeout",
+            "120s",
+            "how long the ranks of an attempt have to meet and connect; Spark's own limit is 365 days");
+
+    public static final Setting<Duration> COLLECTIVE_TIMEOUT =
+            Setting.time("spark.lockstep.collective.timeout", "600s", "how long one collective operation may take");
+
+    public static final Setting<Boolean> STRICT_PLACEMENT = Setting.flag(
+            "spark.lockstep.placement.strict",
+            false,
+            "refuse to run when a tensor group spans hosts, instead of reporting it");
+
+    public static final Setting<Duration> SLOTS_WAIT = Setting.time(
+            "spark.lockstep.slots.wait",
+            "30s",
+            "how long to wait for executors of a cluster to register before too few slots are an error; local masters"
+                    + " never wait");
+
+    public static final Setting<Integer> MAX_SEQUENCES = Setting.count(
+            "spark.lockstep.batch.maxSequences", 32, "rows that a replica generates together at most (--max-num-seqs)");
+
+    public static final Setting<Integer> MAX_STEP_LENGTH = Setting.count(
+            "spark.lockstep.batch.maxStepLength",
+            2048,
+            "prompt positions that one step of a replica computes at most, over all its rows; raised to the model"
+                    + " length where that is longer (--max-num-batched-tokens)");
+
+    public static final Setting<Long> CACHE_MEMORY =
+            Setting.bytes("spark.lockstep.cache.memory", "512m", "heap for each rank's key/value cache at most");
+
+    public static final Setting<Integer> CACHE_BLOCK_SIZE =
+            Setting.count("spark.lockstep.cache.blockSize", 16, "positions in a block of the key/value cache");
+
+    private static final List<Setting<?>> ALL = List.of(
+            MEETING_TIMEOUT,
+            COLLECTIVE_TIMEOUT,
+            STRICT_PLACEMENT,
+            SLOTS_WAIT,
+            MAX_SEQUENCES,
+            MAX_STEP_LENGTH,
+            CACHE_MEMORY,
+            CACHE_BLOCK_SIZE);
+
+    private Settings() {}
+
+    public static List<Setting<?>> all() {
+        return ALL;
+    }
+
+    /**
+     * Checks all {@code spark.lockstep.*} keys of {@code conf}: known, and of the right form.
+     *
+     * @throws LockstepException UNKNOWN_SETTING or USAGE
+     */
+    static void check(SparkConf conf) {
+        for (Tuple2<String, String> entry : conf.getAllWithPrefix("spark.lockstep.")) {
+            String key = "spark.lockstep." + entry._1();
+            ALL.stream()
+                    .filter(setting -> setting.key().equals(key))
+                    .findAny()
+                    .orElseThrow(() -> unknown(key))
+                    .in(conf);
+        }
+    }
+
+    private static LockstepException unknown(String key) {
+        String nearest = ALL.stream()
+                .map(Setting::key)
+                .min(Comparator.comparingInt(known -> distance(known, key)))
+                .orElseThrow();
+        return LockstepException.report(ErrorCode.UNKNOWN_SETTING, "there is no setting " + key)
+                .attempt("did you mean " + nearest + "?")
+                .exception();
+    }
+
+    /** Levenshtein's edit distance. */
+    private static int distance(String a, String b) {
+        int[] row = new int[b.length() + 1];
+        Arrays.setAll(row, j -> j);
+        for (int i = 1; i <= a.length(); i++) {
+            int diagonal = row[0];
+            row[0] = i;
+            for (int j = 1; j <= b.length(); j++) {
+                int change = diagonal + (a.charAt(i - 1) == b.charAt(j - 1) ? 0 : 1);
+                diagonal = row[j];
+                row[j] = Math.min(change, 1 + Math.min(row[j], row[j - 1]));
+            }
+        }
+        return row[b.length()];
+    }
+}

@@ -1,0 +1,17 @@
+/**
+ * Driver and task glue, and the only room with Spark and Scala in it: what a user calls ({@link org.lockstep.spark.Llm},
+ * {@link org.lockstep.spark.BarrierStage}), what is checked before a launch, and what surrounds a rank's code in its task.
+ *
+ * <p>A barrier stage starts one task per rank; one {@code allGather} exchanges records; the rest is our own. Never here:
+ * maths, protocols, arithmetic of groups.
+ *
+ * <pre>{@code
+ * Llm llm = Llm.load(spark, "/models/Llama-3.1-8B").tensorParallel(4).pipelineParallel(2);
+ * System.out.println(llm.plan());
+ * Dataset<Row> answers = llm.generate(questions, "prompt", SamplingParams.greedy().withMaxTokens(128));
+ * }</pre>
+ */
+@NullMarked
+package org.lockstep.spark;
+
+import org.jspecify.annotations.NullMarked;

@@ -1,0 +1,347 @@
+package org.lockstep.collective;
+
+import static org.assertj.core.api.Assertions.assertThat;
+import static org.assertj.core.api.Assertions.assertThatThrownBy;
+import static org.assertj.core.api.Assertions.catchThrowableOfType;
+
+import java.io.ByteArrayInputStream;
+import java.io.ByteArrayOutputStream;
+import java.io.ObjectInputStream;
+import java.io.ObjectOutputStream;
+import java.time.Duration;
+import java.util.ArrayList;
+import java.util.Arrays;
+import java.util.Base64;
+import java.util.List;
+import java.util.Map;
+import java.util.Random;
+import java.util.UUID;
+import java.util.function.UnaryOperator;
+import org.junit.jupiter.api.Test;
+import org.lockstep.ErrorCode;
+import org.lockstep.rendezvous.RendezvousException;
+import org.lockstep.topology.GroupKind;
+import org.lockstep.topology.ParallelSizes;
+import org.lockstep.topology.RankOrder;
+
+/** The record and what is made of all of them: F43, F44 and the limits of DESIGN §3.3. */
+class RosterTest {
+    private static final WorldSpec SPEC = WorldSpec.of(ParallelSizes.tensor(2));
+    private static final Identity PARTY = new Identity("app-20261122-0001", 3, 0, 77, "host-a", null);
+
+    private static Hello hello(WorldSpec spec, Identity identity, int partition, long venue) {
+        return new Hello(
+                spec.attempt(),
+                "0.1.0",
+                identity,
+                partition,
+                venue,
+                "cpu",
+                List.of("127.0.0.1"),
+                40000 + partition,
+                spec.sizes(),
+                spec.order(),
+                spec.settingsDigest(),
+                List.of());
+    }
+
+    /** Four parties, of which {@code changed} says something else. */
+    private static List<String> records(int changed, UnaryOperator<Hello> change) {
+        List<String> records = new ArrayList<>();
+        for (int i = 0; i < 4; i++) {
+            Hello hello = hello(SPEC, PARTY, i, 1);
+            records.add((i == changed ? change.apply(hello) : hello).encode(SPEC.key()));
+        }
+        return records;
+    }
+
+    private static RendezvousException refusal(List<String> records) {
+        return catchThrowableOfType(RendezvousException.class, () -> Roster.of(records, SPEC));
+    }
+
+    private static void assertRefused(List<String> records, ErrorCode code, String... texts) {
+        RendezvousException failure = refusal(records);
+        assertThat(failure).isNotNull();
+        assertThat(failure.code()).as(failure.getMessage()).isEqualTo(code);
+        assertThat(failure.getMessage()).contains(texts);
+    }
+
+    @Test
+    void aRecordSurvivesTheWay() {
+        Identity.Gpu gpu = Identity.Gpu.parse("GPU-8f2c1b5e-0000-4000-8000-123456789abc", "00000000:3B:00.0");
+        byte[] id = new byte[UniqueId.BYTES];
+        new Random(1).nextBytes(id);
+        ParallelSizes sizes =
+                ParallelSizes.tensor(8).withPipeline(4).withVirtualPipeline(3).withSplitRank(0);
+        Hello hello = new Hello(
+                UUID.randomUUID(),
+                "0.1.0",
+                PARTY.withGpu(gpu),
+                123,
+                -5,
+                "cuda",
+                List.of("10.1.2.3", "fd00:0:0:0:0:0:0:1"),
+                65535,
+                sizes,
+                RankOrder.TP_PP_DP,
+                SPEC.settingsDigest(),
+                List.of(UniqueId.of(id), UniqueId.of(new byte[UniqueId.BYTES])));
+        assertThat(Hello.decode(hello.encode(SPEC.key()), SPEC.key())).isEqualTo(hello);
+    }
+
+    @Test
+    void theLongestRecordFits() {
+        Identity wordy = new Identity(
+                "spark-0123456789abcdef0123456789abcdef0123456789",
+                200_000,
+                9,
+                -1,
+                "ip-10-100-200-30.eu-central-1.compute.internal.bücher.example",
+                Identity.Gpu.parse("MIG-8f2c1b5e-0000-4000-8000-123456789abc", "FFFFFFFF:FF:FF.0"));
+        Map<String, String> settings = new java.util.HashMap<>();
+        for (int i = 0; i < 40; i++) {
+            settings.put("spark.lockstep.setting" + i, "value");
+        }
+        WorldSpec spec = SPEC.withSettings(settings);
+        Hello hello = new Hello(
+                spec.attempt(),
+                "10.20.30-SNAPSHOT",
+                wordy,
+                99_999,
+                Long.MIN_VALUE,
+                "elsewhere",
+                List.of("fd00::1234:5678:9abc:def0", "192.168.100.200", "10.0.0.1", "10.0.0.2"),
+                65535,
+                ParallelSizes.tensor(128).withPipeline(128).withData(6),
+                RankOrder.DEFAULT,
+                spec.settingsDigest(),
+                List.of());
+        String text = hello.encode(spec.key());
+        assertThat(text.length()).isLessThanOrEqualTo(Hello.MAX_CHARS);
+        assertThat(Hello.decode(text, spec.key())).isEqualTo(hello);
+        assertThat(hello.identity().hostName()).startsWith("ip-10-100-200").contains("~");
+        assertThat(hello.addresses()).hasSize(2);
+    }
+
+    @Test
+    void ranksFollowHostsAndVenuesNotPartitions() {
+        List<String> records = new ArrayList<>();
+        for (int i = 0; i < 4; i++) { // dealt round-robin over two JVMs of one host
+            records.add(hello(SPEC, PARTY, i, i % 2).encode(SPEC.key()));
+        }
+        Roster roster = Roster.of(records, SPEC);
+        assertThat(roster.placement().slots())
+                .extracting(slot -> slot.partition())
+                .containsExactly(0, 2, 1, 3);
+        roster.grid()
+                .groups(GroupKind.TENSOR)
+                .forEach(group -> assertThat(roster.shareVenue(group)).isTrue());
+        assertThat(roster.shareVenue(roster.grid().groups(GroupKind.WORLD).get(0)))
+                .isFalse();
+        assertThat(roster.rank(2)).isEqualTo(1);
+        assertThat(roster.partition(1)).isEqualTo(2);
+        assertThat(roster.describe(1)).isEqualTo("rank 1  host host-a  partition 2");
+    }
+
+    @Test
+    void gpusOfAHostAreRankedByTheirBus() {
+        List<String> records = new ArrayList<>();
+        for (int i = 0; i < 4; i++) {
+            Identity.Gpu gpu = new Identity.Gpu(new UUID(i, i), false, 0, 0x40 - i, 0);
+            records.add(hello(SPEC, PARTY.withGpu(gpu), i, i).encode(SPEC.key()));
+        }
+        assertThat(Roster.of(records, SPEC).placement().slots())
+                .extracting(slot -> slot.partition())
+                .containsExactly(3, 2, 1, 0);
+    }
+
+    @Test
+    void groupsThatSpanHostsAreReportedOrRefused() {
+        List<String> records = new ArrayList<>();
+        WorldSpec strict = SPEC.withStrictPlacement(true);
+        List<String> strictRecords = new ArrayList<>();
+        for (int i = 0; i < 4; i++) {
+            Identity where = PARTY.withHost(77, i < 3 ? "host-a" : "host-b");
+            records.add(hello(SPEC, where, i, i).encode(SPEC.key()));
+            strictRecords.add(hello(strict, where, i, i).encode(SPEC.key()));
+        }
+        assertThat(Roster.of(records, SPEC).spanning(GroupKind.TENSOR)).hasSize(1);
+        assertThatThrownBy(() -> Roster.of(strictRecords, strict))
+                .isInstanceOf(RendezvousException.class)
+                .hasMessageContaining("SPANS_HOSTS")
+                .hasMessageContaining("host-a")
+                .hasMessageContaining("host-b");
+    }
+
+    @Test
+    void aBadRecordIsNamed() {
+        List<String> withNull = new ArrayList<>(records(0, hello -> hello));
+        withNull.set(2, null);
+        assertRefused(withNull, ErrorCode.BAD_RECORD, "partition 2", "null");
+        List<String> duplicate = new ArrayList<>(records(0, hello -> hello));
+        duplicate.set(3, duplicate.get(1));
+        assertRefused(duplicate, ErrorCode.BAD_RECORD, "partition 3", "partition 1's");
+        List<String> noise = new ArrayList<>(records(0, hello -> hello));
+        noise.set(1, "GET / HTTP/1.1");
+        assertRefused(noise, ErrorCode.BAD_RECORD, "partition 1");
+        List<String> foreign = new ArrayList<>(records(0, hello -> hello));
+        foreign.set(0, hello(SPEC, PARTY, 0, 1).encode(Key.random()));
+        assertRefused(foreign, ErrorCode.BAD_RECORD, "partition 0", "key");
+    }
+
+    @Test
+    void everyFlippedBitIsSeen() {
+        String good = hello(SPEC, PARTY, 0, 1).encode(SPEC.key());
+        byte[] bytes = Base64.getDecoder().decode(good);
+        for (int bit = 0; bit < bytes.length * 8; bit++) {
+            byte[] flipped = bytes.clone();
+            flipped[bit / 8] ^= (byte) (1 << bit % 8);
+            String text = Base64.getEncoder().withoutPadding().encodeToString(flipped);
+            assertThatThrownBy(() -> Hello.decode(text, SPEC.key())).isInstanceOf(IllegalArgumentException.class);
+        }
+        for (int length = 0; length < bytes.length; length++) {
+            String text = Base64.getEncoder().withoutPadding().encodeToString(Arrays.copyOf(bytes, length));
+            assertThatThrownBy(() -> Hello.decode(text, SPEC.key())).isInstanceOf(IllegalArgumentException.class);
+        }
+    }
+
+    @Test
+    void aStaleAttemptIsToldAsSuch() {
+        WorldSpec old = WorldSpec.of(ParallelSizes.tensor(2));
+        List<String> stale = new ArrayList<>(records(0, hello -> hello));
+        stale.set(1, hello(old, PARTY, 1, 1).encode(old.key()));
+        assertRefused(stale, ErrorCode.STALE_ATTEMPT, old.attempt() + " in partition 1", "in partitions 0,2,3");
+    }
+
+    @Test
+    void whatDiffersIsNamedWithWho() {
+        assertRefused(
+                records(2, h -> hello(SPEC, new Identity("app-other", 3, 0, 77, "host-a", null), 2, 1)),
+                ErrorCode.DISAGREEMENT,
+                "application",
+                "app-other in partition 2",
+                "app-20261122-0001 in partitions 0,1,3");
+        assertRefused(
+                records(1, h -> hello(SPEC, new Identity("app-20261122-0001", 3, 1, 77, "host-a", null), 1, 1)),
+                ErrorCode.DISAGREEMENT,
+                "stage attempt",
+                "1 in partition 1");
+        assertRefused(
+                records(
+                        3,
+                        h -> new Hello(
+                                h.attempt(),
+                                "0.0.9",
+                                h.identity(),
+                                3,
+                                1,
+                                "cpu",
+                                h.addresses(),
+                                h.port(),
+                                h.sizes(),
+                                h.order(),
+                                h.settings(),
+                                h.ids())),
+                ErrorCode.DISAGREEMENT,
+                "lockstep version",
+                "0.0.9 in partition 3");
+        assertRefused(
+                records(
+                        3,
+                        h -> new Hello(
+                                h.attempt(),
+                                h.version(),
+                                h.identity(),
+                                3,
+                                1,
+                                "cuda",
+                                h.addresses(),
+                                h.port(),
+                                h.sizes(),
+                                h.order(),
+                                h.settings(),
+                                h.ids())),
+                ErrorCode.DISAGREEMENT,
+                "backend",
+                "cuda in partition 3");
+        assertRefused(
+                records(
+                        0,
+                        h -> new Hello(
+                                h.attempt(),
+                                h.version(),
+                                h.identity(),
+                                0,
+                                1,
+                                "cpu",
+                                h.addresses(),
+                                h.port(),
+                                ParallelSizes.tensor(4),
+                                h.order(),
+                                h.settings(),
+                                h.ids())),
+                ErrorCode.DISAGREEMENT,
+                "sizes",
+                "tp=4");
+        WorldSpec other = SPEC.withOperationTimeout(Duration.ofSeconds(7));
+        assertRefused(
+                records(
+                        2,
+                        h -> new Hello(
+                                h.attempt(),
+                                h.version(),
+                                h.identity(),
+                                2,
+                                1,
+                                "cpu",
+                                h.addresses(),
+                                h.port(),
+                                h.sizes(),
+                                h.order(),
+                                other.settingsDigest(),
+                                h.ids())),
+                ErrorCode.DISAGREEMENT,
+                "setting lockstep.operationTimeout",
+                "partition 2");
+    }
+
+    @Test
+    void oneGpuForTwoIsRefused() {
+        Identity.Gpu gpu = Identity.Gpu.parse("GPU-8f2c1b5e-0000-4000-8000-123456789abc", "00000000:3B:00.0");
+        List<String> records = new ArrayList<>();
+        for (int i = 0; i < 4; i++) {
+            Identity.Gpu mine = i % 3 == 0 ? gpu : new Identity.Gpu(new UUID(0, i), false, 0, i, 0);
+            records.add(hello(SPEC, PARTY.withGpu(mine), i, i).encode(SPEC.key()));
+        }
+        assertRefused(records, ErrorCode.DUPLICATE_GPU, "GPU-8f2c1b5e", "partition 0", "partition 3", "host-a");
+    }
+
+    @Test
+    void theEquationOfTheWorldIsSpelledOut() {
+        assertThatThrownBy(() -> Roster.of(records(0, h -> h).subList(0, 3), SPEC))
+                .isInstanceOf(RendezvousException.class)
+                .hasMessageContaining("WORLD_SIZE")
+                .hasMessageContaining("world size (3)")
+                .hasMessageContaining("tensor (2)");
+    }
+
+    @Test
+    void theKeyTravelsAndStaysHidden() throws Exception {
+        Key key = Key.random();
+        ByteArrayOutputStream bytes = new ByteArrayOutputStream();
+        try (ObjectOutputStream out = new ObjectOutputStream(bytes)) {
+            out.writeObject(SPEC);
+            out.writeObject(key);
+        }
+        try (ObjectInputStream in = new ObjectInputStream(new ByteArrayInputStream(bytes.toByteArray()))) {
+            assertThat(in.readObject()).isEqualTo(SPEC);
+            assertThat(in.readObject()).isEqualTo(key);
+        }
+        assertThat(key.toString()).isEqualTo("Key[hidden]");
+        assertThat(SPEC.toString()).doesNotContain("key");
+        assertThat(Key.random()).isNotEqualTo(key);
+        // RFC 4231, test case 6 has another key size; the value here is from the openssl command
+        assertThat(java.util.HexFormat.of().formatHex(Key.of(new byte[32]).hmacSha256("a".getBytes(), "bc".getBytes())))
+                .isEqualTo("fd7adb152c05ef80dccf50a1fa4c05d5a3ec6da95575fc312ae7c5d091836351");
+    }
+}

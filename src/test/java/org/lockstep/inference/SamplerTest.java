@@ -1,0 +1,258 @@
+package org.lockstep.inference;
+
+import static org.assertj.core.api.Assertions.assertThat;
+import static org.assertj.core.api.Assertions.assertThatThrownBy;
+
+import java.util.Arrays;
+import java.util.Comparator;
+import java.util.List;
+import java.util.Random;
+import java.util.stream.IntStream;
+import org.junit.jupiter.api.Test;
+import org.lockstep.ErrorCode;
+import org.lockstep.LockstepException;
+
+class SamplerTest {
+    private static final SamplingParams SAMPLED = SamplingParams.DEFAULT.withMaxTokens(1000);
+
+    private static Sequence sequence(long id, SamplingParams params, int... prompt) {
+        return new Sequence(id, prompt, params, 4096, new int[0]);
+    }
+
+    private static int sample(SamplingParams params, float... logits) {
+        return new Sampler(logits.length, List.of()).sample(logits, 0, sequence(0, params, 0));
+    }
+
+    @Test
+    void greedyTakesTheLargestAndTheLowestIdOnTies() {
+        SamplingParams greedy = SamplingParams.greedy();
+        assertThat(sample(greedy, 1, 3, 2)).isEqualTo(1);
+        assertThat(sample(greedy, 1, 3, 3, 3)).isEqualTo(1);
+        assertThat(sample(greedy, 0, -0f, 0)).isZero();
+        assertThat(sample(greedy, Float.NEGATIVE_INFINITY, -3e38f)).isEqualTo(1);
+        assertThat(sample(SamplingParams.DEFAULT.withTemperature(1e-6), 1, 3, 2))
+                .isEqualTo(1);
+    }
+
+    @Test
+    void readsOnlyItsOwnRow() {
+        float[] rows = {9, 9, 9, 1, 2, 0, 9, 9, 9};
+        assertThat(new Sampler(3, List.of()).sample(rows, 3, sequence(0, SamplingParams.greedy(), 0)))
+                .isEqualTo(1);
+        assertThat(rows).containsExactly(9, 9, 9, 1, 2, 0, 9, 9, 9);
+    }
+
+    @Test
+    void logitsThatAreNoNumbersAreAnErrorNamingThem() {
+        for (SamplingParams params : List.of(SamplingParams.greedy(), SAMPLED.withTopP(0.5))) {
+            assertThatThrownBy(() -> sample(params, 1, Float.NaN, 2))
+                    .isInstanceOf(LockstepException.class)
+                    .hasMessageContaining("logit of token 1 is NaN, request 0, output position 0")
+                    .extracting(e -> ((LockstepException) e).code())
+                    .isEqualTo(ErrorCode.INTERNAL);
+            assertThatThrownBy(() -> sample(params, 1, 2, Float.POSITIVE_INFINITY))
+                    .hasMessageContaining("token 2 is Infinity");
+            float none = Float.NEGATIVE_INFINITY;
+            assertThatThrownBy(() -> sample(params, none, none)).hasMessageContaining("every logit is minus infinity");
+        }
+    }
+
+    @Test
+    void minusInfinityIsNeverChosen() {
+        Sampler sampler = new Sampler(3, List.of());
+        float[] logits = {Float.NEGATIVE_INFINITY, 0, Float.NEGATIVE_INFINITY};
+        for (long id = 0; id < 100; id++) {
+            assertThat(sampler.sample(logits, 0, sequence(id, SAMPLED.withTemperature(100), 0)))
+                    .isEqualTo(1);
+        }
+    }
+
+    @Test
+    void extremeTemperaturesNeitherOverflowNorFail() {
+        assertThat(sample(SAMPLED.withTemperature(1e-4), 3e38f, -3e38f, 0)).isZero();
+        assertThat(sample(SAMPLED.withTemperature(1e300), 3e38f, -3e38f, 0)).isBetween(0, 2);
+    }
+
+    @Test
+    void repetitionPenaltyDividesPositiveAndMultipliesNegativeLogitsOfTheWholeHistoryOnce() {
+        SamplingParams params = SamplingParams.greedy().withRepetitionPenalty(2);
+        Sampler sampler = new Sampler(4, List.of());
+        Sequence sequence = sequence(0, params, 0, 0, 0);
+        // 4 / 2 = 2 < 3, although token 0 occurs three times
+        assertThat(sampler.sample(new float[] {4, 1.9f, 0, 0}, 0, sequence)).isZero();
+        assertThat(sampler.sample(new float[] {4, 3, 0, 0}, 0, sequence)).isEqualTo(1);
+        sequence.append(1);
+        assertThat(sampler.sample(new float[] {4, 3, 1, 0}, 0, sequence)).isZero();
+        // -1 × 2 = -2 < -1.5
+        assertThat(sampler.sample(new float[] {-1, -9, -1.5f, -9}, 0, sequence)).isEqualTo(2);
+    }
+
+    @Test
+    void presenceAndFrequencyPenaltiesCountTheOutputOnly() {
+        Sampler sampler = new Sampler(3, List.of());
+        Sequence presence = sequence(0, SamplingParams.greedy().withPresencePenalty(1), 0);
+        assertThat(sampler.sample(new float[] {1, 0.5f, 0}, 0, presence)).isZero();
+        presence.append(0);
+        presence.append(0);
+        assertThat(sampler.sample(new float[] {1.6f, 0.5f, 0}, 0, presence)).isZero();
+        assertThat(sampler.sample(new float[] {1.4f, 0.5f, 0}, 0, presence)).isEqualTo(1);
+        Sequence frequency = sequence(0, SamplingParams.greedy().withFrequencyPenalty(1), 0);
+        frequency.append(0);
+        frequency.append(0);
+        assertThat(sampler.sample(new float[] {2.6f, 0.5f, 0}, 0, frequency)).isZero();
+        assertThat(sampler.sample(new float[] {2.4f, 0.5f, 0}, 0, frequency)).isEqualTo(1);
+    }
+
+    @Test
+    void endTokensWaitForTheLeastNumberOfTokens() {
+        SamplingParams params = SamplingParams.greedy().withMinTokens(1).withStopTokenIds(List.of(2));
+        Sampler sampler = new Sampler(4, List.of(0));
+        Sequence sequence = sequence(0, params, 3);
+        assertThat(sampler.sample(new float[] {4, 1, 3, 2}, 0, sequence)).isEqualTo(3);
+        sequence.append(3);
+        assertThat(sampler.sample(new float[] {4, 1, 3, 2}, 0, sequence)).isZero();
+        Sequence ignoring = sequence(0, params.withIgnoreEos(true), 3);
+        assertThat(sampler.sample(new float[] {4, 1, 3, 2}, 0, ignoring)).isZero();
+    }
+
+    @Test
+    void choosesAsAPlainReimplementationDoes() {
+        Random random = new Random(7);
+        int vocabulary = 97;
+        Sampler sampler = new Sampler(vocabulary, List.of());
+        for (int round = 0; round < 4000; round++) {
+            float[] logits = new float[vocabulary];
+            for (int i = 0; i < vocabulary; i++) {
+                // few distinct values: ties everywhere
+                logits[i] = random.nextInt(4) == 0 ? random.nextInt(3) : (float) random.nextGaussian() * 4;
+            }
+            SamplingParams params = SAMPLED.withTemperature(0.1 + random.nextDouble() * 2)
+                    .withTopK(random.nextBoolean() ? random.nextInt(vocabulary + 10) : 0)
+                    .withTopP(random.nextBoolean() ? 1 - random.nextDouble() : 1)
+                    .withMinP(random.nextBoolean() ? random.nextDouble() * 0.3 : 0)
+                    .withRepetitionPenalty(random.nextBoolean() ? 1 + random.nextDouble() : 1)
+                    .withSeed(random.nextLong());
+            Sequence sequence = sequence(random.nextInt(1000), params, random.nextInt(vocabulary));
+            for (int i = random.nextInt(20); i > 0; i--) {
+                sequence.append(random.nextInt(vocabulary));
+            }
+            assertThat(sampler.sample(logits, 0, sequence))
+                    .as("round %d %s", round, params)
+                    .isEqualTo(plain(logits, sequence));
+        }
+    }
+
+    /** The same by sorting everything, step by step. */
+    private static int plain(float[] raw, Sequence sequence) {
+        SamplingParams params = sequence.params();
+        float[] logits = raw.clone();
+        IntStream.range(0, sequence.size())
+                .map(sequence::token)
+                .distinct()
+                .forEach(t -> logits[t] = logits[t] > 0
+                        ? logits[t] / (float) params.repetitionPenalty()
+                        : logits[t] * (float) params.repetitionPenalty());
+        float max = logits[0];
+        for (float each : logits) {
+            max = Math.max(max, each);
+        }
+        double[] weights = new double[logits.length];
+        for (int i = 0; i < weights.length; i++) {
+            weights[i] = StrictMath.exp(((double) logits[i] - max) / params.temperature());
+            weights[i] = weights[i] < params.minP() ? 0 : weights[i];
+        }
+        boolean sorts = params.topP() < 1;
+        int alive = (int) Arrays.stream(weights).filter(w -> w > 0).count();
+        Integer[] ids = IntStream.range(0, weights.length).boxed().toArray(Integer[]::new);
+        Arrays.sort(ids, Comparator.<Integer>comparingDouble(i -> -logits[i]).thenComparingInt(i -> i));
+        if (params.topK() > 0 && params.topK() < alive) {
+            sorts = true;
+            float last = logits[ids[params.topK() - 1]];
+            for (int i = 0; i < weights.length; i++) {
+                weights[i] = logits[i] < last ? 0 : weights[i];
+            }
+        }
+        if (!sorts) {
+            Arrays.sort(ids);
+        }
+        double sum = 0;
+        for (int i = 0; i < ids.length; i++) {
+            sum += params.topK() > 0 && params.topK() < alive ? weights[ids[i]] : weights[i];
+        }
+        double reached = 0;
+        for (int id : ids) {
+            if (params.topP() < 1 && reached > 0 && reached >= params.topP() * sum) {
+                weights[id] = 0;
+            }
+            reached += weights[id];
+        }
+        double left = Sampler.uniform(params.seedOrZero(), sequence.id(), sequence.outputTokens()) * reached;
+        int chosen = -1;
+        for (int id : ids) {
+            if (weights[id] > 0) {
+                chosen = id;
+                if (left < weights[id]) {
+                    break;
+                }
+                left -= weights[id];
+            }
+        }
+        return chosen;
+    }
+
+    @Test
+    void frequenciesFitTheProbabilities() {
+        float[] logits = {0, 1, 2, 3, -1};
+        double[] expected = new double[5];
+        double sum = 0;
+        for (int i = 0; i < 5; i++) {
+            sum += expected[i] = Math.exp(logits[i] / 1.5);
+        }
+        int draws = 50_000;
+        int[] seen = new int[5];
+        Sampler sampler = new Sampler(5, List.of());
+        SamplingParams params = SAMPLED.withTemperature(1.5).withSeed(42L);
+        for (int i = 0; i < draws; i++) {
+            seen[sampler.sample(logits, 0, sequence(i, params, 0))]++;
+        }
+        double chiSquare = 0;
+        for (int i = 0; i < 5; i++) {
+            double want = draws * expected[i] / sum;
+            chiSquare += (seen[i] - want) * (seen[i] - want) / want;
+        }
+        assertThat(chiSquare).as("chi-square, 4 degrees of freedom, 99.9 %%").isLessThan(18.47);
+    }
+
+    @Test
+    void randomNumbersDependOnSeedRequestAndPositionAndAreEvenlySpread() {
+        int[] bins = new int[64];
+        double previous = -1;
+        for (int n = 0; n < 64_000; n++) {
+            double u = Sampler.uniform(n % 40, n / 40 % 40, n / 1600);
+            assertThat(u).isGreaterThanOrEqualTo(0).isLessThan(1).isNotEqualTo(previous);
+            previous = u;
+            bins[(int) (u * 64)]++;
+        }
+        double chiSquare = Arrays.stream(bins)
+                .mapToDouble(b -> (b - 1000.0) * (b - 1000) / 1000)
+                .sum();
+        assertThat(chiSquare).as("chi-square, 63 degrees of freedom, 99.9 %%").isLessThan(103.5);
+        assertThat(Sampler.uniform(1, 2, 3))
+                .isEqualTo(Sampler.uniform(1, 2, 3))
+                .isNotEqualTo(Sampler.uniform(2, 2, 3))
+                .isNotEqualTo(Sampler.uniform(1, 3, 3))
+                .isNotEqualTo(Sampler.uniform(1, 2, 4))
+                .isNotEqualTo(Sampler.uniform(3, 2, 1));
+    }
+
+    @Test
+    void topKKeepsThoseThatTieWithTheLast() {
+        Sampler sampler = new Sampler(4, List.of());
+        SamplingParams params = SAMPLED.withTopK(2);
+        boolean[] seen = new boolean[4];
+        for (long id = 0; id < 500; id++) {
+            seen[sampler.sample(new float[] {1, 1, 2, 0}, 0, sequence(id, params, 0))] = true;
+        }
+        assertThat(seen).containsExactly(true, true, true, false);
+    }
+}

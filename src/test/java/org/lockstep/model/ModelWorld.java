@@ -1,0 +1,47 @@
+package org.lockstep.model;
+
+import java.util.Comparator;
+import java.util.List;
+import org.lockstep.collective.Backend;
+import org.lockstep.collective.Communicators;
+import org.lockstep.collective.World;
+import org.lockstep.collective.WorldSpec;
+import org.lockstep.cpu.CpuBackend;
+import org.lockstep.rendezvous.LocalWorld;
+import org.lockstep.tensor.Kernels;
+import org.lockstep.topology.ParallelSizes;
+import org.lockstep.topology.ParallelState;
+
+/** One replica on threads of this JVM. */
+final class ModelWorld {
+    private ModelWorld() {}
+
+    /** What each rank does. */
+    interface Work<T> {
+        T run(ParallelState state, Communicators communicators, Kernels kernels) throws Exception;
+    }
+
+    private record Outcome<T>(int rank, T value) {}
+
+    /** The results by rank. */
+    static <T> List<T> run(int tensor, int pipeline, Work<T> work) {
+        WorldSpec spec = WorldSpec.of(ParallelSizes.tensor(tensor).withPipeline(pipeline));
+        return LocalWorld.of(tensor * pipeline)
+                .run(rendezvous -> {
+                    try (Backend backend = CpuBackend.create();
+                            World world = World.join(rendezvous, backend, spec)) {
+                        try {
+                            T value = work.run(world.state(), world.communicators(), backend.kernels());
+                            return new Outcome<>(world.state().rank(), value);
+                        } catch (Throwable failure) {
+                            world.abort(failure);
+                            throw failure;
+                        }
+                    }
+                })
+                .stream()
+                .sorted(Comparator.comparingInt(Outcome::rank))
+                .map(Outcome::value)
+                .toList();
+    }
+}

@@ -1,0 +1,251 @@
+package org.lockstep.model;
+
+import static org.assertj.core.api.Assertions.assertThat;
+import static org.assertj.core.api.Assertions.assertThatThrownBy;
+
+import java.nio.file.Path;
+import java.util.Arrays;
+import java.util.List;
+import java.util.stream.IntStream;
+import org.assertj.core.api.ThrowableAssert.ThrowingCallable;
+import org.junit.jupiter.api.Test;
+import org.junit.jupiter.api.Timeout;
+import org.junit.jupiter.api.io.TempDir;
+import org.junit.jupiter.params.ParameterizedTest;
+import org.junit.jupiter.params.provider.CsvSource;
+import org.junit.jupiter.params.provider.ValueSource;
+import org.lockstep.ErrorCode;
+import org.lockstep.LockstepException;
+import org.lockstep.checkpoint.Checkpoint;
+import org.lockstep.checkpoint.ModelFiles;
+import org.lockstep.tensor.BatchLayout;
+import org.lockstep.tensor.Shape;
+import org.lockstep.topology.LayerRange;
+
+@Timeout(60)
+class PipelineStageTest {
+    private static final CacheSize CACHE = new CacheSize(6, 4);
+
+    @TempDir
+    private Path folder;
+
+    private interface StageWork<T> {
+        T run(PipelineStage stage, Checkpoint checkpoint) throws Exception;
+    }
+
+    private static <T> List<T> run(
+            SyntheticModel model, ModelFiles files, int tensor, int pipeline, StageWork<T> work) {
+        return ModelWorld.run(tensor, pipeline, (state, communicators, kernels) -> {
+            try (Checkpoint checkpoint = Checkpoint.open(files);
+                    PipelineStage stage =
+                            PipelineStage.load(model.config(), checkpoint, state, communicators, kernels, CACHE, 12)) {
+                return work.run(stage, checkpoint);
+            }
+        });
+    }
+
+    private <T> T runAlone(SyntheticModel model, StageWork<T> work) {
+        return run(model, model.write(folder), 1, 1, work).get(0);
+    }
+
+    @Test
+    void eachRankReadsOnlyItsOwnSlice() {
+        SyntheticModel model = SyntheticModel.awkward();
+        ModelFiles files = model.write(folder);
+        long all = model.bytes("");
+        assertThat(run(model, files, 1, 1, (stage, checkpoint) -> checkpoint.bytesRead()))
+                .containsExactly(all);
+
+        List<Long> split = run(model, files, 2, 2, (stage, checkpoint) -> {
+            assertThat(stage.weightBytes()).isBetween(checkpoint.bytesRead(), checkpoint.bytesRead() + 4 * 24);
+            return checkpoint.bytesRead();
+        });
+        // held by both tensor ranks: norms, and the biases added after the reduction
+        long replicated = model.bytes("norm.weight") + model.bytes("o_proj.bias") + model.bytes("down_proj.bias");
+        assertThat(split.stream().mapToLong(Long::longValue).sum()).isEqualTo(all + replicated);
+    }
+
+    @Test
+    void stagesKnowTheirLayersAndEnds() {
+        SyntheticModel model = SyntheticModel.awkward();
+        List<String> stages = run(
+                model,
+                model.write(folder),
+                1,
+                2,
+                (stage, checkpoint) -> stage.layers() + " " + stage.isFirst() + " " + stage.isLast());
+        assertThat(stages).containsExactly(new LayerRange(0, 1) + " true false", new LayerRange(1, 2) + " false true");
+    }
+
+    @ParameterizedTest
+    @CsvSource({"1,1", "2,1", "1,2", "4,2"})
+    void aTiedModelMayStoreEitherOfTheTwo(int tensor, int pipeline) {
+        SyntheticModel both = SyntheticModel.awkward().tied();
+        float[] expected = logits(both, tensor, pipeline);
+        assertThat(logits(both.without("lm_head.weight"), tensor, pipeline)).isEqualTo(expected);
+        assertThat(logits(both.without("model.embed_tokens.weight"), tensor, pipeline))
+                .isNotEmpty();
+    }
+
+    private float[] logits(SyntheticModel model, int tensor, int pipeline) {
+        List<float[]> byRank = run(
+                model,
+                model.write(folder),
+                tensor,
+                pipeline,
+                (stage, checkpoint) -> stage.forward(new int[] {3, 1, 4}, layout(3, 0), new int[] {2})
+                        .map(logits -> logits.buffer().toHost().toFloats())
+                        .orElse(new float[0]));
+        return byRank.get(byRank.size() - 1);
+    }
+
+    /** One sequence with {@code before} tokens in the cache and {@code count} in this step. */
+    private static BatchLayout layout(int count, int before) {
+        return new BatchLayout(new int[] {0, count}, new int[] {before + count}, new int[][] {{5, 0, 3, 1}}, 4);
+    }
+
+    @ParameterizedTest
+    @ValueSource(strings = {"1,1,1,1,1,1,1,1,1,1", "10", "4,6", "3,1,5,1"})
+    void chunksOfAPromptGiveTheBitsOfTheWhole(String cuts) {
+        int[] ids = {3, 1, 4, 1, 5, 9, 2, 6, 5, 35};
+        SyntheticModel model = SyntheticModel.awkward();
+        float[][] whole = runAlone(
+                model,
+                (stage, checkpoint) -> GreedyDecoding.rows(
+                        stage.forward(ids, layout(10, 0), IntStream.range(0, 10).toArray())
+                                .orElseThrow()));
+        float[][] chunked = runAlone(model, (stage, checkpoint) -> {
+            float[][] seen = new float[10][];
+            int done = 0;
+            for (String cut : cuts.split(",")) {
+                int count = Integer.parseInt(cut);
+                float[][] rows = GreedyDecoding.rows(stage.forward(
+                                Arrays.copyOfRange(ids, done, done + count),
+                                layout(count, done),
+                                IntStream.range(0, count).toArray())
+                        .orElseThrow());
+                System.arraycopy(rows, 0, seen, done, count);
+                done += count;
+            }
+            return seen;
+        });
+        assertThat(chunked).isDeepEqualTo(whole);
+    }
+
+    @Test
+    void aSequenceGivesTheSameBitsAloneAndInABatch() {
+        SyntheticModel model = SyntheticModel.awkward();
+        float[][] both = runAlone(
+                model,
+                (stage, checkpoint) -> GreedyDecoding.rows(stage.forward(
+                                new int[] {7, 8, 9, 3, 1},
+                                new BatchLayout(new int[] {0, 3, 5}, new int[] {3, 2}, new int[][] {{2}, {4}}, 4),
+                                new int[] {4, 2})
+                        .orElseThrow()));
+        float[][] alone = runAlone(
+                model,
+                (stage, checkpoint) -> GreedyDecoding.rows(stage.forward(new int[] {3, 1}, layout(2, 0), new int[] {1})
+                        .orElseThrow()));
+        assertThat(both[0]).isEqualTo(alone[0]);
+        assertThat(both[1]).isNotEqualTo(alone[0]);
+    }
+
+    @Test
+    void aStepWithoutLogitRowsFillsTheCacheOnly() {
+        Shape shape = runAlone(
+                SyntheticModel.awkward(),
+                (stage, checkpoint) -> stage.forward(new int[] {3}, layout(1, 0), new int[0])
+                        .orElseThrow()
+                        .shape());
+        assertThat(shape).isEqualTo(Shape.of(0, 37));
+    }
+
+    @Test
+    void aMissingTensorIsNamedWithItsShape() {
+        SyntheticModel model = SyntheticModel.awkward().without("model.layers.1.mlp.down_proj.bias");
+        assertRefused(
+                () -> runAlone(model, (stage, checkpoint) -> stage),
+                ErrorCode.CHECKPOINT_INVALID,
+                "'model.layers.1.mlp.down_proj.bias' [24]");
+        assertRefused(
+                () -> runAlone(SyntheticModel.awkward().without("lm_head.weight"), (stage, checkpoint) -> stage),
+                ErrorCode.CHECKPOINT_INVALID,
+                "'lm_head.weight' [37, 24]");
+        SyntheticModel neither =
+                SyntheticModel.awkward().tied().without("lm_head.weight").without("model.embed_tokens.weight");
+        assertRefused(
+                () -> runAlone(neither, (stage, checkpoint) -> stage),
+                ErrorCode.CHECKPOINT_INVALID,
+                "'model.embed_tokens.weight' [37, 24]");
+    }
+
+    @Test
+    void aTensorOfAnotherShapeIsNamedWithBoth() {
+        SyntheticModel model =
+                SyntheticModel.awkward().with("model.layers.0.self_attn.k_proj.weight", Shape.of(24, 12));
+        assertRefused(
+                () -> runAlone(model, (stage, checkpoint) -> stage),
+                ErrorCode.CHECKPOINT_INVALID,
+                "'model.layers.0.self_attn.k_proj.weight' f32 [24, 12]",
+                "[12, 24]");
+    }
+
+    @ParameterizedTest
+    @CsvSource({"3,1", "1,3"})
+    void aSplitThatDoesNotFitIsRefused(int tensor, int pipeline) {
+        SyntheticModel model = SyntheticModel.awkward();
+        ModelFiles files = model.write(folder);
+        assertRefused(
+                () -> run(model, files, tensor, pipeline, (stage, checkpoint) -> stage), ErrorCode.MODEL_SHAPE, "3");
+    }
+
+    private static void assertRefused(ThrowingCallable load, ErrorCode code, String... parts) {
+        assertThatThrownBy(load).isInstanceOfSatisfying(LockstepException.class, thrown -> {
+            assertThat(thrown.code()).isEqualTo(code);
+            assertThat(thrown.getMessage()).contains(parts);
+        });
+    }
+
+    @Test
+    void aStepThatDoesNotFitIsRefusedBeforeAnythingIsComputed() {
+        runAlone(SyntheticModel.awkward(), (stage, checkpoint) -> {
+            int[] none = {};
+            assertIllegal(() -> stage.forward(new int[] {1, 2}, layout(1, 0), none), "2 ids");
+            assertIllegal(() -> stage.forward(new int[] {37}, layout(1, 0), none), "token (37) is not in 0..36");
+            assertIllegal(() -> stage.forward(new int[] {-1}, layout(1, 0), none), "token (-1)");
+            assertIllegal(() -> stage.forward(new int[] {1}, layout(1, 0), new int[] {1}), "logit row (1)");
+            assertIllegal(
+                    () -> stage.forward(
+                            new int[] {1},
+                            new BatchLayout(new int[] {0, 1}, new int[] {1}, new int[][] {{6}}, 4),
+                            none),
+                    "block (6) is not in 0..5");
+            assertIllegal(
+                    () -> stage.forward(
+                            new int[] {1},
+                            new BatchLayout(new int[] {0, 1}, new int[] {25}, new int[][] {{0, 1, 2, 3, 4, 5, 0}}, 4),
+                            none),
+                    "25 tokens, more than the 24 positions");
+            assertIllegal(
+                    () -> stage.forward(
+                            new int[] {1},
+                            new BatchLayout(new int[] {0, 1}, new int[] {1}, new int[][] {{0}}, 8),
+                            none),
+                    "blocks of 8");
+            assertIllegal(() -> stage.forward(new int[13], layout(13, 0), none), "takes 12 tokens");
+            return stage;
+        });
+    }
+
+    private static void assertIllegal(ThrowingCallable step, String part) {
+        assertThatThrownBy(step).isInstanceOf(IllegalArgumentException.class).hasMessageContaining(part);
+    }
+
+    @Test
+    void closingTwiceIsClosingOnce() {
+        runAlone(SyntheticModel.awkward(), (stage, checkpoint) -> {
+            stage.close();
+            return stage;
+        });
+    }
+}

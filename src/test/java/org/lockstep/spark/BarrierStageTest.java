@@ -1,0 +1,264 @@
+package org.lockstep.spark;
+
+import static org.assertj.core.api.Assertions.assertThat;
+import static org.assertj.core.api.Assertions.assertThatThrownBy;
+
+import java.lang.reflect.Field;
+import java.util.ArrayList;
+import java.util.List;
+import java.util.stream.IntStream;
+import org.apache.spark.BarrierTaskContext;
+import org.apache.spark.TaskContext;
+import org.apache.spark.api.java.JavaRDD;
+import org.apache.spark.api.java.JavaSparkContext;
+import org.apache.spark.sql.SparkSession;
+import org.awaitility.Awaitility;
+import org.junit.jupiter.api.AfterAll;
+import org.junit.jupiter.api.BeforeAll;
+import org.junit.jupiter.api.Test;
+import org.junit.jupiter.api.Timeout;
+import org.junit.jupiter.params.ParameterizedTest;
+import org.junit.jupiter.params.provider.ValueSource;
+import org.lockstep.ErrorCode;
+import org.lockstep.LockstepException;
+import org.lockstep.collective.ReduceOp;
+import org.lockstep.rendezvous.Venue;
+import org.lockstep.tensor.Buffer;
+import org.lockstep.tensor.HostBuffer;
+import org.lockstep.topology.GroupKind;
+import org.lockstep.topology.ParallelSizes;
+
+@Timeout(120)
+class BarrierStageTest {
+    private static SparkSession session;
+    private static JavaSparkContext spark;
+
+    @BeforeAll
+    static void start() {
+        session = Sessions.local(4);
+        spark = JavaSparkContext.fromSparkContext(session.sparkContext());
+    }
+
+    @AfterAll
+    static void stop() {
+        session.stop();
+    }
+
+    private static JavaRDD<Integer> numbers(int count, int partitions) {
+        return spark.parallelize(IntStream.range(0, count).boxed().toList(), partitions);
+    }
+
+    @Test
+    void theExampleOfTheReadme() {
+        List<String> sums = BarrierStage.over(numbers(4, 4))
+                .with(ParallelSizes.tensor(2).withPipeline(2))
+                .mapRanks((rank, mine) -> {
+                    HostBuffer x = Buffer.ofFloats(rank.state().rank());
+                    rank.communicators().tensor().allReduce(x, ReduceOp.SUM);
+                    return List.of(rank.state().rank() + ": " + x.get(0)).iterator();
+                })
+                .collect();
+
+        assertThat(sums).containsExactlyInAnyOrder("0: 1.0", "1: 1.0", "2: 5.0", "3: 5.0");
+    }
+
+    @Test
+    void ranksOfOneJvmMeetOnceInOneVenue() {
+        List<String> seen = BarrierStage.over(numbers(4, 4))
+                .with(ParallelSizes.tensor(4))
+                .mapRanks((rank, mine) -> {
+                    rank.communicators().world().barrier();
+                    boolean threads =
+                            rank.world().roster().shareVenue(rank.state().worldGroup());
+                    return List.of(barrierEpoch() + " allGather, one JVM: " + threads)
+                            .iterator();
+                })
+                .collect();
+
+        assertThat(seen).hasSize(4).containsOnly("1 allGather, one JVM: true");
+    }
+
+    /** How many synchronisations of Spark's this task has made. */
+    private static int barrierEpoch() throws ReflectiveOperationException {
+        Field epoch = BarrierTaskContext.class.getDeclaredField("barrierEpoch");
+        epoch.setAccessible(true);
+        return (int) epoch.get(BarrierTaskContext.get());
+    }
+
+    @ParameterizedTest
+    @ValueSource(ints = {1, 3, 4, 9})
+    void anyNumberOfInputPartitionsEmptyOnesIncluded(int partitions) {
+        for (int count : new int[] {0, 1, 7}) {
+            List<Integer> out = BarrierStage.over(numbers(count, partitions))
+                    .with(ParallelSizes.tensor(2))
+                    .ranks(4)
+                    .mapRanks((rank, mine) -> mine)
+                    .collect();
+            assertThat(out)
+                    .containsExactlyInAnyOrderElementsOf(
+                            IntStream.range(0, count).boxed().toList());
+        }
+    }
+
+    @Test
+    void aChainThatSparkRefusesForBarrierStagesIsRepartitioned() {
+        JavaRDD<Integer> union = numbers(2, 2).union(numbers(3, 2));
+        assertThat(union.getNumPartitions()).isEqualTo(4);
+        assertThat(BarrierStage.over(union)
+                        .with(ParallelSizes.tensor(4))
+                        .mapRanks((rank, mine) -> mine)
+                        .collect())
+                .containsExactlyInAnyOrder(0, 1, 0, 1, 2);
+
+        JavaRDD<Integer> twice =
+                BarrierStage.over(numbers(4, 4)).with(ParallelSizes.tensor(4)).mapRanks((rank, mine) -> mine);
+        assertThat(BarrierStage.over(twice)
+                        .with(ParallelSizes.tensor(2))
+                        .ranks(4)
+                        .mapRanks((rank, mine) -> mine)
+                        .collect())
+                .containsExactlyInAnyOrder(0, 1, 2, 3);
+    }
+
+    @Test
+    void replicasFillTheSlotsWhereNothingElseIsSaid() {
+        List<Integer> replicas = BarrierStage.over(numbers(4, 1))
+                .with(ParallelSizes.pipeline(2))
+                .mapRanks((rank, mine) ->
+                        List.of(rank.state().dataParallelWorldSize()).iterator())
+                .collect();
+        assertThat(replicas).containsExactly(2, 2, 2, 2);
+    }
+
+    @Test
+    void resultsMayBeLazyAndStillUseTheGroups() {
+        List<Double> sums = BarrierStage.over(numbers(4, 4))
+                .with(ParallelSizes.tensor(4))
+                .mapRanks((rank, mine) -> IntStream.range(0, 3)
+                        .mapToObj(step -> {
+                            HostBuffer x = Buffer.ofFloats(rank.state().rank() + step);
+                            rank.communicators().tensor().allReduce(x, ReduceOp.SUM);
+                            return x.get(0);
+                        })
+                        .iterator())
+                .collect();
+        assertThat(sums).hasSize(12).containsOnly(6.0, 10.0, 14.0);
+    }
+
+    @Test
+    void aRankThatThrowsReleasesItsPeersAndIsTheOneNamed() {
+        assertThatThrownBy(() -> BarrierStage.over(numbers(4, 4))
+                        .with(ParallelSizes.tensor(4))
+                        .mapRanks((rank, mine) -> {
+                            if (rank.state().rank() == 2) {
+                                throw new IllegalStateException("planned: rank 2 cannot go on");
+                            }
+                            rank.communicators().tensor().barrier();
+                            return mine;
+                        })
+                        .collect())
+                .hasMessageContaining("planned: rank 2 cannot go on");
+        assertNothingIsLeft();
+    }
+
+    @Test
+    void aCancelledJobLeavesItsTasksWithinMoments() throws InterruptedException {
+        Thread job = new Thread(() -> {
+            spark.setJobGroup("doomed", "waits for a rank that never comes", false);
+            try {
+                BarrierStage.over(numbers(4, 4))
+                        .with(ParallelSizes.tensor(4))
+                        .mapRanks((rank, mine) -> {
+                            if (rank.state().rank() != 0) {
+                                rank.communicators().tensor().barrier();
+                            }
+                            while (!TaskContext.get().isInterrupted()) {
+                                Thread.onSpinWait();
+                            }
+                            return mine;
+                        })
+                        .collect();
+            } catch (Exception expected) {
+                // the cancellation
+            }
+        });
+        job.start();
+        Awaitility.await().until(() -> threads("lockstep-watchdog-") == 4);
+        spark.cancelJobGroup("doomed");
+        job.join();
+        assertNothingIsLeft();
+    }
+
+    private static void assertNothingIsLeft() {
+        Awaitility.await().untilAsserted(() -> assertThat(lockstepThreads()).isEmpty());
+    }
+
+    private static long threads(String prefix) {
+        return lockstepThreads().stream()
+                .filter(name -> name.startsWith(prefix))
+                .count();
+    }
+
+    private static List<String> lockstepThreads() {
+        List<String> names = new ArrayList<>();
+        Thread.getAllStackTraces().keySet().forEach(thread -> {
+            if (thread.getName().startsWith("lockstep-")) {
+                names.add(thread.getName());
+            }
+        });
+        return names;
+    }
+
+    @Test
+    void aGroupThatWasNotAskedForIsNamed() {
+        assertThatThrownBy(() -> BarrierStage.over(numbers(4, 4))
+                        .with(ParallelSizes.tensor(4))
+                        .connecting(GroupKind.WORLD)
+                        .mapRanks((rank, mine) -> {
+                            rank.communicators().tensor().barrier();
+                            return mine;
+                        })
+                        .collect())
+                .hasMessageContaining("no live group of kind TENSOR");
+    }
+
+    @Test
+    void impossibleSizesAreRefusedBeforeAnythingIsLaunched() {
+        assertRefused(
+                ErrorCode.WORLD_SIZE,
+                BarrierStage.over(numbers(4, 4)).with(ParallelSizes.tensor(3)).ranks(4),
+                "world size (4) is not divisible by tensor (3)");
+        assertRefused(
+                ErrorCode.NOT_ENOUGH_SLOTS,
+                BarrierStage.over(numbers(4, 4))
+                        .with(ParallelSizes.tensor(4).withPipeline(2).withData(1)),
+                "need 8 slots = tensor 4 × pipeline 2 × data 1",
+                "offers 4",
+                "local[8]");
+        assertRefused(
+                ErrorCode.NOT_ENOUGH_SLOTS,
+                BarrierStage.over(numbers(4, 4)).with(ParallelSizes.tensor(8)),
+                "need 8 slots",
+                "offers 4");
+    }
+
+    private static void assertRefused(ErrorCode code, BarrierStage<Integer> stage, String... words) {
+        assertThatThrownBy(() -> stage.mapRanks((rank, mine) -> mine))
+                .isInstanceOfSatisfying(
+                        LockstepException.class, e -> assertThat(e.code()).isEqualTo(code))
+                .hasMessageContainingAll(words);
+    }
+
+    @Test
+    void outsideABarrierStageThereIsNoMeeting() {
+        assertThatThrownBy(() -> BarrierRendezvous.ofCurrentTask(new Venue(), java.time.Duration.ofSeconds(1)))
+                .isInstanceOfSatisfying(
+                        LockstepException.class, e -> assertThat(e.code()).isEqualTo(ErrorCode.NOT_IN_BARRIER_STAGE))
+                .hasMessageContaining("no Spark task");
+        assertThatThrownBy(() -> numbers(1, 1)
+                        .map(i -> BarrierRendezvous.ofCurrentTask(new Venue(), java.time.Duration.ofSeconds(1))
+                                .index())
+                        .collect())
+                .hasMessageContaining("no barrier stage");
+    }
+}

@@ -1,0 +1,125 @@
+package org.lockstep.spark;
+
+import static org.assertj.core.api.Assertions.assertThat;
+import static org.assertj.core.api.Assertions.assertThatThrownBy;
+
+import java.io.File;
+import java.util.HashMap;
+import java.util.HashSet;
+import java.util.List;
+import java.util.Map;
+import java.util.Set;
+import java.util.stream.IntStream;
+import org.apache.spark.BarrierTaskContext;
+import org.apache.spark.SparkEnv;
+import org.apache.spark.api.java.JavaSparkContext;
+import org.apache.spark.sql.SparkSession;
+import org.junit.jupiter.api.AfterAll;
+import org.junit.jupiter.api.BeforeAll;
+import org.junit.jupiter.api.Test;
+import org.junit.jupiter.api.Timeout;
+import org.lockstep.collective.ReduceOp;
+import org.lockstep.inference.SamplingParams;
+import org.lockstep.tensor.Buffer;
+import org.lockstep.tensor.HostBuffer;
+import org.lockstep.topology.ParallelSizes;
+
+/** Two executors of two slots each, real JVMs, on the jars that {@code package} lays out. */
+@Timeout(300)
+class LocalClusterIT {
+    private static SparkSession session;
+
+    @BeforeAll
+    static void start() {
+        String classes = new File("target/test-classes").getAbsolutePath()
+                + File.pathSeparator
+                + new File("target/classes").getAbsolutePath();
+        session = Sessions.with(Map.of(
+                "spark.master", "local-cluster[2,2,1024]",
+                "spark.executor.extraClassPath", classes,
+                "spark.executor.memory", "1g"));
+    }
+
+    @AfterAll
+    static void stop() {
+        session.stop();
+    }
+
+    private static BarrierStage<Integer> fourRanks() {
+        JavaSparkContext spark = JavaSparkContext.fromSparkContext(session.sparkContext());
+        return BarrierStage.over(spark.parallelize(IntStream.range(0, 4).boxed().toList(), 4))
+                .with(ParallelSizes.tensor(2).withPipeline(2));
+    }
+
+    @Test
+    void tensorGroupsStayInsideAnExecutorHoweverSparkDealsThePartitions() {
+        List<String> places = fourRanks()
+                .mapRanks((rank, mine) -> {
+                    HostBuffer sum = Buffer.ofFloats(1 << rank.state().rank());
+                    rank.communicators().model().allReduce(sum, ReduceOp.SUM);
+                    HostBuffer tensor = Buffer.ofFloats(1 << rank.state().rank());
+                    rank.communicators().tensor().allReduce(tensor, ReduceOp.SUM);
+                    return List.of(String.join(
+                                    " ",
+                                    "rank=" + rank.state().rank(),
+                                    "executor=" + SparkEnv.get().executorId(),
+                                    "partition=" + BarrierTaskContext.get().partitionId(),
+                                    "model=" + sum.get(0),
+                                    "tensor=" + tensor.get(0)))
+                            .iterator();
+                })
+                .collect();
+
+        Map<Integer, String> executors = new HashMap<>();
+        Map<Integer, Integer> partitions = new HashMap<>();
+        for (String place : places) {
+            Map<String, String> facts = new HashMap<>();
+            for (String fact : place.split(" ")) {
+                facts.put(fact.split("=")[0], fact.split("=")[1]);
+            }
+            int rank = Integer.parseInt(facts.get("rank"));
+            executors.put(rank, facts.get("executor"));
+            partitions.put(rank, Integer.parseInt(facts.get("partition")));
+            assertThat(facts.get("model")).isEqualTo("15.0");
+            assertThat(facts.get("tensor")).isEqualTo(rank < 2 ? "3.0" : "12.0");
+        }
+        assertThat(executors.keySet()).containsExactlyInAnyOrder(0, 1, 2, 3);
+        assertThat(new HashSet<>(executors.values()))
+                .as("executors at work: %s", places)
+                .hasSize(2);
+        assertThat(executors.get(0)).as(places.toString()).isEqualTo(executors.get(1));
+        assertThat(executors.get(2)).as(places.toString()).isEqualTo(executors.get(3));
+        assertThat(Set.copyOf(partitions.values())).hasSize(4);
+    }
+
+    @Test
+    void aModelSpreadOverTwoJvmsTellsTheSameStories() {
+        List<String> prompts = List.of("Once upon a time", "One rainy morning,", "Long ago");
+        SamplingParams params = SamplingParams.greedy().withMaxTokens(24);
+        Llm llm = Llm.bundled(session);
+        List<String> alone = llm.dataParallel(1).generate(prompts, params);
+
+        assertThat(llm.tensorParallel(2).pipelineParallel(2).generate(prompts, params))
+                .isEqualTo(alone);
+        assertThat(llm.tensorParallel(4).generate(prompts, params)).isEqualTo(alone);
+        assertThat(llm.pipelineParallel(2).dataParallel(2).generate(prompts, params))
+                .isEqualTo(alone);
+    }
+
+    @Test
+    void aFailureInOneJvmReleasesTheOtherAndIsNamed() {
+        assertThatThrownBy(() -> fourRanks()
+                        .mapRanks((rank, mine) -> {
+                            if (rank.state().rank() == 3) {
+                                throw new IllegalStateException("planned: rank 3 cannot go on");
+                            }
+                            rank.communicators().model().barrier();
+                            return mine;
+                        })
+                        .collect())
+                .hasMessageContaining("rank 3 cannot go on");
+        assertThat(fourRanks().mapRanks((rank, mine) -> mine).count())
+                .as("the executors serve on")
+                .isEqualTo(4);
+    }
+}

@@ -1,0 +1,13 @@
+package org.lockstep.spark;
+
+import java.util.List;
+import org.apache.spark.launcher.JavaModuleOptions;
+
+/** The options that Spark's own scripts start a JVM with. */
+final class SparkJvm {
+    private SparkJvm() {}
+
+    static List<String> options() {
+        return List.of(JavaModuleOptions.defaultModuleOptions().trim().split("\\s+"));
+    }
+}

@@ -1,0 +1,176 @@
+package org.lockstep.spark;
+
+import static org.assertj.core.api.Assertions.assertThat;
+
+import com.fasterxml.jackson.databind.JsonNode;
+import com.fasterxml.jackson.databind.ObjectMapper;
+import java.io.File;
+import java.io.IOException;
+import java.nio.file.Files;
+import java.nio.file.Path;
+import java.time.Duration;
+import java.util.ArrayList;
+import java.util.List;
+import java.util.regex.Matcher;
+import java.util.regex.Pattern;
+import java.util.stream.Stream;
+import org.awaitility.Awaitility;
+import org.junit.jupiter.api.AfterEach;
+import org.junit.jupiter.api.Test;
+import org.junit.jupiter.api.Timeout;
+import org.junit.jupiter.api.io.TempDir;
+
+/** One Master, two Workers of two slots, and spark-submit of our jar alone: every one a process of its own. */
+@Timeout(300)
+class StandaloneIT {
+    private static final Path DIST = Path.of(System.getProperty("lockstep.dist", "target/dist"));
+    private static final Pattern MASTER = Pattern.compile("Starting Spark master at (spark://\\S+)");
+
+    private final List<Process> daemons = new ArrayList<>();
+
+    @TempDir
+    private Path folder;
+
+    @AfterEach
+    void stopDaemons() {
+        daemons.forEach(Process::destroy);
+        daemons.forEach(process -> process.onExit().join());
+    }
+
+    private Process java(Path log, String... arguments) throws IOException {
+        List<String> command = new ArrayList<>();
+        command.add(Path.of(System.getProperty("java.home"), "bin", "java").toString());
+        command.addAll(SparkJvm.options());
+        command.addAll(List.of("-cp", DIST.toAbsolutePath() + "/jars/*"));
+        command.addAll(List.of(arguments));
+        ProcessBuilder builder =
+                new ProcessBuilder(command).redirectErrorStream(true).redirectOutput(log.toFile());
+        builder.environment().put("SPARK_HOME", DIST.toAbsolutePath().toString());
+        builder.environment().put("SPARK_SCALA_VERSION", System.getenv().getOrDefault("SPARK_SCALA_VERSION", "2.13"));
+        builder.environment().put("SPARK_LOCAL_IP", "127.0.0.1");
+        return builder.start();
+    }
+
+    private void daemon(Path log, String... arguments) throws IOException {
+        daemons.add(java(log, arguments));
+    }
+
+    private static String contents(Path log) throws IOException {
+        return Files.exists(log) ? Files.readString(log) : "";
+    }
+
+    private String startCluster(int workers) throws IOException {
+        Path masterLog = folder.resolve("master.log");
+        daemon(
+                masterLog,
+                "org.apache.spark.deploy.master.Master",
+                "--host",
+                "127.0.0.1",
+                "--port",
+                "0",
+                "--webui-port",
+                "0");
+        Awaitility.await()
+                .atMost(Duration.ofSeconds(60))
+                .until(() -> MASTER.matcher(contents(masterLog)).find());
+        Matcher found = MASTER.matcher(contents(masterLog));
+        assertThat(found.find()).isTrue();
+        String master = found.group(1);
+        for (int i = 0; i < workers; i++) {
+            Path log = folder.resolve("worker-" + i + ".log");
+            daemon(
+                    log,
+                    "org.apache.spark.deploy.worker.Worker",
+                    master,
+                    "--cores",
+                    "2",
+                    "--memory",
+                    "1g",
+                    "--host",
+                    "127.0.0.1",
+                    "--webui-port",
+                    "0",
+                    "--work-dir",
+                    folder.resolve("work-" + i).toString());
+            Awaitility.await()
+                    .atMost(Duration.ofSeconds(60))
+                    .until(() -> contents(log).contains("Successfully registered with master"));
+        }
+        return master;
+    }
+
+    @Test
+    void sparkSubmitOfTheJarAloneTellsStories() throws Exception {
+        String master = startCluster(2);
+        Path output = folder.resolve("stories.jsonl");
+        Path log = folder.resolve("submit.log");
+        File jar;
+        try (Stream<Path> files = Files.list(DIST)) {
+            jar = files.filter(file -> file.toString().endsWith("-all.jar"))
+                    .findAny()
+                    .orElseThrow()
+                    .toFile();
+        }
+        Path sparkOnly = sparkJars();
+        Process submit = new ProcessBuilder(submitCommand(
+                        sparkOnly,
+                        "--master",
+                        master,
+                        "--conf",
+                        "spark.driver.host=127.0.0.1",
+                        "--conf",
+                        "spark.ui.enabled=false",
+                        "--class",
+                        "org.lockstep.cli.Lockstep",
+                        jar.getAbsolutePath(),
+                        "generate",
+                        "-tp",
+                        "2",
+                        "-pp",
+                        "2",
+                        "--temperature",
+                        "0",
+                        "--max-tokens",
+                        "16",
+                        "--output",
+                        output.toString()))
+                .redirectErrorStream(true)
+                .redirectOutput(log.toFile())
+                .start();
+        int code = submit.waitFor();
+
+        assertThat(code).as(contents(log)).isZero();
+        List<String> lines = Files.readAllLines(output);
+        assertThat(lines).isNotEmpty();
+        for (String line : lines) {
+            JsonNode row = new ObjectMapper().readTree(line);
+            assertThat(row.get("prompt").asText()).isNotBlank();
+            assertThat(row.get("text").asText()).isNotBlank();
+            assertThat(row.get("error").isNull()).isTrue();
+        }
+        assertThat(contents(log)).contains("tensor 2 × pipeline 2 × data 1", "(0 with errors)", "4 ranks");
+    }
+
+    /** Spark's jars without our own dependencies, as on a cluster that knows nothing of us. */
+    private Path sparkJars() throws IOException {
+        Path jars = Files.createDirectory(folder.resolve("spark-only"));
+        try (Stream<Path> all = Files.list(DIST.resolve("jars"))) {
+            for (Path jar : all.toList()) {
+                String name = jar.getFileName().toString();
+                if (!name.matches("(picocli|kryo5|tokenizers|api-0|jna|jspecify).*")) {
+                    Files.createSymbolicLink(jars.resolve(name), jar.toAbsolutePath());
+                }
+            }
+        }
+        return jars;
+    }
+
+    private static List<String> submitCommand(Path jars, String... arguments) {
+        List<String> command = new ArrayList<>();
+        command.add(Path.of(System.getProperty("java.home"), "bin", "java").toString());
+        command.addAll(SparkJvm.options());
+        command.addAll(List.of("-cp", jars + "/*", "org.apache.spark.deploy.SparkSubmit"));
+        command.addAll(List.of(arguments));
+        return command;
+    }
+}
