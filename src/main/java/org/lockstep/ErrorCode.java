@@ -15,6 +15,7 @@ public enum ErrorCode {
     UNKNOWN_SETTING(1007, 2),
     SPARK_CONNECT(1008, 3),
     SPANS_HOSTS(1009, 3),
+    NO_SPARK(1010, 3),
 
     COLLECTIVE_MISMATCH(2001, 4),
     PEER_LOST(2002, 4),

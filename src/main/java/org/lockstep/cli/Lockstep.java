@@ -69,7 +69,7 @@ public final class Lockstep implements Callable<Integer> {
             return commandLine(screen).execute(args);
         } catch (NoClassDefFoundError e) {
             screen.err().println(withoutSpark(e).getMessage());
-            return ErrorCode.SPARK_CONNECT.exitCode();
+            return ErrorCode.NO_SPARK.exitCode();
         } finally {
             screen.flush();
         }
@@ -78,10 +78,12 @@ public final class Lockstep implements Callable<Integer> {
     static CommandLine commandLine(Screen screen) {
         Lockstep lockstep = new Lockstep(screen);
         return new CommandLine(lockstep)
+                .addSubcommand(new GenerateCommand(screen, lockstep::isVerbose))
                 .addSubcommand(new PlanCommand(screen))
                 .addSubcommand(new CommandLine.HelpCommand())
                 .setOut(screen.out())
                 .setErr(screen.err())
+                .setExpandAtFiles(false)
                 .setCaseInsensitiveEnumValuesAllowed(true)
                 .setParameterExceptionHandler(Lockstep::misused)
                 .setExecutionExceptionHandler((failure, command, words) -> lockstep.failed(failure));
@@ -92,6 +94,10 @@ public final class Lockstep implements Callable<Integer> {
     public Integer call() {
         commandLine(screen).usage(screen.out());
         return 0;
+    }
+
+    private boolean isVerbose() {
+        return verbose;
     }
 
     private static int misused(CommandLine.ParameterException misuse, String[] args) {
@@ -116,7 +122,7 @@ public final class Lockstep implements Callable<Integer> {
 
     private static LockstepException withoutSpark(NoClassDefFoundError missing) {
         String name = String.valueOf(missing.getMessage()).replace('/', '.');
-        return LockstepException.report(ErrorCode.SPARK_CONNECT, "the class " + name + " is not on the class path")
+        return LockstepException.report(ErrorCode.NO_SPARK, "the class " + name + " is not on the class path")
                 .attempt("bin/lockstep of the distribution, or spark-submit --class org.lockstep.cli.Lockstep")
                 .cause(missing)
                 .exception();

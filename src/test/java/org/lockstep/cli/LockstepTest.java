@@ -16,7 +16,7 @@ class LockstepTest {
     }
 
     @ParameterizedTest
-    @ValueSource(strings = {"plan"})
+    @ValueSource(strings = {"plan", "generate"})
     void everyCommandHasHelpWithExamplesAndExitCodes(String command) {
         Run run = Run.of(command, "--help");
         assertThat(run.code()).isZero();

@@ -1,0 +1,125 @@
+package org.lockstep.cli;
+
+import java.util.UUID;
+import java.util.concurrent.atomic.AtomicBoolean;
+import org.apache.spark.SparkConf;
+import org.apache.spark.sql.SparkSession;
+import org.jspecify.annotations.Nullable;
+import org.lockstep.ErrorCode;
+import org.lockstep.LockstepException;
+
+/**
+ * The Spark session of a command: a caller's, spark-submit's or our own, and what Ctrl-C does to it.
+ *
+ * <p>Ctrl-C ends the JVM with 130; on the way the ranks are cancelled. {@link #close} stops the session unless it was there
+ * before.
+ */
+final class CommandSession implements AutoCloseable {
+    private final SparkSession spark;
+    private final boolean ours;
+    private final String jobGroup = "lockstep-" + UUID.randomUUID();
+    private final AtomicBoolean cancelled = new AtomicBoolean();
+    private final Thread hook;
+
+    private CommandSession(SparkSession spark, boolean ours, Screen screen) {
+        this.spark = spark;
+        this.ours = ours;
+        this.hook = new Thread(() -> cancel(screen), "lockstep-cancel");
+    }
+
+    /** Whether spark-submit has chosen the cluster. */
+    static boolean isSubmitted() {
+        return System.getProperty("spark.master") != null;
+    }
+
+    /** Turns Spark's log down; only before any class of Spark's has been used, and never under spark-submit. */
+    static void quiet() {
+        String key = "log4j2.configurationFile";
+        if (!isSubmitted() && System.getProperty(key) == null) {
+            System.setProperty(key, "classpath:log4j2-lockstep.properties");
+        }
+    }
+
+    /**
+     * The session of this process, or a new one.
+     *
+     * @throws LockstepException NO_SPARK when Spark does not start
+     */
+    static CommandSession open(GenerateRequest request, Screen screen) {
+        SparkSession running = running();
+        SparkSession spark = running != null ? running : start(request);
+        CommandSession session = new CommandSession(spark, running == null, screen);
+        Runtime.getRuntime().addShutdownHook(session.hook);
+        spark.sparkContext().setJobGroup(session.jobGroup, "Lockstep", true);
+        return session;
+    }
+
+    private static @Nullable SparkSession running() {
+        try {
+            SparkSession active = SparkSession.active();
+            return active.sparkContext().isStopped() ? null : active;
+        } catch (Exception e) { // there is none; which exception says so depends on Spark's version
+            return null;
+        }
+    }
+
+    private static SparkSession start(GenerateRequest request) {
+        SparkConf conf = new SparkConf();
+        conf.setIfMissing("spark.executor.heartbeatInterval", "1s"); // carries the progress
+        if (!isSubmitted()) {
+            String master = request.master() != null ? request.master() : "local[" + request.worldSize() + "]";
+            request.conf().forEach(conf::set);
+            conf.setMaster(master);
+            conf.setIfMissing("spark.app.name", "lockstep generate");
+            conf.setIfMissing("spark.ui.enabled", "false");
+            if (master.startsWith("local")) {
+                conf.setIfMissing("spark.driver.host", "127.0.0.1");
+                conf.setIfMissing("spark.driver.bindAddress", "127.0.0.1");
+            }
+        }
+        try {
+            return SparkSession.builder().config(conf).getOrCreate();
+        } catch (Exception e) { // Scala declares none
+            throw LockstepException.report(
+                            ErrorCode.NO_SPARK,
+                            "Spark does not start on master " + conf.get("spark.master") + ": " + e.getMessage())
+                    .attempt("--master local[" + request.worldSize() + "], or --verbose for Spark's log")
+                    .cause(e)
+                    .exception();
+        }
+    }
+
+    SparkSession spark() {
+        return spark;
+    }
+
+    boolean isCancelled() {
+        return cancelled.get();
+    }
+
+    private void cancel(Screen screen) {
+        cancelled.set(true);
+        screen.err().println();
+        screen.err().println("cancelled");
+        screen.flush();
+        try {
+            spark.sparkContext().cancelJobGroup(jobGroup);
+        } catch (IllegalStateException e) {
+            screen.flush(); // Spark's own hook was faster
+        }
+    }
+
+    @Override
+    public void close() {
+        try {
+            Runtime.getRuntime().removeShutdownHook(hook);
+        } catch (IllegalStateException e) {
+            cancelled.set(true); // the JVM is on its way out
+        }
+        if (ours) {
+            spark.stop();
+        } else if (!spark.sparkContext().isStopped()) {
+            spark.sparkContext().clearJobGroup();
+        }
+    }
+}

@@ -1,0 +1,226 @@
+package org.lockstep.cli;
+
+import java.util.Map;
+import java.util.OptionalInt;
+import java.util.concurrent.Callable;
+import java.util.function.BooleanSupplier;
+import org.jspecify.annotations.Nullable;
+import org.lockstep.ErrorCode;
+import org.lockstep.LockstepException;
+import org.lockstep.tensor.DataType;
+import org.lockstep.topology.ParallelSizes;
+import org.lockstep.topology.RankOrder;
+import picocli.CommandLine.Command;
+import picocli.CommandLine.Mixin;
+import picocli.CommandLine.Option;
+
+/** {@code lockstep generate}: its options, under vLLM's names; {@link GenerateRun} does it. */
+@Command(
+        name = "generate",
+        description = {
+            "Generates text for the rows of a file with a model that is spread over the ranks of a Spark barrier stage.",
+            "Without any option the bundled model tells stories on this machine: local[4], tensor 2 × pipeline 2."
+        },
+        mixinStandardHelpOptions = true,
+        versionProvider = Lockstep.Version.class,
+        sortOptions = false,
+        usageHelpAutoWidth = true,
+        exitCodeListHeading = "%nExit codes:%n",
+        exitCodeList = {
+            "0:every row has its text",
+            "1:done, but some rows have an error, told in their column error",
+            "2:usage: a wrong option, file or size; nothing was launched",
+            "3:environment: Spark, the cluster or the model cannot run this",
+            "4:the gang of ranks failed",
+            "130:cancelled (Ctrl-C)"
+        },
+        footer = {
+            "",
+            "Rows keep their order and all their columns; after these come text, finish_reason (stop or length),"
+                    + " prompt_tokens, output_tokens and error. Where error is not null the others are.",
+            "",
+            "Text and JSON lines are read by the driver, from its own file system or any that Spark knows (hdfs://…);"
+                    + " blank lines are skipped. JSON lines are written to the driver's own file system. For input or"
+                    + " output beyond the driver's memory or reach take Parquet, where values that have no plain column"
+                    + " type (objects, arrays, mixed types, numbers beyond double) stand as JSON text. A file that is"
+                    + " already there is replaced.",
+            "",
+            "The plan is printed before anything is launched: above the stories, or with --output to standard error,"
+                    + " where a summary line ends every run.",
+            "",
+            "Examples:",
+            "  lockstep generate",
+            "  lockstep generate -tp 2 -dp 2 --temperature 0 --max-tokens 32 --output stories.jsonl",
+            "  lockstep generate --model /models/Llama-3.1-8B -tp 4 --prompts questions.parquet --prompt-column question"
+                    + " --output answers.parquet",
+            "  spark-submit --class org.lockstep.cli.Lockstep lockstep-all.jar generate --model /models/Llama-3.1-8B"
+                    + " -tp 4 -pp 2 --prompts questions.jsonl --output answers.jsonl"
+        })
+final class GenerateCommand implements Callable<Integer> {
+    private final Screen screen;
+    private final BooleanSupplier verbose;
+
+    /** vLLM's names of the types of weights. */
+    enum WeightType {
+        AUTO,
+        FLOAT32,
+        BFLOAT16,
+        FLOAT16;
+
+        @Nullable
+        DataType dataType() {
+            return switch (this) {
+                case AUTO -> null;
+                case FLOAT32 -> DataType.F32;
+                case BFLOAT16 -> DataType.BF16;
+                case FLOAT16 -> DataType.F16;
+            };
+        }
+    }
+
+    @Option(
+            names = "--model",
+            paramLabel = "DIR",
+            description = "Hugging Face directory that the driver and all executors see under this path. Default: the"
+                    + " bundled model fable, which tells stories.")
+    private @Nullable String model;
+
+    @Option(
+            names = "--prompts",
+            paramLabel = "FILE",
+            description = "Prompts: .jsonl, .ndjson or .json (an object a line), .parquet, else text (a prompt a line)."
+                    + " Default: eight beginnings of stories.")
+    private @Nullable String prompts;
+
+    @Option(
+            names = "--prompt-column",
+            paramLabel = "NAME",
+            description = "Column of the prompts (default: ${DEFAULT-VALUE}).")
+    private String promptColumn = "prompt";
+
+    @Option(
+            names = "--output",
+            paramLabel = "FILE",
+            description =
+                    "Where the rows go: .jsonl (one file, an object a line) or .parquet (a directory). Default: the"
+                            + " texts are printed.")
+    private @Nullable String output;
+
+    @Option(
+            names = {"--tensor-parallel-size", "-tp"},
+            paramLabel = "N",
+            description = "Ranks that share each layer (default: 1).")
+    private @Nullable Integer tensor;
+
+    @Option(
+            names = {"--pipeline-parallel-size", "-pp"},
+            paramLabel = "N",
+            description = "Stages that the layers are cut into (default: 1).")
+    private @Nullable Integer pipeline;
+
+    @Option(
+            names = {"--data-parallel-size", "-dp"},
+            paramLabel = "N",
+            description = "Replicas. Default: as many as there are slots for.")
+    private @Nullable Integer data;
+
+    @Option(names = "--ranks", paramLabel = "N", description = "World size, where the replicas are not given.")
+    private @Nullable Integer ranks;
+
+    @Option(
+            names = "--order",
+            paramLabel = "AXES",
+            description = "Order of the axes of ranks, innermost first, such as tp-pp-dp (default: ${DEFAULT-VALUE}).")
+    private String order = RankOrder.DEFAULT.toString();
+
+    @Mixin
+    private final SamplingOptions sampling = new SamplingOptions();
+
+    @Option(
+            names = "--dtype",
+            paramLabel = "TYPE",
+            description =
+                    "Type of the weights: auto (as stored), float32, bfloat16, float16 (default: auto). So far the"
+                            + " stored type only.")
+    private WeightType dtype = WeightType.AUTO;
+
+    @Option(
+            names = "--max-model-len",
+            paramLabel = "N",
+            description = "Positions of a prompt and its completion together. Default: the model's own limit.")
+    private @Nullable Integer maxModelLength;
+
+    @Option(names = "--max-num-seqs", paramLabel = "N", description = "Rows that a replica generates together at most.")
+    private @Nullable Integer maxSequences;
+
+    @Option(
+            names = "--max-num-batched-tokens",
+            paramLabel = "N",
+            description = "Prompt positions that a step of a replica computes at most.")
+    private @Nullable Integer maxStepLength;
+
+    @Option(
+            names = "--master",
+            paramLabel = "URL",
+            description = "Spark master for a run without spark-submit. Default: local[world size].")
+    private @Nullable String master;
+
+    @Option(
+            names = "--conf",
+            paramLabel = "KEY=VALUE",
+            description = "Setting of Spark for a run without spark-submit; may be repeated.")
+    private Map<String, String> conf = Map.of();
+
+    GenerateCommand(Screen screen, BooleanSupplier verbose) {
+        this.screen = screen;
+        this.verbose = verbose;
+    }
+
+    @Override
+    public Integer call() throws Exception {
+        return new GenerateRun(request(), screen).call();
+    }
+
+    GenerateRequest request() {
+        try {
+            boolean sized = tensor != null || pipeline != null || data != null || ranks != null;
+            int defaultSize = model == null && !sized ? 2 : 1;
+            ParallelSizes sizes = ParallelSizes.tensor(positive("tensor", tensor, defaultSize))
+                    .withPipeline(positive("pipeline", pipeline, defaultSize))
+                    .withData(data == null ? ParallelSizes.INFER : data);
+            return new GenerateRequest(
+                    model,
+                    prompts,
+                    promptColumn,
+                    output,
+                    sizes,
+                    optional(ranks),
+                    RankOrder.parse(order),
+                    sampling.params(model == null),
+                    dtype.dataType(),
+                    optional(maxModelLength),
+                    optional(maxSequences),
+                    optional(maxStepLength),
+                    master,
+                    conf,
+                    verbose.getAsBoolean());
+        } catch (IllegalArgumentException e) {
+            throw LockstepException.report(ErrorCode.USAGE, String.valueOf(e.getMessage()))
+                    .attempt("lockstep generate --help")
+                    .cause(e)
+                    .exception();
+        }
+    }
+
+    private static int positive(String name, @Nullable Integer given, int otherwise) {
+        int size = given == null ? otherwise : given;
+        if (size < 1) {
+            throw new IllegalArgumentException(name + " size (" + size + ") must be at least 1");
+        }
+        return size;
+    }
+
+    private static OptionalInt optional(@Nullable Integer value) {
+        return value == null ? OptionalInt.empty() : OptionalInt.of(value);
+    }
+}

@@ -1,0 +1,56 @@
+package org.lockstep.cli;
+
+import java.util.Map;
+import java.util.OptionalInt;
+import org.jspecify.annotations.Nullable;
+import org.lockstep.inference.SamplingParams;
+import org.lockstep.tensor.DataType;
+import org.lockstep.topology.ParallelSizes;
+import org.lockstep.topology.RankOrder;
+
+/**
+ * What {@code lockstep generate} was asked for.
+ *
+ * @param model a directory, null for the bundled model
+ * @param prompts a file, null for a handful of bundled ones
+ * @param promptColumn of the prompts
+ * @param output a file, null for standard output
+ * @param sizes as given: replicas may be left to infer
+ * @param ranks the world size, where given
+ * @param order of the axes
+ * @param params of the sampling
+ * @param dataType of the weights, null for the stored one
+ * @param maxModelLength positions of a row, where given
+ * @param maxSequences rows at once, where given
+ * @param maxStepLength prompt positions of a step, where given
+ * @param master of Spark for a run without spark-submit, null for local
+ * @param conf of Spark for a run without spark-submit
+ * @param verbose whether Spark's log is shown
+ */
+record GenerateRequest(
+        @Nullable String model,
+        @Nullable String prompts,
+        String promptColumn,
+        @Nullable String output,
+        ParallelSizes sizes,
+        OptionalInt ranks,
+        RankOrder order,
+        SamplingParams params,
+        @Nullable DataType dataType,
+        OptionalInt maxModelLength,
+        OptionalInt maxSequences,
+        OptionalInt maxStepLength,
+        @Nullable String master,
+        Map<String, String> conf,
+        boolean verbose) {
+
+    GenerateRequest {
+        conf = Map.copyOf(conf);
+    }
+
+    /** The ranks that are known before a cluster is asked: the smallest world where nothing says more. */
+    int worldSize() {
+        int replicas = sizes.dp() == ParallelSizes.INFER ? 1 : sizes.dp();
+        return ranks.orElseGet(() -> Math.multiplyExact(Math.multiplyExact(sizes.tp(), sizes.pp()), replicas));
+    }
+}

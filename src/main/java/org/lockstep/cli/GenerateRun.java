@@ -1,0 +1,160 @@
+package org.lockstep.cli;
+
+import java.io.IOException;
+import java.io.PrintWriter;
+import java.nio.file.Files;
+import java.nio.file.Path;
+import java.util.concurrent.Callable;
+import org.apache.spark.sql.SparkSession;
+import org.jspecify.annotations.Nullable;
+import org.lockstep.ErrorCode;
+import org.lockstep.LockstepException;
+import org.lockstep.checkpoint.Checkpoint;
+import org.lockstep.checkpoint.ModelFiles;
+import org.lockstep.model.ModelConfig;
+import org.lockstep.spark.Generation;
+import org.lockstep.spark.Llm;
+import org.lockstep.tensor.DataType;
+import org.lockstep.topology.ProcessGrid;
+
+/** One run of {@code lockstep generate}: prompts from a file, answers to a file or to the screen. */
+final class GenerateRun implements Callable<Integer> {
+    private static final int CANCELLED = 130;
+    private static final String BUNDLED = "/org/lockstep/models/fable";
+
+    private final GenerateRequest request;
+    private final Screen screen;
+    private final @Nullable OutputFile output;
+
+    GenerateRun(GenerateRequest request, Screen screen) {
+        this.request = request;
+        this.screen = screen;
+        this.output = request.output() == null ? null : new OutputFile(request.output());
+    }
+
+    /** The exit code: 0, or 1 where rows have errors, or 130 where it was cancelled. */
+    @Override
+    public Integer call() throws IOException {
+        checkBeforeSparkStarts();
+        if (!request.verbose()) {
+            CommandSession.quiet();
+        }
+        if (CommandSession.isSubmitted()
+                && (request.master() != null || !request.conf().isEmpty())) {
+            screen.err().println("--master and --conf are left aside: spark-submit has set spark.master");
+        }
+        try (CommandSession session = CommandSession.open(request, screen)) {
+            try {
+                return generate(session.spark());
+            } catch (Exception e) { // Spark's own are checked, and undeclared
+                if (session.isCancelled()) {
+                    return CANCELLED;
+                }
+                throw e;
+            }
+        }
+    }
+
+    /** What can be known in no time, so that a wrong word does not first start Spark. */
+    private void checkBeforeSparkStarts() {
+        checkWorld();
+        String model = request.model();
+        try (ModelFiles files = model == null ? ModelFiles.resource(BUNDLED) : ModelFiles.directory(Path.of(model))) {
+            ModelConfig.read(files)
+                    .checkSplit(request.sizes().tp(), request.sizes().pp());
+            DataType wanted = request.dataType();
+            if (wanted != null) {
+                checkDataType(files, wanted);
+            }
+        }
+        String prompts = request.prompts();
+        if (prompts != null && !CommandSession.isSubmitted()) {
+            Prompts.local(prompts).filter(file -> !Files.isReadable(file)).ifPresent(file -> {
+                throw LockstepException.report(ErrorCode.USAGE, "there is no file " + prompts + " that can be read")
+                        .attempt("--prompts FILE: text, .jsonl or .parquet")
+                        .exception();
+            });
+        }
+        if (output != null) {
+            output.check();
+            if (output.name().equals(prompts)) {
+                throw LockstepException.report(ErrorCode.USAGE, "prompts and output are one file: " + prompts)
+                        .exception();
+            }
+        }
+    }
+
+    private void checkWorld() {
+        try {
+            ProcessGrid.of(request.worldSize(), request.sizes(), request.order());
+        } catch (IllegalArgumentException | ArithmeticException e) {
+            throw LockstepException.report(ErrorCode.WORLD_SIZE, String.valueOf(e.getMessage()))
+                    .attempt("choose sizes whose product is the number of ranks")
+                    .cause(e)
+                    .exception();
+        }
+    }
+
+    private static void checkDataType(ModelFiles files, DataType wanted) {
+        try (Checkpoint weights = Checkpoint.open(files)) {
+            for (String name : weights.names()) {
+                DataType stored = weights.info(name).type();
+                if (stored.isFloating() && stored != wanted) {
+                    throw LockstepException.report(
+                                    ErrorCode.USAGE, "the weights are stored as " + stored + ", not as " + wanted)
+                            .attempt("--dtype auto: weights are used as they are stored")
+                            .exception();
+                }
+            }
+        }
+    }
+
+    private int generate(SparkSession spark) throws IOException {
+        Llm llm = llm(spark);
+        Prompts prompts = Prompts.read(spark, request.prompts(), request.promptColumn());
+        if (output != null) {
+            output.checkColumns(prompts.rows().columns());
+        }
+        PrintWriter above = output == null ? screen.out() : screen.err();
+        above.println(llm.plan());
+        above.flush();
+
+        Generation generation = run(llm, prompts);
+        if (output != null) {
+            output.write(generation.rows(), prompts.jsonColumns());
+        } else {
+            Stories.print(screen.out(), generation.rows(), request.promptColumn());
+        }
+        screen.flush();
+        screen.err().println(generation.report());
+        return generation.report().rowsFailed() == 0 ? 0 : 1;
+    }
+
+    private Llm llm(SparkSession spark) {
+        String model = request.model();
+        Llm llm = (model == null ? Llm.bundled(spark) : Llm.load(spark, model))
+                .tensorParallel(request.sizes().tp())
+                .pipelineParallel(request.sizes().pp())
+                .dataParallel(request.sizes().dp())
+                .order(request.order());
+        llm = request.ranks().isPresent() ? llm.ranks(request.ranks().getAsInt()) : llm;
+        llm = request.maxModelLength().isPresent()
+                ? llm.maxModelLength(request.maxModelLength().getAsInt())
+                : llm;
+        llm = request.maxSequences().isPresent()
+                ? llm.maxSequences(request.maxSequences().getAsInt())
+                : llm;
+        return request.maxStepLength().isPresent()
+                ? llm.maxStepLength(request.maxStepLength().getAsInt())
+                : llm;
+    }
+
+    private Generation run(Llm llm, Prompts prompts) {
+        if (!screen.terminal()) {
+            return llm.run(prompts.rows(), request.promptColumn(), request.params());
+        }
+        try (ProgressLine line = new ProgressLine(screen.err())) {
+            return llm.onProgress(line).run(prompts.rows(), request.promptColumn(), request.params());
+        }
+    }
+}

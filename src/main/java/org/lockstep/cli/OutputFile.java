@@ -1,0 +1,95 @@
+package org.lockstep.cli;
+
+import java.io.BufferedWriter;
+import java.io.IOException;
+import java.io.OutputStreamWriter;
+import java.nio.charset.StandardCharsets;
+import java.nio.file.Files;
+import java.nio.file.Path;
+import java.nio.file.StandardCopyOption;
+import java.util.Arrays;
+import java.util.HashSet;
+import java.util.List;
+import java.util.Locale;
+import java.util.Set;
+import java.util.stream.Stream;
+import org.apache.spark.sql.Dataset;
+import org.apache.spark.sql.Row;
+import org.apache.spark.sql.SaveMode;
+import org.lockstep.ErrorCode;
+import org.lockstep.LockstepException;
+import org.lockstep.spark.Llm;
+
+/**
+ * Where the answers go: one file of JSON lines, or a directory of Parquet.
+ *
+ * @param name as given
+ */
+record OutputFile(String name) {
+
+    /**
+     * Finds out before a run what would spoil its end.
+     *
+     * @throws LockstepException USAGE
+     */
+    void check() {
+        if (Prompts.isParquet(name)) {
+            return;
+        }
+        if (!Prompts.isJson(name)) {
+            throw unusable("its name ends neither in .jsonl nor in .parquet");
+        }
+        Path file = Prompts.local(name)
+                .orElseThrow(
+                        () -> unusable("JSON lines are written to the driver's own file system only; take .parquet"))
+                .toAbsolutePath();
+        Path folder = file.getParent();
+        if (folder == null || !Files.isDirectory(folder) || !Files.isWritable(folder)) {
+            throw unusable(folder + " is no directory that can be written to");
+        }
+        if (Files.isDirectory(file)) {
+            throw unusable("it is a directory");
+        }
+    }
+
+    /**
+     * Finds out before a run whether the columns of its input can be written.
+     *
+     * @throws LockstepException USAGE
+     */
+    void checkColumns(String[] columns) {
+        Set<String> seen = new HashSet<>();
+        Stream.concat(Arrays.stream(columns), Llm.OUTPUT_COLUMNS.stream()).forEach(column -> {
+            if (!seen.add(column.toLowerCase(Locale.ROOT)) && Prompts.isParquet(name)) {
+                throw unusable("Parquet does not tell column '" + column + "' from another one of " + List.of(columns)
+                        + " and " + Llm.OUTPUT_COLUMNS);
+            }
+        });
+    }
+
+    /** Writes all rows; a file that is already there is replaced when the new one is whole. */
+    void write(Dataset<Row> rows, Set<String> jsonColumns) throws IOException {
+        if (Prompts.isParquet(name)) {
+            rows.write().mode(SaveMode.Overwrite).parquet(name);
+            return;
+        }
+        Path file = Prompts.local(name).orElseThrow().toAbsolutePath();
+        Path partial = file.resolveSibling(
+                "." + file.getFileName() + ".partial-" + ProcessHandle.current().pid());
+        try {
+            JsonLinesWriter.write(
+                    new BufferedWriter(new OutputStreamWriter(Files.newOutputStream(partial), StandardCharsets.UTF_8)),
+                    rows,
+                    jsonColumns);
+            Files.move(partial, file, StandardCopyOption.REPLACE_EXISTING);
+        } finally {
+            Files.deleteIfExists(partial);
+        }
+    }
+
+    private LockstepException unusable(String why) {
+        return LockstepException.report(ErrorCode.USAGE, "cannot write to " + name + ": " + why)
+                .attempt("--output FILE.jsonl or FILE.parquet")
+                .exception();
+    }
+}

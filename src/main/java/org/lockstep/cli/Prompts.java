@@ -1,0 +1,142 @@
+package org.lockstep.cli;
+
+import java.io.BufferedReader;
+import java.io.IOException;
+import java.io.InputStream;
+import java.io.InputStreamReader;
+import java.io.UncheckedIOException;
+import java.net.URI;
+import java.nio.charset.CharacterCodingException;
+import java.nio.charset.StandardCharsets;
+import java.nio.file.Files;
+import java.nio.file.Path;
+import java.util.ArrayList;
+import java.util.Iterator;
+import java.util.List;
+import java.util.Locale;
+import java.util.Objects;
+import java.util.Optional;
+import java.util.Set;
+import java.util.regex.Pattern;
+import java.util.stream.Stream;
+import org.apache.spark.sql.Dataset;
+import org.apache.spark.sql.Row;
+import org.apache.spark.sql.RowFactory;
+import org.apache.spark.sql.SparkSession;
+import org.apache.spark.sql.types.DataTypes;
+import org.apache.spark.sql.types.StructType;
+import org.jspecify.annotations.Nullable;
+import org.lockstep.ErrorCode;
+import org.lockstep.LockstepException;
+
+/**
+ * The rows of a file of prompts.
+ *
+ * @param rows in the order of the file, with all its columns
+ * @param jsonColumns those that hold JSON text, to be written back as it is
+ */
+record Prompts(Dataset<Row> rows, Set<String> jsonColumns) {
+    private static final String BUNDLED = "/org/lockstep/models/fable/prompts.jsonl";
+    private static final int HANDFUL = 8;
+    private static final Pattern SCHEME = Pattern.compile("[A-Za-z][A-Za-z0-9+.-]+:/.*");
+
+    /**
+     * Reads a file by its name's ending, or a handful of bundled prompts where there is none.
+     *
+     * @throws LockstepException USAGE naming the file, and the line where there is one
+     */
+    static Prompts read(SparkSession spark, @Nullable String file, String column) {
+        if (file == null) {
+            try (BufferedReader lines = bundled()) {
+                return json(
+                        spark,
+                        "the bundled prompts",
+                        lines.lines().limit(HANDFUL).iterator(),
+                        "prompt");
+            } catch (IOException e) {
+                throw new UncheckedIOException(e);
+            }
+        }
+        if (isParquet(file)) {
+            return new Prompts(parquet(spark, file), Set.of());
+        }
+        Optional<Path> local = local(file);
+        if (local.isEmpty()) {
+            return lines(spark, file, remote(spark, file).iterator(), column);
+        }
+        try (Stream<String> lines = Files.lines(local.get())) {
+            return lines(spark, file, lines.iterator(), column);
+        } catch (IOException e) {
+            throw unreadable(file, e);
+        } catch (UncheckedIOException e) {
+            throw unreadable(file, Objects.requireNonNull(e.getCause()));
+        }
+    }
+
+    private static Prompts lines(SparkSession spark, String file, Iterator<String> lines, String column) {
+        if (isJson(file)) {
+            return json(spark, file, lines, column);
+        }
+        List<Row> rows = new ArrayList<>();
+        lines.forEachRemaining(line -> {
+            if (!line.isBlank()) {
+                rows.add(RowFactory.create(line));
+            }
+        });
+        StructType schema = new StructType().add(column, DataTypes.StringType);
+        return new Prompts(spark.createDataFrame(rows, schema), Set.of());
+    }
+
+    private static Prompts json(SparkSession spark, String source, Iterator<String> lines, String column) {
+        JsonTable table = JsonTable.read(source, lines, column);
+        return new Prompts(spark.createDataFrame(table.rows(), table.schema()), table.jsonColumns());
+    }
+
+    private static Dataset<Row> parquet(SparkSession spark, String file) {
+        try {
+            return spark.read().parquet(file);
+        } catch (Exception e) { // an AnalysisException, which Scala does not declare
+            throw unreadable(file, e);
+        }
+    }
+
+    private static List<String> remote(SparkSession spark, String file) {
+        try {
+            return spark.read().textFile(file).javaRDD().collect();
+        } catch (Exception e) { // an AnalysisException, which Scala does not declare
+            throw unreadable(file, e);
+        }
+    }
+
+    private static BufferedReader bundled() {
+        InputStream resource = Objects.requireNonNull(Prompts.class.getResourceAsStream(BUNDLED), BUNDLED);
+        return new BufferedReader(new InputStreamReader(resource, StandardCharsets.UTF_8));
+    }
+
+    static boolean isParquet(String file) {
+        return file.toLowerCase(Locale.ROOT).endsWith(".parquet");
+    }
+
+    static boolean isJson(String file) {
+        String name = file.toLowerCase(Locale.ROOT);
+        return name.endsWith(".jsonl") || name.endsWith(".ndjson") || name.endsWith(".json");
+    }
+
+    /** The path on this machine; empty for a file of another file system. */
+    static Optional<Path> local(String file) {
+        if (file.startsWith("file:")) {
+            return Optional.of(Path.of(URI.create(file).getPath()));
+        }
+        return SCHEME.matcher(file).matches() ? Optional.empty() : Optional.of(Path.of(file));
+    }
+
+    private static LockstepException unreadable(String file, Exception why) {
+        String reason = why instanceof CharacterCodingException
+                ? "it is not UTF-8"
+                : String.valueOf(why.getMessage()).lines().findFirst().orElse("");
+        return LockstepException.report(ErrorCode.USAGE, "cannot read the prompts in " + file + ": " + reason)
+                .attempt("--prompts FILE: text, .jsonl or .parquet")
+                .cause(why)
+                .exception();
+    }
+}

@@ -1,0 +1,83 @@
+package org.lockstep.cli;
+
+import java.util.List;
+import org.jspecify.annotations.Nullable;
+import org.lockstep.inference.SamplingParams;
+import picocli.CommandLine.Option;
+
+/** How tokens are chosen, under vLLM's names. */
+final class SamplingOptions {
+    /** For stories of the bundled model. */
+    private static final SamplingParams STORIES =
+            SamplingParams.DEFAULT.withTemperature(0.8).withTopP(0.95).withMaxTokens(200);
+
+    @Option(
+            names = "--max-tokens",
+            paramLabel = "N",
+            description = "Most tokens of a completion (default: 16; bundled model: 200).")
+    private @Nullable Integer maxTokens;
+
+    @Option(
+            names = "--temperature",
+            paramLabel = "X",
+            description = "Divides the logits; 0 takes the most probable token (default: 1.0; bundled model: 0.8).")
+    private @Nullable Double temperature;
+
+    @Option(
+            names = "--top-p",
+            paramLabel = "X",
+            description = "Keep the most probable tokens that together reach this probability (default: 1.0, off;"
+                    + " bundled model: 0.95).")
+    private @Nullable Double topP;
+
+    @Option(names = "--top-k", paramLabel = "N", description = "Keep this many tokens (default: 0, off).")
+    private @Nullable Integer topK;
+
+    @Option(
+            names = "--min-p",
+            paramLabel = "X",
+            description = "Drop tokens less probable than this share of the most probable one (default: 0, off).")
+    private @Nullable Double minP;
+
+    @Option(
+            names = "--repetition-penalty",
+            paramLabel = "X",
+            description = "Weakens tokens that are already there; above 1 discourages (default: 1.0, off).")
+    private @Nullable Double repetitionPenalty;
+
+    @Option(
+            names = "--seed",
+            paramLabel = "N",
+            description = "Of the random numbers: the same text for the same seed, whatever the sizes (default:"
+                    + " ${DEFAULT-VALUE}).")
+    private long seed;
+
+    @Option(names = "--stop", paramLabel = "TEXT", description = "Text that ends a completion; may be repeated.")
+    private List<String> stop = List.of();
+
+    @Option(names = "--ignore-eos", description = "Go on after the model's end token.")
+    private boolean ignoreEos;
+
+    /**
+     * The values given, over the defaults.
+     *
+     * @param bundled whether the defaults are those of the bundled model
+     * @throws IllegalArgumentException for a value out of range
+     */
+    SamplingParams params(boolean bundled) {
+        SamplingParams defaults = bundled ? STORIES : SamplingParams.DEFAULT;
+        return defaults.withMaxTokens(or(maxTokens, defaults.maxTokens()))
+                .withTemperature(or(temperature, defaults.temperature()))
+                .withTopP(or(topP, defaults.topP()))
+                .withTopK(or(topK, defaults.topK()))
+                .withMinP(or(minP, defaults.minP()))
+                .withRepetitionPenalty(or(repetitionPenalty, defaults.repetitionPenalty()))
+                .withSeed(seed)
+                .withStop(stop)
+                .withIgnoreEos(ignoreEos);
+    }
+
+    private static <T> T or(@Nullable T given, T otherwise) {
+        return given != null ? given : otherwise;
+    }
+}

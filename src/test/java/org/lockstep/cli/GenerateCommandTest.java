@@ -1,0 +1,147 @@
+package org.lockstep.cli;
+
+import static org.assertj.core.api.Assertions.assertThat;
+
+import java.io.PrintWriter;
+import java.io.StringWriter;
+import java.nio.file.Files;
+import java.nio.file.Path;
+import java.util.List;
+import java.util.Map;
+import java.util.OptionalInt;
+import org.junit.jupiter.api.Test;
+import org.junit.jupiter.api.Timeout;
+import org.junit.jupiter.api.io.TempDir;
+import org.junit.jupiter.params.ParameterizedTest;
+import org.junit.jupiter.params.provider.CsvSource;
+import org.lockstep.ErrorCode;
+import org.lockstep.inference.SamplingParams;
+import org.lockstep.tensor.DataType;
+import org.lockstep.topology.ParallelSizes;
+import org.lockstep.topology.RankOrder;
+import picocli.CommandLine;
+
+/** Words to values, and what is refused before Spark starts. */
+@Timeout(60)
+class GenerateCommandTest {
+    @TempDir
+    private Path folder;
+
+    private static GenerateRequest request(String... words) {
+        PrintWriter nowhere = new PrintWriter(new StringWriter());
+        GenerateCommand command = new GenerateCommand(new Screen(nowhere, nowhere, false), () -> false);
+        new CommandLine(command).setCaseInsensitiveEnumValuesAllowed(true).parseArgs(words);
+        return command.request();
+    }
+
+    @Test
+    void withoutWordsTheBundledModelTellsStories() {
+        GenerateRequest request = request();
+        assertThat(request.model()).isNull();
+        assertThat(request.prompts()).isNull();
+        assertThat(request.output()).isNull();
+        assertThat(request.sizes()).isEqualTo(ParallelSizes.tensor(2).withPipeline(2));
+        assertThat(request.worldSize()).isEqualTo(4);
+        assertThat(request.order()).isEqualTo(RankOrder.DEFAULT);
+        assertThat(request.params())
+                .isEqualTo(SamplingParams.DEFAULT
+                        .withTemperature(0.8)
+                        .withTopP(0.95)
+                        .withMaxTokens(200)
+                        .withSeed(0L));
+    }
+
+    @Test
+    void aModelOfOnesOwnHasTheDefaultsOfVllm() {
+        GenerateRequest request = request("--model", "/models/m");
+        assertThat(request.sizes()).isEqualTo(ParallelSizes.tensor(1));
+        assertThat(request.worldSize()).isEqualTo(1);
+        assertThat(request.params()).isEqualTo(SamplingParams.DEFAULT.withSeed(0L));
+    }
+
+    @Test
+    void everyWord() {
+        GenerateRequest request = request(
+                ("--model m --prompts p.jsonl --prompt-column question --output o.jsonl -tp 2 -pp 3 -dp 4 --ranks 24"
+                                + " --order tp-pp-dp --max-tokens 7 --temperature 0.5 --top-p 0.9 --top-k 40 --min-p 0.1"
+                                + " --repetition-penalty 1.2 --seed -3 --stop . --stop @END --ignore-eos --dtype bfloat16"
+                                + " --max-model-len 512 --max-num-seqs 16 --max-num-batched-tokens 1024"
+                                + " --master spark://h:7077 --conf spark.a=b=c --conf spark.d=e")
+                        .split(" "));
+        assertThat(request)
+                .isEqualTo(new GenerateRequest(
+                        "m",
+                        "p.jsonl",
+                        "question",
+                        "o.jsonl",
+                        ParallelSizes.tensor(2).withPipeline(3).withData(4),
+                        OptionalInt.of(24),
+                        RankOrder.parse("tp-pp-dp"),
+                        SamplingParams.DEFAULT
+                                .withMaxTokens(7)
+                                .withTemperature(0.5)
+                                .withTopP(0.9)
+                                .withTopK(40)
+                                .withMinP(0.1)
+                                .withRepetitionPenalty(1.2)
+                                .withSeed(-3L)
+                                .withStop(List.of(".", "@END"))
+                                .withIgnoreEos(true),
+                        DataType.BF16,
+                        OptionalInt.of(512),
+                        OptionalInt.of(16),
+                        OptionalInt.of(1024),
+                        "spark://h:7077",
+                        Map.of("spark.a", "b=c", "spark.d", "e"),
+                        false));
+        assertThat(request("--tensor-parallel-size=2", "--pipeline-parallel-size=3", "--data-parallel-size=4")
+                        .sizes())
+                .isEqualTo(request.sizes());
+    }
+
+    @ParameterizedTest
+    @CsvSource(
+            delimiter = '|',
+            value = {
+                "--top-p 2 | USAGE | topP (2.0)",
+                "--max-tokens 0 | USAGE | maxTokens (0)",
+                "--order tp-tp | USAGE | names an axis twice",
+                "-tp 0 | USAGE | tensor size (0) must be at least 1",
+                "-dp 0 | USAGE | data size (0) must be at least 1",
+                "--ranks 6 -tp 4 | WORLD_SIZE | world size (6) is not divisible by tensor (4) × pipeline (1)",
+                "-tp 100000 -pp 100000 | WORLD_SIZE | overflow",
+                "-tp 3 | MODEL_SHAPE | 3",
+                "-pp 9 | MODEL_SHAPE | more stages than the model has layers (8)",
+                "--model /no/such/model | MODEL_NOT_FOUND | /no/such/model",
+                "--prompts /no/such/file | USAGE | there is no file /no/such/file",
+                "--prompts file:///no/such/file.jsonl | USAGE | there is no file file:///no/such/file.jsonl",
+                "--output answers.csv | USAGE | ends neither in .jsonl nor in .parquet",
+                "--output /no/such/folder/a.jsonl | USAGE | /no/such/folder is no directory",
+                "--output hdfs://h/a.jsonl | USAGE | the driver's own file system only",
+                "--prompts pom.xml.jsonl --output pom.xml.jsonl | USAGE | there is no file pom.xml.jsonl",
+                "--dtype float16 | USAGE | the weights are stored as bf16, not as f16",
+            })
+    void refusedBeforeSparkStarts(String words, ErrorCode code, String message) {
+        Run run = Run.of(("generate " + words).split(" "));
+        assertThat(run.err()).startsWith(code.label()).contains(message).doesNotContain("\tat ");
+        assertThat(run.code()).isEqualTo(2);
+        assertThat(run.out()).isEmpty();
+    }
+
+    @Test
+    void verboseShowsTheStackOfAnError() {
+        assertThat(Run.of("generate", "--verbose", "-tp", "0").err())
+                .startsWith(ErrorCode.USAGE.label())
+                .contains("\tat ");
+        assertThat(Run.of("--verbose", "generate", "-tp", "0").err()).contains("\tat ");
+    }
+
+    @Test
+    void promptsAndOutputAreNotOneFile() throws Exception {
+        Path file = Files.writeString(folder.resolve("both.jsonl"), "{}\n");
+        assertThat(Run.of("generate", "--prompts", file.toString(), "--output", file.toString())
+                        .err())
+                .contains("prompts and output are one file");
+        assertThat(file).hasContent("{}");
+    }
+}

@@ -1,0 +1,41 @@
+package org.lockstep.cli;
+
+import static org.assertj.core.api.Assertions.assertThat;
+
+import java.io.PrintWriter;
+import java.io.StringWriter;
+import java.time.Duration;
+import org.junit.jupiter.api.Test;
+import org.lockstep.spark.Progress;
+
+class ScreenTextTest {
+    @Test
+    void theProgressLineIsRewrittenAndClearedAtTheEnd() {
+        StringWriter terminal = new StringWriter();
+        ProgressLine line = new ProgressLine(new PrintWriter(terminal));
+        line.accept(new Progress(5000, 0, 0, 120, Duration.ofSeconds(2)));
+        line.accept(new Progress(5000, 1250, 9000, 60_000, Duration.ofSeconds(30)));
+        line.close();
+        line.accept(new Progress(5000, 5000, 0, 0, Duration.ofSeconds(31)));
+        assertThat(terminal.toString().split("\r\u001b\\[K", -1))
+                .containsExactly(
+                        "",
+                        "0 of 5,000 rows, 120 tokens, 60 tokens/s",
+                        "1,250 of 5,000 rows, 60,000 tokens, 2,000 tokens/s, 1:30 left",
+                        "");
+    }
+
+    @Test
+    void hoursAreShownWhereThereAreAny() {
+        assertThat(ProgressLine.text(new Progress(100, 1, 0, 10, Duration.ofMinutes(1))))
+                .endsWith(", 1:39:00 left");
+    }
+
+    @Test
+    void storiesAreWrappedBetweenWords() {
+        String word = "abcdefghi ";
+        assertThat(Stories.wrapped(word.repeat(10) + "\n\n" + "x".repeat(120) + " y"))
+                .isEqualTo("  " + word.repeat(9).strip() + "\n  abcdefghi\n\n  " + "x".repeat(120) + "\n  y");
+        assertThat(Stories.wrapped("")).isEmpty();
+    }
+}
