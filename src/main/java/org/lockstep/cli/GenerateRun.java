@@ -9,7 +9,6 @@ import org.apache.spark.sql.SparkSession;
 import org.jspecify.annotations.Nullable;
 import org.lockstep.ErrorCode;
 import org.lockstep.LockstepException;
-import org.lockstep.checkpoint.Checkpoint;
 import org.lockstep.checkpoint.ModelFiles;
 import org.lockstep.model.ModelConfig;
 import org.lockstep.spark.Generation;
@@ -20,7 +19,6 @@ import org.lockstep.topology.ProcessGrid;
 /** One run of {@code lockstep generate}: prompts from a file, answers to a file or to the screen. */
 final class GenerateRun implements Callable<Integer> {
     private static final int CANCELLED = 130;
-    private static final String BUNDLED = "/org/lockstep/models/fable";
 
     private final GenerateRequest request;
     private final Screen screen;
@@ -59,13 +57,10 @@ final class GenerateRun implements Callable<Integer> {
     private void checkBeforeSparkStarts() {
         checkWorld();
         String model = request.model();
-        try (ModelFiles files = model == null ? ModelFiles.resource(BUNDLED) : ModelFiles.directory(Path.of(model))) {
+        try (ModelFiles files =
+                model == null ? ModelFiles.resource(Llm.BUNDLED) : ModelFiles.directory(Path.of(model))) {
             ModelConfig.read(files)
                     .checkSplit(request.sizes().tp(), request.sizes().pp());
-            DataType wanted = request.dataType();
-            if (wanted != null) {
-                checkDataType(files, wanted);
-            }
         }
         String prompts = request.prompts();
         if (prompts != null && !CommandSession.isSubmitted()) {
@@ -92,20 +87,6 @@ final class GenerateRun implements Callable<Integer> {
                     .attempt("choose sizes whose product is the number of ranks")
                     .cause(e)
                     .exception();
-        }
-    }
-
-    private static void checkDataType(ModelFiles files, DataType wanted) {
-        try (Checkpoint weights = Checkpoint.open(files)) {
-            for (String name : weights.names()) {
-                DataType stored = weights.info(name).type();
-                if (stored.isFloating() && stored != wanted) {
-                    throw LockstepException.report(
-                                    ErrorCode.USAGE, "the weights are stored as " + stored + ", not as " + wanted)
-                            .attempt("--dtype auto: weights are used as they are stored")
-                            .exception();
-                }
-            }
         }
     }
 
@@ -137,6 +118,8 @@ final class GenerateRun implements Callable<Integer> {
                 .pipelineParallel(request.sizes().pp())
                 .dataParallel(request.sizes().dp())
                 .order(request.order());
+        DataType weights = request.dataType();
+        llm = weights == null ? llm : llm.weightType(weights);
         llm = request.ranks().isPresent() ? llm.ranks(request.ranks().getAsInt()) : llm;
         llm = request.maxModelLength().isPresent()
                 ? llm.maxModelLength(request.maxModelLength().getAsInt())

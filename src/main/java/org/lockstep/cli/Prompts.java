@@ -28,6 +28,7 @@ import org.apache.spark.sql.types.StructType;
 import org.jspecify.annotations.Nullable;
 import org.lockstep.ErrorCode;
 import org.lockstep.LockstepException;
+import org.lockstep.spark.Llm;
 
 /**
  * The rows of a file of prompts.
@@ -36,7 +37,7 @@ import org.lockstep.LockstepException;
  * @param jsonColumns those that hold JSON text, to be written back as it is
  */
 record Prompts(Dataset<Row> rows, Set<String> jsonColumns) {
-    private static final String BUNDLED = "/org/lockstep/models/fable/prompts.jsonl";
+    private static final String BUNDLED = Llm.BUNDLED + "/prompts.jsonl";
     private static final int HANDFUL = 8;
     private static final Pattern SCHEME = Pattern.compile("[A-Za-z][A-Za-z0-9+.-]+:/.*");
 

@@ -51,7 +51,8 @@ final class ConfigReader {
                 config.flag("mlp_bias", false),
                 config.flag("tie_word_embeddings", false),
                 endTokens(generation),
-                beginToken(generation));
+                beginToken(generation),
+                null);
     }
 
     private void checkSupported() {

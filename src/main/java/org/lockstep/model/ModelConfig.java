@@ -6,6 +6,7 @@ import org.jspecify.annotations.Nullable;
 import org.lockstep.ErrorCode;
 import org.lockstep.LockstepException;
 import org.lockstep.checkpoint.ModelFiles;
+import org.lockstep.tensor.DataType;
 
 /**
  * The settings of a Llama model, as config.json and generation_config.json hold them. Immutable.
@@ -27,6 +28,7 @@ import org.lockstep.checkpoint.ModelFiles;
  * @param tiedEmbeddings whether the head is the embedding; a file then stores either or both
  * @param endTokens ids that end a completion; may be empty
  * @param beginToken id before a prompt, as far as the model's settings say so
+ * @param weightType floating type to hold the matrices in; null as each is stored
  */
 public record ModelConfig(
         String architecture,
@@ -45,7 +47,8 @@ public record ModelConfig(
         boolean mlpBias,
         boolean tiedEmbeddings,
         List<Integer> endTokens,
-        @Nullable Integer beginToken)
+        @Nullable Integer beginToken,
+        @Nullable DataType weightType)
         implements Serializable {
     private static final long serialVersionUID = 1;
 
@@ -60,6 +63,32 @@ public record ModelConfig(
      */
     public static ModelConfig read(ModelFiles files) {
         return ConfigReader.read(files);
+    }
+
+    /** This model with its matrices held in another floating type; null leaves each as it is stored. */
+    public ModelConfig withWeightType(@Nullable DataType type) {
+        if (type != null && type != DataType.F32 && type != DataType.BF16 && type != DataType.F16) {
+            throw new IllegalArgumentException("weights are held as f32, bf16 or f16, not as " + type);
+        }
+        return new ModelConfig(
+                architecture,
+                hiddenSize,
+                layers,
+                heads,
+                keyValueHeads,
+                headSize,
+                intermediateSize,
+                vocabularySize,
+                maxPositions,
+                normEpsilon,
+                ropeTheta,
+                ropeScaling,
+                attentionBias,
+                mlpBias,
+                tiedEmbeddings,
+                endTokens,
+                beginToken,
+                type);
     }
 
     /**

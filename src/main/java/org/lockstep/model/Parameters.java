@@ -1,5 +1,6 @@
 package org.lockstep.model;
 
+import org.jspecify.annotations.Nullable;
 import org.lockstep.ErrorCode;
 import org.lockstep.LockstepException;
 import org.lockstep.checkpoint.Checkpoint;
@@ -19,10 +20,13 @@ import org.lockstep.tensor.Tensor;
 final class Parameters {
     private final Checkpoint checkpoint;
     private final StageMemory memory;
+    private final @Nullable DataType weightType;
 
-    Parameters(Checkpoint checkpoint, StageMemory memory) {
+    /** Matrices are converted to {@code weightType} as they are read; null leaves them as they are stored. */
+    Parameters(Checkpoint checkpoint, StageMemory memory, @Nullable DataType weightType) {
         this.checkpoint = checkpoint;
         this.memory = memory;
+        this.weightType = weightType;
     }
 
     boolean contains(String name) {
@@ -37,13 +41,13 @@ final class Parameters {
     /** Elements {@code from} to {@code from + count - 1} of a vector, as f32. */
     Tensor vector(String name, int length, int from, int count) {
         check(name, Shape.of(length));
-        return memory.upload(widened(checkpoint.readRows(name, from, count)), count);
+        return memory.upload(checkpoint.readRows(name, from, count).to(DataType.F32), count);
     }
 
-    /** Rows {@code from} to {@code from + count - 1} of a matrix (rows, columns), in their stored type. */
+    /** Rows {@code from} to {@code from + count - 1} of a matrix (rows, columns), in their weight type. */
     Tensor rows(String name, int rows, int columns, int from, int count) {
         check(name, Shape.of(rows, columns));
-        return memory.upload(checkpoint.readRows(name, from, count), count, columns);
+        return memory.upload(matrix(checkpoint.readRows(name, from, count)), count, columns);
     }
 
     /** As {@link #rows}, with rows of zeros where the matrix has no more. */
@@ -57,13 +61,13 @@ final class Parameters {
         if (there > 0) {
             padded.slice(0, (long) there * columns).copyFrom(checkpoint.readRows(name, from, there));
         }
-        return memory.upload(padded, count, columns);
+        return memory.upload(matrix(padded), count, columns);
     }
 
-    /** Columns {@code from} to {@code from + count - 1} of a matrix (rows, columns), in their stored type. */
+    /** Columns {@code from} to {@code from + count - 1} of a matrix (rows, columns), in their weight type. */
     Tensor columns(String name, int rows, int columns, int from, int count) {
         check(name, Shape.of(rows, columns));
-        return memory.upload(checkpoint.readColumns(name, from, count), rows, count);
+        return memory.upload(matrix(checkpoint.readColumns(name, from, count)), rows, count);
     }
 
     private TensorInfo check(String name, Shape shape) {
@@ -85,7 +89,7 @@ final class Parameters {
         return info;
     }
 
-    private static HostBuffer widened(HostBuffer vector) {
-        return vector.type() == DataType.F32 ? vector : HostBuffer.of(DataType.F32, vector.toFloats());
+    private HostBuffer matrix(HostBuffer stored) {
+        return weightType == null ? stored : stored.to(weightType);
     }
 }

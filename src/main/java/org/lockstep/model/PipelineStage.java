@@ -60,7 +60,7 @@ public final class PipelineStage implements AutoCloseable {
         this.positions = (int) Math.min(config.maxPositions(), cacheSize.tokens());
         Communicator tensor = communicators.tensor();
         ShardPlan plan = ShardPlan.of(config, tensor.rankInGroup(), tensor.size());
-        Parameters parameters = new Parameters(checkpoint, memory);
+        Parameters parameters = new Parameters(checkpoint, memory, config.weightType());
         RotaryTable rotary = RotaryTable.of(config, positions, memory);
         long before = memory.bytes();
         this.embedding = state.isPipelineFirstStage()

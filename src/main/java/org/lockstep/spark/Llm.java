@@ -28,6 +28,7 @@ import org.lockstep.inference.RequestExchange;
 import org.lockstep.inference.SamplingParams;
 import org.lockstep.inference.Tokenizer;
 import org.lockstep.model.ModelConfig;
+import org.lockstep.tensor.DataType;
 import org.lockstep.topology.GroupKind;
 import org.lockstep.topology.ParallelSizes;
 import org.lockstep.topology.ProcessGrid;
@@ -49,6 +50,9 @@ public final class Llm {
     /** The columns that {@code generate} adds, in this order, after the input's own. */
     public static final List<String> OUTPUT_COLUMNS =
             List.of("text", "finish_reason", "prompt_tokens", "output_tokens", "error");
+
+    /** The folder of the class path with the model that comes with Lockstep. */
+    public static final String BUNDLED = "/org/lockstep/models/fable";
 
     private final SparkSession spark;
     private final ModelSource source;
@@ -134,6 +138,11 @@ public final class Llm {
     /** The world size, where replicas are not set. */
     public Llm ranks(int worldSize) {
         return new Llm(spark, source, config, sizes, order, OptionalInt.of(worldSize), limits, progress);
+    }
+
+    /** The floating type to hold the weights in: f32, bf16 or f16; by default each as it is stored. */
+    public Llm weightType(DataType type) {
+        return new Llm(spark, source, config.withWeightType(type), sizes, order, ranks, limits, progress);
     }
 
     /** The order of the axes, innermost first. */
@@ -256,8 +265,11 @@ public final class Llm {
         ProgressListener listener = new ProgressListener(counters, even.count(), start, progress);
         context.addSparkListener(listener);
         String before = context.getLocalProperty("spark.job.description");
-        context.setJobDescription(
-                String.format(Locale.ROOT, "Lockstep: generate %,d rows, %s", even.count(), plan.sum()));
+        context.setJobDescription(String.format(
+                Locale.ROOT,
+                "Lockstep: generate %,d rows, %s",
+                even.count(),
+                plan.grid().sizes()));
         try {
             answers.count();
             return KeptRows.of(answers);

@@ -12,7 +12,7 @@ import org.lockstep.checkpoint.ModelFiles;
  */
 record ModelSource(String location, boolean bundled) implements Serializable {
     /** The demonstration model in our own jar. */
-    static final ModelSource FABLE = new ModelSource("/org/lockstep/models/fable", true);
+    static final ModelSource FABLE = new ModelSource(Llm.BUNDLED, true);
 
     static ModelSource directory(String path) {
         return new ModelSource(path, false);

@@ -3,9 +3,7 @@ package org.lockstep.spark;
 import java.util.Locale;
 import org.lockstep.inference.GeneratorOptions;
 import org.lockstep.model.ModelConfig;
-import org.lockstep.topology.LayerRange;
 import org.lockstep.topology.MachinePicture;
-import org.lockstep.topology.ParallelSizes;
 import org.lockstep.topology.ProcessGrid;
 
 /**
@@ -18,42 +16,25 @@ import org.lockstep.topology.ProcessGrid;
  */
 public record Plan(String model, ModelConfig config, ProcessGrid grid, GeneratorOptions options, String master) {
 
-    /** For example {@code tensor 2 × pipeline 2 × data 1}. */
-    String sum() {
-        ParallelSizes sizes = grid.sizes();
-        return "tensor " + sizes.tp() + " × pipeline " + sizes.pp() + " × data " + sizes.dp();
-    }
-
     @Override
     public String toString() {
-        StringBuilder text = new StringBuilder(String.format(
+        String weights =
+                config.weightType() == null ? "as stored" : config.weightType().toString();
+        return String.format(
                 Locale.ROOT,
-                "%s: %d layers, hidden %d, %d heads (%d key/value), vocabulary %,d%n",
+                "%s: %d layers, hidden %d, %d heads (%d key/value), vocabulary %,d, weights %s, on %s%n"
+                        + "a replica: up to %d rows at once, %,d positions a row, %,d in its cache%n%s",
                 model,
                 config.layers(),
                 config.hiddenSize(),
                 config.heads(),
                 config.keyValueHeads(),
-                config.vocabularySize()));
-        text.append(String.format(Locale.ROOT, "%d ranks = %s on %s%n", grid.worldSize(), sum(), master));
-        int stages = grid.sizes().pp();
-        for (int stage = 0; stage < stages; stage++) {
-            LayerRange layers = LayerRange.of(config.layers(), stages, stage);
-            text.append(String.format(
-                    Locale.ROOT,
-                    "  pipeline stage %d: layers %d-%d%s%s%n",
-                    stage,
-                    layers.start(),
-                    layers.end() - 1,
-                    stage == 0 ? ", embedding" : "",
-                    stage == stages - 1 ? ", head" : ""));
-        }
-        text.append(String.format(
-                Locale.ROOT,
-                "  a replica: up to %d rows at once, %d positions a row, %,d in the cache%n",
+                config.vocabularySize(),
+                weights,
+                master,
                 options.maxSequences(),
                 options.maxModelLength(),
-                (long) options.cacheBlocks() * options.blockSize()));
-        return text.append(MachinePicture.of(grid)).toString();
+                (long) options.cacheBlocks() * options.blockSize(),
+                MachinePicture.of(grid).withLayers(config.layers()));
     }
 }

@@ -165,6 +165,27 @@ public final class HostBuffer implements Buffer {
         return out;
     }
 
+    /** The elements as another floating type, rounded to the nearest; this buffer itself if it has that type. */
+    public HostBuffer to(DataType other) {
+        if (other == type) {
+            return this;
+        }
+        if (!type.isFloating() || !other.isFloating()) {
+            throw new IllegalArgumentException("no conversion from " + type + " to " + other);
+        }
+        HostBuffer converted = allocate(other, length);
+        for (int i = 0; i < length; i++) {
+            double value = get(i);
+            switch (other) {
+                case F64 -> converted.doubles()[i] = value;
+                case F32 -> converted.floats()[i] = (float) value;
+                case BF16 -> converted.shorts()[i] = Half.floatToBf16((float) value);
+                default -> converted.shorts()[i] = Half.floatToF16((float) value);
+            }
+        }
+        return converted;
+    }
+
     /** A fresh array of the elements of an i32 buffer. */
     public int[] toInts() {
         int[] all = ints();

@@ -141,7 +141,7 @@ class GoldenModelTest {
                     List<float[]> states = new ArrayList<>();
                     try (Checkpoint checkpoint = Checkpoint.open(files);
                             StageMemory memory = new StageMemory(kernels)) {
-                        Parameters parameters = new Parameters(checkpoint, memory);
+                        Parameters parameters = new Parameters(checkpoint, memory, null);
                         RotaryTable rotary = RotaryTable.of(config, ids.length, memory);
                         RunState.Activations a = RunState.allocate(memory, config, plan, ids.length)
                                 .of(ids.length);

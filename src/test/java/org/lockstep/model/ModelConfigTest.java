@@ -57,7 +57,8 @@ class ModelConfigTest {
                         false,
                         true,
                         List.of(0),
-                        0));
+                        0,
+                        null));
     }
 
     @ParameterizedTest

@@ -60,7 +60,7 @@ class ShardedLayersTest {
                     StageMemory memory = new StageMemory(kernels)) {
                 Communicator tensor = communicators.tensor();
                 ShardPlan plan = ShardPlan.of(config, tensor.rankInGroup(), tensor.size());
-                Rank rank = new Rank(new Parameters(checkpoint, memory), kernels, tensor, memory, plan);
+                Rank rank = new Rank(new Parameters(checkpoint, memory, null), kernels, tensor, memory, plan);
                 return layer.run(rank).buffer().toHost().toFloats();
             }
         });

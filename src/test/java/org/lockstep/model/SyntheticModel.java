@@ -41,6 +41,7 @@ record SyntheticModel(ModelConfig config, Map<String, Shape> shapes) {
                 true,
                 false,
                 List.of(),
+                null,
                 null);
         Map<String, Shape> shapes = new LinkedHashMap<>();
         shapes.put("model.embed_tokens.weight", Shape.of(37, 24));
@@ -98,7 +99,8 @@ record SyntheticModel(ModelConfig config, Map<String, Shape> shapes) {
                         config.mlpBias(),
                         true,
                         config.endTokens(),
-                        config.beginToken()),
+                        config.beginToken(),
+                        null),
                 shapes);
     }
 

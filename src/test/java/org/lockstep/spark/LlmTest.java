@@ -28,10 +28,12 @@ import org.junit.jupiter.api.io.TempDir;
 import org.junit.jupiter.params.ParameterizedTest;
 import org.junit.jupiter.params.provider.Arguments;
 import org.junit.jupiter.params.provider.CsvSource;
+import org.junit.jupiter.params.provider.EnumSource;
 import org.junit.jupiter.params.provider.MethodSource;
 import org.lockstep.ErrorCode;
 import org.lockstep.LockstepException;
 import org.lockstep.inference.SamplingParams;
+import org.lockstep.tensor.DataType;
 
 /** Rows in, rows out, through a real barrier stage, with the bundled model. */
 @Timeout(180)
@@ -205,6 +207,26 @@ class LlmTest {
         assertThat(rows.stream().map(row -> row.<String>getAs("text"))).isEqualTo(stories.subList(0, count));
     }
 
+    @ParameterizedTest
+    @EnumSource(
+            value = DataType.class,
+            names = {"F32", "BF16"})
+    void weightsWidenedOrAsStoredTellTheSameStories(DataType type) {
+        assertThat(Llm.bundled(spark)
+                        .tensorParallel(2)
+                        .dataParallel(1)
+                        .weightType(type)
+                        .generate(prompts, golden()))
+                .isEqualTo(stories);
+    }
+
+    @Test
+    void weightsInATypeThatRoundsStillTellStories() {
+        assertThat(Llm.bundled(spark).dataParallel(1).weightType(DataType.F16).generate(prompts, golden()))
+                .hasSize(12)
+                .allSatisfy(story -> assertThat(story).isNotBlank());
+    }
+
     @Test
     void anEmptyInputLaunchesNothingAndHasTheSchema() {
         Generation run = Llm.bundled(spark).run(numbered(List.of(), 1), "prompt", golden());
@@ -234,7 +256,11 @@ class LlmTest {
                         .pipelineParallel(2)
                         .plan()
                         .toString())
-                .contains("8 ranks = tensor 2 × pipeline 2 × data 2", "pipeline stage 1: layers 4-7, head", "rank 7");
+                .contains(
+                        "fable (bundled): 8 layers",
+                        "8 ranks = tensor 2 × pipeline 2 × data 2",
+                        "layers 4-7",
+                        "rank 7");
     }
 
     @Test
