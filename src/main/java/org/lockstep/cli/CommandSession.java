@@ -7,6 +7,7 @@ import org.apache.spark.sql.SparkSession;
 import org.jspecify.annotations.Nullable;
 import org.lockstep.ErrorCode;
 import org.lockstep.LockstepException;
+import org.lockstep.spark.ClusterPreflight;
 
 /**
  * The Spark session of a command: a caller's, spark-submit's or our own, and what Ctrl-C does to it.
@@ -77,6 +78,7 @@ final class CommandSession implements AutoCloseable {
                 conf.setIfMissing("spark.driver.bindAddress", "127.0.0.1");
             }
         }
+        ClusterPreflight.check(conf, request.sizes(), request.ranks());
         try {
             return SparkSession.builder().config(conf).getOrCreate();
         } catch (Exception e) { // Scala declares none

@@ -25,6 +25,9 @@ public final class ClusterPreflight {
     private static final Logger LOG = LoggerFactory.getLogger(ClusterPreflight.class);
     private static final Pattern LOCAL_CLUSTER =
             Pattern.compile("local-cluster\\[\\s*(\\d+)\\s*,\\s*(\\d+)\\s*,\\s*\\d+\\s*]");
+    /** A local master that says how many threads it has, or that it has one. */
+    private static final Pattern LOCAL = Pattern.compile("local(?:\\[\\s*(\\d{1,9})\\s*(?:,.*)?])?");
+
     private static final long POLL_MILLIS = 100;
 
     private ClusterPreflight() {}
@@ -60,14 +63,36 @@ public final class ClusterPreflight {
         int slots = awaitSlots(spark, conf, fixed.orElse(smallestWorld(sizes)));
         int replicas = Math.max(1, slots / smallestWorld(sizes));
         int world = fixed.orElse(replicas * smallestWorld(sizes));
+        requireSlots(world, slots, sizes, spark.master());
+        return world;
+    }
+
+    /**
+     * Checks a configuration before there is a context: what {@link #check(SparkConf)} does, and the slots of a local
+     * master.
+     *
+     * @throws LockstepException with the line to set
+     */
+    public static void check(SparkConf conf, ParallelSizes sizes, OptionalInt ranks) {
+        check(conf);
+        OptionalInt world = fixedWorld(sizes, ranks);
+        String master = conf.get("spark.master", "");
+        Matcher local = LOCAL.matcher(master);
+        if (local.matches()) {
+            int threads = local.group(1) == null ? 1 : Integer.parseInt(local.group(1));
+            int slots = threads / conf.getInt("spark.task.cpus", 1);
+            requireSlots(world.orElse(smallestWorld(sizes)), slots, sizes, master);
+        }
+    }
+
+    private static void requireSlots(int world, int slots, ParallelSizes sizes, String master) {
         if (world > slots) {
             throw LockstepException.report(
                             ErrorCode.NOT_ENOUGH_SLOTS,
-                            "need " + world + " slots" + sum(sizes, world) + ", " + spark.master() + " offers " + slots)
-                    .attempt(advice(spark, world))
+                            "need " + world + " slots" + sum(sizes, world) + ", " + master + " offers " + slots)
+                    .attempt(advice(master, world))
                     .exception();
         }
-        return world;
     }
 
     /**
@@ -115,8 +140,8 @@ public final class ClusterPreflight {
                 + world / smallestWorld(sizes.withData(1));
     }
 
-    private static String advice(SparkContext spark, int world) {
-        return spark.isLocal()
+    private static String advice(String master, int world) {
+        return isLocal(master)
                 ? "--master local[" + world + "]"
                 : "more executors or cores (spark.executor.instances, spark.executor.cores), fewer spark.task.cpus, or"
                         + " smaller sizes; " + Settings.SLOTS_WAIT.key() + " waits longer for executors";
@@ -135,7 +160,7 @@ public final class ClusterPreflight {
 
     private static void checkLocalGpu(SparkConf conf) {
         String master = conf.get("spark.master", "");
-        if (!master.matches("local(\\[.*)?")) {
+        if (!isLocal(master)) {
             return;
         }
         for (Tuple2<String, String> entry : conf.getAll()) {
@@ -148,6 +173,11 @@ public final class ClusterPreflight {
                         .exception();
             }
         }
+    }
+
+    /** {@code local[*]} and its kind, where all ranks are threads of this JVM. */
+    private static boolean isLocal(String master) {
+        return master.equals("local") || master.startsWith("local[");
     }
 
     private static int awaitSlots(SparkContext spark, SparkConf conf, int wanted) {

@@ -44,6 +44,19 @@ class ClusterPreflightTest {
     }
 
     @Test
+    void theSlotsOfALocalMasterAreKnownBeforeSparkStarts() {
+        ParallelSizes two = ParallelSizes.tensor(2).withData(1);
+        for (String master : new String[] {"local", "local[1]", "local[1, 4]"}) {
+            assertThatThrownBy(() -> ClusterPreflight.check(
+                            new SparkConf(false).set("spark.master", master), two, OptionalInt.empty()))
+                    .hasMessageContainingAll("need 2 slots", master + " offers 1");
+        }
+        for (String master : new String[] {"local[2]", "local[*]", "spark://somewhere:7077", "yarn"}) {
+            ClusterPreflight.check(new SparkConf(false).set("spark.master", master), two, OptionalInt.empty());
+        }
+    }
+
+    @Test
     void cpusOfATaskCount() {
         assertRefused(
                 Map.of("spark.master", "local[2]", "spark.task.cpus", "2"),
