@@ -119,7 +119,6 @@ class GenerateCommandTest {
                 "--output /no/such/folder/a.jsonl | USAGE | /no/such/folder is no directory",
                 "--output hdfs://h/a.jsonl | USAGE | the driver's own file system only",
                 "--prompts pom.xml.jsonl --output pom.xml.jsonl | USAGE | there is no file pom.xml.jsonl",
-                "--dtype float16 | USAGE | the weights are stored as bf16, not as f16",
             })
     void refusedBeforeSparkStarts(String words, ErrorCode code, String message) {
         Run run = Run.of(("generate " + words).split(" "));

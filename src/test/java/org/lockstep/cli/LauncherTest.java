@@ -41,7 +41,7 @@ class LauncherTest {
         Ran ran = run(dist.resolve("bin/lockstep"), java("17.0.15"), "plan", "a b", "*", "");
         assertThat(ran.code).isZero();
         assertThat(ran.words())
-                .contains("--add-modules=jdk.incubator.vector", "-Xmx3g", "-Da=b")
+                .contains("--add-opens=java.base/java.lang=ALL-UNNAMED", "-Xmx3g", "-Da=b")
                 .endsWith(
                         "-cp",
                         dist + "/lockstep-1.2.jar:" + dist + "/jars/*",
