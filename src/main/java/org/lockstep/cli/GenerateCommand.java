@@ -89,7 +89,7 @@ final class GenerateCommand implements Callable<Integer> {
             names = "--prompts",
             paramLabel = "FILE",
             description = "Prompts: .jsonl, .ndjson or .json (an object a line), .parquet, else text (a prompt a line)."
-                    + " Default: eight beginnings of stories.")
+                    + " Default: the bundled beginnings of stories; eight of them on the screen, all 64 with --output.")
     private @Nullable String prompts;
 
     @Option(

@@ -12,7 +12,7 @@ import org.lockstep.topology.RankOrder;
  * What {@code lockstep generate} was asked for.
  *
  * @param model a directory, null for the bundled model
- * @param prompts a file, null for a handful of bundled ones
+ * @param prompts a file, null for the bundled ones
  * @param promptColumn of the prompts
  * @param output a file, null for standard output
  * @param sizes as given: replicas may be left to infer

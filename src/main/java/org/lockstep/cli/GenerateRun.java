@@ -92,7 +92,7 @@ final class GenerateRun implements Callable<Integer> {
 
     private int generate(SparkSession spark) throws IOException {
         Llm llm = llm(spark);
-        Prompts prompts = Prompts.read(spark, request.prompts(), request.promptColumn());
+        Prompts prompts = Prompts.read(spark, request.prompts(), request.promptColumn(), output == null);
         if (output != null) {
             output.checkColumns(prompts.rows().columns());
         }

@@ -42,17 +42,18 @@ record Prompts(Dataset<Row> rows, Set<String> jsonColumns) {
     private static final Pattern SCHEME = Pattern.compile("[A-Za-z][A-Za-z0-9+.-]+:/.*");
 
     /**
-     * Reads a file by its name's ending, or a handful of bundled prompts where there is none.
+     * Reads a file by its name's ending, or bundled prompts where there is none: a handful for the screen, else all.
      *
+     * @param handful whether few are enough
      * @throws LockstepException USAGE naming the file, and the line where there is one
      */
-    static Prompts read(SparkSession spark, @Nullable String file, String column) {
+    static Prompts read(SparkSession spark, @Nullable String file, String column, boolean handful) {
         if (file == null) {
             try (BufferedReader lines = bundled()) {
                 return json(
                         spark,
                         "the bundled prompts",
-                        lines.lines().limit(HANDFUL).iterator(),
+                        lines.lines().limit(handful ? HANDFUL : Long.MAX_VALUE).iterator(),
                         "prompt");
             } catch (IOException e) {
                 throw new UncheckedIOException(e);
@@ -66,7 +67,7 @@ record Prompts(Dataset<Row> rows, Set<String> jsonColumns) {
             return lines(spark, file, remote(spark, file).iterator(), column);
         }
         try (Stream<String> lines = Files.lines(local.get())) {
-            return lines(spark, file, lines.iterator(), column);
+            return lines(spark, file, lines.map(Prompts::withoutMark).iterator(), column);
         } catch (IOException e) {
             throw unreadable(file, e);
         } catch (UncheckedIOException e) {
@@ -74,16 +75,17 @@ record Prompts(Dataset<Row> rows, Set<String> jsonColumns) {
         }
     }
 
+    /** A byte order mark, which some editors put first, is no part of a prompt. */
+    private static String withoutMark(String line) {
+        return line.startsWith("\uFEFF") ? line.substring(1) : line;
+    }
+
     private static Prompts lines(SparkSession spark, String file, Iterator<String> lines, String column) {
         if (isJson(file)) {
             return json(spark, file, lines, column);
         }
         List<Row> rows = new ArrayList<>();
-        lines.forEachRemaining(line -> {
-            if (!line.isBlank()) {
-                rows.add(RowFactory.create(line));
-            }
-        });
+        lines.forEachRemaining(line -> rows.add(RowFactory.create(line))); // an empty one too: it has its error
         StructType schema = new StructType().add(column, DataTypes.StringType);
         return new Prompts(spark.createDataFrame(rows, schema), Set.of());
     }

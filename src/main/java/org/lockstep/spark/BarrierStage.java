@@ -122,7 +122,7 @@ public final class BarrierStage<T> {
         int world = ClusterPreflight.check(spark.sc(), spec.sizes(), ranks);
         JavaRDD<T> input = rows;
         if (!StageChain.allows(rows.rdd(), world)) {
-            LOG.info("repartitioning {} partitions to {}, one to a rank", rows.getNumPartitions(), world);
+            LOG.warn("repartitioning {} partitions to {}, one to a rank", rows.getNumPartitions(), world);
             input = rows.repartition(world);
         }
         Broadcast<Venue> venue = spark.broadcast(new Venue());

@@ -122,16 +122,17 @@ class GenerateRunTest {
 
     @Test
     void textIsAPromptALine() throws IOException {
-        Path prompts = file("in.txt", "Once upon a time\r\n\n  Long \"ago\"\t\n");
+        Path prompts = file("in.txt", "\uFEFFOnce upon a time\r\n\n  Long \"ago\"\t\n");
         Path answers = folder.resolve("out.jsonl");
         Run run = Run.of(
                 ("generate --prompt-column question --max-tokens 2 --prompts " + prompts + " --output " + answers)
                         .split(" "));
-        assertThat(run.code()).as(run.err()).isZero();
+        assertThat(run.code()).as(run.err()).isEqualTo(1);
         List<String> lines = Files.readAllLines(answers);
-        assertThat(lines).hasSize(2);
+        assertThat(lines).hasSize(3);
         assertThat(lines.get(0)).startsWith("{\"question\":\"Once upon a time\",\"text\":");
-        assertThat(JSON.readTree(lines.get(1)).get("question").textValue()).isEqualTo("  Long \"ago\"\t");
+        assertThat(JSON.readTree(lines.get(1)).get("error").textValue()).contains("PROMPT_EMPTY");
+        assertThat(JSON.readTree(lines.get(2)).get("question").textValue()).isEqualTo("  Long \"ago\"\t");
     }
 
     @Test
