@@ -22,11 +22,13 @@ public class LockstepException extends RuntimeException {
 
     private final ErrorCode code;
     private final String summary;
+    private final String advice;
 
     protected LockstepException(Report report) {
         super(report.text(), report.cause);
         this.code = report.code;
         this.summary = report.summary;
+        this.advice = report.advice();
     }
 
     /** Starts a report; {@code summary} is one sentence with the numbers in it. */
@@ -43,8 +45,15 @@ public class LockstepException extends RuntimeException {
         return summary;
     }
 
+    /** What the reader can change; empty if that is not known. */
+    public final String advice() {
+        return advice;
+    }
+
     /** What is known of a failure before it is thrown. Immutable: each {@code with} returns another report. */
     public static final class Report {
+        private static final String TRY = "try";
+
         private final ErrorCode code;
         private final String summary;
         private final List<String> lines;
@@ -71,7 +80,7 @@ public class LockstepException extends RuntimeException {
 
         /** What the reader can change, as the line to set where there is one. */
         public Report attempt(String what) {
-            return with("try", what);
+            return with(TRY, what);
         }
 
         /** Adds a line under a label of at most eight letters. */
@@ -87,6 +96,15 @@ public class LockstepException extends RuntimeException {
 
         public LockstepException exception() {
             return new LockstepException(this);
+        }
+
+        private String advice() {
+            String label = String.format("  %-8s: ", TRY);
+            return lines.stream()
+                    .filter(line -> line.startsWith(label))
+                    .map(line -> line.substring(label.length()))
+                    .findFirst()
+                    .orElse("");
         }
 
         private String text() {

@@ -40,7 +40,7 @@ final class DirectoryFiles extends ModelFiles {
                     dir,
                     "has no config.json",
                     cache
-                            ? "this is a cache entry: pass one of the folders under its snapshots/"
+                            ? "this is a cache entry whose snapshots hold links: copy one with cp -rL snapshots/REVISION FOLDER, and pass that"
                             : "pass a model folder of Hugging Face: config.json, model.safetensors, tokenizer.json");
         }
         files.resolve("config.json");

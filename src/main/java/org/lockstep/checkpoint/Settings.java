@@ -18,11 +18,13 @@ import org.lockstep.LockstepException;
 public final class Settings {
     private static final long LIMIT = 1 << 20;
 
+    private final String model;
     private final String file;
     private final String prefix;
     private final Map<String, @Nullable Object> values;
 
-    private Settings(String file, String prefix, Map<String, @Nullable Object> values) {
+    private Settings(String model, String file, String prefix, Map<String, @Nullable Object> values) {
+        this.model = model;
         this.file = file;
         this.prefix = prefix;
         this.values = values;
@@ -32,7 +34,7 @@ public final class Settings {
     public static Settings read(ModelFiles files, String name) {
         byte[] bytes = files.readFully(name, LIMIT);
         try {
-            return new Settings(name, "", Json.object(new ByteArrayInputStream(bytes)));
+            return new Settings(files.describe(), name, "", Json.object(new ByteArrayInputStream(bytes)));
         } catch (IOException e) {
             throw LockstepException.report(ErrorCode.CONFIG_INVALID, name + ": " + Json.explain(e))
                     .with("model", files.describe())
@@ -141,7 +143,7 @@ public final class Settings {
         }
         @SuppressWarnings("unchecked") // what Json makes of an object
         Map<String, @Nullable Object> inner = (Map<String, @Nullable Object>) map;
-        return new Settings(file, prefix + key + ".", inner);
+        return new Settings(model, file, prefix + key + ".", inner);
     }
 
     /** The error for a value that is there but cannot be used. */
@@ -156,6 +158,11 @@ public final class Settings {
 
     private LockstepException report(ErrorCode code, String key, String what) {
         return LockstepException.report(code, file + ": " + prefix + key + " " + what)
+                .with("model", model)
+                .attempt(
+                        code == ErrorCode.CONFIG_INVALID
+                                ? "take " + file + " from where the weights come from"
+                                : "take a model of a kind that Lockstep has")
                 .exception();
     }
 

@@ -13,6 +13,7 @@ import org.lockstep.checkpoint.ModelFiles;
 import org.lockstep.model.ModelConfig;
 import org.lockstep.spark.Generation;
 import org.lockstep.spark.Llm;
+import org.lockstep.spark.Plan;
 import org.lockstep.tensor.DataType;
 import org.lockstep.topology.ProcessGrid;
 
@@ -97,10 +98,12 @@ final class GenerateRun implements Callable<Integer> {
             output.checkColumns(prompts.rows().columns());
         }
         PrintWriter above = output == null ? screen.out() : screen.err();
-        above.println(llm.plan());
+        Plan plan = llm.plan();
+        above.println(plan);
         above.flush();
 
-        Generation generation = run(llm, prompts);
+        // The cluster may have grown since: what runs is what was shown.
+        Generation generation = run(llm.dataParallel(plan.grid().sizes().dp()), prompts);
         if (output != null) {
             output.write(generation.rows(), prompts.jsonColumns());
         } else {

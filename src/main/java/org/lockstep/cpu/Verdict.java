@@ -43,7 +43,8 @@ record Verdict(
     /** A failure that the caller of abort() knows. */
     static Verdict aborted(int rank, long group, Throwable cause) {
         String text = cause instanceof LockstepException known
-                ? known.code().label() + " " + known.summary()
+                ? known.code().label() + "  " + known.summary()
+                        + (known.advice().isEmpty() ? "" : " (try: " + known.advice() + ")")
                 : cause.toString();
         return new Verdict(ErrorCode.ABORTED, rank, group, text, -1, cause);
     }

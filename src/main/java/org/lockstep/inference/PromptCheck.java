@@ -33,12 +33,17 @@ public final class PromptCheck {
     @SuppressWarnings("ArrayRecordComponent") // handed on to a Request at once
     public record Result(int[] ids, @Nullable String error) {}
 
-    /** Tokenises a prompt, or says why not: PROMPT_NULL, PROMPT_EMPTY, PROMPT_TOO_LONG. */
+    /** Tokenises a prompt, or says why not: PROMPT_NULL, PROMPT_EMPTY, PROMPT_TOO_LONG, or the tokenizer's error. */
     public Result check(@Nullable String prompt) {
         if (prompt == null) {
             return error(ErrorCode.PROMPT_NULL, "the prompt is null");
         }
-        int[] ids = tokenizer.encode(prompt);
+        int[] ids;
+        try {
+            ids = tokenizer.encode(prompt);
+        } catch (LockstepException e) {
+            return new Result(NONE, e.getMessage());
+        }
         if (ids.length == 0) {
             return error(ErrorCode.PROMPT_EMPTY, "the prompt has no tokens, and this model puts none before it");
         }

@@ -37,20 +37,24 @@ public final class RequestExchange {
             Completion.class,
             Completion[].class);
 
-    /** How long the last replica may work on after the first is done; a rank that dies meanwhile is noticed at once. */
-    private static final Duration RUN = Duration.ofDays(365);
-
     private static final int PARCEL = 1 << 20; // ints and chars, far below what an object may have
 
     private final Communicator world;
+    private final Duration patience;
     private final Kernels kernels;
     private final int me;
     private final int[] sources; // by replica, as ranks in the world group
 
-    /** Makes no connection and sends nothing. */
-    public RequestExchange(Communicator world, ParallelState state, Kernels kernels) {
+    /**
+     * Makes no connection and sends nothing.
+     *
+     * @param patience how long a rank waits for the slowest to have its requests, and for the slowest replica to be done;
+     *     one that dies meanwhile is noticed at once
+     */
+    public RequestExchange(Communicator world, ParallelState state, Kernels kernels, Duration patience) {
         ProcessGroup all = state.worldGroup();
         this.world = world;
+        this.patience = patience;
         this.kernels = kernels;
         this.me = all.rankInGroup(state.rank());
         this.sources = state.grid().groups(GroupKind.MODEL).stream()
@@ -68,6 +72,7 @@ public final class RequestExchange {
      * @return the completions of {@code home}, in the same order
      */
     public List<Completion> run(List<Request> home, Function<List<Request>, List<Completion>> replica) {
+        world.barrier(patience);
         Routes routes = new Routes(counts(home.size()), sources.length);
         List<Request> mine = new ArrayList<>();
         for (int from = 0; from < world.size(); from++) {
@@ -79,7 +84,7 @@ public final class RequestExchange {
         }
         List<Completion> done = replica.apply(mine);
         check(mine, done);
-        world.barrier(RUN); // replicas end when they end: none may run into another's deadline for one operation
+        world.barrier(patience); // replicas end when they end: none may run into another's deadline for one operation
         List<List<Completion>> back = new ArrayList<>(Collections.nCopies(sources.length, List.of()));
         int given = 0;
         for (int to = 0; to < world.size(); to++) {

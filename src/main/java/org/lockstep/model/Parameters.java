@@ -1,5 +1,6 @@
 package org.lockstep.model;
 
+import java.util.Set;
 import org.jspecify.annotations.Nullable;
 import org.lockstep.ErrorCode;
 import org.lockstep.LockstepException;
@@ -18,6 +19,8 @@ import org.lockstep.tensor.Tensor;
  * another shape or is not floating is CHECKPOINT_INVALID.
  */
 final class Parameters {
+    private static final Set<DataType> WEIGHTS = Set.of(DataType.F32, DataType.BF16, DataType.F16);
+
     private final Checkpoint checkpoint;
     private final StageMemory memory;
     private final @Nullable DataType weightType;
@@ -40,13 +43,13 @@ final class Parameters {
 
     /** Elements {@code from} to {@code from + count - 1} of a vector, as f32. */
     Tensor vector(String name, int length, int from, int count) {
-        check(name, Shape.of(length));
+        check(checkpoint, name, Shape.of(length));
         return memory.upload(checkpoint.readRows(name, from, count).to(DataType.F32), count);
     }
 
     /** Rows {@code from} to {@code from + count - 1} of a matrix (rows, columns), in their weight type. */
     Tensor rows(String name, int rows, int columns, int from, int count) {
-        check(name, Shape.of(rows, columns));
+        check(checkpoint, name, Shape.of(rows, columns));
         return memory.upload(matrix(checkpoint.readRows(name, from, count)), count, columns);
     }
 
@@ -56,7 +59,7 @@ final class Parameters {
         if (there == count) {
             return rows(name, rows, columns, from, count);
         }
-        DataType type = check(name, Shape.of(rows, columns)).type();
+        DataType type = check(checkpoint, name, Shape.of(rows, columns)).type();
         HostBuffer padded = HostBuffer.allocate(type, (long) count * columns);
         if (there > 0) {
             padded.slice(0, (long) there * columns).copyFrom(checkpoint.readRows(name, from, there));
@@ -66,11 +69,16 @@ final class Parameters {
 
     /** Columns {@code from} to {@code from + count - 1} of a matrix (rows, columns), in their weight type. */
     Tensor columns(String name, int rows, int columns, int from, int count) {
-        check(name, Shape.of(rows, columns));
+        check(checkpoint, name, Shape.of(rows, columns));
         return memory.upload(matrix(checkpoint.readColumns(name, from, count)), rows, count);
     }
 
-    private TensorInfo check(String name, Shape shape) {
+    /**
+     * The tensor's header, as the settings promise it.
+     *
+     * @throws LockstepException CHECKPOINT_INVALID
+     */
+    static TensorInfo check(Checkpoint checkpoint, String name, Shape shape) {
         if (!checkpoint.contains(name)) {
             throw LockstepException.report(
                             ErrorCode.CHECKPOINT_INVALID,
@@ -80,9 +88,8 @@ final class Parameters {
                     .exception();
         }
         TensorInfo info = checkpoint.expect(name, shape);
-        if (!info.type().isFloating()) {
-            throw LockstepException.report(
-                            ErrorCode.CHECKPOINT_INVALID, info + " is not floating: weights are f32, bf16 or f16")
+        if (!WEIGHTS.contains(info.type())) {
+            throw LockstepException.report(ErrorCode.CHECKPOINT_INVALID, info + ": weights are f32, bf16 or f16")
                     .attempt("convert the weights to bf16")
                     .exception();
         }

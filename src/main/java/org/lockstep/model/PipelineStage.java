@@ -25,7 +25,7 @@ import org.lockstep.topology.ParallelState;
  * <p>Confined to its rank's thread. After a {@link CommunicatorException} only {@link #close} may be called.
  */
 public final class PipelineStage implements AutoCloseable {
-    private static final String FINAL_NORM = "model.norm.weight";
+    static final String FINAL_NORM = "model.norm.weight";
 
     private final ModelConfig config;
     private final LayerRange range;

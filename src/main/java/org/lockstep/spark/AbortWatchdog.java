@@ -2,9 +2,9 @@ package org.lockstep.spark;
 
 import java.util.concurrent.CountDownLatch;
 import java.util.concurrent.TimeUnit;
+import java.util.function.Consumer;
 import org.apache.spark.TaskContext;
 import org.apache.spark.TaskKilledException;
-import org.lockstep.collective.World;
 
 /**
  * Ends a rank whose task Spark has killed.
@@ -19,19 +19,21 @@ final class AbortWatchdog implements AutoCloseable {
 
     private AbortWatchdog() {}
 
-    static AbortWatchdog start(TaskContext context, World world) {
+    /** Watches until closed; {@code abort} is called at most once, on the watchdog's thread. */
+    static AbortWatchdog start(TaskContext context, Consumer<Throwable> abort) {
         AbortWatchdog watchdog = new AbortWatchdog();
-        Thread thread = new Thread(() -> watchdog.watch(context, world), "lockstep-watchdog-" + context.partitionId());
+        Thread thread = new Thread(() -> watchdog.watch(context, abort), "lockstep-watchdog-" + context.partitionId());
         thread.setDaemon(true);
         thread.start();
         return watchdog;
     }
 
-    private void watch(TaskContext context, World world) {
+    private void watch(TaskContext context, Consumer<Throwable> abort) {
         try {
             while (!closed.await(POLL_MILLIS, TimeUnit.MILLISECONDS)) {
                 if (context.isInterrupted()) {
-                    world.abort(new TaskKilledException("Spark killed the task of partition " + context.partitionId()));
+                    abort.accept(
+                            new TaskKilledException("Spark killed the task of partition " + context.partitionId()));
                     return;
                 }
             }

@@ -2,6 +2,7 @@ package org.lockstep.spark;
 
 import java.time.Duration;
 import java.util.OptionalInt;
+import java.util.function.Supplier;
 import java.util.regex.Matcher;
 import java.util.regex.Pattern;
 import java.util.stream.IntStream;
@@ -60,7 +61,7 @@ public final class ClusterPreflight {
         SparkConf conf = spark.getConf();
         check(conf);
         OptionalInt fixed = fixedWorld(sizes, ranks);
-        int slots = awaitSlots(spark, conf, fixed.orElse(smallestWorld(sizes)));
+        int slots = awaitSlots(spark, conf, fixed.orElse(Math.max(smallestWorld(sizes), expectedSlots(spark, conf))));
         int replicas = Math.max(1, slots / smallestWorld(sizes));
         int world = fixed.orElse(replicas * smallestWorld(sizes));
         requireSlots(world, slots, sizes, spark.master());
@@ -80,7 +81,7 @@ public final class ClusterPreflight {
         Matcher local = LOCAL.matcher(master);
         if (local.matches()) {
             int threads = local.group(1) == null ? 1 : Integer.parseInt(local.group(1));
-            int slots = threads / conf.getInt("spark.task.cpus", 1);
+            int slots = threads / cpus(conf);
             requireSlots(world.orElse(smallestWorld(sizes)), slots, sizes, master);
         }
     }
@@ -148,12 +149,30 @@ public final class ClusterPreflight {
     }
 
     private static void checkDynamicAllocation(SparkConf conf) {
-        if (conf.getBoolean("spark.dynamicAllocation.enabled", false)) {
+        if (setting(
+                conf,
+                "spark.dynamicAllocation.enabled",
+                () -> conf.getBoolean("spark.dynamicAllocation.enabled", false))) {
             throw LockstepException.report(
                             ErrorCode.DYNAMIC_ALLOCATION,
                             "dynamic allocation is on: barrier stages need all their slots at once, and Spark refuses"
                                     + " the two together (SPARK-24942)")
                     .attempt("--conf spark.dynamicAllocation.enabled=false")
+                    .exception();
+        }
+    }
+
+    private static int cpus(SparkConf conf) {
+        return setting(conf, "spark.task.cpus", () -> Math.max(1, conf.getInt("spark.task.cpus", 1)));
+    }
+
+    /** A setting of Spark's own, whose errors do not say which it is. */
+    private static <T> T setting(SparkConf conf, String key, Supplier<T> read) {
+        try {
+            return read.get();
+        } catch (IllegalArgumentException e) {
+            throw LockstepException.report(ErrorCode.USAGE, key + " = " + conf.get(key) + ": " + e.getMessage())
+                    .cause(e)
                     .exception();
         }
     }
@@ -202,6 +221,19 @@ public final class ClusterPreflight {
         return slots;
     }
 
+    /** The slots that the configuration asks the cluster for; 0 where it does not say. */
+    private static int expectedSlots(SparkContext spark, SparkConf conf) {
+        Matcher cluster = LOCAL_CLUSTER.matcher(spark.master());
+        if (cluster.matches()) {
+            return Integer.parseInt(cluster.group(1)) * (Integer.parseInt(cluster.group(2)) / cpus(conf));
+        }
+        int perExecutor = conf.getInt("spark.executor.cores", 0) / cpus(conf);
+        int executors = conf.getInt("spark.executor.instances", 0);
+        return executors > 0 && perExecutor > 0
+                ? executors * perExecutor
+                : conf.getInt("spark.cores.max", 0) / cpus(conf);
+    }
+
     /** Whether executors that have not registered yet could bring {@code wanted} slots. */
     private static boolean mayGrow(SparkContext spark, SparkConf conf, int wanted) {
         if (spark.isLocal()) {
@@ -210,7 +242,7 @@ public final class ClusterPreflight {
         Matcher cluster = LOCAL_CLUSTER.matcher(spark.master());
         if (cluster.matches()) {
             long cores = Long.parseLong(cluster.group(1)) * Long.parseLong(cluster.group(2));
-            return cores / conf.getInt("spark.task.cpus", 1) >= wanted;
+            return cores / cpus(conf) >= wanted;
         }
         return true;
     }

@@ -8,6 +8,8 @@ import org.apache.spark.api.java.JavaPairRDD;
 import org.apache.spark.api.java.JavaRDD;
 import org.apache.spark.sql.Row;
 import org.apache.spark.storage.StorageLevel;
+import org.lockstep.ErrorCode;
+import org.lockstep.LockstepException;
 import scala.Tuple2;
 
 /**
@@ -21,6 +23,19 @@ record EvenRows(long count, JavaRDD<IndexedRow> rows, JavaRDD<Row> source) imple
 
     static EvenRows of(JavaRDD<Row> input, int ranks) {
         JavaRDD<Row> source = input.persist(StorageLevel.MEMORY_AND_DISK());
+        try {
+            return deal(source, ranks);
+        } catch (Exception e) { // Scala declares none
+            source.unpersist(false);
+            String why = String.valueOf(e.getMessage()).lines().findFirst().orElse("");
+            throw LockstepException.report(ErrorCode.INPUT_FAILED, "the input rows cannot be read: " + why)
+                    .attempt("see the stack below: it is the input's own")
+                    .cause(e)
+                    .exception();
+        }
+    }
+
+    private static EvenRows deal(JavaRDD<Row> source, int ranks) {
         List<Long> counts =
                 source.mapPartitions(rows -> List.of(count(rows)).iterator()).collect();
         long[] starts = new long[counts.size() + 1];

@@ -1,7 +1,6 @@
 package org.lockstep.spark;
 
 import java.util.Arrays;
-import java.util.Optional;
 import java.util.regex.Matcher;
 import java.util.regex.Pattern;
 import org.lockstep.ErrorCode;
@@ -18,6 +17,12 @@ final class GangFailure {
             Pattern.compile("LOCKSTEP-(\\d{4}) [A-Z_]+ {2}(.*)((?:\\n {2}[a-z]{2,8} *: .*)*)");
     private static final Pattern THROWN = Pattern.compile("(?m)^((?:[a-z]\\w*\\.)+[A-Z]\\w*(?:Exception|Error)\\b.*)$");
 
+    /** What a peer says that was aborted: it quotes the first cause, whose own rank may have been slower to end. */
+    private static final Pattern ABORTED = Pattern.compile("aborted because of rank (\\d+): (.*)", Pattern.DOTALL);
+
+    private static final Pattern QUOTED =
+            Pattern.compile("LOCKSTEP-(\\d{4}) [A-Z_]+ {1,2}(.*?)(?: \\(try: (.*)\\))?", Pattern.DOTALL);
+
     private GangFailure() {}
 
     /** A failure of one of our own kinds; whatever was thrown is its cause. */
@@ -32,25 +37,53 @@ final class GangFailure {
         }
         Matcher thrown = THROWN.matcher(text);
         String what = thrown.find() ? thrown.group(1) : text.lines().findFirst().orElse(text);
+        return foreign("a rank failed: " + what, failure);
+    }
+
+    /** Something that was thrown by code which knows nothing of our reports: a user's, Spark's or the JVM's. */
+    private static LockstepException foreign(String what, Throwable failure) {
         ErrorCode code = what.contains("OutOfMemoryError") ? ErrorCode.OUT_OF_MEMORY : ErrorCode.INTERNAL;
-        return LockstepException.report(code, "a rank failed: " + what)
-                .attempt("see the stack below and the log of that task's executor")
+        return LockstepException.report(code, what)
+                .attempt(
+                        code == ErrorCode.OUT_OF_MEMORY
+                                ? "more memory for the executors or the driver of a local master, or a smaller share a rank"
+                                : "see the stack below and the log of that task's executor")
                 .cause(failure)
                 .exception();
     }
 
     private static LockstepException rebuild(Matcher found, Throwable failure) {
-        int number = Integer.parseInt(found.group(1));
-        Optional<ErrorCode> code = Arrays.stream(ErrorCode.values())
-                .filter(known -> known.number() == number)
-                .findAny();
-        LockstepException.Report report = LockstepException.report(
-                code.orElse(ErrorCode.INTERNAL), found.group(2).strip());
+        ErrorCode code = code(found.group(1));
+        String summary = found.group(2).strip();
+        Matcher aborted = ABORTED.matcher(summary);
+        if (code == ErrorCode.ABORTED && aborted.find()) {
+            return first(Integer.parseInt(aborted.group(1)), aborted.group(2), failure);
+        }
+        LockstepException.Report report = LockstepException.report(code, summary);
         for (String line : found.group(3).lines().filter(l -> !l.isBlank()).toList()) {
             int colon = line.indexOf(':');
             report = report.with(
                     line.substring(0, colon).strip(), line.substring(colon + 1).strip());
         }
         return report.cause(failure).exception();
+    }
+
+    private static LockstepException first(int rank, String quoted, Throwable failure) {
+        Matcher ours = QUOTED.matcher(quoted);
+        if (!ours.matches()) {
+            return foreign("rank " + rank + " failed: " + quoted, failure);
+        }
+        LockstepException.Report report =
+                LockstepException.report(code(ours.group(1)), ours.group(2)).culprit("rank " + rank);
+        return (ours.group(3) == null ? report : report.attempt(ours.group(3)))
+                .cause(failure)
+                .exception();
+    }
+
+    private static ErrorCode code(String number) {
+        return Arrays.stream(ErrorCode.values())
+                .filter(known -> known.number() == Integer.parseInt(number))
+                .findAny()
+                .orElse(ErrorCode.INTERNAL);
     }
 }

@@ -1,6 +1,7 @@
 package org.lockstep.spark;
 
 import java.io.Serial;
+import java.time.Duration;
 import java.util.ArrayList;
 import java.util.HashMap;
 import java.util.Iterator;
@@ -35,6 +36,7 @@ final class GenerationTask implements RankFunction<IndexedRow, Row> {
     private final GeneratorOptions options;
     private final SamplingParams params;
     private final int promptColumn;
+    private final Duration patience;
     private final RunCounters counters;
 
     GenerationTask(
@@ -43,12 +45,14 @@ final class GenerationTask implements RankFunction<IndexedRow, Row> {
             GeneratorOptions options,
             SamplingParams params,
             int promptColumn,
+            Duration patience,
             RunCounters counters) {
         this.source = source;
         this.config = config;
         this.options = options;
         this.params = params;
         this.promptColumn = promptColumn;
+        this.patience = patience;
         this.counters = counters;
     }
 
@@ -94,7 +98,7 @@ final class GenerationTask implements RankFunction<IndexedRow, Row> {
         counters.rowsDone().add(errors.size());
 
         Map<Long, Completion> completions = new HashMap<>();
-        new RequestExchange(rank.communicators().world(), rank.state(), rank.kernels())
+        new RequestExchange(rank.communicators().world(), rank.state(), rank.kernels(), patience)
                 .run(requests, mine -> generator.run(mine, new Counting()))
                 .forEach(completion -> completions.put(completion.id(), completion));
         return home.stream().map(row -> answer(row, completions, errors)).toList();

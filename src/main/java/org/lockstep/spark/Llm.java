@@ -28,6 +28,7 @@ import org.lockstep.inference.RequestExchange;
 import org.lockstep.inference.SamplingParams;
 import org.lockstep.inference.Tokenizer;
 import org.lockstep.model.ModelConfig;
+import org.lockstep.model.ModelTensors;
 import org.lockstep.tensor.DataType;
 import org.lockstep.topology.GroupKind;
 import org.lockstep.topology.ParallelSizes;
@@ -47,9 +48,16 @@ import org.lockstep.topology.RankOrder;
  * before those. Thread-safe. What cannot run is refused on the driver, as a {@link LockstepException} with the numbers.
  */
 public final class Llm {
+    private static final List<StructField> OUTPUT_FIELDS = List.of(
+            DataTypes.createStructField("text", DataTypes.StringType, true),
+            DataTypes.createStructField("finish_reason", DataTypes.StringType, true),
+            DataTypes.createStructField("prompt_tokens", DataTypes.IntegerType, true),
+            DataTypes.createStructField("output_tokens", DataTypes.IntegerType, true),
+            DataTypes.createStructField("error", DataTypes.StringType, true));
+
     /** The columns that {@code generate} adds, in this order, after the input's own. */
     public static final List<String> OUTPUT_COLUMNS =
-            List.of("text", "finish_reason", "prompt_tokens", "output_tokens", "error");
+            OUTPUT_FIELDS.stream().map(StructField::name).toList();
 
     /** The folder of the class path with the model that comes with Lockstep. */
     public static final String BUNDLED = "/org/lockstep/models/fable";
@@ -102,7 +110,9 @@ public final class Llm {
         Settings.check(context.getConf());
         try (ModelFiles files = source.open()) {
             ModelConfig config = ModelConfig.read(files);
-            Checkpoint.open(files).close();
+            try (Checkpoint checkpoint = Checkpoint.open(files)) {
+                ModelTensors.check(config, checkpoint);
+            }
             Tokenizer.load(files, config.vocabularySize()).close();
             return new Llm(
                     spark,
@@ -252,7 +262,14 @@ public final class Llm {
     private JavaRDD<Row> launch(
             Plan plan, EvenRows even, int promptColumn, SamplingParams params, RunCounters counters, long start) {
         SparkContext context = spark.sparkContext();
-        GenerationTask task = new GenerationTask(source, config, plan.options(), params, promptColumn, counters);
+        GenerationTask task = new GenerationTask(
+                source,
+                config,
+                plan.options(),
+                params,
+                promptColumn,
+                Settings.RUN_TIMEOUT.in(context.getConf()),
+                counters);
         JavaRDD<Row> answers = BarrierStage.over(even.rows())
                 .with(plan.grid().sizes())
                 .with(order)
@@ -300,12 +317,7 @@ public final class Llm {
                     .exception();
         }
         StructType output = input;
-        for (StructField field : List.of(
-                DataTypes.createStructField("text", DataTypes.StringType, true),
-                DataTypes.createStructField("finish_reason", DataTypes.StringType, true),
-                DataTypes.createStructField("prompt_tokens", DataTypes.IntegerType, true),
-                DataTypes.createStructField("output_tokens", DataTypes.IntegerType, true),
-                DataTypes.createStructField("error", DataTypes.StringType, true))) {
+        for (StructField field : OUTPUT_FIELDS) {
             if (names.contains(field.name())) {
                 throw LockstepException.report(
                                 ErrorCode.USAGE,

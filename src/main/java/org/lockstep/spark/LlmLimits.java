@@ -17,15 +17,27 @@ import org.lockstep.topology.ParallelSizes;
  * @param maxStepLength prompt positions in one step
  */
 record LlmLimits(OptionalInt maxModelLength, OptionalInt maxSequences, OptionalInt maxStepLength) {
+    private static final int MOST_SEQUENCES = 4096;
+    private static final long MOST_POSITIONS = 1 << 24; // positions in a cache
+
     static final LlmLimits NONE = new LlmLimits(OptionalInt.empty(), OptionalInt.empty(), OptionalInt.empty());
 
     /**
-     * The limits in numbers.
+     * The limits in numbers. A row may be as long as the model allows where the user says so; else no longer than a step
+     * and the cache's memory allow as they are.
      *
-     * @throws LockstepException USAGE or OUT_OF_MEMORY if the model or the cache's memory does not allow them
+     * @throws LockstepException USAGE or NOT_ENOUGH_MEMORY if the model or the cache's memory does not allow them
      */
     GeneratorOptions resolve(SparkConf conf, ModelConfig config, ParallelSizes sizes) {
-        int length = maxModelLength.orElse(config.maxPositions());
+        int sequences = positive("max-num-seqs", maxSequences.orElse(Settings.MAX_SEQUENCES.in(conf)), MOST_SEQUENCES);
+        int step = positive(
+                "max-num-batched-tokens", maxStepLength.orElse(Settings.MAX_STEP_LENGTH.in(conf)), Integer.MAX_VALUE);
+        int blockSize = positive("cache block size", Settings.CACHE_BLOCK_SIZE.in(conf), 1 << 16);
+        long memory = Settings.CACHE_MEMORY.in(conf);
+        long perBlock = bytesPerBlock(config, sizes, blockSize);
+        long affordable = Math.min(memory / perBlock, MOST_POSITIONS / blockSize);
+        int length = maxModelLength.orElse((int) Math.min(
+                config.maxPositions(), Math.max(2, Math.min(Math.max(step, 2), affordable * blockSize))));
         if (length < 2 || length > config.maxPositions()) {
             throw LockstepException.report(
                             ErrorCode.USAGE,
@@ -34,32 +46,10 @@ record LlmLimits(OptionalInt maxModelLength, OptionalInt maxSequences, OptionalI
                     .attempt("--max-model-len " + config.maxPositions())
                     .exception();
         }
-        int sequences = maxSequences.orElse(Settings.MAX_SEQUENCES.in(conf));
-        int step = maxStepLength.orElse(Settings.MAX_STEP_LENGTH.in(conf));
-        int blockSize = Settings.CACHE_BLOCK_SIZE.in(conf);
-        return new GeneratorOptions(
-                length,
-                sequences,
-                Math.max(step, Math.max(length, sequences)),
-                blockSize,
-                cacheBlocks(conf, config, sizes, length, sequences, blockSize));
-    }
-
-    /**
-     * As many blocks as the memory allows and the sequences could use, at least one whole sequence's. Counted for the
-     * stage with the most layers: all ranks have the same blocks, since one of them decides for all.
-     */
-    private static int cacheBlocks(
-            SparkConf conf, ModelConfig config, ParallelSizes sizes, int length, int sequences, int blockSize) {
-        long memory = Settings.CACHE_MEMORY.in(conf);
         int perSequence = (length + blockSize - 1) / blockSize;
-        int layers = (config.layers() + sizes.pp() - 1) / sizes.pp();
-        int heads = Math.max(1, config.keyValueHeads() / sizes.tp());
-        long perBlock = 2L * layers * blockSize * heads * config.headSize() * DataType.F32.bytes();
-        long affordable = memory / perBlock;
         if (affordable < perSequence) {
             throw LockstepException.report(
-                            ErrorCode.OUT_OF_MEMORY,
+                            ErrorCode.NOT_ENOUGH_MEMORY,
                             "a key/value cache of " + memory + " bytes holds " + affordable * blockSize
                                     + " positions, one row of " + length + " needs " + perSequence * perBlock
                                     + " bytes")
@@ -67,6 +57,22 @@ record LlmLimits(OptionalInt maxModelLength, OptionalInt maxSequences, OptionalI
                             + "m, or a smaller --max-model-len")
                     .exception();
         }
-        return (int) Math.min(affordable, (long) perSequence * sequences);
+        return new GeneratorOptions(length, sequences, Math.max(step, Math.max(length, sequences)), blockSize, (int)
+                Math.min(affordable, (long) perSequence * sequences));
+    }
+
+    private static int positive(String name, int value, int most) {
+        if (value < 1 || value > most) {
+            throw LockstepException.report(ErrorCode.USAGE, name + " (" + value + ") is not in 1.." + most)
+                    .exception();
+        }
+        return value;
+    }
+
+    /** Counted for the stage with the most layers: all ranks have the same blocks, since one of them decides for all. */
+    private static long bytesPerBlock(ModelConfig config, ParallelSizes sizes, int blockSize) {
+        int layers = (config.layers() + sizes.pp() - 1) / sizes.pp();
+        int heads = Math.max(1, config.keyValueHeads() / sizes.tp());
+        return 2L * layers * blockSize * heads * config.headSize() * DataType.F32.bytes();
     }
 }

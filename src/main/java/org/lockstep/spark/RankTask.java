@@ -4,11 +4,13 @@ import java.io.Serial;
 import java.io.Serializable;
 import java.time.Duration;
 import java.util.Iterator;
+import java.util.concurrent.atomic.AtomicReference;
 import org.apache.spark.SparkEnv;
 import org.apache.spark.TaskContext;
 import org.apache.spark.broadcast.Broadcast;
 import org.apache.spark.util.TaskCompletionListener;
 import org.apache.spark.util.TaskFailureListener;
+import org.jspecify.annotations.Nullable;
 import org.lockstep.collective.Backend;
 import org.lockstep.collective.Identity;
 import org.lockstep.collective.World;
@@ -52,15 +54,25 @@ final class RankTask<T, U> extends AbstractFunction1<scala.collection.Iterator<T
         onCompletion(context, backend::close);
         // A stage attempt that Spark makes again is another attempt of ours: its stragglers must not be heard.
         WorldSpec attempt = spec.ofStage(context.stageId(), context.stageAttemptNumber());
+        AtomicReference<@Nullable World> joined = new AtomicReference<>();
+        Thread task = Thread.currentThread();
+        AbortWatchdog watchdog = AbortWatchdog.start(context, cause -> {
+            World world = joined.get();
+            if (world != null) {
+                world.abort(cause);
+            } else {
+                task.interrupt(); // it waits for peers, of which Spark may have killed some without a word to it
+            }
+        });
+        onCompletion(context, watchdog::close);
         World world = World.join(rendezvous, backend, attempt, identity(context));
+        joined.set(world);
         Duration setup = Duration.ofNanos(System.nanoTime() - start);
         onCompletion(context, world::close);
         onFailure(context, world);
         if (world.state().rank() == 0) {
             report(world);
         }
-        AbortWatchdog watchdog = AbortWatchdog.start(context, world);
-        onCompletion(context, watchdog::close);
         try {
             Iterator<U> results = function.apply(new Rank(world, backend, setup), ScalaIterators.toJava(rows));
             return ScalaIterators.toScala(results);

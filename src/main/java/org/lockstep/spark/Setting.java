@@ -17,8 +17,8 @@ import org.lockstep.LockstepException;
  * @param parse throws {@link IllegalArgumentException} for what is no such value
  */
 public record Setting<T>(String key, String fallback, String meaning, Function<String, T> parse) {
-    private static final Pattern TIME = Pattern.compile("(\\d+)\\s*(ms|s|m|min|h)");
-    private static final Pattern SIZE = Pattern.compile("(\\d+)\\s*([kmgt]?)b?");
+    private static final Pattern TIME = Pattern.compile("(\\d{1,9})\\s*(ms|s|m|min|h)");
+    private static final Pattern SIZE = Pattern.compile("(\\d{1,15})\\s*([kmgt]?)b?");
 
     static Setting<Duration> time(String key, String fallback, String meaning) {
         return new Setting<>(key, fallback, meaning, Setting::parseTime);
@@ -55,6 +55,9 @@ public record Setting<T>(String key, String fallback, String meaning, Function<S
             throw new IllegalArgumentException("not a time such as 500ms, 30s, 5m or 1h");
         }
         long amount = Long.parseLong(time.group(1));
+        if (amount == 0) {
+            throw new IllegalArgumentException("not a time such as 500ms, 30s, 5m or 1h: it is zero");
+        }
         return switch (time.group(2)) {
             case "ms" -> Duration.ofMillis(amount);
             case "s" -> Duration.ofSeconds(amount);

@@ -24,6 +24,11 @@ public final class Settings {
     public static final Setting<Duration> COLLECTIVE_TIMEOUT =
             Setting.time("spark.lockstep.collective.timeout", "600s", "how long one collective operation may take");
 
+    public static final Setting<Duration> RUN_TIMEOUT = Setting.time(
+            "spark.lockstep.run.timeout",
+            "168h",
+            "how long a rank waits for the slowest rank's rows and for the slowest replica's whole work");
+
     public static final Setting<Boolean> STRICT_PLACEMENT = Setting.flag(
             "spark.lockstep.placement.strict",
             false,
@@ -42,7 +47,7 @@ public final class Settings {
             "spark.lockstep.batch.maxStepLength",
             2048,
             "prompt positions that one step of a replica computes at most, over all its rows; raised to the model"
-                    + " length where that is longer (--max-num-batched-tokens)");
+                    + " length where that is set longer (--max-num-batched-tokens)");
 
     public static final Setting<Long> CACHE_MEMORY =
             Setting.bytes("spark.lockstep.cache.memory", "512m", "heap for each rank's key/value cache at most");
@@ -53,6 +58,7 @@ public final class Settings {
     private static final List<Setting<?>> ALL = List.of(
             MEETING_TIMEOUT,
             COLLECTIVE_TIMEOUT,
+            RUN_TIMEOUT,
             STRICT_PLACEMENT,
             SLOTS_WAIT,
             MAX_SEQUENCES,

@@ -91,7 +91,11 @@ record LocalReplicas(
                     home.add(requests.get(i));
                 }
             }
-            return new RequestExchange(world.communicators().world(), world.state(), backend.kernels())
+            return new RequestExchange(
+                            world.communicators().world(),
+                            world.state(),
+                            backend.kernels(),
+                            java.time.Duration.ofMinutes(5))
                     .run(home, generator::run);
         });
         return byRank.stream()

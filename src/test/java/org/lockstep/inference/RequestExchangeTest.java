@@ -40,7 +40,11 @@ class RequestExchangeTest {
                 try {
                     work.run(
                             world,
-                            new RequestExchange(world.communicators().world(), world.state(), backend.kernels()));
+                            new RequestExchange(
+                                    world.communicators().world(),
+                                    world.state(),
+                                    backend.kernels(),
+                                    Duration.ofMinutes(1)));
                     return null;
                 } catch (Throwable failure) {
                     world.abort(failure);

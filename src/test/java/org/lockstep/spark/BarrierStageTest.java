@@ -162,6 +162,31 @@ class BarrierStageTest {
     }
 
     @Test
+    void theFirstCauseIsToldHoweverTheTasksRace() {
+        for (int attempt = 0; attempt < 5; attempt++) {
+            int culprit = attempt % 4;
+            assertThatThrownBy(() -> BarrierStage.over(numbers(4, 4))
+                            .with(ParallelSizes.tensor(4))
+                            .mapRanks((rank, mine) -> {
+                                if (rank.state().rank() == culprit) {
+                                    throw LockstepException.report(ErrorCode.CHECKPOINT_INVALID, "planned")
+                                            .attempt("nothing")
+                                            .exception();
+                                }
+                                rank.communicators().tensor().barrier();
+                                return mine;
+                            })
+                            .collect())
+                    .satisfies(failure -> {
+                        LockstepException cause = GangFailure.of(failure);
+                        assertThat(cause.code()).isEqualTo(ErrorCode.CHECKPOINT_INVALID);
+                        assertThat(cause.summary()).isEqualTo("planned");
+                        assertThat(cause.advice()).isEqualTo("nothing");
+                    });
+        }
+    }
+
+    @Test
     void aCancelledJobLeavesItsTasksWithinMoments() throws InterruptedException {
         Thread job = new Thread(() -> {
             spark.setJobGroup("doomed", "waits for a rank that never comes", false);

@@ -40,6 +40,27 @@ class GangFailureTest {
         assertThat(cause.summary()).isEqualTo("a rank failed: java.lang.IllegalStateException: the user's own");
     }
 
+    /** A peer that was aborted may be the task that Spark reports. */
+    @Test
+    void whatAnAbortedPeerQuotesIsTheFirstCause() {
+        String peer =
+                "org.lockstep.collective.CommunicatorException: LOCKSTEP-2004 ABORTED  barrier #2 in tp[0]={0,1,2,3}"
+                        + " aborted because of rank 3: ";
+        String rest = "\n  culprit : rank 3  host a\n\tat org.lockstep.x(X.java:1)";
+
+        LockstepException ours = GangFailure.of(new RuntimeException(
+                peer + "LOCKSTEP-4002 CHECKPOINT_INVALID  a shard is short by 7 bytes (try: copy it again)" + rest));
+        assertThat(ours.code()).isEqualTo(ErrorCode.CHECKPOINT_INVALID);
+        assertThat(ours)
+                .hasMessage("LOCKSTEP-4002 CHECKPOINT_INVALID  a shard is short by 7 bytes\n"
+                        + "  culprit : rank 3\n  try     : copy it again");
+
+        LockstepException heap =
+                GangFailure.of(new RuntimeException(peer + "java.lang.OutOfMemoryError: Java heap space" + rest));
+        assertThat(heap.code()).isEqualTo(ErrorCode.OUT_OF_MEMORY);
+        assertThat(heap.summary()).isEqualTo("rank 3 failed: java.lang.OutOfMemoryError: Java heap space");
+    }
+
     @Test
     void heapExhaustionHasItsOwnCode() {
         assertThat(GangFailure.of(new RuntimeException(

@@ -12,8 +12,10 @@ import java.nio.file.Path;
 import java.util.ArrayList;
 import java.util.Collections;
 import java.util.List;
+import java.util.Set;
 import java.util.stream.IntStream;
 import java.util.stream.Stream;
+import org.apache.spark.api.java.JavaSparkContext;
 import org.apache.spark.sql.Dataset;
 import org.apache.spark.sql.Row;
 import org.apache.spark.sql.RowFactory;
@@ -275,8 +277,22 @@ class LlmTest {
                 ErrorCode.NOT_ENOUGH_SLOTS,
                 () -> Llm.bundled(spark).pipelineParallel(9).plan(),
                 "9");
+        assertRefused(ErrorCode.USAGE, () -> Llm.bundled(spark).maxSequences(0).plan(), "max-num-seqs (0)");
+        assertRefused(
+                ErrorCode.USAGE, () -> Llm.bundled(spark).maxStepLength(-5).plan(), "max-num-batched-tokens (-5)");
         assertRefused(
                 ErrorCode.USAGE, () -> Llm.bundled(spark).maxModelLength(4096).plan(), "4096", "512");
+    }
+
+    @Test
+    void anInputThatFailsIsNamedAndLeavesNothingCached() {
+        Dataset<Row> failing =
+                numbered(prompts, 2).selectExpr("id", "cast(raise_error('broken row') as string) as prompt");
+        JavaSparkContext context = JavaSparkContext.fromSparkContext(spark.sparkContext());
+        Set<Integer> cached = Set.copyOf(context.getPersistentRDDs().keySet());
+        assertRefused(
+                ErrorCode.INPUT_FAILED, () -> Llm.bundled(spark).generate(failing, "prompt", golden()), "broken row");
+        assertThat(cached).containsAll(context.getPersistentRDDs().keySet());
     }
 
     @Test
@@ -317,9 +333,12 @@ class LlmTest {
                         .generate(prompts.subList(0, 1), golden()))
                 .containsExactly(stories.get(0));
 
+        String config = Files.readString(folder.resolve("config.json"));
         Files.writeString(
-                folder.resolve("config.json"),
-                Files.readString(folder.resolve("config.json")).replace("LlamaForCausalLM", "GPT2LMHeadModel"));
+                folder.resolve("config.json"), config.replace("\"num_hidden_layers\": 8", "\"num_hidden_layers\": 9"));
+        assertRefused(ErrorCode.CHECKPOINT_INVALID, () -> Llm.load(spark, folder.toString()), "model.layers.8.");
+
+        Files.writeString(folder.resolve("config.json"), config.replace("LlamaForCausalLM", "GPT2LMHeadModel"));
         assertRefused(
                 ErrorCode.MODEL_UNSUPPORTED,
                 () -> Llm.load(spark, folder.toString()),

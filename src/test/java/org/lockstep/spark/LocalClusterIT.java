@@ -90,6 +90,17 @@ class LocalClusterIT {
         assertThat(executors.get(0)).as(places.toString()).isEqualTo(executors.get(1));
         assertThat(executors.get(2)).as(places.toString()).isEqualTo(executors.get(3));
         assertThat(Set.copyOf(partitions.values())).hasSize(4);
+        assertThat(executors.get(rankOf(partitions, 0)))
+                .as("Spark deals neighbouring partitions to different executors: %s", places)
+                .isNotEqualTo(executors.get(rankOf(partitions, 1)));
+    }
+
+    private static int rankOf(Map<Integer, Integer> partitions, int partition) {
+        return partitions.entrySet().stream()
+                .filter(entry -> entry.getValue() == partition)
+                .findFirst()
+                .orElseThrow()
+                .getKey();
     }
 
     @Test

@@ -10,15 +10,25 @@ import java.nio.file.Files;
 import java.nio.file.Path;
 import java.time.Duration;
 import java.util.ArrayList;
+import java.util.HashMap;
+import java.util.HashSet;
 import java.util.List;
+import java.util.Map;
 import java.util.regex.Matcher;
 import java.util.regex.Pattern;
 import java.util.stream.Stream;
+import org.apache.spark.SparkEnv;
+import org.apache.spark.api.java.JavaSparkContext;
+import org.apache.spark.sql.SparkSession;
 import org.awaitility.Awaitility;
 import org.junit.jupiter.api.AfterEach;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.Timeout;
 import org.junit.jupiter.api.io.TempDir;
+import org.lockstep.collective.ReduceOp;
+import org.lockstep.tensor.Buffer;
+import org.lockstep.tensor.HostBuffer;
+import org.lockstep.topology.ParallelSizes;
 
 /** One Master, two Workers of two slots, and spark-submit of our jar alone: every one a process of its own. */
 @Timeout(300)
@@ -149,6 +159,37 @@ class StandaloneIT {
             assertThat(row.get("error").isNull()).isTrue();
         }
         assertThat(contents(log)).contains("tensor 2 × pipeline 2 × data 1", "(0 with errors)", "4 ranks");
+    }
+
+    @Test
+    void tensorGroupsStayInsideTheExecutorsOfACluster() throws Exception {
+        String master = startCluster(2);
+        String classes = new File("target/test-classes").getAbsolutePath()
+                + File.pathSeparator
+                + new File("target/classes").getAbsolutePath();
+        SparkSession session = Sessions.with(Map.of(
+                "spark.master", master, "spark.executor.memory", "1g", "spark.executor.extraClassPath", classes));
+        try {
+            JavaSparkContext spark = JavaSparkContext.fromSparkContext(session.sparkContext());
+            List<String> places = BarrierStage.over(spark.parallelize(List.of(0, 1, 2, 3), 4))
+                    .with(ParallelSizes.tensor(2).withPipeline(2).withData(1))
+                    .mapRanks((rank, mine) -> {
+                        HostBuffer sum = Buffer.ofFloats(1 << rank.state().rank());
+                        rank.communicators().model().allReduce(sum, ReduceOp.SUM);
+                        return List.of(rank.state().rank() + " " + sum.get(0) + " "
+                                        + SparkEnv.get().executorId())
+                                .iterator();
+                    })
+                    .collect();
+            Map<String, String> executors = new HashMap<>();
+            places.forEach(place -> executors.put(place.split(" ")[0], place.split(" ")[2]));
+            assertThat(places).allMatch(place -> place.contains(" 15.0 "));
+            assertThat(new HashSet<>(executors.values())).as(places.toString()).hasSize(2);
+            assertThat(executors.get("0")).as(places.toString()).isEqualTo(executors.get("1"));
+            assertThat(executors.get("2")).as(places.toString()).isEqualTo(executors.get("3"));
+        } finally {
+            session.stop();
+        }
     }
 
     /** Spark's jars without our own dependencies, as on a cluster that knows nothing of us. */
