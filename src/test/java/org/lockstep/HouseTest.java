@@ -3,32 +3,104 @@ package org.lockstep;
 import static com.tngtech.archunit.base.DescribedPredicate.not;
 import static com.tngtech.archunit.core.domain.JavaClass.Predicates.resideInAPackage;
 import static com.tngtech.archunit.core.domain.JavaClass.Predicates.resideInAnyPackage;
+import static com.tngtech.archunit.core.domain.properties.HasModifiers.Predicates.modifier;
+import static com.tngtech.archunit.core.domain.properties.HasName.AndFullName.Predicates.fullNameMatching;
 import static com.tngtech.archunit.lang.syntax.ArchRuleDefinition.classes;
 import static com.tngtech.archunit.lang.syntax.ArchRuleDefinition.fields;
 import static com.tngtech.archunit.lang.syntax.ArchRuleDefinition.noClasses;
 import static com.tngtech.archunit.library.dependencies.SlicesRuleDefinition.slices;
 import static org.assertj.core.api.Assertions.assertThat;
 
+import com.tngtech.archunit.core.domain.JavaClass;
 import com.tngtech.archunit.core.domain.JavaClasses;
+import com.tngtech.archunit.core.domain.JavaField;
 import com.tngtech.archunit.core.domain.JavaModifier;
 import com.tngtech.archunit.core.importer.ClassFileImporter;
 import com.tngtech.archunit.core.importer.ImportOption;
+import com.tngtech.archunit.lang.ArchCondition;
+import com.tngtech.archunit.lang.ArchRule;
+import com.tngtech.archunit.lang.ConditionEvents;
+import com.tngtech.archunit.lang.SimpleConditionEvent;
 import java.io.IOException;
 import java.nio.file.Files;
 import java.nio.file.Path;
+import java.util.HashMap;
 import java.util.List;
+import java.util.Map;
+import java.util.Set;
 import java.util.stream.Stream;
 import org.junit.jupiter.api.BeforeAll;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.TestInstance;
 import org.junit.jupiter.params.ParameterizedTest;
 import org.junit.jupiter.params.provider.CsvSource;
+import org.junit.jupiter.params.provider.ValueSource;
 
 /** Holds the house: which room may open which door, and the manners inside. */
 @TestInstance(TestInstance.Lifecycle.PER_CLASS)
 class HouseTest {
     private static final String ROOT = "org.lockstep";
     private static final Path SOURCES = Path.of("src/main/java/org/lockstep");
+
+    /**
+     * Types whose instances nobody changes. An interface of a collection is taken for an immutable one, in a constant and in
+     * a record, where our manners ask for List.of and copyOf; a class that keeps a map behind methods is no value.
+     */
+    private static final Set<String> IMMUTABLE = Set.of(
+            "java.lang.String",
+            "java.lang.Boolean",
+            "java.lang.Integer",
+            "java.lang.Long",
+            "java.lang.Float",
+            "java.lang.Double",
+            "java.time.Duration",
+            "java.util.UUID",
+            "java.util.regex.Pattern",
+            "java.util.Comparator",
+            "java.util.Optional",
+            "java.util.OptionalInt",
+            "java.util.OptionalLong",
+            "java.util.List",
+            "java.util.Set",
+            "java.util.Map",
+            "java.util.function.Function", // of a record that parses; a lambda without state
+            "org.slf4j.Logger",
+            "com.fasterxml.jackson.core.JsonFactory"); // thread-safe, and configured once
+
+    private static final ArchRule CONSTANTS = fields().that()
+            .areStatic()
+            .and(not(modifier(JavaModifier.SYNTHETIC))) // what the compiler keeps of enums
+            .and(not(fullNameMatching("org\\.lockstep\\.inference\\.Generator\\.SILENT"))) // a listener without a field
+            .should()
+            .beFinal()
+            .andShould(new ArchCondition<>("be of a type that nobody can change") {
+                @Override
+                public void check(JavaField field, ConditionEvents events) {
+                    JavaClass type = field.getRawType();
+                    boolean hidden = type.isArray()
+                            && type.getComponentType().isPrimitive()
+                            && field.getModifiers().contains(JavaModifier.PRIVATE);
+                    if (!hidden && !isImmutable(type)) {
+                        events.add(SimpleConditionEvent.violated(
+                                field, field.getDescription() + " is of the type " + type.getName()));
+                    }
+                }
+            });
+
+    /** A primitive, a type of the list, an enum, a record of such, or an interface of such records; no others of ours. */
+    private static boolean isImmutable(JavaClass type) {
+        if (type.isPrimitive() || type.isEnum() || IMMUTABLE.contains(type.getName())) {
+            return true;
+        }
+        if (type.isInterface()) {
+            return !type.getAllSubclasses().isEmpty()
+                    && type.getAllSubclasses().stream().allMatch(HouseTest::isImmutable);
+        }
+        return type.isRecord()
+                && type.getFields().stream()
+                        .filter(field -> !field.getModifiers().contains(JavaModifier.STATIC))
+                        .allMatch(field -> isImmutable(field.getRawType()));
+    }
 
     private JavaClasses house;
 
@@ -92,14 +164,48 @@ class HouseTest {
 
     @Test
     void stateBelongsToATaskNeverToAStatic() {
-        fields().that().areStatic().should().haveModifier(JavaModifier.FINAL).check(house);
-        fields().that()
-                .areStatic()
-                .should()
-                .notHaveRawType("java.util.concurrent.ConcurrentHashMap")
-                .andShould()
-                .notHaveRawType("java.lang.ThreadLocal")
-                .check(house);
+        CONSTANTS.check(house);
+    }
+
+    /** What a shared constant of a class with a map looks like, and a constant. */
+    private static final class Samples {
+        static final class Registry {
+            final Map<String, String> things = new HashMap<>();
+        }
+
+        record Wrapped(Registry registry) {}
+
+        record Value(String name, List<Integer> numbers) {}
+
+        static final class Shared {
+            static final Registry NONE = new Registry();
+        }
+
+        static final class Hidden {
+            static final Wrapped NONE = new Wrapped(new Registry());
+        }
+
+        static final class Visible {
+            static final int[] NONE = {1};
+        }
+
+        static final class Constants {
+            static final Value NONE = new Value("", List.of());
+            private static final int[] ONE = {1};
+        }
+    }
+
+    @ParameterizedTest
+    @ValueSource(classes = {Samples.Shared.class, Samples.Hidden.class, Samples.Visible.class})
+    void theRuleOfStaticsFindsSharedState(Class<?> offender) {
+        JavaClasses sample = new ClassFileImporter()
+                .importClasses(offender, Samples.Registry.class, Samples.Wrapped.class, Samples.Value.class);
+        assertThat(CONSTANTS.evaluate(sample).hasViolation()).isTrue();
+    }
+
+    @Test
+    void theRuleOfStaticsLetsValuesBe() {
+        CONSTANTS.check(new ClassFileImporter().importClasses(Samples.Constants.class, Samples.Value.class));
     }
 
     @Test

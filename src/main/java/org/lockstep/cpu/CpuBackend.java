@@ -1,8 +1,8 @@
 package org.lockstep.cpu;
 
 import java.net.InetAddress;
-import java.util.ArrayList;
 import java.util.List;
+import java.util.concurrent.CopyOnWriteArrayList;
 import org.lockstep.collective.Backend;
 import org.lockstep.collective.WorldSpec;
 import org.lockstep.rendezvous.Venue;
@@ -14,7 +14,7 @@ import org.lockstep.tensor.Kernels;
 public final class CpuBackend implements Backend {
     private final Kernels kernels;
     private final InetAddress address;
-    private final List<CpuEndpoint> open = new ArrayList<>();
+    private final List<CpuEndpoint> open = new CopyOnWriteArrayList<>(); // closed by others too
 
     CpuBackend(Kernels kernels, InetAddress address) {
         this.kernels = kernels;

@@ -84,6 +84,7 @@ final class CpuCommunicator extends GuardedCommunicator {
 
     /** Waits for all peers to be there. */
     void connect(Duration limit) {
+        requireAlive("connect"); // the endpoint may be closed under us, by a thread that then is in here for a moment
         if (!tryEnter()) {
             throw new IllegalStateException("nobody can use " + group + " before it is connected");
         }
@@ -317,7 +318,8 @@ final class CpuCommunicator extends GuardedCommunicator {
         for (int peer = 0; peer < size; peer++) {
             HostBuffer view = views[peer];
             HostBuffer place = target.apply(peer);
-            if (view != null && view.array() != place.array()) { // the same where the transport had to copy
+            // The same place where the transport had to copy; ranks of one JVM may hold parts of the same array.
+            if (view != null && (view.array() != place.array() || view.offset() != place.offset())) {
                 place.copyFrom(view);
             }
         }

@@ -28,6 +28,9 @@ import org.lockstep.topology.ProcessGroup;
 
 /**
  * One rank's door: a listening socket from before the meeting until all its peers are in, then closed for good.
+ *
+ * <p>Confined to its rank's thread but for {@link #close} and {@link #closeAll}: from another thread they end a
+ * {@link #connect} that is under way, as ABORTED.
  */
 final class CpuEndpoint implements Backend.Endpoint {
     private static final int BACKLOG = 1024;
@@ -36,7 +39,15 @@ final class CpuEndpoint implements Backend.Endpoint {
     private final WorldSpec spec;
     private final InetAddress address;
     private final ServerSocketChannel listener;
-    private @Nullable CpuCommunicators communicators;
+    private volatile @Nullable CpuCommunicators communicators;
+    private volatile @Nullable Connecting connecting;
+
+    /** The rank that is inside {@link #connect}, for who closes the endpoint under it. */
+    private record Connecting(int rank, Fate fate) {
+        void end() {
+            fate.seal(new Verdict(ErrorCode.ABORTED, rank, 0, "its endpoint was closed while connecting", -1, null));
+        }
+    }
 
     private CpuEndpoint(Venue venue, WorldSpec spec, InetAddress address, ServerSocketChannel listener) {
         this.venue = venue;
@@ -91,8 +102,12 @@ final class CpuEndpoint implements Backend.Endpoint {
                 .filter(group -> group.size() > 1 && !roster.shareVenue(group))
                 .toList();
         Map<List<Integer>, Communicator> live = new LinkedHashMap<>();
-        Links links = Links.NONE;
-        CpuCommunicators made = null;
+        Links links = new Links();
+        Connecting now = new Connecting(rank, fate);
+        connecting = now;
+        if (!listener.isOpen()) {
+            now.end(); // closed before it could be seen connecting
+        }
         try {
             if (!remote.isEmpty()) {
                 links = new Handshakes(roster, rank, spec, listener, remote, deadline).run();
@@ -103,17 +118,18 @@ final class CpuEndpoint implements Backend.Endpoint {
             }
             Map<GroupKind, Communicator> kinds = new EnumMap<>(GroupKind.class);
             byKind.forEach((kind, group) -> kinds.put(kind, live.get(List.copyOf(group.ranks()))));
-            made = new CpuCommunicators(rank, kinds, List.copyOf(live.values()));
+            CpuCommunicators made = new CpuCommunicators(rank, kinds, List.copyOf(live.values()));
             communicators = made;
             made.connect(deadline);
             return made;
         } catch (RuntimeException | Error failure) {
             links.close();
-            if (made != null) {
-                made.abort(failure);
-            }
-            close();
+            // Also frees the transports of the groups made before the one that failed; the first cause stays.
+            fate.seal(Verdict.aborted(rank, 0, failure));
             throw failure;
+        } finally {
+            connecting = null;
+            Sockets.closeQuietly(listener);
         }
     }
 
@@ -148,13 +164,18 @@ final class CpuEndpoint implements Backend.Endpoint {
     @Override
     public void close() {
         Sockets.closeQuietly(listener);
+        Connecting now = connecting;
+        if (now != null) {
+            now.end();
+        }
     }
 
     /** Also what was connected. */
     void closeAll() {
         close();
-        if (communicators != null) {
-            communicators.close();
+        CpuCommunicators made = communicators;
+        if (made != null) {
+            made.close();
         }
     }
 }

@@ -53,8 +53,16 @@ final class Handshake {
     static final class Refused extends Exception {
         private static final long serialVersionUID = 1;
 
+        /** The other end speaks as it should but cannot prove itself: to try again would not help. */
+        final boolean wrongKey;
+
         Refused(String reason) {
+            this(reason, false);
+        }
+
+        private Refused(String reason, boolean wrongKey) {
             super(reason);
+            this.wrongKey = wrongKey;
         }
     }
 
@@ -231,7 +239,7 @@ final class Handshake {
 
     private void requireProof(byte prover) throws Refused {
         if (!MessageDigest.isEqual(take(Key.HMAC_BYTES), proof(prover))) {
-            throw new Refused("does not know the key");
+            throw new Refused("does not know the key", true);
         }
     }
 

@@ -7,9 +7,6 @@ import org.jspecify.annotations.Nullable;
 
 /** The authenticated connections of one rank, until its transports take them. Confined to one thread. */
 final class Links {
-    /** For a rank whose groups need none. */
-    static final Links NONE = new Links();
-
     private final Map<Id, SocketChannel> channels = new HashMap<>();
 
     /**

@@ -28,7 +28,7 @@ final class MatrixProduct {
 
     private float[] widened = new float[0];
     private float[] sums = new float[0]; // (4, segments)
-    private float[][] columns = new float[0][]; // (in, width): the tokens of one chunk, transposed
+    private float[][] columns = new float[0][]; // (in, width or more): the tokens of one chunk, transposed
     private float[][] columnSums = new float[0][]; // (segments, width)
 
     /**
@@ -200,9 +200,12 @@ final class MatrixProduct {
     }
 
     private void transpose(Operands a, int from, int count, int width) {
-        if (columns.length < a.in || (a.in > 0 && columns[0].length != width)) {
-            columns = new float[a.in][width];
+        int widest = columns.length == 0 ? 0 : columns[0].length;
+        if (columns.length < a.in || (a.in > 0 && widest < width)) {
+            // Neither side shrinks: chunks of a step differ in width, its matrices in depth.
+            columns = new float[Math.max(a.in, columns.length)][Math.max(width, widest)];
         }
+        // These are few, and their length is the width of the loops.
         if (columnSums.length < a.segments || columnSums[0].length != width) {
             columnSums = new float[a.segments][width];
         }

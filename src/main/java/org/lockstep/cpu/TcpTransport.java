@@ -46,17 +46,20 @@ final class TcpTransport implements Transport {
     /** Takes the group's connections. */
     static TcpTransport over(ProcessGroup group, int rankInGroup, Links connections, Fate fate) {
         Selector selector = null;
+        List<SocketChannel> taken = new ArrayList<>();
         try {
             selector = Selector.open();
             TcpTransport transport = new TcpTransport(group, rankInGroup, fate, selector);
             for (int peer = 0; peer < group.size(); peer++) {
                 if (peer != rankInGroup) {
                     SocketChannel channel = connections.take(new Links.Id(Verdict.groupId(group), group.rank(peer)));
+                    taken.add(channel);
                     transport.links[peer] = new Link(peer, channel, channel.register(selector, 0));
                 }
             }
             return transport;
         } catch (IOException failure) {
+            taken.forEach(Sockets::closeQuietly); // no longer the connections' to close, and of no transport yet
             Sockets.closeQuietly(selector);
             throw new CommunicatorException(LockstepException.report(
                             ErrorCode.RENDEZVOUS_FAILED, "cannot watch the connections of " + group + ": " + failure)

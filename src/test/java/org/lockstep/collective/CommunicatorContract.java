@@ -23,6 +23,7 @@ import org.junit.jupiter.api.Timeout;
 import org.junit.jupiter.params.ParameterizedTest;
 import org.junit.jupiter.params.provider.EnumSource;
 import org.junit.jupiter.params.provider.MethodSource;
+import org.junit.jupiter.params.provider.ValueSource;
 import org.lockstep.ErrorCode;
 import org.lockstep.LockstepException;
 import org.lockstep.cpu.CpuBackend;
@@ -265,6 +266,29 @@ public abstract class CommunicatorContract {
                 }
                 communicator.barrier();
             }
+            return true;
+        });
+    }
+
+    @ParameterizedTest
+    @ValueSource(ints = {10, 1000})
+    void buffersOfAllRanksMayBePartsOfOneArray(int length) {
+        int size = 3;
+        HostBuffer blocks = HostBuffer.allocate(DataType.F32, (long) (1 + size) * size * length);
+        onEvery(size, communicator -> {
+            int rank = communicator.rankInGroup();
+            HostBuffer mine = blocks.slice((long) rank * length, length);
+            HostBuffer all = blocks.slice((long) (1 + rank) * size * length, (long) size * length);
+            mine.copyFrom(filled(DataType.F32, length, rank));
+            communicator.allGather(mine, all);
+            for (int i = 0; i < size; i++) {
+                assertSame(all.slice((long) i * length, length), filled(DataType.F32, length, i));
+            }
+            communicator.allReduce(mine, ReduceOp.SUM);
+            assertSame(mine, reduced(DataType.F32, ReduceOp.SUM, length, size));
+            mine.copyFrom(filled(DataType.F32, length, rank));
+            communicator.broadcast(mine, 1);
+            assertSame(mine, filled(DataType.F32, length, 1));
             return true;
         });
     }

@@ -18,6 +18,7 @@ import org.junit.jupiter.api.BeforeEach;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.Timeout;
 import org.lockstep.ErrorCode;
+import org.lockstep.collective.CommunicatorException;
 import org.lockstep.collective.OperationTag;
 import org.lockstep.collective.OperationTag.Operation;
 import org.lockstep.tensor.DataType;
@@ -67,6 +68,23 @@ class TcpTransportTest {
 
     private static ByteBuffer bytes(int size) {
         return ByteBuffer.allocate(size).order(ByteOrder.LITTLE_ENDIAN);
+    }
+
+    @Test
+    void whatWasTakenIsClosedIfTheTransportCannotBeMade() throws IOException {
+        ProcessGroup three = ProcessGroup.of("tp", 0, 0, 1, 2);
+        Links links = new Links();
+        SocketChannel gone = SocketChannel.open();
+        gone.close(); // cannot be watched
+        try (SocketChannel good = SocketChannel.open()) {
+            good.configureBlocking(false);
+            links.put(new Links.Id(Verdict.groupId(three), 1), good);
+            links.put(new Links.Id(Verdict.groupId(three), 2), gone);
+            CommunicatorException failure = catchThrowableOfType(
+                    CommunicatorException.class, () -> TcpTransport.over(three, 0, links, new Fate()));
+            assertThat(failure.code()).isEqualTo(ErrorCode.RENDEZVOUS_FAILED);
+            assertThat(good.isOpen()).isFalse();
+        }
     }
 
     @Test

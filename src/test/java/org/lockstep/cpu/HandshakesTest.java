@@ -1,0 +1,148 @@
+package org.lockstep.cpu;
+
+import static org.assertj.core.api.Assertions.assertThat;
+import static org.assertj.core.api.Assertions.catchThrowableOfType;
+
+import java.net.InetAddress;
+import java.net.InetSocketAddress;
+import java.nio.channels.ServerSocketChannel;
+import java.nio.channels.SocketChannel;
+import java.time.Duration;
+import java.util.ArrayList;
+import java.util.List;
+import java.util.Set;
+import java.util.concurrent.CompletableFuture;
+import java.util.concurrent.TimeUnit;
+import org.junit.jupiter.api.AfterEach;
+import org.junit.jupiter.api.BeforeEach;
+import org.junit.jupiter.api.Test;
+import org.junit.jupiter.api.Timeout;
+import org.junit.jupiter.params.ParameterizedTest;
+import org.junit.jupiter.params.provider.ValueSource;
+import org.lockstep.ErrorCode;
+import org.lockstep.collective.CommunicatorException;
+import org.lockstep.collective.Hello;
+import org.lockstep.collective.Identity;
+import org.lockstep.collective.Roster;
+import org.lockstep.collective.WorldSpec;
+import org.lockstep.rendezvous.Venue;
+import org.lockstep.topology.GroupKind;
+import org.lockstep.topology.ParallelSizes;
+import org.lockstep.topology.ProcessGroup;
+
+/** How long a rank knocks at the doors of its peers, and what it says when it gives up. */
+@Timeout(30)
+class HandshakesTest {
+    private static final WorldSpec SPEC = WorldSpec.of(ParallelSizes.tensor(2))
+            .withKinds(Set.of(GroupKind.WORLD))
+            .withMeetingTimeout(Duration.ofSeconds(25));
+    private static final ProcessGroup GROUP = ProcessGroup.of("world", 0, 0, 1);
+    private static final Duration PATIENCE = Duration.ofMillis(100);
+
+    private final List<ServerSocketChannel> doors = new ArrayList<>();
+
+    @BeforeEach
+    void open() throws Exception {
+        for (int rank = 0; rank < 2; rank++) {
+            ServerSocketChannel door = ServerSocketChannel.open();
+            door.configureBlocking(false);
+            door.bind(new InetSocketAddress(InetAddress.getLoopbackAddress(), 0), 100);
+            doors.add(door);
+        }
+    }
+
+    @AfterEach
+    void close() throws Exception {
+        for (ServerSocketChannel door : doors) {
+            door.close();
+        }
+    }
+
+    private static Roster roster(boolean oneVenue, int port0, int port1) {
+        List<String> records = new ArrayList<>();
+        for (int rank = 0; rank < 2; rank++) {
+            Hello hello = new Hello(
+                    SPEC.attempt(),
+                    "test",
+                    Identity.local(),
+                    rank,
+                    oneVenue ? 0 : rank,
+                    "cpu",
+                    List.of(InetAddress.getLoopbackAddress().getHostAddress()),
+                    rank == 0 ? port0 : port1,
+                    SPEC.sizes(),
+                    SPEC.order(),
+                    new Hello.Settings(0, List.of()),
+                    List.of());
+            records.add(hello.encode(SPEC.key()));
+        }
+        return Roster.of(records, SPEC);
+    }
+
+    private int port(int rank) {
+        return doors.get(rank).socket().getLocalPort();
+    }
+
+    private Handshakes of(int rank, Duration limit, Duration patience) {
+        Roster roster = roster(false, port(0), port(1));
+        return new Handshakes(roster, rank, SPEC, doors.get(rank), List.of(GROUP), Deadline.in(limit), patience);
+    }
+
+    @Test
+    void silenceIsWaitedForUntilTheDeadline() {
+        long start = System.nanoTime();
+        CommunicatorException failure = catchThrowableOfType(
+                CommunicatorException.class,
+                () -> of(1, Duration.ofMillis(1500), PATIENCE).run());
+        assertThat(failure.code()).isEqualTo(ErrorCode.RENDEZVOUS_TIMEOUT);
+        assertThat(failure)
+                .hasMessageContaining("rank 1 has no connection to ranks [0] after 1.5 s")
+                .hasMessageContaining("rank 0 did not answer for 0.1 s");
+        assertThat(System.nanoTime() - start).isGreaterThanOrEqualTo(TimeUnit.MILLISECONDS.toNanos(1500));
+    }
+
+    @Test
+    void aPeerThatComesLateIsLetIn() throws Exception {
+        CompletableFuture<Links> caller = CompletableFuture.supplyAsync(
+                () -> of(1, Duration.ofSeconds(20), Duration.ofMillis(200)).run());
+        Thread.sleep(2500); // more silence than refusals would be borne
+        Links slow = of(0, Duration.ofSeconds(20), Duration.ofSeconds(5)).run();
+        assertThat(slow.count()).isEqualTo(1);
+        Links links = caller.get();
+        assertThat(links.count()).isEqualTo(1);
+        slow.close();
+        links.close();
+    }
+
+    @Test
+    void aDoorThatIsShutEveryTimeEndsTheWaitSoon() throws Exception {
+        CompletableFuture<CommunicatorException> caller = CompletableFuture.supplyAsync(() -> catchThrowableOfType(
+                CommunicatorException.class,
+                () -> of(1, Duration.ofSeconds(20), Duration.ofSeconds(5)).run()));
+        while (!caller.isDone()) {
+            SocketChannel came = doors.get(0).accept();
+            if (came != null) {
+                came.close();
+            }
+            Thread.sleep(1);
+        }
+        assertThat(caller.get().code()).isEqualTo(ErrorCode.UNAUTHENTICATED);
+        assertThat(caller.get()).hasMessageContaining("lets rank 1 not in");
+    }
+
+    @ParameterizedTest
+    @ValueSource(booleans = {true, false})
+    void closingTheEndpointEndsARankThatConnects(boolean oneVenue) throws Exception {
+        CpuEndpoint endpoint = CpuEndpoint.open(new Venue(), SPEC, InetAddress.getLoopbackAddress());
+        Roster roster = roster(oneVenue, port(0), endpoint.port());
+        CompletableFuture<CommunicatorException> rank = CompletableFuture.supplyAsync(() -> catchThrowableOfType(
+                CommunicatorException.class,
+                () -> endpoint.connect(roster, roster.grid().state(1))));
+        Thread.sleep(300);
+        assertThat(rank.isDone()).isFalse();
+        endpoint.closeAll();
+        CommunicatorException failure = rank.get(10, TimeUnit.SECONDS);
+        assertThat(failure.code()).isEqualTo(ErrorCode.ABORTED);
+        assertThat(failure).hasMessageContaining("closed while");
+    }
+}
