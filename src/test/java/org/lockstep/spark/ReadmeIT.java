@@ -26,6 +26,9 @@ class ReadmeIT {
                 .filter(line -> line.startsWith("target/dist/"))
                 .toList();
         assertThat(commands).isNotEmpty();
+        assertThat(Files.readString(Path.of("README.md")))
+                .as("a place left to fill in")
+                .doesNotContain("@" + "@");
         return commands.stream();
     }
 
