@@ -1,7 +1,10 @@
 package org.lockstep.cli;
 
+import java.util.Objects;
 import java.util.UUID;
 import java.util.concurrent.atomic.AtomicBoolean;
+import org.apache.logging.log4j.Level;
+import org.apache.logging.log4j.core.config.Configurator;
 import org.apache.spark.SparkConf;
 import org.apache.spark.sql.SparkSession;
 import org.jspecify.annotations.Nullable;
@@ -22,15 +25,20 @@ final class CommandSession implements AutoCloseable {
     private final AtomicBoolean cancelled = new AtomicBoolean();
     private final Thread hook;
 
-    private CommandSession(SparkSession spark, boolean ours, Screen screen) {
+    private CommandSession(SparkSession spark, boolean ours, boolean verbose, Screen screen) {
         this.spark = spark;
         this.ours = ours;
-        this.hook = new Thread(() -> cancel(screen), "lockstep-cancel");
+        this.hook = new Thread(() -> cancel(verbose, screen), "lockstep-cancel");
     }
 
     /** Whether spark-submit has chosen the cluster. */
     static boolean isSubmitted() {
         return System.getProperty("spark.master") != null;
+    }
+
+    /** Ends in the error that says Spark is missing, before anything that needs its libraries fails in its own words. */
+    static void requireSpark() {
+        Objects.requireNonNull(SparkSession.class);
     }
 
     /** Turns Spark's log down; only before any class of Spark's has been used, and never under spark-submit. */
@@ -49,7 +57,7 @@ final class CommandSession implements AutoCloseable {
     static CommandSession open(GenerateRequest request, Screen screen) {
         SparkSession running = running();
         SparkSession spark = running != null ? running : start(request);
-        CommandSession session = new CommandSession(spark, running == null, screen);
+        CommandSession session = new CommandSession(spark, running == null, request.verbose(), screen);
         Runtime.getRuntime().addShutdownHook(session.hook);
         spark.sparkContext().setJobGroup(session.jobGroup, "Lockstep", true);
         return session;
@@ -82,13 +90,23 @@ final class CommandSession implements AutoCloseable {
         try {
             return SparkSession.builder().config(conf).getOrCreate();
         } catch (Exception e) { // Scala declares none
+            String master = conf.get("spark.master");
             throw LockstepException.report(
                             ErrorCode.NO_SPARK,
-                            "Spark does not start on master " + conf.get("spark.master") + ": " + e.getMessage())
+                            isUnanswered(master, e)
+                                    ? "no master answers at " + master
+                                    : "Spark does not start on master " + master + ": " + e.getMessage())
                     .attempt("--master local[" + request.worldSize() + "], or --verbose for Spark's log")
                     .cause(e)
                     .exception();
         }
+    }
+
+    /** Giving up on its master, Spark stops the half-started context, which then misses its own scheduler. */
+    private static boolean isUnanswered(String master, Exception why) {
+        return master.startsWith("spark://")
+                && (why instanceof NullPointerException
+                        || String.valueOf(why.getMessage()).contains("asters are unresponsive"));
     }
 
     SparkSession spark() {
@@ -99,8 +117,11 @@ final class CommandSession implements AutoCloseable {
         return cancelled.get();
     }
 
-    private void cancel(Screen screen) {
+    private void cancel(boolean verbose, Screen screen) {
         cancelled.set(true);
+        if (!verbose) {
+            silence();
+        }
         screen.err().println();
         screen.err().println("cancelled");
         screen.flush();
@@ -108,6 +129,15 @@ final class CommandSession implements AutoCloseable {
             spark.sparkContext().cancelJobGroup(jobGroup);
         } catch (IllegalStateException e) {
             screen.flush(); // Spark's own hook was faster
+        }
+    }
+
+    /** What Spark has to say of the ranks that are stopped is what was asked for. */
+    private static void silence() {
+        try {
+            Configurator.setAllLevels("", Level.OFF);
+        } catch (ClassCastException | LinkageError e) {
+            return; // a log of another make: it says what it says
         }
     }
 

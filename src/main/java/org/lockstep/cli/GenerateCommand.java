@@ -140,8 +140,8 @@ final class GenerateCommand implements Callable<Integer> {
             names = "--dtype",
             paramLabel = "TYPE",
             description =
-                    "Type of the weights: auto (as stored), float32, bfloat16, float16 (default: auto). So far the"
-                            + " stored type only.")
+                    "Type that the weights are held in: auto (as stored), float32, bfloat16, float16 (default: auto)."
+                            + " They are converted as they are read.")
     private WeightType dtype = WeightType.AUTO;
 
     @Option(

@@ -4,12 +4,15 @@ import java.io.IOException;
 import java.io.PrintWriter;
 import java.nio.file.Files;
 import java.nio.file.Path;
+import java.util.List;
 import java.util.concurrent.Callable;
 import org.apache.spark.sql.SparkSession;
 import org.jspecify.annotations.Nullable;
 import org.lockstep.ErrorCode;
 import org.lockstep.LockstepException;
+import org.lockstep.checkpoint.Checkpoint;
 import org.lockstep.checkpoint.ModelFiles;
+import org.lockstep.inference.Tokenizer;
 import org.lockstep.model.ModelConfig;
 import org.lockstep.spark.Generation;
 import org.lockstep.spark.Llm;
@@ -34,10 +37,10 @@ final class GenerateRun implements Callable<Integer> {
     /** The exit code: 0, or 1 where rows have errors, or 130 where it was cancelled. */
     @Override
     public Integer call() throws IOException {
-        checkBeforeSparkStarts();
         if (!request.verbose()) {
-            CommandSession.quiet();
+            CommandSession.quiet(); // before the tokenizer's library has started the log
         }
+        checkBeforeSparkStarts();
         if (CommandSession.isSubmitted()
                 && (request.master() != null || !request.conf().isEmpty())) {
             screen.err().println("--master and --conf are left aside: spark-submit has set spark.master");
@@ -60,11 +63,18 @@ final class GenerateRun implements Callable<Integer> {
         String model = request.model();
         try (ModelFiles files =
                 model == null ? ModelFiles.resource(Llm.BUNDLED) : ModelFiles.directory(Path.of(model))) {
-            ModelConfig.read(files)
-                    .checkSplit(request.sizes().tp(), request.sizes().pp());
+            ModelConfig config = ModelConfig.read(files);
+            config.checkSplit(request.sizes().tp(), request.sizes().pp());
+            checkFiles();
+            CommandSession.requireSpark();
+            Checkpoint.open(files).close();
+            Tokenizer.load(files, config.vocabularySize()).close();
         }
+    }
+
+    private void checkFiles() {
         String prompts = request.prompts();
-        if (prompts != null && !CommandSession.isSubmitted()) {
+        if (prompts != null) {
             Prompts.local(prompts).filter(file -> !Files.isReadable(file)).ifPresent(file -> {
                 throw LockstepException.report(ErrorCode.USAGE, "there is no file " + prompts + " that can be read")
                         .attempt("--prompts FILE: text, .jsonl or .parquet")
@@ -78,6 +88,34 @@ final class GenerateRun implements Callable<Integer> {
                         .exception();
             }
         }
+        Prompts.schema(prompts, request.promptColumn()).ifPresent(schema -> checkColumns(schema.fieldNames()));
+        if (prompts != null
+                && (Prompts.isParquet(prompts) || Prompts.local(prompts).isEmpty())) {
+            HadoopOnJava.check(prompts);
+        }
+        if (output != null && Prompts.isParquet(output.name())) {
+            HadoopOnJava.check(output.name());
+        }
+    }
+
+    private void checkColumns(String[] columns) {
+        if (output != null) {
+            output.checkColumns(columns);
+        }
+        List<String> names = List.of(columns);
+        if (!names.contains(request.promptColumn())) {
+            throw LockstepException.report(
+                            ErrorCode.USAGE, "there is no column '" + request.promptColumn() + "' among " + names)
+                    .attempt("--prompt-column NAME")
+                    .exception();
+        }
+        Llm.OUTPUT_COLUMNS.stream().filter(names::contains).findFirst().ifPresent(taken -> {
+            throw LockstepException.report(
+                            ErrorCode.USAGE,
+                            "the input has a column '" + taken + "', which is one of ours: " + Llm.OUTPUT_COLUMNS)
+                    .attempt("rename it in the input")
+                    .exception();
+        });
     }
 
     private void checkWorld() {

@@ -72,7 +72,11 @@ record JsonTable(StructType schema, List<Row> rows, Set<String> jsonColumns) {
                 object = object(line);
             } catch (IOException e) {
                 throw bad(
-                        source, number, e instanceof JsonProcessingException json ? json.getOriginalMessage() : "" + e);
+                        source,
+                        number,
+                        e instanceof JsonProcessingException json
+                                ? json.getOriginalMessage()
+                                : String.valueOf(e.getMessage()));
             }
             Kind prompt = object.getOrDefault(stringColumn, Cell.NULL).kind();
             if (prompt != Kind.STRING && prompt != Kind.NULL) {

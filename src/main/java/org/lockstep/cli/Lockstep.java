@@ -1,5 +1,6 @@
 package org.lockstep.cli;
 
+import java.io.PrintWriter;
 import java.util.concurrent.Callable;
 import org.jspecify.annotations.Nullable;
 import org.lockstep.ErrorCode;
@@ -67,9 +68,8 @@ public final class Lockstep implements Callable<Integer> {
     static int execute(Screen screen, String... args) {
         try {
             return commandLine(screen).execute(args);
-        } catch (NoClassDefFoundError e) {
-            screen.err().println(withoutSpark(e).getMessage());
-            return ErrorCode.NO_SPARK.exitCode();
+        } catch (Error e) { // which picocli lets pass
+            return broken(e, screen.err());
         } finally {
             screen.flush();
         }
@@ -116,8 +116,43 @@ public final class Lockstep implements Callable<Integer> {
             }
             return ours.code().exitCode();
         }
-        failure.printStackTrace(screen.err());
+        return unforeseen(failure, screen.err());
+    }
+
+    static int broken(Error error, PrintWriter err) {
+        LockstepException told;
+        if (error instanceof OutOfMemoryError) {
+            told = LockstepException.report(
+                            ErrorCode.OUT_OF_MEMORY, "this process has too little memory: " + error.getMessage())
+                    .with(
+                            "heap",
+                            (Runtime.getRuntime().maxMemory() >> 20) + " MiB at most, on "
+                                    + Runtime.getRuntime().availableProcessors() + " cores")
+                    .attempt("LOCKSTEP_JAVA_OPTS=-Xmx16g bin/lockstep …, or spark-submit --driver-memory 16g …; or"
+                            + " fewer ranks or rows at once")
+                    .exception();
+        } else if (error instanceof NoClassDefFoundError missing && isMissing(missing)) {
+            told = withoutSpark(missing);
+        } else {
+            return unforeseen(error, err);
+        }
+        err.println(told.getMessage());
+        return told.code().exitCode();
+    }
+
+    /** A fault of our own, with its stack: there is nothing that the reader could set. */
+    private static int unforeseen(Throwable failure, PrintWriter err) {
+        err.println(LockstepException.report(ErrorCode.INTERNAL, "this should not have happened: " + failure)
+                .attempt("report it with the lines below")
+                .exception()
+                .getMessage());
+        failure.printStackTrace(err);
         return ErrorCode.INTERNAL.exitCode();
+    }
+
+    /** Whether it names a class that is not there; else it is one whose start has failed, told in words. */
+    private static boolean isMissing(NoClassDefFoundError error) {
+        return error.getMessage() != null && !error.getMessage().contains(" ");
     }
 
     private static LockstepException withoutSpark(NoClassDefFoundError missing) {

@@ -4,7 +4,9 @@ import java.io.BufferedWriter;
 import java.io.IOException;
 import java.io.OutputStreamWriter;
 import java.nio.charset.StandardCharsets;
+import java.nio.file.AccessDeniedException;
 import java.nio.file.Files;
+import java.nio.file.NoSuchFileException;
 import java.nio.file.Path;
 import java.nio.file.StandardCopyOption;
 import java.util.Arrays;
@@ -67,12 +69,37 @@ record OutputFile(String name) {
         });
     }
 
-    /** Writes all rows; a file that is already there is replaced when the new one is whole. */
-    void write(Dataset<Row> rows, Set<String> jsonColumns) throws IOException {
+    /**
+     * Writes all rows; a file that is already there is replaced when the new one is whole.
+     *
+     * @throws LockstepException USAGE where the file cannot be written: a full disk, a missing permission
+     */
+    void write(Dataset<Row> rows, Set<String> jsonColumns) {
         if (Prompts.isParquet(name)) {
-            rows.write().mode(SaveMode.Overwrite).parquet(name);
+            writeParquet(rows);
             return;
         }
+        try {
+            writeLines(rows, jsonColumns);
+        } catch (IOException e) {
+            throw unwritten(e);
+        }
+    }
+
+    private void writeParquet(Dataset<Row> rows) {
+        try {
+            rows.write().mode(SaveMode.Overwrite).parquet(name);
+        } catch (Exception e) { // Spark's own are checked, and undeclared
+            for (Throwable cause = e; cause != null; cause = cause.getCause()) {
+                if (cause instanceof IOException io) {
+                    throw unwritten(io);
+                }
+            }
+            throw e;
+        }
+    }
+
+    private void writeLines(Dataset<Row> rows, Set<String> jsonColumns) throws IOException {
         Path file = Prompts.local(name).orElseThrow().toAbsolutePath();
         Path partial = file.resolveSibling(
                 "." + file.getFileName() + ".partial-" + ProcessHandle.current().pid());
@@ -85,6 +112,18 @@ record OutputFile(String name) {
         } finally {
             Files.deleteIfExists(partial);
         }
+    }
+
+    private LockstepException unwritten(IOException why) {
+        String reason = why instanceof AccessDeniedException denied
+                ? "permission denied: " + denied.getFile()
+                : why instanceof NoSuchFileException gone
+                        ? "there is no " + gone.getFile()
+                        : String.valueOf(why.getMessage()).lines().findFirst().orElse("");
+        return LockstepException.report(ErrorCode.USAGE, "cannot write to " + name + ": " + reason)
+                .attempt("another --output, or free space and permission there, and run again")
+                .cause(why)
+                .exception();
     }
 
     private LockstepException unusable(String why) {

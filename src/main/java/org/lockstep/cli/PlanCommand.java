@@ -46,6 +46,9 @@ import picocli.CommandLine.Option;
             "  lockstep plan -tp 2 -pp 2 -dp 2 --order tp-pp-dp --groups tp-dp,tp-pp"
         })
 final class PlanCommand implements Callable<Integer> {
+    static final int MOST_RANKS = 10_000_000;
+    private static final int USUAL_GPUS = 8;
+
     private final Screen screen;
 
     @Option(
@@ -139,7 +142,7 @@ final class PlanCommand implements Callable<Integer> {
             names = "--gpus-per-host",
             paramLabel = "N",
             description = "Lay the ranks on imagined hosts with so many GPUs: shows host and GPU of each rank, and the"
-                    + " groups that cross hosts.")
+                    + " groups that cross hosts. Default: " + USUAL_GPUS + " for the picture, no hosts with --json.")
     private @Nullable Integer gpusPerHost;
 
     @Option(names = "--json", description = "Print one JSON object instead of the picture.")
@@ -154,14 +157,21 @@ final class PlanCommand implements Callable<Integer> {
         ProcessGrid grid =
                 check(ErrorCode.WORLD_SIZE, () -> grid(check(ErrorCode.USAGE, () -> RankOrder.parse(order))));
         groups.forEach(set -> check(ErrorCode.USAGE, () -> Axis.parseSet(set).size()));
-        MachinePicture drawn = check(ErrorCode.MODEL_SHAPE, () -> picture(grid));
         if (json) {
+            check(ErrorCode.MODEL_SHAPE, () -> withLayers(MachinePicture.of(grid)));
             boolean withExperts = expert || grid.sizes().hasExperts();
             if (withExperts) {
                 check(ErrorCode.WORLD_SIZE, grid::expert);
             }
-            PlanJson.write(screen.out(), grid, groups, withExperts, layers, placement(grid));
+            PlanJson.write(
+                    screen.out(),
+                    grid,
+                    groups,
+                    withExperts,
+                    layers,
+                    gpusPerHost == null ? null : placement(grid, gpusPerHost));
         } else {
+            MachinePicture drawn = check(ErrorCode.MODEL_SHAPE, () -> picture(grid));
             screen.out().println(drawn);
             screen.out().println(drawn.groups(groups.toArray(String[]::new)));
         }
@@ -182,7 +192,15 @@ final class PlanCommand implements Callable<Integer> {
                 ParallelSizes.INFER,
                 virtualPipeline,
                 splitRank);
-        return ProcessGrid.of(worldSize != null ? worldSize : smallestWorld(sizes), sizes, rankOrder, rankOffset);
+        int world = worldSize != null ? worldSize : smallestWorld(sizes);
+        if (world > MOST_RANKS) {
+            throw LockstepException.report(
+                            ErrorCode.USAGE,
+                            "world size (" + world + ") is more ranks than a plan lists: " + MOST_RANKS + " at most")
+                    .attempt("plan one replica, or fewer of them")
+                    .exception();
+        }
+        return ProcessGrid.of(world, sizes, rankOrder, rankOffset);
     }
 
     /** The smallest world that both views fill. */
@@ -219,16 +237,18 @@ final class PlanCommand implements Callable<Integer> {
     }
 
     private MachinePicture picture(ProcessGrid grid) {
-        Placement placement = placement(grid);
-        MachinePicture picture = placement == null ? MachinePicture.of(grid) : MachinePicture.of(grid, placement);
+        return withLayers(
+                gpusPerHost != null
+                        ? MachinePicture.of(grid, placement(grid, gpusPerHost))
+                        : MachinePicture.of(grid, placement(grid, USUAL_GPUS))
+                                .withHosts("of " + USUAL_GPUS + " GPUs (--gpus-per-host)"));
+    }
+
+    private MachinePicture withLayers(MachinePicture picture) {
         return layers == null ? picture : picture.withLayers(layers);
     }
 
-    private @Nullable Placement placement(ProcessGrid grid) {
-        if (gpusPerHost == null) {
-            return null;
-        }
-        int gpus = gpusPerHost;
+    private static Placement placement(ProcessGrid grid, int gpus) {
         if (gpus < 1) {
             throw LockstepException.report(ErrorCode.USAGE, "--gpus-per-host (" + gpus + ") must be at least 1")
                     .exception();

@@ -39,6 +39,7 @@ import org.lockstep.spark.Llm;
 record Prompts(Dataset<Row> rows, Set<String> jsonColumns) {
     private static final String BUNDLED = Llm.BUNDLED + "/prompts.jsonl";
     private static final int HANDFUL = 8;
+    private static final long READ_TWICE = 64L << 20;
     private static final Pattern SCHEME = Pattern.compile("[A-Za-z][A-Za-z0-9+.-]+:/.*");
 
     /**
@@ -48,26 +49,54 @@ record Prompts(Dataset<Row> rows, Set<String> jsonColumns) {
      * @throws LockstepException USAGE naming the file, and the line where there is one
      */
     static Prompts read(SparkSession spark, @Nullable String file, String column, boolean handful) {
-        if (file == null) {
-            try (BufferedReader lines = bundled()) {
-                return json(
-                        spark,
-                        "the bundled prompts",
-                        lines.lines().limit(handful ? HANDFUL : Long.MAX_VALUE).iterator(),
-                        "prompt");
-            } catch (IOException e) {
-                throw new UncheckedIOException(e);
-            }
-        }
-        if (isParquet(file)) {
+        if (file != null && isParquet(file)) {
             return new Prompts(parquet(spark, file), Set.of());
         }
-        Optional<Path> local = local(file);
-        if (local.isEmpty()) {
-            return lines(spark, file, remote(spark, file).iterator(), column);
+        JsonTable table;
+        if (file == null) {
+            table = bundled(handful ? HANDFUL : Long.MAX_VALUE);
+        } else {
+            Optional<Path> local = local(file);
+            table = local.isPresent()
+                    ? table(file, local.get(), column)
+                    : table(file, remote(spark, file).iterator(), column);
         }
-        try (Stream<String> lines = Files.lines(local.get())) {
-            return lines(spark, file, lines.map(Prompts::withoutMark).iterator(), column);
+        return new Prompts(spark.createDataFrame(table.rows(), table.schema()), table.jsonColumns());
+    }
+
+    /**
+     * Reads a file once for its errors alone, so that they need not wait for Spark.
+     *
+     * @return its columns; empty where only Spark can read it, where it can be read but once, or where it is so large that
+     *     reading it twice would take longer than Spark's start
+     * @throws LockstepException as {@link #read}
+     */
+    static Optional<StructType> schema(@Nullable String file, String column) {
+        if (file == null) {
+            return Optional.of(bundled(1).schema());
+        }
+        Optional<Path> local = isParquet(file) ? Optional.empty() : local(file);
+        try {
+            return local.isPresent() && Files.isRegularFile(local.get()) && Files.size(local.get()) <= READ_TWICE
+                    ? Optional.of(table(file, local.get(), column).schema())
+                    : Optional.empty();
+        } catch (IOException e) {
+            throw unreadable(file, e);
+        }
+    }
+
+    private static JsonTable bundled(long most) {
+        try (BufferedReader lines = bundled()) {
+            return JsonTable.read(
+                    "the bundled prompts", lines.lines().limit(most).iterator(), "prompt");
+        } catch (IOException e) {
+            throw new UncheckedIOException(e);
+        }
+    }
+
+    private static JsonTable table(String file, Path local, String column) {
+        try (Stream<String> lines = Files.lines(local)) {
+            return table(file, lines.iterator(), column);
         } catch (IOException e) {
             throw unreadable(file, e);
         } catch (UncheckedIOException e) {
@@ -75,24 +104,34 @@ record Prompts(Dataset<Row> rows, Set<String> jsonColumns) {
         }
     }
 
-    /** A byte order mark, which some editors put first, is no part of a prompt. */
-    private static String withoutMark(String line) {
-        return line.startsWith("\uFEFF") ? line.substring(1) : line;
-    }
-
-    private static Prompts lines(SparkSession spark, String file, Iterator<String> lines, String column) {
+    private static JsonTable table(String file, Iterator<String> lines, String column) {
+        Iterator<String> content = withoutMark(lines);
         if (isJson(file)) {
-            return json(spark, file, lines, column);
+            return JsonTable.read(file, content, column);
         }
         List<Row> rows = new ArrayList<>();
-        lines.forEachRemaining(line -> rows.add(RowFactory.create(line))); // an empty one too: it has its error
-        StructType schema = new StructType().add(column, DataTypes.StringType);
-        return new Prompts(spark.createDataFrame(rows, schema), Set.of());
+        content.forEachRemaining(line -> rows.add(RowFactory.create(line))); // an empty one too: it has its error
+        return new JsonTable(new StructType().add(column, DataTypes.StringType), rows, Set.of());
     }
 
-    private static Prompts json(SparkSession spark, String source, Iterator<String> lines, String column) {
-        JsonTable table = JsonTable.read(source, lines, column);
-        return new Prompts(spark.createDataFrame(table.rows(), table.schema()), table.jsonColumns());
+    /** A byte order mark, which some editors put first in a file, is no part of a prompt; further below it is. */
+    private static Iterator<String> withoutMark(Iterator<String> lines) {
+        return new Iterator<>() {
+            private boolean started;
+
+            @Override
+            public boolean hasNext() {
+                return lines.hasNext();
+            }
+
+            @Override
+            public String next() {
+                String line = lines.next();
+                boolean first = !started;
+                started = true;
+                return first && line.startsWith("\uFEFF") ? line.substring(1) : line;
+            }
+        };
     }
 
     private static Dataset<Row> parquet(SparkSession spark, String file) {

@@ -34,18 +34,20 @@ public final class MachinePicture {
     private final ProcessGrid grid;
     private final GridView dense;
     private final @Nullable Placement placement;
+    private final String hosts;
     private final int layers;
 
-    private MachinePicture(ProcessGrid grid, @Nullable Placement placement, int layers) {
+    private MachinePicture(ProcessGrid grid, @Nullable Placement placement, String hosts, int layers) {
         this.grid = grid;
         this.dense = grid.dense();
         this.placement = placement;
+        this.hosts = hosts;
         this.layers = layers;
     }
 
     /** The picture of a plan that has no place yet. */
     public static MachinePicture of(ProcessGrid grid) {
-        return new MachinePicture(grid, null, 0);
+        return new MachinePicture(grid, null, "", 0);
     }
 
     /**
@@ -58,7 +60,7 @@ public final class MachinePicture {
             throw new IllegalArgumentException("slots (" + placement.slots().size()
                     + ") are not as many as world size (" + grid.worldSize() + ")");
         }
-        return new MachinePicture(grid, placement, 0);
+        return new MachinePicture(grid, placement, "", 0);
     }
 
     /**
@@ -68,7 +70,12 @@ public final class MachinePicture {
      */
     public MachinePicture withLayers(int layers) {
         LayerRange.of(layers, grid.sizes().pp(), 0, grid.sizes().chunks(), 0);
-        return new MachinePicture(grid, placement, layers);
+        return new MachinePicture(grid, placement, hosts, layers);
+    }
+
+    /** The same picture that tells in its first line what its hosts are, where it has any: {@code of 8 GPUs}. */
+    public MachinePicture withHosts(String kind) {
+        return new MachinePicture(grid, placement, " " + kind, layers);
     }
 
     /** The equation and the replicas, and with a placement the groups across hosts; no line break at the end. */
@@ -152,7 +159,7 @@ public final class MachinePicture {
             text.append(", decoder from stage ").append(sizes.splitRank());
         }
         if (placement != null) {
-            text.append(", on ").append(more(placement.hosts().size(), "host"));
+            text.append(", on ").append(more(placement.hosts().size(), "host")).append(hosts);
         }
         return text.toString();
     }

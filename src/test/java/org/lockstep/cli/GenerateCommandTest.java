@@ -1,13 +1,17 @@
 package org.lockstep.cli;
 
 import static org.assertj.core.api.Assertions.assertThat;
+import static org.junit.jupiter.api.Assumptions.assumeFalse;
 
+import java.io.InputStream;
 import java.io.PrintWriter;
 import java.io.StringWriter;
 import java.nio.file.Files;
 import java.nio.file.Path;
+import java.util.Arrays;
 import java.util.List;
 import java.util.Map;
+import java.util.Objects;
 import java.util.OptionalInt;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.Timeout;
@@ -16,6 +20,7 @@ import org.junit.jupiter.params.ParameterizedTest;
 import org.junit.jupiter.params.provider.CsvSource;
 import org.lockstep.ErrorCode;
 import org.lockstep.inference.SamplingParams;
+import org.lockstep.spark.Llm;
 import org.lockstep.tensor.DataType;
 import org.lockstep.topology.ParallelSizes;
 import org.lockstep.topology.RankOrder;
@@ -133,6 +138,69 @@ class GenerateCommandTest {
                 .startsWith(ErrorCode.USAGE.label())
                 .contains("\tat ");
         assertThat(Run.of("--verbose", "generate", "-tp", "0").err()).contains("\tat ");
+    }
+
+    @ParameterizedTest
+    @CsvSource(
+            delimiter = '|',
+            value = {
+                "model.safetensors | 1000000 | CHECKPOINT_INVALID",
+                "model.safetensors | 5 | CHECKPOINT_INVALID",
+                "model.safetensors | -1 | MODEL_NOT_FOUND",
+                "tokenizer.json | 100 | TOKENIZER_INVALID",
+                "tokenizer.json | -1 | TOKENIZER_INVALID",
+            })
+    void aBrokenModelIsRefusedBeforeSparkStarts(String broken, int bytes, ErrorCode code) throws Exception {
+        for (String name : List.of("config.json", "tokenizer.json", "model.safetensors")) {
+            try (InputStream whole = Llm.class.getResourceAsStream(Llm.BUNDLED + "/" + name)) {
+                byte[] content = Objects.requireNonNull(whole, name).readAllBytes();
+                if (!name.equals(broken)) {
+                    Files.write(folder.resolve(name), content);
+                } else if (bytes >= 0) {
+                    Files.write(folder.resolve(name), Arrays.copyOf(content, bytes));
+                }
+            }
+        }
+        Run run = Run.of("generate", "--model", folder.toString(), "--master", "no such master");
+        assertThat(run.err()).startsWith(code.label()).doesNotContain("\tat ");
+        assertThat(run.code()).isEqualTo(code.exitCode());
+    }
+
+    @ParameterizedTest
+    @CsvSource(
+            delimiter = '|',
+            quoteCharacter = '`',
+            value = {
+                "in.jsonl | {\"prompt\":\"a\"},{ | | in.jsonl, line 2: Unexpected end-of-input",
+                "in.jsonl | [] | | in.jsonl, line 1: not a JSON object",
+                "in.jsonl | {\"prompt\":\"a\"} | question | there is no column 'question' among [prompt]",
+                "in.jsonl | {\"prompt\":\"a\",\"text\":1} | | the input has a column 'text', which is one of ours",
+                "in.txt | Once | error | the input has a column 'error', which is one of ours",
+            })
+    void wrongPromptsAreRefusedBeforeSparkStarts(String name, String lines, String column, String message)
+            throws Exception {
+        Path file = Files.writeString(folder.resolve(name), lines.replace("},{", "}\n{"));
+        Run run = Run.of(
+                "generate",
+                "--master",
+                "no such master",
+                "--prompts",
+                file.toString(),
+                "--prompt-column",
+                column == null ? "prompt" : column);
+        assertThat(run.err())
+                .startsWith(ErrorCode.USAGE.label())
+                .contains(message)
+                .doesNotContain("\tat ", "Exception");
+        assertThat(run.code()).isEqualTo(2);
+    }
+
+    @Test
+    void parquetIsRefusedBeforeARunWhereHadoopOpensNoFiles() {
+        assumeFalse(HadoopOnJava.opensFiles(), "Hadoop opens files on this Java");
+        Run run = Run.of("generate", "--output", folder.resolve("a.parquet").toString());
+        assertThat(run.err()).startsWith(ErrorCode.NO_SPARK.label()).contains("Java 17 or 21");
+        assertThat(run.code()).isEqualTo(3);
     }
 
     @Test

@@ -1,6 +1,8 @@
 package org.lockstep.cli;
 
 import static org.assertj.core.api.Assertions.assertThat;
+import static org.assertj.core.api.Assertions.assertThatThrownBy;
+import static org.junit.jupiter.api.Assumptions.assumeTrue;
 
 import com.fasterxml.jackson.databind.JsonNode;
 import com.fasterxml.jackson.databind.ObjectMapper;
@@ -28,6 +30,8 @@ import org.junit.jupiter.api.Timeout;
 import org.junit.jupiter.api.io.TempDir;
 import org.junit.jupiter.params.ParameterizedTest;
 import org.junit.jupiter.params.provider.ValueSource;
+import org.lockstep.ErrorCode;
+import org.lockstep.LockstepException;
 
 /** The whole command in one session of this JVM, with the bundled model. */
 @Timeout(180)
@@ -137,6 +141,7 @@ class GenerateRunTest {
 
     @Test
     void parquetInAndOut() throws IOException {
+        assumeTrue(HadoopOnJava.opensFiles(), "Parquet through Hadoop 3.4 does not run on Java 24 and later");
         Path prompts = folder.resolve("in.parquet");
         Path answers = folder.resolve("out.parquet");
         spark.createDataFrame(
@@ -162,6 +167,28 @@ class GenerateRunTest {
         assertThat(Files.readString(lines)).startsWith("{\"id\":7,\"tags\":[\"x\",\"y\"],\"prompt\":\"Long ago\",");
     }
 
+    @ParameterizedTest
+    @ValueSource(strings = {"jsonl", "txt"})
+    void aMarkOfTheByteOrderIsNoPartOfTheFirstPromptOnly(String ending) throws IOException {
+        boolean json = ending.equals("jsonl");
+        String first = json ? "{\"prompt\":\"Once\"}" : "Once";
+        String second = json ? "{\"prompt\":\"\uFEFFLong\"}" : "\uFEFFLong";
+        Path prompts = file("in." + ending, "\uFEFF" + first + "\n" + second + "\n");
+        assertThat(Prompts.read(spark, prompts.toString(), "prompt", false).rows().collectAsList().stream()
+                        .map(row -> row.getString(0)))
+                .containsExactly("Once", "\uFEFFLong");
+    }
+
+    @Test
+    void whatCannotBeWrittenIsToldWithItsReason() {
+        Dataset<Row> rows = spark.createDataFrame(
+                List.of(RowFactory.create("Once")), new StructType().add("prompt", DataTypes.StringType));
+        assertThatThrownBy(() -> new OutputFile(folder.resolve("gone/out.jsonl").toString()).write(rows, Set.of()))
+                .isInstanceOfSatisfying(
+                        LockstepException.class, e -> assertThat(e.code()).isEqualTo(ErrorCode.USAGE))
+                .hasMessageContainingAll("cannot write to " + folder, "there is no " + folder);
+    }
+
     @Test
     void anEmptyFileHasNoAnswers() throws IOException {
         Path answers = folder.resolve("out.jsonl");
@@ -174,6 +201,9 @@ class GenerateRunTest {
     @ValueSource(
             strings = {"--prompts bad.jsonl", "--prompts latin.txt", "--prompts bad.parquet", "--prompt-column none"})
     void wrongInputIsCodeTwoAndWritesNothing(String words) throws IOException {
+        assumeTrue(
+                HadoopOnJava.opensFiles() || !words.endsWith(".parquet"),
+                "Parquet through Hadoop 3.4 does not run on Java 24 and later");
         file("bad.jsonl", "{\"prompt\":\"a\"}\n{\n");
         file("bad.parquet", "no parquet");
         Files.write(folder.resolve("latin.txt"), "caf\u00e9\n".getBytes(StandardCharsets.ISO_8859_1));

@@ -99,6 +99,7 @@ class JsonTableTest {
         assertThatThrownBy(() -> read("{\"prompt\":\"fine\"}", "", line))
                 .isInstanceOfSatisfying(
                         LockstepException.class, e -> assertThat(e.code()).isEqualTo(ErrorCode.USAGE))
-                .hasMessageContainingAll("prompts.jsonl, line 3: ", message);
+                .hasMessageContainingAll("prompts.jsonl, line 3: ", message)
+                .hasMessageNotContaining("Exception");
     }
 }

@@ -2,9 +2,12 @@ package org.lockstep.cli;
 
 import static org.assertj.core.api.Assertions.assertThat;
 
+import java.io.PrintWriter;
+import java.io.StringWriter;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.params.ParameterizedTest;
 import org.junit.jupiter.params.provider.ValueSource;
+import org.lockstep.ErrorCode;
 
 class LockstepTest {
     @Test
@@ -22,6 +25,24 @@ class LockstepTest {
         assertThat(run.code()).isZero();
         assertThat(run.out()).contains("Usage: lockstep " + command, "Exit codes:", "Examples:");
         assertThat(Run.of("help", command).out()).isEqualTo(run.out());
+    }
+
+    @Test
+    void errorsOfTheMachineHaveACodeToo() {
+        assertThat(broken(new OutOfMemoryError("Java heap space")))
+                .isEqualTo(ErrorCode.OUT_OF_MEMORY.exitCode() + " " + ErrorCode.OUT_OF_MEMORY.label());
+        assertThat(broken(new NoClassDefFoundError("org/apache/spark/SparkConf")))
+                .isEqualTo("3 " + ErrorCode.NO_SPARK.label());
+        assertThat(broken(new NoClassDefFoundError("Could not initialize class x.Y")))
+                .isEqualTo("4 " + ErrorCode.INTERNAL.label());
+        assertThat(broken(new StackOverflowError())).isEqualTo("4 " + ErrorCode.INTERNAL.label());
+    }
+
+    private static String broken(Error error) {
+        StringWriter err = new StringWriter();
+        int code = Lockstep.broken(error, new PrintWriter(err));
+        assertThat(err.toString().contains("\tat ")).isEqualTo(err.toString().contains(ErrorCode.INTERNAL.label()));
+        return code + " " + err.toString().split("  ", 2)[0];
     }
 
     @Test

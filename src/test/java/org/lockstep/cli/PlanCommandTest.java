@@ -146,6 +146,19 @@ class PlanCommandTest {
     }
 
     @Test
+    void thePictureHasHostsAlsoWhereNoneAreGivenAndSaysWhich() throws IOException {
+        assertThat(Run.of("plan", "--world-size", "16", "-tp", "2", "-pp", "4")
+                        .out()
+                        .lines())
+                .startsWith(
+                        "16 ranks = tensor 2 × pipeline 4 × data 2, on 2 hosts of 8 GPUs (--gpus-per-host)",
+                        "replica 0",
+                        "  pipeline stage 0   rank  0  rank  1   host-0: 0 1")
+                .contains("groups across hosts", "  tp     none of 8");
+        assertThat(plan(arguments("-tp", 2)).has("groupsAcrossHosts")).isFalse();
+    }
+
+    @Test
     void hostsAndLayersInTheObject() throws IOException {
         JsonNode plan = plan(arguments("-tp", 2, "-pp", 2, "--gpus-per-host", 2, "--layers", 5));
         assertThat(plan.get("ranks").get(3))
@@ -187,6 +200,7 @@ class PlanCommandTest {
                 "--order tp-xp | USAGE | unknown axis 'xp'",
                 "--groups tp-tp | USAGE | axis tp is named twice in 'tp-tp'",
                 "-pp 4 --layers 3 | MODEL_SHAPE | layers (3) are too few for pipeline (4)",
+                "--world-size 2000000000 -tp 2 | USAGE | world size (2000000000) is more ranks than a plan lists: 10000000",
                 "--gpus-per-host 0 | USAGE | --gpus-per-host (0) must be at least 1",
                 "-cp 2 -pp 2 --order tp-cp-pp-dp --expert --json | WORLD_SIZE | pipelines of the dense and the expert view",
             })
