@@ -72,7 +72,16 @@ final class CommandSession implements AutoCloseable {
         }
     }
 
-    private static SparkSession start(GenerateRequest request) {
+    /**
+     * Checks what the configuration alone tells, without starting Spark.
+     *
+     * @throws LockstepException with the line to set
+     */
+    static void check(GenerateRequest request) {
+        ClusterPreflight.check(conf(request), request.sizes(), request.ranks());
+    }
+
+    private static SparkConf conf(GenerateRequest request) {
         SparkConf conf = new SparkConf();
         conf.setIfMissing("spark.executor.heartbeatInterval", "1s"); // carries the progress
         if (!isSubmitted()) {
@@ -86,7 +95,11 @@ final class CommandSession implements AutoCloseable {
                 conf.setIfMissing("spark.driver.bindAddress", "127.0.0.1");
             }
         }
-        ClusterPreflight.check(conf, request.sizes(), request.ranks());
+        return conf;
+    }
+
+    private static SparkSession start(GenerateRequest request) {
+        SparkConf conf = conf(request);
         try {
             return SparkSession.builder().config(conf).getOrCreate();
         } catch (Exception e) { // Scala declares none

@@ -65,8 +65,9 @@ final class GenerateRun implements Callable<Integer> {
                 model == null ? ModelFiles.resource(Llm.BUNDLED) : ModelFiles.directory(Path.of(model))) {
             ModelConfig config = ModelConfig.read(files);
             config.checkSplit(request.sizes().tp(), request.sizes().pp());
-            checkFiles();
             CommandSession.requireSpark();
+            CommandSession.check(request);
+            checkFiles();
             Checkpoint.open(files).close();
             Tokenizer.load(files, config.vocabularySize()).close();
         }
