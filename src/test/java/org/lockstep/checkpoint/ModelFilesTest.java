@@ -31,7 +31,7 @@ class ModelFilesTest {
         Path empty = Files.createDirectory(temp.resolve("empty"));
         fails(ErrorCode.MODEL_NOT_FOUND, () -> ModelFiles.directory(empty), "has no config.json");
         Files.createDirectory(empty.resolve("snapshots"));
-        fails(ErrorCode.MODEL_NOT_FOUND, () -> ModelFiles.directory(empty), "one of the folders under its snapshots/");
+        fails(ErrorCode.MODEL_NOT_FOUND, () -> ModelFiles.directory(empty), "cp -rL snapshots/REVISION FOLDER");
         fails(ErrorCode.MODEL_NOT_FOUND, () -> ModelFiles.resource("/org/lockstep/none"), "/org/lockstep/none");
     }
 
