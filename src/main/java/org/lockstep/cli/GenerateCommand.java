@@ -29,7 +29,7 @@ import picocli.CommandLine.Option;
         exitCodeList = {
             "0:every row has its text",
             "1:done, but some rows have an error, told in their column error",
-            "2:usage: a wrong option, file or size; nothing was launched",
+            "2:usage: a wrong option, file or size",
             "3:environment: Spark, the cluster or the model cannot run this",
             "4:the gang of ranks failed",
             "130:cancelled (Ctrl-C)"

@@ -28,7 +28,7 @@ import picocli.CommandLine.ScopeType;
         exitCodeList = {
             "0:done",
             "1:done, but some rows have an error",
-            "2:usage: a wrong option, file or size; nothing was launched",
+            "2:usage: a wrong option, file or size",
             "3:environment: Spark, the cluster or the model cannot run this",
             "4:the gang of ranks failed",
             "130:cancelled"

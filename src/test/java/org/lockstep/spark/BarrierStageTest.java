@@ -6,7 +6,15 @@ import static org.assertj.core.api.Assertions.assertThatThrownBy;
 import java.lang.reflect.Field;
 import java.util.ArrayList;
 import java.util.List;
+import java.util.concurrent.CopyOnWriteArrayList;
 import java.util.stream.IntStream;
+import org.apache.logging.log4j.Level;
+import org.apache.logging.log4j.LogManager;
+import org.apache.logging.log4j.core.LogEvent;
+import org.apache.logging.log4j.core.Logger;
+import org.apache.logging.log4j.core.LoggerContext;
+import org.apache.logging.log4j.core.appender.AbstractAppender;
+import org.apache.logging.log4j.core.config.Property;
 import org.apache.spark.BarrierTaskContext;
 import org.apache.spark.TaskContext;
 import org.apache.spark.api.java.JavaRDD;
@@ -118,6 +126,38 @@ class BarrierStageTest {
                         .mapRanks((rank, mine) -> mine)
                         .collect())
                 .containsExactlyInAnyOrder(0, 1, 2, 3);
+    }
+
+    @Test
+    void repartitioningIsSaid() {
+        Logger log = ((LoggerContext) LogManager.getContext(false)).getLogger(BarrierStage.class.getName());
+        Lines lines = new Lines();
+        lines.start();
+        log.addAppender(lines);
+        Level before = log.getLevel();
+        log.setLevel(Level.WARN);
+        try {
+            BarrierStage.over(numbers(4, 4)).with(ParallelSizes.tensor(4)).mapRanks((rank, mine) -> mine);
+            assertThat(lines.said).as("nothing to do, nothing to say").isEmpty();
+            BarrierStage.over(numbers(4, 3)).with(ParallelSizes.tensor(4)).mapRanks((rank, mine) -> mine);
+            assertThat(lines.said).containsExactly("repartitioning 3 partitions to 4, one to a rank");
+        } finally {
+            log.setLevel(before);
+            log.removeAppender(lines);
+        }
+    }
+
+    private static final class Lines extends AbstractAppender {
+        private final List<String> said = new CopyOnWriteArrayList<>();
+
+        Lines() {
+            super("lines", null, null, true, Property.EMPTY_ARRAY);
+        }
+
+        @Override
+        public void append(LogEvent event) {
+            said.add(event.getMessage().getFormattedMessage());
+        }
     }
 
     @Test
