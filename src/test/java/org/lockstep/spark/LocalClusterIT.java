@@ -4,6 +4,7 @@ import static org.assertj.core.api.Assertions.assertThat;
 import static org.assertj.core.api.Assertions.assertThatThrownBy;
 
 import java.io.File;
+import java.io.IOException;
 import java.util.HashMap;
 import java.util.HashSet;
 import java.util.List;
@@ -30,7 +31,8 @@ class LocalClusterIT {
     private static SparkSession session;
 
     @BeforeAll
-    static void start() {
+    static void start() throws IOException {
+        Sessions.assumeThatExecutorsStart();
         String classes = new File("target/test-classes").getAbsolutePath()
                 + File.pathSeparator
                 + new File("target/classes").getAbsolutePath();
@@ -42,7 +44,9 @@ class LocalClusterIT {
 
     @AfterAll
     static void stop() {
-        session.stop();
+        if (session != null) {
+            session.stop();
+        }
     }
 
     private static BarrierStage<Integer> fourRanks() {

@@ -1,11 +1,24 @@
 package org.lockstep.spark;
 
+import java.io.IOException;
 import java.util.Map;
+import org.apache.hadoop.security.UserGroupInformation;
 import org.apache.spark.sql.SparkSession;
+import org.junit.jupiter.api.Assumptions;
 
 /** Spark sessions for tests: quiet, without a UI, one at a time. */
 final class Sessions {
     private Sessions() {}
+
+    /** Skips the tests of clusters, aloud, where Spark's own executors cannot start. */
+    static void assumeThatExecutorsStart() throws IOException {
+        try {
+            UserGroupInformation.getCurrentUser(); // what an executor does first
+        } catch (UnsupportedOperationException e) {
+            Assumptions.abort("executors of this Spark do not start on Java "
+                    + Runtime.version().feature() + ": its Hadoop says '" + e.getMessage() + "'");
+        }
+    }
 
     static SparkSession local(int slots) {
         return with(Map.of("spark.master", "local[" + slots + "]"));

@@ -22,6 +22,7 @@ import org.apache.spark.api.java.JavaSparkContext;
 import org.apache.spark.sql.SparkSession;
 import org.awaitility.Awaitility;
 import org.junit.jupiter.api.AfterEach;
+import org.junit.jupiter.api.BeforeAll;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.Timeout;
 import org.junit.jupiter.api.io.TempDir;
@@ -40,6 +41,11 @@ class StandaloneIT {
 
     @TempDir
     private Path folder;
+
+    @BeforeAll
+    static void assumeThatExecutorsStart() throws IOException {
+        Sessions.assumeThatExecutorsStart();
+    }
 
     @AfterEach
     void stopDaemons() {
