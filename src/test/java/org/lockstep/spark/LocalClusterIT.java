@@ -16,7 +16,7 @@ import org.apache.spark.SparkEnv;
 import org.apache.spark.api.java.JavaSparkContext;
 import org.apache.spark.sql.SparkSession;
 import org.junit.jupiter.api.AfterAll;
-import org.junit.jupiter.api.BeforeAll;
+import org.junit.jupiter.api.BeforeEach;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.Timeout;
 import org.lockstep.collective.ReduceOp;
@@ -30,9 +30,12 @@ import org.lockstep.topology.ParallelSizes;
 class LocalClusterIT {
     private static SparkSession session;
 
-    @BeforeAll
-    static void start() throws IOException {
+    @BeforeEach
+    void start() throws IOException {
         Sessions.assumeThatExecutorsStart();
+        if (session != null) {
+            return; // one cluster for all tests
+        }
         String classes = new File("target/test-classes").getAbsolutePath()
                 + File.pathSeparator
                 + new File("target/classes").getAbsolutePath();

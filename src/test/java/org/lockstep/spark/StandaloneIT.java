@@ -22,7 +22,7 @@ import org.apache.spark.api.java.JavaSparkContext;
 import org.apache.spark.sql.SparkSession;
 import org.awaitility.Awaitility;
 import org.junit.jupiter.api.AfterEach;
-import org.junit.jupiter.api.BeforeAll;
+import org.junit.jupiter.api.BeforeEach;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.Timeout;
 import org.junit.jupiter.api.io.TempDir;
@@ -42,8 +42,8 @@ class StandaloneIT {
     @TempDir
     private Path folder;
 
-    @BeforeAll
-    static void assumeThatExecutorsStart() throws IOException {
+    @BeforeEach
+    void assumeThatExecutorsStart() throws IOException {
         Sessions.assumeThatExecutorsStart();
     }
 
