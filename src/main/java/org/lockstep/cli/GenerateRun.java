@@ -10,9 +10,7 @@ import org.apache.spark.sql.SparkSession;
 import org.jspecify.annotations.Nullable;
 import org.lockstep.ErrorCode;
 import org.lockstep.LockstepException;
-import org.lockstep.checkpoint.Checkpoint;
 import org.lockstep.checkpoint.ModelFiles;
-import org.lockstep.inference.Tokenizer;
 import org.lockstep.model.ModelConfig;
 import org.lockstep.spark.Generation;
 import org.lockstep.spark.Llm;
@@ -68,8 +66,7 @@ final class GenerateRun implements Callable<Integer> {
             CommandSession.requireSpark();
             CommandSession.check(request);
             checkFiles();
-            Checkpoint.open(files).close();
-            Tokenizer.load(files, config.vocabularySize()).close();
+            Llm.check(files, config);
         }
     }
 

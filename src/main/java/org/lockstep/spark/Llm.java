@@ -110,10 +110,7 @@ public final class Llm {
         Settings.check(context.getConf());
         try (ModelFiles files = source.open()) {
             ModelConfig config = ModelConfig.read(files);
-            try (Checkpoint checkpoint = Checkpoint.open(files)) {
-                ModelTensors.check(config, checkpoint);
-            }
-            Tokenizer.load(files, config.vocabularySize()).close();
+            check(files, config);
             return new Llm(
                     spark,
                     source,
@@ -124,6 +121,19 @@ public final class Llm {
                     LlmLimits.NONE,
                     done -> {});
         }
+    }
+
+    /**
+     * Checks a model's files against its settings, with or without Spark: the headers of the weights and the tokenizer are
+     * read, no weight is.
+     *
+     * @throws LockstepException CHECKPOINT_INVALID or TOKENIZER_INVALID
+     */
+    public static void check(ModelFiles files, ModelConfig config) {
+        try (Checkpoint checkpoint = Checkpoint.open(files)) {
+            ModelTensors.check(config, checkpoint);
+        }
+        Tokenizer.load(files, config.vocabularySize()).close();
     }
 
     /** Ranks that share each layer. Must divide the model's heads. */
