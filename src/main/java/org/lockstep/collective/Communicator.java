@@ -1,6 +1,8 @@
 package org.lockstep.collective;
 
 import java.time.Duration;
+import java.util.List;
+import java.util.function.Consumer;
 import org.jspecify.annotations.Nullable;
 import org.lockstep.tensor.Buffer;
 import org.lockstep.topology.ProcessGroup;
@@ -15,14 +17,15 @@ import org.lockstep.topology.ProcessGroup;
  *
  * <p>Every rank of the group calls the same operations in the same order with the same type and count; where they do not,
  * each learns so at that very operation, both sides named. Buffers are of this backend's device. An operation is complete
- * for its caller on return. Results are equal bit by bit on all ranks, transports and runs: a reduction adds in a
- * balanced binary tree over the ranks in group order, {@code tree(lo, hi) = tree(lo, mid) + tree(mid, hi)} with
- * {@code mid - lo} the largest power of two below {@code hi - lo}; 16-bit types are accumulated in f32 and rounded once.
+ * for its caller on return. {@code send} and {@code receive} of an operation may be the same memory where it says so, and
+ * overlap in no other way. Results are equal bit by bit on all ranks, transports and runs: a reduction adds in a balanced
+ * binary tree over the ranks in group order, {@code tree(lo, hi) = tree(lo, mid) + tree(mid, hi)} with {@code mid - lo}
+ * the largest power of two below {@code hi - lo}; 16-bit types are accumulated in f32 and rounded once.
  *
  * <p>Confined to its rank's thread, except {@link #abort}, which any thread may call; two threads at once are refused
  * with CONCURRENT_USE. All operations throw {@link CommunicatorException}; after it the communicator is dead. After
- * {@link #close} they throw COMMUNICATOR_CLOSED. A wrong buffer or root is an {@link IllegalArgumentException}, thrown
- * before anything is sent.
+ * {@link #close} they throw COMMUNICATOR_CLOSED. A wrong buffer, count or root is an {@link IllegalArgumentException},
+ * thrown before anything is sent.
  */
 public interface Communicator extends AutoCloseable {
     ProcessGroup group();
@@ -33,8 +36,38 @@ public interface Communicator extends AutoCloseable {
         return group().size();
     }
 
-    /** Leaves on every rank the element-wise {@code op} of all ranks' buffers. In place. */
-    void allReduce(Buffer buffer, ReduceOp op);
+    /**
+     * Leaves in every rank's {@code receive} the element-wise {@code op} of all ranks' {@code send}; both have the same
+     * length and may be the same.
+     */
+    void allReduce(Buffer send, Buffer receive, ReduceOp op);
+
+    /** {@link #allReduce(Buffer, Buffer, ReduceOp)} in place. */
+    default void allReduce(Buffer buffer, ReduceOp op) {
+        allReduce(buffer, buffer, op);
+    }
+
+    /**
+     * As {@link #allReduce(Buffer, Buffer, ReduceOp)}, with the result at {@code root} only; the others' {@code receive} is
+     * not touched.
+     */
+    void reduce(Buffer send, Buffer receive, ReduceOp op, int root);
+
+    /** {@link #reduce(Buffer, Buffer, ReduceOp, int)} in place at the root. */
+    default void reduce(Buffer buffer, ReduceOp op, int root) {
+        reduce(buffer, buffer, op, root);
+    }
+
+    /**
+     * Copies {@code send} of {@code root}, a rank in this group, to {@code receive} of all ranks. Both have the same
+     * length and may be the same; the others' {@code send} is not read.
+     */
+    void broadcast(Buffer send, Buffer receive, int root);
+
+    /** {@link #broadcast(Buffer, Buffer, int)} in place. */
+    default void broadcast(Buffer buffer, int root) {
+        broadcast(buffer, buffer, root);
+    }
 
     /**
      * Gathers rank i's {@code send} into block i of {@code receive}, whose length is size × send's.
@@ -43,18 +76,60 @@ public interface Communicator extends AutoCloseable {
     void allGather(Buffer send, Buffer receive);
 
     /**
+     * {@link #allGather} of blocks of unequal length: rank i's {@code send} has {@code counts[i]} elements, and
+     * {@code receive} as many as all together. All ranks give the same counts.
+     */
+    void allGatherV(Buffer send, Buffer receive, long... counts);
+
+    /**
      * Leaves on rank i block i of the element-wise {@code op} of all ranks' {@code send}, whose length is
-     * size × receive's.
+     * size × receive's. {@code receive} may be that very block of {@code send}.
      */
     void reduceScatter(Buffer send, Buffer receive, ReduceOp op);
 
-    /** Copies {@code buffer} of {@code root}, a rank in this group, to all ranks. */
-    void broadcast(Buffer buffer, int root);
+    /**
+     * {@link #reduceScatter} of blocks of unequal length: rank i's {@code receive} has {@code counts[i]} elements, and
+     * {@code send} as many as all together. All ranks give the same counts.
+     */
+    void reduceScatterV(Buffer send, Buffer receive, ReduceOp op, long... counts);
+
+    /**
+     * As {@link #allGather}, into {@code root}'s {@code receive} only; the others may give null for it.
+     */
+    void gather(Buffer send, @Nullable Buffer receive, int root);
+
+    /**
+     * Copies block i of {@code root}'s {@code send}, whose length is size × receive's, to {@code receive} of rank i; the
+     * others may give null for {@code send}. The root's {@code receive} may be its own block of {@code send}.
+     */
+    void scatter(@Nullable Buffer send, Buffer receive, int root);
+
+    /**
+     * Copies block i of rank j's {@code send} to block j of rank i's {@code receive}; both have the same length, a multiple
+     * of size, and are apart.
+     */
+    void allToAll(Buffer send, Buffer receive);
+
+    /**
+     * {@link #allToAll} of blocks of unequal length: block i of {@code send} has {@code sendCounts[i]} elements, which rank
+     * i gives as {@code receiveCounts} of this rank.
+     */
+    void allToAllV(Buffer send, long[] sendCounts, Buffer receive, long[] receiveCounts);
 
     /** Sends to {@code peer}, which calls {@link #receive} with the same type and count. May return before it did. */
     void send(Buffer buffer, int peer);
 
+    /** {@link #send(Buffer, int)} to the next rank of the group; the last one's next is the first. */
+    default void send(Buffer buffer) {
+        send(buffer, (rankInGroup() + 1) % size());
+    }
+
     void receive(Buffer buffer, int peer);
+
+    /** {@link #receive(Buffer, int)} from the previous rank of the group; the first one's previous is the last. */
+    default void receive(Buffer buffer) {
+        receive(buffer, (rankInGroup() + size() - 1) % size());
+    }
 
     /** Returns when every rank of the group has called it. */
     void barrier();
@@ -71,14 +146,34 @@ public interface Communicator extends AutoCloseable {
      */
     <T> T broadcastObject(@Nullable T value, int root, Class<T> type);
 
+    /** Every rank's {@code value}, in their order. */
+    <T> List<T> allGatherObject(T value, Class<T> type);
+
     void sendObject(Object value, int peer);
 
     <T> T receiveObject(int peer, Class<T> type);
 
+    /**
+     * Queues operations behind those queued before and returns at once. They run in order, in the communicator's own
+     * thread; operations called directly wait until all that is queued is done. All ranks still perform the same
+     * operations in the same order, queued or not.
+     *
+     * @param operations what to do, with the communicator to do it with
+     */
+    Work async(Consumer<? super Communicator> operations);
+
+    /**
+     * Carries out operations together, as NCCL's group calls do: the transfers among them all at once, so that no order of
+     * sends and receives can block, then the others in their order. Objects, and groups in groups, are refused.
+     *
+     * @param operations calls those that belong together, on the communicator it is given; they run after it returned
+     */
+    void grouped(Consumer<? super Communicator> operations);
+
     /** Operations, bytes and time waited so far, over this communicator's life. */
     Traffic traffic();
 
-    /** Orderly end; every rank calls it, no peer is waited for. Idempotent. */
+    /** Orderly end, after what is queued; every rank calls it, no peer is waited for. Idempotent. */
     @Override
     void close();
 

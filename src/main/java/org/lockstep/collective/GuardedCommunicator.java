@@ -1,58 +1,74 @@
 package org.lockstep.collective;
 
 import java.time.Duration;
+import java.util.List;
 import java.util.Optional;
 import java.util.concurrent.atomic.AtomicBoolean;
+import java.util.concurrent.atomic.AtomicLong;
 import java.util.concurrent.atomic.AtomicReference;
+import java.util.function.Consumer;
 import org.jspecify.annotations.Nullable;
 import org.lockstep.ErrorCode;
 import org.lockstep.LockstepException;
 import org.lockstep.collective.OperationTag.Operation;
 import org.lockstep.tensor.Buffer;
 import org.lockstep.tensor.DataType;
-import org.lockstep.tensor.HostBuffer;
 
 /**
- * What every communicator does around carrying: checks arguments, admits one thread, numbers operations, counts traffic.
- * A backend adds how the data move.
+ * What every communicator does around carrying: checks arguments, admits one thread, numbers operations, counts traffic,
+ * queues what is asynchronous. A backend adds how the data move.
  *
  * <p>Threads: as {@link Communicator}. The protected methods run in the thread that was admitted.
  */
 public abstract class GuardedCommunicator implements Communicator {
+    /** Of operations with fewer bytes one in this many is timed, for it: reading the clock is a tenth of their time. */
+    private static final int SAMPLE = 16;
+
+    private static final long SMALL_BYTES = 4096;
+
     private final AtomicReference<@Nullable Thread> user = new AtomicReference<>();
     private final AtomicBoolean closed = new AtomicBoolean();
-    private volatile Traffic traffic = Traffic.NONE;
+    private final AtomicReference<@Nullable WorkQueue> queue = new AtomicReference<>();
+    private final AtomicLong operations = new AtomicLong();
+    private final AtomicLong bytes = new AtomicLong();
+    private final AtomicLong nanos = new AtomicLong();
     private long sequence; // of the operations of the whole group; only the admitted thread touches it
 
-    /** An operation between its checks and its accounts. */
-    @FunctionalInterface
-    protected interface Body {
-        void run(OperationTag tag);
-    }
+    protected abstract void doAllReduce(OperationTag tag, Buffer send, Buffer receive, ReduceOp op);
 
-    protected abstract void doAllReduce(OperationTag tag, Buffer buffer, ReduceOp op);
+    protected abstract void doReduce(OperationTag tag, Buffer send, Buffer receive, ReduceOp op, int root);
 
-    protected abstract void doAllGather(OperationTag tag, Buffer send, Buffer receive);
+    protected abstract void doBroadcast(OperationTag tag, Buffer send, Buffer receive, int root);
 
-    protected abstract void doReduceScatter(OperationTag tag, Buffer send, Buffer receive, ReduceOp op);
+    protected abstract void doAllGather(OperationTag tag, Buffer send, Buffer receive, Blocks blocks);
 
-    protected abstract void doBroadcast(OperationTag tag, Buffer buffer, int root);
+    protected abstract void doReduceScatter(OperationTag tag, Buffer send, Buffer receive, ReduceOp op, Blocks blocks);
+
+    /** {@code receive} is null on other ranks than the root. */
+    protected abstract void doGather(OperationTag tag, Buffer send, @Nullable Buffer receive, int root);
+
+    /** {@code send} is null on other ranks than the root. */
+    protected abstract void doScatter(OperationTag tag, @Nullable Buffer send, Buffer receive, int root);
+
+    protected abstract void doAllToAll(
+            OperationTag tag, Buffer send, Blocks sendBlocks, Buffer receive, Blocks receiveBlocks);
 
     /** Without a deadline the communicator's own holds. */
     protected abstract void doBarrier(OperationTag tag, Optional<Duration> deadline);
 
-    protected abstract void doSend(Buffer buffer, int peer);
-
-    protected abstract void doReceive(Buffer buffer, int peer);
+    /** All at once, in any order between different peers; at least one. */
+    protected abstract void doTransfers(List<Transfer> transfers);
 
     protected abstract <T> T doBroadcastObject(OperationTag tag, @Nullable T value, int root, Class<T> type);
+
+    protected abstract <T> List<T> doAllGatherObject(OperationTag tag, T value, Class<T> type);
 
     protected abstract void doSendObject(Object value, int peer);
 
     protected abstract <T> T doReceiveObject(int peer, Class<T> type);
 
     /** Throws if this communicator failed before. */
-    protected abstract void requireAlive(String operation);
+    protected abstract void requireAlive(Object operation);
 
     /** Whether {@code buffer} is of this backend's device; false is an IllegalArgumentException for the caller. */
     protected abstract boolean isMine(Buffer buffer);
@@ -60,105 +76,305 @@ public abstract class GuardedCommunicator implements Communicator {
     /** Called once, by the first {@link #close} that finds no operation under way; the admitted thread is the caller's. */
     protected abstract void doClose();
 
+    /** What {@link #abort} does besides letting the queue end. */
+    protected abstract void doAbort(Throwable cause);
+
     /** Called after each operation, when the next thread may be admitted. */
     protected void onLeave() {}
 
     @Override
-    public final void allReduce(Buffer buffer, ReduceOp op) {
-        requireMine(buffer);
-        requireReducible(buffer, op);
-        perform(Operation.ALL_REDUCE, op, buffer, -1, tag -> doAllReduce(tag, buffer, op));
+    public final void allReduce(Buffer send, Buffer receive, ReduceOp op) {
+        Arguments.requireMine(this, isMine(send) && isMine(receive), send, receive);
+        Arguments.requireSameShape(send, receive);
+        Arguments.requireReducible(send, op);
+        long start = enter(Operation.ALL_REDUCE, send.bytes());
+        try {
+            doAllReduce(tag(Operation.ALL_REDUCE, op, send.type(), send.length(), -1), send, receive, op);
+            account(send.bytes(), start);
+        } finally {
+            leave();
+        }
+    }
+
+    @Override
+    public final void reduce(Buffer send, Buffer receive, ReduceOp op, int root) {
+        Arguments.requireMine(this, isMine(send) && isMine(receive), send, receive);
+        Arguments.requireRank(this, "root", root);
+        Arguments.requireSameShape(send, receive);
+        Arguments.requireReducible(send, op);
+        long start = enter(Operation.REDUCE, send.bytes());
+        try {
+            doReduce(tag(Operation.REDUCE, op, send.type(), send.length(), root), send, receive, op, root);
+            account(send.bytes(), start);
+        } finally {
+            leave();
+        }
+    }
+
+    @Override
+    public final void broadcast(Buffer send, Buffer receive, int root) {
+        Arguments.requireMine(this, isMine(send) && isMine(receive), send, receive);
+        Arguments.requireRank(this, "root", root);
+        Arguments.requireSameShape(send, receive);
+        long start = enter(Operation.BROADCAST, send.bytes());
+        try {
+            doBroadcast(tag(Operation.BROADCAST, null, send.type(), send.length(), root), send, receive, root);
+            account(send.bytes(), start);
+        } finally {
+            leave();
+        }
     }
 
     @Override
     public final void allGather(Buffer send, Buffer receive) {
-        requireMine(send);
-        requireMine(receive);
-        requireBlocks("receive", receive, "send", send);
-        requireOwnBlock(receive, send);
-        perform(Operation.ALL_GATHER, null, send, -1, tag -> doAllGather(tag, send, receive));
+        allGather(Operation.ALL_GATHER, send, receive, Blocks.even(size(), send.length()), send.length());
+    }
+
+    @Override
+    public final void allGatherV(Buffer send, Buffer receive, long... counts) {
+        Blocks blocks = Arguments.blocks(this, "counts", counts);
+        allGather(Operation.ALL_GATHER_V, send, receive, blocks, blocks.total());
+    }
+
+    private void allGather(Operation operation, Buffer send, Buffer receive, Blocks blocks, long count) {
+        Arguments.requireMine(this, isMine(send) && isMine(receive), send, receive);
+        Arguments.requireBlocks(this, "receive", receive, "send", send, blocks);
+        long start = enter(operation, receive.bytes());
+        try {
+            doAllGather(tag(operation, null, send.type(), count, -1), send, receive, blocks);
+            account(receive.bytes(), start);
+        } finally {
+            leave();
+        }
     }
 
     @Override
     public final void reduceScatter(Buffer send, Buffer receive, ReduceOp op) {
-        requireMine(send);
-        requireMine(receive);
-        requireBlocks("send", send, "receive", receive);
-        requireOwnBlock(send, receive);
-        requireReducible(send, op);
-        perform(Operation.REDUCE_SCATTER, op, send, -1, tag -> doReduceScatter(tag, send, receive, op));
+        Blocks blocks = Blocks.even(size(), receive.length());
+        reduceScatter(Operation.REDUCE_SCATTER, send, receive, op, blocks, receive.length());
     }
 
     @Override
-    public final void broadcast(Buffer buffer, int root) {
-        requireMine(buffer);
-        requireRank("root", root);
-        perform(Operation.BROADCAST, null, buffer, root, tag -> doBroadcast(tag, buffer, root));
+    public final void reduceScatterV(Buffer send, Buffer receive, ReduceOp op, long... counts) {
+        Blocks blocks = Arguments.blocks(this, "counts", counts);
+        reduceScatter(Operation.REDUCE_SCATTER_V, send, receive, op, blocks, blocks.total());
+    }
+
+    private void reduceScatter(
+            Operation operation, Buffer send, Buffer receive, ReduceOp op, Blocks blocks, long count) {
+        Arguments.requireMine(this, isMine(send) && isMine(receive), send, receive);
+        Arguments.requireBlocks(this, "send", send, "receive", receive, blocks);
+        Arguments.requireReducible(send, op);
+        long start = enter(operation, send.bytes());
+        try {
+            doReduceScatter(tag(operation, op, send.type(), count, -1), send, receive, op, blocks);
+            account(send.bytes(), start);
+        } finally {
+            leave();
+        }
+    }
+
+    @Override
+    public final void gather(Buffer send, @Nullable Buffer receive, int root) {
+        Arguments.requireRank(this, "root", root);
+        Buffer all = root == rankInGroup() ? receive : null;
+        Arguments.requireMine(this, isMine(send) && (all == null || isMine(all)), send, all == null ? send : all);
+        Arguments.requireRootBlocks(this, "receive", all, "send", send, root);
+        long start = enter(Operation.GATHER, send.bytes());
+        try {
+            doGather(tag(Operation.GATHER, null, send.type(), send.length(), root), send, all, root);
+            account(send.bytes(), start);
+        } finally {
+            leave();
+        }
+    }
+
+    @Override
+    public final void scatter(@Nullable Buffer send, Buffer receive, int root) {
+        Arguments.requireRank(this, "root", root);
+        Buffer all = root == rankInGroup() ? send : null;
+        Arguments.requireMine(
+                this, isMine(receive) && (all == null || isMine(all)), receive, all == null ? receive : all);
+        Arguments.requireRootBlocks(this, "send", all, "receive", receive, root);
+        long start = enter(Operation.SCATTER, receive.bytes());
+        try {
+            doScatter(tag(Operation.SCATTER, null, receive.type(), receive.length(), root), all, receive, root);
+            account(receive.bytes(), start);
+        } finally {
+            leave();
+        }
+    }
+
+    @Override
+    public final void allToAll(Buffer send, Buffer receive) {
+        Arguments.requireSameShape(send, receive);
+        if (send.length() % size() != 0) {
+            throw new IllegalArgumentException("the length of send (" + send.length()
+                    + ") is not a multiple of the size (" + size() + ") of " + group());
+        }
+        Blocks blocks = Blocks.even(size(), send.length() / size());
+        allToAll(Operation.ALL_TO_ALL, send, blocks, receive, blocks);
+    }
+
+    @Override
+    public final void allToAllV(Buffer send, long[] sendCounts, Buffer receive, long[] receiveCounts) {
+        Blocks sendBlocks = Arguments.blocks(this, "sendCounts", sendCounts);
+        Blocks receiveBlocks = Arguments.blocks(this, "receiveCounts", receiveCounts);
+        Arguments.requireTotals(send, sendBlocks, receive, receiveBlocks, rankInGroup());
+        allToAll(Operation.ALL_TO_ALL_V, send, sendBlocks, receive, receiveBlocks);
+    }
+
+    private void allToAll(Operation operation, Buffer send, Blocks sendBlocks, Buffer receive, Blocks receiveBlocks) {
+        Arguments.requireMine(this, isMine(send) && isMine(receive), send, receive);
+        Arguments.requireApart(send, receive);
+        long start = enter(operation, send.bytes());
+        try {
+            // Of unequal blocks each pair of ranks compares its own count, with the data.
+            long count = operation == Operation.ALL_TO_ALL ? send.length() : 0;
+            doAllToAll(tag(operation, null, send.type(), count, -1), send, sendBlocks, receive, receiveBlocks);
+            account(send.bytes(), start);
+        } finally {
+            leave();
+        }
     }
 
     @Override
     public final void send(Buffer buffer, int peer) {
-        requireMine(buffer);
-        requirePeer(peer);
-        transfer("send", buffer.bytes(), () -> doSend(buffer, peer));
+        transfers(List.of(new Transfer(true, buffer, peer)));
     }
 
     @Override
     public final void receive(Buffer buffer, int peer) {
-        requireMine(buffer);
-        requirePeer(peer);
-        transfer("receive", buffer.bytes(), () -> doReceive(buffer, peer));
+        transfers(List.of(new Transfer(false, buffer, peer)));
+    }
+
+    private void transfers(List<Transfer> transfers) {
+        long total = 0;
+        for (Transfer transfer : transfers) {
+            Arguments.requireMine(this, isMine(transfer.buffer()), transfer.buffer(), transfer.buffer());
+            Arguments.requirePeer(this, transfer.peer());
+            total += transfer.buffer().bytes();
+        }
+        long start = enter(transfers.get(0).sends() ? "send" : "receive", total);
+        try {
+            doTransfers(transfers);
+            account(total, start);
+        } finally {
+            leave();
+        }
     }
 
     @Override
     public final void barrier() {
-        perform(Operation.BARRIER, null, null, -1, tag -> doBarrier(tag, Optional.empty()));
+        barrier(Optional.empty());
     }
 
     @Override
     public final void barrier(Duration deadline) {
-        perform(Operation.BARRIER, null, null, -1, tag -> doBarrier(tag, Optional.of(deadline)));
+        barrier(Optional.of(deadline));
+    }
+
+    private void barrier(Optional<Duration> deadline) {
+        long start = enter(Operation.BARRIER, 0);
+        try {
+            doBarrier(tag(Operation.BARRIER, null, null, 0, -1), deadline);
+            account(0, start);
+        } finally {
+            leave();
+        }
     }
 
     @Override
     public final <T> T broadcastObject(@Nullable T value, int root, Class<T> type) {
-        requireRank("root", root);
+        Arguments.requireRank(this, "root", root);
         if (root == rankInGroup() && value == null) {
             throw new IllegalArgumentException("the root of a broadcast gives the object, not null");
         }
-        AtomicReference<@Nullable T> result = new AtomicReference<>();
-        perform(
-                Operation.BROADCAST_OBJECT,
-                null,
-                null,
-                root,
-                tag -> result.set(doBroadcastObject(tag, value, root, type)));
-        return present(result.get());
+        long start = enter(Operation.BROADCAST_OBJECT, SMALL_BYTES);
+        try {
+            T result = doBroadcastObject(tag(Operation.BROADCAST_OBJECT, null, null, 0, root), value, root, type);
+            account(0, start);
+            return result;
+        } finally {
+            leave();
+        }
+    }
+
+    @Override
+    public final <T> List<T> allGatherObject(T value, Class<T> type) {
+        long start = enter(Operation.ALL_GATHER_OBJECT, SMALL_BYTES);
+        try {
+            List<T> result = doAllGatherObject(tag(Operation.ALL_GATHER_OBJECT, null, null, 0, -1), value, type);
+            account(0, start);
+            return result;
+        } finally {
+            leave();
+        }
     }
 
     @Override
     public final void sendObject(Object value, int peer) {
-        requirePeer(peer);
-        transfer("send_object", 0, () -> doSendObject(value, peer));
+        Arguments.requirePeer(this, peer);
+        long start = enter(Operation.SEND_OBJECT, SMALL_BYTES);
+        try {
+            doSendObject(value, peer);
+            account(0, start);
+        } finally {
+            leave();
+        }
     }
 
     @Override
     public final <T> T receiveObject(int peer, Class<T> type) {
-        requirePeer(peer);
-        AtomicReference<@Nullable T> result = new AtomicReference<>();
-        transfer("receive_object", 0, () -> result.set(doReceiveObject(peer, type)));
-        return present(result.get());
+        Arguments.requirePeer(this, peer);
+        long start = enter("receive_object", SMALL_BYTES);
+        try {
+            T result = doReceiveObject(peer, type);
+            account(0, start);
+            return result;
+        } finally {
+            leave();
+        }
+    }
+
+    @Override
+    public final Work async(Consumer<? super Communicator> operations) {
+        requireUsable("async");
+        WorkQueue mine = queue.get();
+        if (mine == null) {
+            WorkQueue made = new WorkQueue("lockstep-" + group() + "-" + rankInGroup());
+            mine = queue.compareAndSet(null, made) ? made : queue.get();
+        }
+        if (mine == null) {
+            throw new IllegalStateException("a queue of work vanished");
+        }
+        return mine.submit(() -> operations.accept(this));
+    }
+
+    @Override
+    public final void grouped(Consumer<? super Communicator> operations) {
+        Recording recording = new Recording(this);
+        operations.accept(recording);
+        if (!recording.transfers.isEmpty()) {
+            transfers(List.copyOf(recording.transfers));
+        }
+        recording.others.forEach(Runnable::run);
     }
 
     @Override
     public final Traffic traffic() {
-        return traffic;
+        return new Traffic(operations.get(), bytes.get(), nanos.get());
     }
 
     @Override
     public final void close() {
         if (!closed.compareAndSet(false, true)) {
             return;
+        }
+        WorkQueue pending = queue.get();
+        if (pending != null) {
+            drain(pending);
+            pending.close();
         }
         if (tryEnter()) {
             try {
@@ -170,6 +386,15 @@ public abstract class GuardedCommunicator implements Communicator {
             // Closing under an operation of another thread: orderly is no longer possible.
             abort(new IllegalStateException(
                     "closed by " + Thread.currentThread().getName() + " during an operation"));
+        }
+    }
+
+    @Override
+    public final void abort(Throwable cause) {
+        doAbort(cause);
+        WorkQueue pending = queue.get();
+        if (pending != null) {
+            pending.close();
         }
     }
 
@@ -194,33 +419,17 @@ public abstract class GuardedCommunicator implements Communicator {
         onLeave();
     }
 
-    /** Numbers, tags, runs and accounts for one operation of the whole group. */
-    protected final void perform(
-            Operation operation, @Nullable ReduceOp op, @Nullable Buffer buffer, int root, Body body) {
-        enter(operation.toString());
-        long start = System.nanoTime();
-        try {
-            DataType type = buffer == null ? null : buffer.type();
-            long count = buffer == null ? 0 : buffer.length();
-            body.run(new OperationTag(++sequence, operation, op, type, count, root));
-            account(buffer == null ? 0 : buffer.bytes(), start);
-        } finally {
-            leave();
-        }
+    private OperationTag tag(
+            Operation operation, @Nullable ReduceOp op, @Nullable DataType type, long count, int root) {
+        return new OperationTag(++sequence, operation, op == null ? null : op.kind(), type, count, root);
     }
 
-    private void transfer(String operation, long bytes, Runnable body) {
-        enter(operation);
-        long start = System.nanoTime();
-        try {
-            body.run();
-            account(bytes, start);
-        } finally {
-            leave();
+    /** Admits the calling thread, after what is queued; when the operation began, or 0 if it is not timed. */
+    private long enter(Object operation, long size) {
+        WorkQueue pending = queue.get();
+        if (pending != null) {
+            drain(pending);
         }
-    }
-
-    private void enter(String operation) {
         if (!tryEnter()) {
             Thread inside = user.get();
             throw new CommunicatorException(LockstepException.report(
@@ -231,72 +440,44 @@ public abstract class GuardedCommunicator implements Communicator {
                     .attempt("use a rank's communicators from its own thread only"));
         }
         try {
-            requireAlive(operation);
-            if (closed.get()) {
-                throw new CommunicatorException(LockstepException.report(
-                        ErrorCode.COMMUNICATOR_CLOSED, operation + " in " + group() + " after close"));
-            }
+            requireUsable(operation);
         } catch (LockstepException refused) {
             leave();
             throw refused;
         }
+        return size < SMALL_BYTES && operations.getPlain() % SAMPLE != 0 ? 0 : System.nanoTime();
     }
 
-    private void account(long bytes, long start) {
-        traffic = traffic.plus(new Traffic(1, bytes, System.nanoTime() - start));
-    }
-
-    private void requireMine(Buffer buffer) {
-        if (!isMine(buffer)) {
-            throw new IllegalArgumentException("a buffer on " + buffer.device() + " cannot travel in " + group()
-                    + ", whose ranks use another device");
+    private void requireUsable(Object operation) {
+        requireAlive(operation);
+        if (closed.get() && !isQueued()) {
+            throw new CommunicatorException(LockstepException.report(
+                    ErrorCode.COMMUNICATOR_CLOSED, operation + " in " + group() + " after close"));
         }
     }
 
-    private static void requireReducible(Buffer buffer, ReduceOp op) {
-        if (op == ReduceOp.AVG && !buffer.type().isFloating()) {
-            throw new IllegalArgumentException("avg is for floating types, not " + buffer.type());
+    /** Whether the calling thread is the queue's, which may go on while a close waits for it. */
+    private boolean isQueued() {
+        WorkQueue pending = queue.get();
+        return pending != null && pending.isWorker();
+    }
+
+    private void drain(WorkQueue pending) {
+        try {
+            pending.drain();
+        } catch (InterruptedException interrupted) {
+            Thread.currentThread().interrupt();
+            abort(interrupted);
+            requireAlive("waiting for queued work");
         }
     }
 
-    private void requireBlocks(String wholeName, Buffer whole, String blockName, Buffer block) {
-        if (whole.type() != block.type() || whole.length() != block.length() * size()) {
-            throw new IllegalArgumentException(wholeName + " must be " + block.type() + "[" + block.length() * size()
-                    + "], " + size() + " × " + blockName + ", but is " + whole.type() + "[" + whole.length() + "]");
+    private void account(long size, long start) {
+        operations.lazySet(operations.getPlain() + 1);
+        bytes.lazySet(bytes.getPlain() + size);
+        if (start != 0) {
+            long spent = System.nanoTime() - start;
+            nanos.lazySet(nanos.getPlain() + (size < SMALL_BYTES ? spent * SAMPLE : spent));
         }
-    }
-
-    /** In host memory, where it can be seen: the two are apart, or the block is this rank's block of the whole. */
-    private void requireOwnBlock(Buffer whole, Buffer block) {
-        if (whole instanceof HostBuffer all && block instanceof HostBuffer part && all.array() == part.array()) {
-            int from = part.offset() - all.offset();
-            boolean apart = from >= all.size() || from + part.size() <= 0;
-            if (!apart && from != rankInGroup() * part.size()) {
-                throw new IllegalArgumentException("the block begins at element " + from
-                        + " of the whole; it may only overlap as block " + rankInGroup() + ", from "
-                        + rankInGroup() * part.size());
-            }
-        }
-    }
-
-    private void requireRank(String name, int rank) {
-        if (rank < 0 || rank >= size()) {
-            throw new IllegalArgumentException(
-                    name + " (" + rank + ") is a rank in group, 0.." + (size() - 1) + ", of " + group());
-        }
-    }
-
-    private void requirePeer(int peer) {
-        requireRank("peer", peer);
-        if (peer == rankInGroup()) {
-            throw new IllegalArgumentException("peer (" + peer + ") is this rank itself in " + group());
-        }
-    }
-
-    private static <T> T present(@Nullable T value) {
-        if (value == null) {
-            throw new IllegalStateException("an object operation ended without an object");
-        }
-        return value;
     }
 }

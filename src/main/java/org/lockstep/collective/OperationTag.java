@@ -22,7 +22,7 @@ import org.lockstep.tensor.DataType;
 public record OperationTag(
         long sequence,
         Operation operation,
-        @Nullable ReduceOp op,
+        ReduceOp.@Nullable Kind op,
         @Nullable DataType type,
         long count,
         int root) {
@@ -31,17 +31,27 @@ public record OperationTag(
     public enum Operation {
         CONNECT,
         ALL_REDUCE,
-        ALL_GATHER,
-        REDUCE_SCATTER,
+        REDUCE,
         BROADCAST,
+        ALL_GATHER,
+        ALL_GATHER_V,
+        REDUCE_SCATTER,
+        REDUCE_SCATTER_V,
+        GATHER,
+        SCATTER,
+        ALL_TO_ALL,
+        ALL_TO_ALL_V,
         BARRIER,
         BROADCAST_OBJECT,
+        ALL_GATHER_OBJECT,
         SEND,
         SEND_OBJECT;
 
+        private final String label = name().toLowerCase(Locale.ROOT);
+
         @Override
         public String toString() {
-            return name().toLowerCase(Locale.ROOT);
+            return label;
         }
 
         /** Whether it concerns two ranks only. */

@@ -1,6 +1,7 @@
 package org.lockstep.collective;
 
 import java.time.Duration;
+import java.util.List;
 import java.util.Optional;
 import java.util.concurrent.atomic.AtomicReference;
 import org.jspecify.annotations.Nullable;
@@ -43,31 +44,61 @@ public final class SoloCommunicator extends GuardedCommunicator {
     }
 
     @Override
-    protected void doAllReduce(OperationTag tag, Buffer buffer, ReduceOp op) {}
-
-    @Override
-    protected void doAllGather(OperationTag tag, Buffer send, Buffer receive) {
-        receive.toHost().copyFrom(send.toHost());
+    protected void doAllReduce(OperationTag tag, Buffer send, Buffer receive, ReduceOp op) {
+        copy(send, receive);
+        if (op.kind() == ReduceOp.Kind.PREMULTIPLIED_SUM) {
+            receive.toHost().scale(op.factor());
+        }
     }
 
     @Override
-    protected void doReduceScatter(OperationTag tag, Buffer send, Buffer receive, ReduceOp op) {
-        receive.toHost().copyFrom(send.toHost());
+    protected void doReduce(OperationTag tag, Buffer send, Buffer receive, ReduceOp op, int root) {
+        doAllReduce(tag, send, receive, op);
     }
 
     @Override
-    protected void doBroadcast(OperationTag tag, Buffer buffer, int root) {}
+    protected void doBroadcast(OperationTag tag, Buffer send, Buffer receive, int root) {
+        copy(send, receive);
+    }
+
+    @Override
+    protected void doAllGather(OperationTag tag, Buffer send, Buffer receive, Blocks blocks) {
+        copy(send, receive);
+    }
+
+    @Override
+    protected void doReduceScatter(OperationTag tag, Buffer send, Buffer receive, ReduceOp op, Blocks blocks) {
+        doAllReduce(tag, send, receive, op);
+    }
+
+    @Override
+    protected void doGather(OperationTag tag, Buffer send, @Nullable Buffer receive, int root) {
+        if (receive != null) {
+            copy(send, receive);
+        }
+    }
+
+    @Override
+    protected void doScatter(OperationTag tag, @Nullable Buffer send, Buffer receive, int root) {
+        if (send != null) {
+            copy(send, receive);
+        }
+    }
+
+    @Override
+    protected void doAllToAll(OperationTag tag, Buffer send, Blocks sendBlocks, Buffer receive, Blocks receiveBlocks) {
+        copy(send, receive);
+    }
+
+    private static void copy(Buffer send, Buffer receive) {
+        receive.toHost().copyFrom(send.toHost());
+    }
 
     @Override
     protected void doBarrier(OperationTag tag, Optional<Duration> deadline) {}
 
     @Override
-    protected void doSend(Buffer buffer, int peer) {
-        throw new AssertionError("a group of one has no peer");
-    }
-
-    @Override
-    protected void doReceive(Buffer buffer, int peer) {
+    protected void doTransfers(List<Transfer> transfers) {
         throw new AssertionError("a group of one has no peer");
     }
 
@@ -77,6 +108,11 @@ public final class SoloCommunicator extends GuardedCommunicator {
             throw new IllegalArgumentException("the root of a broadcast gives the object, not null");
         }
         return codec.decode(codec.encode(value), type);
+    }
+
+    @Override
+    protected <T> List<T> doAllGatherObject(OperationTag tag, T value, Class<T> type) {
+        return List.of(codec.decode(codec.encode(value), type));
     }
 
     @Override
@@ -90,7 +126,7 @@ public final class SoloCommunicator extends GuardedCommunicator {
     }
 
     @Override
-    protected void requireAlive(String operation) {
+    protected void requireAlive(Object operation) {
         Throwable cause = failure.get();
         if (cause != null) {
             throw new CommunicatorException(LockstepException.report(
@@ -109,7 +145,7 @@ public final class SoloCommunicator extends GuardedCommunicator {
     protected void doClose() {}
 
     @Override
-    public void abort(Throwable cause) {
+    protected void doAbort(Throwable cause) {
         failure.compareAndSet(null, cause);
     }
 }

@@ -1,16 +1,20 @@
 package org.lockstep.cpu;
 
 import java.time.Duration;
+import java.util.ArrayList;
+import java.util.List;
 import java.util.Optional;
 import java.util.concurrent.atomic.AtomicBoolean;
 import java.util.function.Function;
 import java.util.function.IntFunction;
 import org.jspecify.annotations.Nullable;
+import org.lockstep.collective.Blocks;
 import org.lockstep.collective.GuardedCommunicator;
 import org.lockstep.collective.ObjectCodec;
 import org.lockstep.collective.OperationTag;
 import org.lockstep.collective.OperationTag.Operation;
 import org.lockstep.collective.ReduceOp;
+import org.lockstep.collective.Transfer;
 import org.lockstep.tensor.Buffer;
 import org.lockstep.tensor.DataType;
 import org.lockstep.tensor.HostBuffer;
@@ -90,16 +94,20 @@ final class CpuCommunicator extends GuardedCommunicator {
         }
         try {
             OperationTag tag = new OperationTag(0, Operation.CONNECT, null, null, 0, -1);
-            carry(tag.toString(), limit, deadline -> swap(tag, peer -> null, peer -> null, deadline));
+            carry(tag, limit, deadline -> swap(tag, peer -> null, peer -> null, deadline));
         } finally {
             leave();
         }
     }
 
     @Override
-    protected void doAllReduce(OperationTag tag, Buffer buffer, ReduceOp op) {
-        HostBuffer mine = (HostBuffer) buffer;
-        carry(tag.toString(), timeout, deadline -> {
+    protected void doAllReduce(OperationTag tag, Buffer send, Buffer receive, ReduceOp op) {
+        HostBuffer mine = (HostBuffer) receive;
+        mine.copyFrom((HostBuffer) send);
+        if (op.kind() == ReduceOp.Kind.PREMULTIPLIED_SUM) {
+            mine.scale(op.factor());
+        }
+        carry(tag, timeout, deadline -> {
             if (mine.bytes() <= ONE_STEP_BYTES) {
                 reduceAtOnce(tag, mine, op, deadline);
             } else {
@@ -115,7 +123,7 @@ final class CpuCommunicator extends GuardedCommunicator {
         @Nullable
         HostBuffer[] views = swap(tag, peer -> mine, peer -> room.slice((long) peer * length, length), deadline);
         HostBuffer result = room.slice((long) size * length, length);
-        reduction.reduce(sources(views, mine), result, op);
+        reduction.reduce(sources(views, mine), result, op.kind());
         transport.finish(tag, deadline);
         mine.copyFrom(result);
     }
@@ -136,58 +144,55 @@ final class CpuCommunicator extends GuardedCommunicator {
                 deadline);
         // Nobody else looks at a rank's own share of its own buffer, so the result may go there at once.
         HostBuffer own = share(mine, me);
-        reduction.reduce(sources(views, own), own, op);
+        reduction.reduce(sources(views, own), own, op.kind());
         // That a peer shows its result also says that it has read our part of it, which is now overwritten.
         @Nullable HostBuffer[] results = swap(tag, peer -> own, peer -> share(mine, peer), deadline);
         copyAll(results, peer -> share(mine, peer));
         transport.finish(tag, deadline);
     }
 
-    /** Elements {@code rank} is responsible for: runs that differ by at most one in length. */
     private HostBuffer share(HostBuffer whole, int rank) {
-        long from = (long) whole.size() * rank / size;
-        long to = (long) whole.size() * (rank + 1) / size;
-        return whole.slice(from, to - from);
+        return (HostBuffer) Blocks.shares(size, whole.length()).of(whole, rank);
     }
 
     @Override
-    protected void doAllGather(OperationTag tag, Buffer send, Buffer receive) {
-        HostBuffer mine = (HostBuffer) send;
-        HostBuffer all = (HostBuffer) receive;
-        int length = mine.size();
-        carry(tag.toString(), timeout, deadline -> {
-            @Nullable
-            HostBuffer[] views = swap(tag, peer -> mine, peer -> all.slice((long) peer * length, length), deadline);
-            copyAll(views, peer -> all.slice((long) peer * length, length));
-            all.slice((long) me * length, length).copyFrom(mine);
-            transport.finish(tag, deadline);
-            return all;
-        });
+    protected void doReduce(OperationTag tag, Buffer send, Buffer receive, ReduceOp op, int root) {
+        HostBuffer result = me == root ? (HostBuffer) receive : HostBuffer.allocate(receive.type(), receive.length());
+        doAllReduce(tag, send, result, op);
     }
 
     @Override
-    protected void doReduceScatter(OperationTag tag, Buffer send, Buffer receive, ReduceOp op) {
+    protected void doAllGather(OperationTag tag, Buffer send, Buffer receive, Blocks blocks) {
+        exchange(tag, peer -> send, peer -> blocks.of(receive, peer));
+        blocks.of(receive, me).toHost().copyFrom(send.toHost());
+    }
+
+    @Override
+    protected void doReduceScatter(OperationTag tag, Buffer send, Buffer receive, ReduceOp op, Blocks blocks) {
         HostBuffer all = (HostBuffer) send;
         HostBuffer mine = (HostBuffer) receive;
         int length = mine.size();
-        carry(tag.toString(), timeout, deadline -> {
+        carry(tag, timeout, deadline -> {
             @Nullable
             HostBuffer[] views = swap(
                     tag,
-                    peer -> all.slice((long) peer * length, length),
+                    peer -> (HostBuffer) blocks.of(all, peer),
                     peer -> scratch.of(all.type(), Math.multiplyExact(size, length))
                             .slice((long) peer * length, length),
                     deadline);
-            reduction.reduce(sources(views, all.slice((long) me * length, length)), mine, op);
+            reduction.reduce(sources(views, (HostBuffer) blocks.of(all, me)), mine, op.kind());
             transport.finish(tag, deadline);
             return mine;
         });
     }
 
     @Override
-    protected void doBroadcast(OperationTag tag, Buffer buffer, int root) {
-        HostBuffer mine = (HostBuffer) buffer;
-        carry(tag.toString(), timeout, deadline -> {
+    protected void doBroadcast(OperationTag tag, Buffer send, Buffer receive, int root) {
+        HostBuffer mine = (HostBuffer) receive;
+        if (me == root) {
+            mine.copyFrom((HostBuffer) send);
+        }
+        carry(tag, timeout, deadline -> {
             broadcast(tag, mine, root, deadline);
             return mine;
         });
@@ -201,22 +206,77 @@ final class CpuCommunicator extends GuardedCommunicator {
     }
 
     @Override
-    protected void doBarrier(OperationTag tag, Optional<Duration> limit) {
-        carry(tag.toString(), limit.orElse(timeout), deadline -> swap(tag, peer -> null, peer -> null, deadline));
+    protected void doGather(OperationTag tag, Buffer send, @Nullable Buffer receive, int root) {
+        Blocks blocks = Blocks.even(size, send.length());
+        exchange(tag, peer -> peer == root ? send : null, peer -> receive == null ? null : blocks.of(receive, peer));
+        if (receive != null) {
+            blocks.of(receive, me).toHost().copyFrom(send.toHost());
+        }
     }
 
     @Override
-    protected void doSend(Buffer buffer, int peer) {
+    protected void doScatter(OperationTag tag, @Nullable Buffer send, Buffer receive, int root) {
+        Blocks blocks = Blocks.even(size, receive.length());
+        exchange(tag, peer -> send == null ? null : blocks.of(send, peer), peer -> peer == root ? receive : null);
+        if (send != null) {
+            receive.toHost().copyFrom(blocks.of(send, me).toHost());
+        }
+    }
+
+    @Override
+    protected void doAllToAll(OperationTag tag, Buffer send, Blocks sendBlocks, Buffer receive, Blocks receiveBlocks) {
+        exchange(tag, peer -> sendBlocks.of(send, peer), peer -> receiveBlocks.of(receive, peer));
+        receiveBlocks.of(receive, me).toHost().copyFrom(sendBlocks.of(send, me).toHost());
+    }
+
+    private void exchange(OperationTag tag, IntFunction<@Nullable Buffer> offer, IntFunction<@Nullable Buffer> target) {
+        carry(tag, timeout, deadline -> {
+            @Nullable
+            HostBuffer[] views = swap(
+                    tag, peer -> (HostBuffer) offer.apply(peer), peer -> (HostBuffer) target.apply(peer), deadline);
+            for (int peer = 0; peer < size; peer++) {
+                HostBuffer view = views[peer];
+                HostBuffer place = peer == me ? null : (HostBuffer) target.apply(peer);
+                if (view != null
+                        && place != null
+                        && (view.array() != place.array() || view.offset() != place.offset())) {
+                    place.copyFrom(view);
+                }
+            }
+            transport.finish(tag, deadline);
+            return tag;
+        });
+    }
+
+    @Override
+    protected void doBarrier(OperationTag tag, Optional<Duration> limit) {
+        carry(tag, limit.orElse(timeout), deadline -> swap(tag, peer -> null, peer -> null, deadline));
+    }
+
+    @Override
+    protected void doTransfers(List<Transfer> transfers) {
+        for (Transfer transfer : transfers) {
+            if (transfer.sends()) {
+                doSend(transfer.buffer(), transfer.peer());
+            }
+        }
+        for (Transfer transfer : transfers) {
+            if (!transfer.sends()) {
+                doReceive(transfer.buffer(), transfer.peer());
+            }
+        }
+    }
+
+    private void doSend(Buffer buffer, int peer) {
         HostBuffer mine = (HostBuffer) buffer;
         OperationTag tag = transferTag(Operation.SEND, ++sent[peer], mine, peer);
-        carry(tag.toString(), timeout, deadline -> {
+        carry(tag, timeout, deadline -> {
             transport.send(tag, mine, peer, deadline);
             return mine;
         });
     }
 
-    @Override
-    protected void doReceive(Buffer buffer, int peer) {
+    private void doReceive(Buffer buffer, int peer) {
         HostBuffer mine = (HostBuffer) buffer;
         OperationTag tag = transferTag(Operation.SEND, ++received[peer], mine, me);
         carry(received(tag, peer), timeout, deadline -> {
@@ -226,9 +286,18 @@ final class CpuCommunicator extends GuardedCommunicator {
     }
 
     @Override
+    protected <T> List<T> doAllGatherObject(OperationTag tag, T value, Class<T> type) {
+        List<T> all = new ArrayList<>();
+        for (int root = 0; root < size; root++) {
+            all.add(doBroadcastObject(tag, root == me ? value : null, root, type));
+        }
+        return List.copyOf(all);
+    }
+
+    @Override
     protected <T> T doBroadcastObject(OperationTag tag, @Nullable T value, int root, Class<T> type) {
         HostBuffer mine = me == root && value != null ? bytes(codec.encode(value)) : bytes(new byte[0]);
-        HostBuffer content = carry(tag.toString(), timeout, deadline -> {
+        HostBuffer content = carry(tag, timeout, deadline -> {
             HostBuffer length = Buffer.ofLongs(mine.size());
             broadcast(tag, length, root, deadline);
             HostBuffer bytes = me == root ? mine : room(tag.toString(), length, root);
@@ -245,7 +314,7 @@ final class CpuCommunicator extends GuardedCommunicator {
         HostBuffer bytes = bytes(codec.encode(value));
         HostBuffer length = Buffer.ofLongs(bytes.size());
         OperationTag tag = transferTag(Operation.SEND_OBJECT, ++sent[peer], length, peer);
-        carry(tag.toString(), timeout, deadline -> {
+        carry(tag, timeout, deadline -> {
             transport.send(tag, length, peer, deadline);
             transport.send(transferTag(Operation.SEND_OBJECT, tag.sequence(), bytes, peer), bytes, peer, deadline);
             return bytes;
@@ -326,13 +395,13 @@ final class CpuCommunicator extends GuardedCommunicator {
     }
 
     /** Runs what crosses the group; a failure seals the rank's fate and speaks for the first cause. */
-    private <T> T carry(String operation, Duration limit, Function<Deadline, T> body) {
+    private <T> T carry(Object operation, Duration limit, Function<Deadline, T> body) {
         try {
             return body.apply(Deadline.in(limit));
         } catch (Transport.Failed failed) {
             Verdict first = fate.seal(failed.verdict);
             spread();
-            throw first.exception(operation, group, peers);
+            throw first.exception(operation.toString(), group, peers);
         } catch (RuntimeException | Error broken) {
             // Out of memory, say: the peers wait for an operation that this rank cannot complete.
             fate.seal(Verdict.aborted(group.rank(me), Verdict.groupId(group), broken));
@@ -342,10 +411,10 @@ final class CpuCommunicator extends GuardedCommunicator {
     }
 
     @Override
-    protected void requireAlive(String operation) {
+    protected void requireAlive(Object operation) {
         Verdict verdict = fate.verdict();
         if (verdict != null) {
-            throw verdict.exception(operation, group, peers);
+            throw verdict.exception(operation.toString(), group, peers);
         }
     }
 
@@ -361,7 +430,7 @@ final class CpuCommunicator extends GuardedCommunicator {
     }
 
     @Override
-    public void abort(Throwable cause) {
+    protected void doAbort(Throwable cause) {
         fate.seal(Verdict.aborted(group.rank(me), Verdict.groupId(group), cause));
     }
 

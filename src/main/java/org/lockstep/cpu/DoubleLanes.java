@@ -17,20 +17,25 @@ final class DoubleLanes implements Reduction.Lanes {
     }
 
     @Override
-    public void absorb(int level, HostBuffer source, int from, int count, ReduceOp op) {
+    public void absorb(int level, HostBuffer source, int from, int count, ReduceOp.Kind op) {
         join(stack[level], source.doubles(), source.offset() + from, count, op);
     }
 
     @Override
-    public void join(int level, int count, ReduceOp op) {
+    public void join(int level, int count, ReduceOp.Kind op) {
         join(stack[level], stack[level + 1], 0, count, op);
     }
 
-    private static void join(double[] left, double[] right, int at, int count, ReduceOp op) {
+    private static void join(double[] left, double[] right, int at, int count, ReduceOp.Kind op) {
         switch (op) {
-            case SUM, AVG -> {
+            case SUM, AVG, PREMULTIPLIED_SUM -> {
                 for (int i = 0; i < count; i++) {
                     left[i] += right[at + i];
+                }
+            }
+            case PRODUCT -> {
+                for (int i = 0; i < count; i++) {
+                    left[i] *= right[at + i];
                 }
             }
             case MIN -> {

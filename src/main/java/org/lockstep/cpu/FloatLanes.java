@@ -21,7 +21,7 @@ final class FloatLanes implements Reduction.Lanes {
     }
 
     @Override
-    public void absorb(int level, HostBuffer source, int from, int count, ReduceOp op) {
+    public void absorb(int level, HostBuffer source, int from, int count, ReduceOp.Kind op) {
         if (source.type() == DataType.F32) {
             join(stack[level], source.floats(), source.offset() + from, count, op);
         } else {
@@ -31,15 +31,20 @@ final class FloatLanes implements Reduction.Lanes {
     }
 
     @Override
-    public void join(int level, int count, ReduceOp op) {
+    public void join(int level, int count, ReduceOp.Kind op) {
         join(stack[level], stack[level + 1], 0, count, op);
     }
 
-    private static void join(float[] left, float[] right, int at, int count, ReduceOp op) {
+    private static void join(float[] left, float[] right, int at, int count, ReduceOp.Kind op) {
         switch (op) {
-            case SUM, AVG -> {
+            case SUM, AVG, PREMULTIPLIED_SUM -> {
                 for (int i = 0; i < count; i++) {
                     left[i] += right[at + i];
+                }
+            }
+            case PRODUCT -> {
+                for (int i = 0; i < count; i++) {
+                    left[i] *= right[at + i];
                 }
             }
             case MIN -> {

@@ -30,7 +30,7 @@ final class Frame {
 
     // Their places in these lists are their numbers on the wire; both ends have the same version.
     private static final List<Operation> OPERATIONS = List.of(Operation.values());
-    private static final List<ReduceOp> OPS = List.of(ReduceOp.values());
+    private static final List<ReduceOp.Kind> OPS = List.of(ReduceOp.Kind.values());
     private static final List<DataType> TYPES = List.of(DataType.values());
 
     private Frame() {}

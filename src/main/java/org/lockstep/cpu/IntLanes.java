@@ -20,7 +20,7 @@ final class IntLanes implements Reduction.Lanes {
     }
 
     @Override
-    public void absorb(int level, HostBuffer source, int from, int count, ReduceOp op) {
+    public void absorb(int level, HostBuffer source, int from, int count, ReduceOp.Kind op) {
         if (source.type() == DataType.I32) {
             join(stack[level], source.ints(), source.offset() + from, count, op);
         } else {
@@ -30,15 +30,20 @@ final class IntLanes implements Reduction.Lanes {
     }
 
     @Override
-    public void join(int level, int count, ReduceOp op) {
+    public void join(int level, int count, ReduceOp.Kind op) {
         join(stack[level], stack[level + 1], 0, count, op);
     }
 
-    private static void join(int[] left, int[] right, int at, int count, ReduceOp op) {
+    private static void join(int[] left, int[] right, int at, int count, ReduceOp.Kind op) {
         switch (op) {
             case SUM -> {
                 for (int i = 0; i < count; i++) {
                     left[i] += right[at + i];
+                }
+            }
+            case PRODUCT -> {
+                for (int i = 0; i < count; i++) {
+                    left[i] *= right[at + i];
                 }
             }
             case MIN -> {
@@ -51,7 +56,7 @@ final class IntLanes implements Reduction.Lanes {
                     left[i] = Math.max(left[i], right[at + i]);
                 }
             }
-            case AVG -> throw new AssertionError("refused before: avg is for floating types");
+            case AVG, PREMULTIPLIED_SUM -> throw new AssertionError("refused before: " + op + " is for floating types");
         }
     }
 

@@ -17,20 +17,25 @@ final class LongLanes implements Reduction.Lanes {
     }
 
     @Override
-    public void absorb(int level, HostBuffer source, int from, int count, ReduceOp op) {
+    public void absorb(int level, HostBuffer source, int from, int count, ReduceOp.Kind op) {
         join(stack[level], source.longs(), source.offset() + from, count, op);
     }
 
     @Override
-    public void join(int level, int count, ReduceOp op) {
+    public void join(int level, int count, ReduceOp.Kind op) {
         join(stack[level], stack[level + 1], 0, count, op);
     }
 
-    private static void join(long[] left, long[] right, int at, int count, ReduceOp op) {
+    private static void join(long[] left, long[] right, int at, int count, ReduceOp.Kind op) {
         switch (op) {
             case SUM -> {
                 for (int i = 0; i < count; i++) {
                     left[i] += right[at + i];
+                }
+            }
+            case PRODUCT -> {
+                for (int i = 0; i < count; i++) {
+                    left[i] *= right[at + i];
                 }
             }
             case MIN -> {
@@ -43,7 +48,7 @@ final class LongLanes implements Reduction.Lanes {
                     left[i] = Math.max(left[i], right[at + i]);
                 }
             }
-            case AVG -> throw new AssertionError("refused before: avg is for floating types");
+            case AVG, PREMULTIPLIED_SUM -> throw new AssertionError("refused before: " + op + " is for floating types");
         }
     }
 

@@ -31,7 +31,7 @@ final class Reduction {
      *
      * @param sources of target's type and length
      */
-    void reduce(HostBuffer[] sources, HostBuffer target, ReduceOp op) {
+    void reduce(HostBuffer[] sources, HostBuffer target, ReduceOp.Kind op) {
         Lanes run = lanes(target);
         int length = target.size();
         for (int from = 0; from < length; from += RUN) {
@@ -51,7 +51,7 @@ final class Reduction {
             for (; depth > 1; depth--) {
                 run.join(depth - 2, count, op);
             }
-            run.store(target, from, count, op == ReduceOp.AVG ? sources.length : 1);
+            run.store(target, from, count, op == ReduceOp.Kind.AVG ? sources.length : 1);
         }
     }
 
@@ -81,10 +81,10 @@ final class Reduction {
         void load(int level, HostBuffer source, int from, int count);
 
         /** Joins a source's run into a level, from the right. */
-        void absorb(int level, HostBuffer source, int from, int count, ReduceOp op);
+        void absorb(int level, HostBuffer source, int from, int count, ReduceOp.Kind op);
 
         /** Joins the level above into a level, from the right. */
-        void join(int level, int count, ReduceOp op);
+        void join(int level, int count, ReduceOp.Kind op);
 
         /** Writes level 0, divided by {@code divisor}. */
         void store(HostBuffer target, int from, int count, int divisor);

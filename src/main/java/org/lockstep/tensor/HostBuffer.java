@@ -201,6 +201,25 @@ public final class HostBuffer implements Buffer {
         System.arraycopy(source.array, source.offset, array, offset, length);
     }
 
+    /** Multiplies every element of a floating buffer by {@code factor}, in f32 for the 16-bit types. */
+    public void scale(double factor) {
+        for (int i = offset; i < offset + length; i++) {
+            switch (type) {
+                case F64 -> ((double[]) array)[i] *= factor;
+                case F32 -> ((float[]) array)[i] *= (float) factor;
+                case BF16 -> {
+                    short[] bits = (short[]) array;
+                    bits[i] = Half.floatToBf16(Half.bf16ToFloat(bits[i]) * (float) factor);
+                }
+                case F16 -> {
+                    short[] bits = (short[]) array;
+                    bits[i] = Half.floatToF16(Half.f16ToFloat(bits[i]) * (float) factor);
+                }
+                default -> throw new IllegalStateException("a buffer of " + type + " is not scaled");
+            }
+        }
+    }
+
     /** The type and the first elements, for people. */
     @Override
     public String toString() {
