@@ -1,4 +1,4 @@
-package org.lockstep.cpu;
+package org.lockstep.transport;
 
 import java.util.List;
 import java.util.Set;
@@ -19,7 +19,7 @@ import org.lockstep.topology.ProcessGroup;
  * @param culprit the rank that caused it, -1 if that is {@code rank} or not known
  * @param cause where it was found by this very JVM
  */
-record Verdict(
+public record Verdict(
         ErrorCode code,
         int rank,
         long group,
