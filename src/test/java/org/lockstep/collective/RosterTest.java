@@ -15,6 +15,7 @@ import java.util.Base64;
 import java.util.List;
 import java.util.Map;
 import java.util.Random;
+import java.util.Set;
 import java.util.UUID;
 import java.util.function.UnaryOperator;
 import org.junit.jupiter.api.Test;
@@ -303,6 +304,35 @@ class RosterTest {
                 ErrorCode.DISAGREEMENT,
                 "setting lockstep.operationTimeout",
                 "partition 2");
+    }
+
+    @Test
+    void transportsAreAgreedOnAndTcpIsAlwaysAmongThem() {
+        WorldSpec other = SPEC.withTransports(Set.of(TransportKind.THREAD));
+        assertThat(SPEC.transports()).containsExactlyInAnyOrder(TransportKind.values());
+        assertThat(other.transports()).containsExactlyInAnyOrder(TransportKind.THREAD, TransportKind.TCP);
+        assertThat(SPEC.withTransports(Set.of()).newAttempt().transports()).containsExactly(TransportKind.TCP);
+        assertRefused(
+                records(
+                        1,
+                        h -> new Hello(
+                                h.attempt(),
+                                h.version(),
+                                h.identity(),
+                                1,
+                                1,
+                                "cpu",
+                                h.addresses(),
+                                h.port(),
+                                h.sizes(),
+                                h.order(),
+                                other.settingsDigest(),
+                                h.ids())),
+                ErrorCode.DISAGREEMENT,
+                "setting lockstep.transports",
+                "partition 1");
+        assertThat(TransportKind.parse(" Shared")).isEqualTo(TransportKind.SHARED);
+        assertThatThrownBy(() -> TransportKind.parse("rdma")).hasMessageContaining("'rdma': thread, shared, tcp");
     }
 
     @Test
