@@ -17,10 +17,6 @@ final class HelloBytes {
     static final class Writer {
         private final ByteArrayOutputStream bytes = new ByteArrayOutputStream(256);
 
-        int size() {
-            return bytes.size();
-        }
-
         Writer octet(int value) {
             bytes.write(value);
             return this;
@@ -65,6 +61,11 @@ final class HelloBytes {
         byte[] toBytes() {
             return bytes.toByteArray();
         }
+    }
+
+    /** The bytes that {@link Writer#number} takes for a value. */
+    static int numberSize(int value) {
+        return (38 - Integer.numberOfLeadingZeros(value | 1)) / 7;
     }
 
     /** Throws IllegalArgumentException, with the reason, at the first byte that cannot be. */

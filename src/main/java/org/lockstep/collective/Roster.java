@@ -114,22 +114,23 @@ public final class Roster {
         agree("sizes", hellos, Hello::sizes, driver);
         agree("order", hellos, Hello::order, driver);
         List<String> names = List.copyOf(spec.agreed().keySet());
-        for (int i = 0; i < names.size(); i++) {
+        int told = hellos.stream() // where a long host name left no room in one record, others may still have a hint
+                .mapToInt(hello -> hello.settings().hints().size())
+                .reduce(names.size(), Math::min);
+        for (int i = 0; i < told; i++) {
             int at = i;
-            agree("setting " + names.get(i), hellos, hello -> hint(hello.settings(), at), driver);
+            agree(
+                    "setting " + names.get(i),
+                    hellos,
+                    hello -> String.format(
+                            "digest %02x", hello.settings().hints().get(at)),
+                    driver);
         }
         agree(
                 "settings",
                 hellos,
                 hello -> String.format("%012x", hello.settings().digest()),
                 driver);
-    }
-
-    /** What a record tells of one setting; nothing where the record had no room for it. */
-    private static String hint(Hello.Settings settings, int at) {
-        return at < settings.hints().size()
-                ? String.format("digest %02x", settings.hints().get(at))
-                : "";
     }
 
     private static void agree(String field, List<Hello> hellos, Function<Hello, Object> value, String attempt) {
