@@ -5,6 +5,7 @@ import java.util.HashMap;
 import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Map;
+import java.util.Set;
 import java.util.UUID;
 import java.util.function.Function;
 import java.util.stream.Collectors;
@@ -28,11 +29,13 @@ public final class Roster {
     private final List<Hello> byRank;
     private final Placement placement;
     private final ProcessGrid grid;
+    private final Set<TransportKind> transports;
 
-    private Roster(List<Hello> byRank, Placement placement, ProcessGrid grid) {
+    private Roster(List<Hello> byRank, Placement placement, ProcessGrid grid, Set<TransportKind> transports) {
         this.byRank = List.copyOf(byRank);
         this.placement = placement;
         this.grid = grid;
+        this.transports = transports;
     }
 
     /**
@@ -54,7 +57,7 @@ public final class Roster {
         List<Hello> byRank = placement.slots().stream()
                 .map(slot -> hellos.get(slot.partition()))
                 .toList();
-        return new Roster(byRank, placement, grid);
+        return new Roster(byRank, placement, grid, spec.transports());
     }
 
     private static List<Hello> read(List<? extends @Nullable String> records, WorldSpec spec) {
@@ -252,6 +255,22 @@ public final class Roster {
     public boolean shareVenue(ProcessGroup group) {
         long venue = hello(group.first()).venue();
         return group.stream().allMatch(rank -> hello(rank).venue() == venue);
+    }
+
+    /** How two ranks reach each other: the nearest way that both share and the spec allows. */
+    public TransportKind transport(int rankA, int rankB) {
+        Hello a = hello(rankA);
+        Hello b = hello(rankB);
+        if (a.venue() == b.venue() && transports.contains(TransportKind.THREAD)) {
+            return TransportKind.THREAD;
+        }
+        boolean shared = a.identity().sharesMemory(b.identity()) && transports.contains(TransportKind.SHARED);
+        return shared ? TransportKind.SHARED : TransportKind.TCP;
+    }
+
+    /** How many ranks of the world live on a rank's host, itself included. */
+    public int ranksOnHost(int rank) {
+        return placement.ranksOnHost(rank);
     }
 
     /** The groups of a kind whose ranks are on several hosts. */

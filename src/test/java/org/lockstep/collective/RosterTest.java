@@ -18,6 +18,7 @@ import java.util.Random;
 import java.util.Set;
 import java.util.UUID;
 import java.util.function.UnaryOperator;
+import java.util.stream.IntStream;
 import org.junit.jupiter.api.Test;
 import org.lockstep.ErrorCode;
 import org.lockstep.rendezvous.RendezvousException;
@@ -211,6 +212,34 @@ class RosterTest {
         assertThat(roster.rank(2)).isEqualTo(1);
         assertThat(roster.partition(1)).isEqualTo(2);
         assertThat(roster.describe(1)).isEqualTo("rank 1  host host-a  partition 2");
+    }
+
+    @Test
+    void theNearestTransportThatTwoShareAndTheSpecAllows() {
+        WorldSpec spec = SPEC.withSizes(ParallelSizes.tensor(1));
+        assertThat(transports(spec)).containsExactly("thread", "shared", "tcp", "tcp", "tcp");
+        assertThat(transports(spec.withTransports(Set.of(TransportKind.SHARED))))
+                .containsExactly("shared", "shared", "tcp", "tcp", "tcp");
+        assertThat(transports(spec.withTransports(Set.of(TransportKind.THREAD))))
+                .containsExactly("thread", "tcp", "tcp", "tcp", "tcp");
+        assertThat(transports(spec.withTransports(Set.of()))).containsExactly("tcp", "tcp", "tcp", "tcp", "tcp");
+    }
+
+    /** From the first party to one of its JVM, its host, its host's other container, another host, and its namesake. */
+    private static List<String> transports(WorldSpec spec) {
+        Identity first = PARTY.withMemory(5);
+        List<Identity> parties = List.of(
+                first, first, first, first.withMemory(6), first.withHost(78, "host-b"), first.withHost(79, "host-a"));
+        List<String> records = new ArrayList<>();
+        for (int i = 0; i < parties.size(); i++) {
+            records.add(hello(spec, parties.get(i), i, i < 2 ? 0 : i).encode(spec.key()));
+        }
+        Roster roster = Roster.of(records, spec);
+        assertThat(IntStream.range(0, 6).map(i -> roster.ranksOnHost(roster.rank(i))))
+                .containsExactly(4, 4, 4, 4, 1, 1);
+        return IntStream.range(1, 6)
+                .mapToObj(i -> roster.transport(roster.rank(0), roster.rank(i)).toString())
+                .toList();
     }
 
     @Test
