@@ -1,5 +1,6 @@
 package org.lockstep.collective;
 
+import java.net.InetAddress;
 import java.nio.charset.StandardCharsets;
 import java.security.MessageDigest;
 import java.util.ArrayList;
@@ -138,9 +139,10 @@ public record Hello(
         List<String> kept = new ArrayList<>();
         int bytes = 0;
         for (String literal : all) {
-            bytes += addressSize(literal);
+            InetAddress address = HelloBytes.parse(literal);
+            bytes += 1 + address.getAddress().length;
             if (bytes <= ADDRESS_BYTES) {
-                kept.add(HelloBytes.parse(literal).getHostAddress());
+                kept.add(address.getHostAddress());
             }
         }
         return List.copyOf(kept);
@@ -151,7 +153,7 @@ public record Hello(
     }
 
     private static int addressSize(String literal) {
-        return 1 + HelloBytes.parse(literal).getAddress().length;
+        return literal.indexOf(':') < 0 ? 5 : 17;
     }
 
     /** As numbers that are not negative: -1 is a size, and two of them may be absent. */
@@ -234,8 +236,9 @@ public record Hello(
     public static Hello decode(String text, Key key) {
         byte[] bytes = bytes(text);
         int end = bytes.length - TAG_BYTES;
-        if (protocol(text) != PROTOCOL) {
-            throw new IllegalArgumentException("protocol (" + protocol(text) + ") is not " + PROTOCOL);
+        int protocol = bytes[1] & 0xff;
+        if (protocol != PROTOCOL) {
+            throw new IllegalArgumentException("protocol (" + protocol + ") is not " + PROTOCOL);
         }
         byte[] tag = Arrays.copyOfRange(bytes, end, bytes.length);
         byte[] wanted = Arrays.copyOf(key.hmacSha256(Arrays.copyOf(bytes, end)), TAG_BYTES);
@@ -320,7 +323,8 @@ public record Hello(
 
     /** The attempt of a text of this protocol, before its signature is believed: only to say what is wrong with it. */
     static UUID attempt(String text) {
-        Reader in = new Reader(bytes(text), bytes(text).length);
+        byte[] bytes = bytes(text);
+        Reader in = new Reader(bytes, bytes.length);
         in.raw(2);
         return in.uuid();
     }

@@ -7,10 +7,13 @@ import java.nio.ByteBuffer;
 import java.nio.charset.CharacterCodingException;
 import java.nio.charset.StandardCharsets;
 import java.util.UUID;
+import java.util.regex.Pattern;
 import org.jspecify.annotations.Nullable;
 
 /** The primitives of a {@link Hello}'s bytes: big-endian, small numbers in seven-bit groups, short strings by length. */
 final class HelloBytes {
+    private static final Pattern IPV4 = Pattern.compile("\\d+\\.\\d+\\.\\d+\\.\\d+");
+
     private HelloBytes() {}
 
     /** Grows as it is written; no number is negative unless it has a fixed width. */
@@ -160,8 +163,8 @@ final class HelloBytes {
      * @throws IllegalArgumentException if it is a name
      */
     static InetAddress parse(@Nullable String literal) {
-        boolean numeric =
-                literal != null && (literal.indexOf(':') >= 0 || literal.matches("\\d+\\.\\d+\\.\\d+\\.\\d+"));
+        boolean numeric = literal != null
+                && (literal.indexOf(':') >= 0 || IPV4.matcher(literal).matches());
         try {
             if (numeric) {
                 return InetAddress.getByName(literal);

@@ -72,12 +72,22 @@ public final class Roster {
             texts.add(text);
             protocols.add(reading(i, () -> Hello.protocol(text)));
         }
-        requireEqual("protocol version", protocols, ErrorCode.DISAGREEMENT, "the same lockstep jar on all executors");
+        requireEqual(
+                "protocol version",
+                protocols,
+                String::valueOf,
+                ErrorCode.DISAGREEMENT,
+                "the same lockstep jar on all executors");
         for (int i = 0; i < texts.size(); i++) {
             String text = texts.get(i);
             attempts.add(reading(i, () -> Hello.attempt(text)));
         }
-        requireEqual("attempt", attempts, ErrorCode.STALE_ATTEMPT, "a new attempt: a party of an older one came");
+        requireEqual(
+                "attempt",
+                attempts,
+                String::valueOf,
+                ErrorCode.STALE_ATTEMPT,
+                "a new attempt: a party of an older one came");
         List<Hello> hellos = new ArrayList<>();
         for (int i = 0; i < texts.size(); i++) {
             String text = texts.get(i);
@@ -129,29 +139,37 @@ public final class Roster {
                             "digest %02x", hello.settings().hints().get(at)),
                     driver);
         }
-        agree(
-                "settings",
-                hellos,
-                hello -> String.format("%012x", hello.settings().digest()),
-                driver);
+        agree("settings", hellos, hello -> hello.settings().digest(), "%012x"::formatted, driver);
     }
 
     private static void agree(String field, List<Hello> hellos, Function<Hello, Object> value, String attempt) {
-        requireEqual(field, hellos.stream().map(value).toList(), ErrorCode.DISAGREEMENT, attempt);
+        agree(field, hellos, value, String::valueOf, attempt);
     }
 
-    private static void requireEqual(String field, List<?> values, ErrorCode code, String attempt) {
+    private static void agree(
+            String field,
+            List<Hello> hellos,
+            Function<Hello, Object> value,
+            Function<Object, String> shown,
+            String attempt) {
+        List<Object> values = hellos.stream().map(value).toList();
+        requireEqual(field, values, shown, ErrorCode.DISAGREEMENT, attempt);
+    }
+
+    private static void requireEqual(
+            String field, List<?> values, Function<Object, String> shown, ErrorCode code, String attempt) {
+        if (values.stream().allMatch(values.get(0)::equals)) {
+            return;
+        }
         Map<Object, List<String>> who = new LinkedHashMap<>();
         for (int i = 0; i < values.size(); i++) {
             who.computeIfAbsent(values.get(i), any -> new ArrayList<>()).add(Integer.toString(i));
         }
-        if (who.size() > 1) {
-            String sides = who.entrySet().stream()
-                    .map(side -> side.getKey() + " in partition"
-                            + (side.getValue().size() > 1 ? "s " : " ") + String.join(",", side.getValue()))
-                    .collect(Collectors.joining("; "));
-            throw failure(code, field + " differs: " + sides, attempt);
-        }
+        String sides = who.entrySet().stream()
+                .map(side -> shown.apply(side.getKey()) + " in partition"
+                        + (side.getValue().size() > 1 ? "s " : " ") + String.join(",", side.getValue()))
+                .collect(Collectors.joining("; "));
+        throw failure(code, field + " differs: " + sides, attempt);
     }
 
     private static void refuseSharedGpus(List<Hello> hellos) {
