@@ -236,7 +236,8 @@ class HandshakeTest {
                         spec.objects(),
                         spec.meetingTimeout(),
                         spec.operationTimeout(),
-                        spec.strictPlacement()),
+                        spec.strictPlacement(),
+                        spec.transports()),
                 "does not know the key");
     }
 
@@ -253,7 +254,8 @@ class HandshakeTest {
                         spec.objects(),
                         spec.meetingTimeout(),
                         spec.operationTimeout(),
-                        spec.strictPlacement()),
+                        spec.strictPlacement(),
+                        spec.transports()),
                 "another attempt");
     }
 }
