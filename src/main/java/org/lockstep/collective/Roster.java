@@ -291,6 +291,12 @@ public final class Roster {
         return placement.ranksOnHost(rank);
     }
 
+    /** How many ranks of the world share the venue of {@code rank}, itself included. */
+    public int ranksInVenue(int rank) {
+        long venue = hello(rank).venue();
+        return (int) byRank.stream().filter(hello -> hello.venue() == venue).count();
+    }
+
     /** The groups of a kind whose ranks are on several hosts. */
     public List<Placement.SpanningGroup> spanning(GroupKind kind) {
         return placement.spanning(kind);

@@ -58,8 +58,7 @@ final class Board {
     Link link(ProcessGroup group, int me, int peer) {
         Channel out = channel(me, peer);
         Channel in = channel(peer, me);
-        return RingLink.ofThread(
-                group, me, peer, out.ring(), in.ring(), out.loans(), in.loans(), COPIED_BYTES, seats);
+        return RingLink.ofThread(group, me, peer, out.ring(), in.ring(), out.loans(), in.loans(), COPIED_BYTES, seats);
     }
 
     private Channel channel(int from, int to) {

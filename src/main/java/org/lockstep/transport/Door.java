@@ -80,7 +80,6 @@ public final class Door implements AutoCloseable {
      * @return by group: the mesh of this rank in it
      */
     public Connected connect(Roster roster, int rank, List<ProcessGroup> groups) {
-        Deadline deadline = Deadline.in(spec.meetingTimeout());
         Fate fate = Fate.of(venue, spec.attempt(), roster.ranksInVenue(rank));
         Connected connected = new Connected(fate);
         Connecting now = new Connecting(rank, fate);
@@ -105,13 +104,12 @@ public final class Door implements AutoCloseable {
 
     private Mesh threads(ProcessGroup group, int me, Roster roster, Connected connected) {
         int members = (int) group.stream()
-                .filter(peer -> roster.transport(group.rank(me), peer)
-                        == org.lockstep.collective.TransportKind.THREAD)
+                .filter(peer -> roster.transport(group.rank(me), peer) == org.lockstep.collective.TransportKind.THREAD)
                 .count();
         Board board = Board.of(venue, spec.attempt(), group, members);
         connected.ends.add(board::leave);
-        boolean crowded = roster.ranksOnHost(group.rank(me))
-                > Runtime.getRuntime().availableProcessors();
+        boolean crowded =
+                roster.ranksOnHost(group.rank(me)) > Runtime.getRuntime().availableProcessors();
         Pause pause = new Pause(me, crowded, board.seats(), null, false, () -> {});
         return new Mesh(group, me, peer -> board.link(group, me, peer), connected.fate, pause);
     }

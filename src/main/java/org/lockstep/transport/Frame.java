@@ -39,6 +39,7 @@ final class Frame {
     private Frame() {}
 
     /** All of a tag but its sequence and count: operation 8 · reduce op + 1 or 0 8 · type + 1 or 0 8 · marks 8 · root 32. */
+    @SuppressWarnings("EnumOrdinal") // both ends have the same version
     static long word(OperationTag tag) {
         ReduceOp.Kind op = tag.op();
         DataType type = tag.type();

@@ -18,8 +18,7 @@ import org.lockstep.tensor.HostBuffer;
  * before them. Positions are in bytes and multiples of the width of what is there.
  */
 final class Memory {
-    private static final VarHandle WORD =
-            MethodHandles.byteBufferViewVarHandle(long[].class, ByteOrder.nativeOrder());
+    private static final VarHandle WORD = MethodHandles.byteBufferViewVarHandle(long[].class, ByteOrder.nativeOrder());
 
     /** Up to so many elements are moved one by one, which is faster than to ask for a bulk move. */
     private static final int FEW = 12;

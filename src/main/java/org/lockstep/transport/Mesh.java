@@ -2,8 +2,9 @@ package org.lockstep.transport;
 
 import java.time.Duration;
 import java.util.ArrayList;
+import java.util.EnumMap;
 import java.util.List;
-import java.util.concurrent.locks.LockSupport;
+import java.util.Map;
 import java.util.function.IntFunction;
 import org.jspecify.annotations.Nullable;
 import org.lockstep.collective.OperationTag;
@@ -36,7 +37,7 @@ public final class Mesh {
     private final Pause pause;
     private final boolean[] open; // by peer: what the step still waits for
     private final boolean[] into;
-    private final @Nullable HostBuffer[][] pieces = new @Nullable HostBuffer[DataType.values().length][];
+    private final Map<DataType, HostBuffer[]> pieces = new EnumMap<>(DataType.class);
     private final HostBuffer[] sources;
     private final int[] at;
     private Object what = "";
@@ -112,14 +113,14 @@ public final class Mesh {
     public void exchange(OperationTag tag, @Nullable HostBuffer[] offers, @Nullable HostBuffer[] targets) {
         for (int peer = 0; peer < size; peer++) {
             if (peer != me) {
-                link(peer).send(tag, offers[peer]);
+                link(peer).send(sized(tag, offers[peer]), offers[peer]);
             }
         }
         int waiting = 0;
         for (int peer = 0; peer < size; peer++) {
             if (peer != me) {
                 HostBuffer target = targets[peer];
-                link(peer).expect(tag, target == null ? 0 : target.bytes());
+                link(peer).expect(sized(tag, target), target == null ? 0 : target.bytes());
                 open[peer] = true;
                 into[peer] = false;
                 waiting++;
@@ -138,6 +139,11 @@ public final class Mesh {
             }
         }
         pushAll();
+    }
+
+    /** Of blocks of unequal length each pair of ranks compares its own count. */
+    private static OperationTag sized(OperationTag tag, @Nullable HostBuffer data) {
+        return tag.operation().isRagged() ? tag.withCount(data == null ? 0 : data.length()) : tag;
     }
 
     /** Whether the message that is expected over {@code link} is complete in {@code target}. */
@@ -174,8 +180,8 @@ public final class Mesh {
     public void fold(OperationTag tag, @Nullable HostBuffer[] offers, HostBuffer own, Fold fold) {
         for (int peer = 0; peer < size; peer++) {
             if (peer != me) {
-                link(peer).send(tag, offers[peer]);
-                link(peer).expect(tag, own.bytes());
+                link(peer).send(sized(tag, offers[peer]), offers[peer]);
+                link(peer).expect(sized(tag, own), own.bytes());
             }
         }
         sources[me] = own;
@@ -256,16 +262,15 @@ public final class Mesh {
     }
 
     private HostBuffer[] pieces(DataType type) {
-        @Nullable HostBuffer[] found = pieces[type.ordinal()];
+        HostBuffer[] found = pieces.get(type);
         if (found == null) {
-            HostBuffer[] made = new HostBuffer[size];
+            found = new HostBuffer[size];
             for (int peer = 0; peer < size; peer++) {
-                made[peer] = HostBuffer.allocate(type, PIECE_BYTES / type.bytes());
+                found[peer] = HostBuffer.allocate(type, PIECE_BYTES / type.bytes());
             }
-            pieces[type.ordinal()] = made;
-            return made;
+            pieces.put(type, found);
         }
-        return (HostBuffer[]) found;
+        return found;
     }
 
     /** Returns when no peer looks at this rank's memory any more. */
@@ -322,7 +327,7 @@ public final class Mesh {
                 }
             }
             if (left > 0) {
-                refuseElsewhere(sends, sent, receives, got);
+                refuseElsewhere(sends, sent);
                 rest();
             }
         }
@@ -346,7 +351,7 @@ public final class Mesh {
     }
 
     /** A peer that is in an operation of the whole group reads no transfer that does not fit the link. */
-    private void refuseElsewhere(List<Letter> sends, boolean[] sent, List<Letter> receives, boolean[] got) {
+    private void refuseElsewhere(List<Letter> sends, boolean[] sent) {
         for (int i = 0; i < sends.size(); i++) {
             Letter letter = sends.get(i);
             OperationTag theirs = sent[i] ? null : link(letter.peer()).unexpected();

@@ -114,8 +114,8 @@ final class Pause {
             sitting = true;
             seats.sit(rank); // and look once more before sleeping
         } else {
-            LockSupport.parkNanos(this, Math.min(most, Math.min(napNanos, Seats.NAP_NANOS)));
-            napNanos *= 2;
+            LockSupport.parkNanos(this, Math.min(most, napNanos));
+            napNanos = Math.min(2 * napNanos, Seats.NAP_NANOS);
         }
     }
 

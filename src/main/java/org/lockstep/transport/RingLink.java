@@ -49,7 +49,15 @@ final class RingLink extends Link {
 
     /** A thread of this JVM; messages of more than {@code copied} bytes are lent. */
     static RingLink ofThread(
-            ProcessGroup group, int me, int peer, Ring out, Ring in, Loans given, Loans taken, int copied, Seats seats) {
+            ProcessGroup group,
+            int me,
+            int peer,
+            Ring out,
+            Ring in,
+            Loans given,
+            Loans taken,
+            int copied,
+            Seats seats) {
         return new RingLink(group, me, peer, out, in, given, taken, copied, seats);
     }
 
@@ -146,7 +154,8 @@ final class RingLink extends Link {
     private Failed mismatch(OperationTag tag) {
         try {
             OperationTag theirs = in.tag();
-            return new Failed(Verdict.mismatch(group, me, tag.toString(), peer(), theirs.toString(), tag.difference(theirs)));
+            return new Failed(
+                    Verdict.mismatch(group, me, tag.toString(), peer(), theirs.toString(), tag.difference(theirs)));
         } catch (IllegalArgumentException nonsense) {
             return new Failed(
                     Verdict.protocol(group, me, tag.toString(), peer(), String.valueOf(nonsense.getMessage())));
