@@ -154,11 +154,11 @@ final class RingLink extends Link {
     private Failed mismatch(OperationTag tag) {
         try {
             OperationTag theirs = in.tag();
-            return new Failed(
-                    Verdict.mismatch(group, me, tag.toString(), peer(), theirs.toString(), tag.difference(theirs)));
+            return new Failed(Verdict.mismatch(
+                    group, me, tag.asExpected(peer()), peer(), theirs.toString(), tag.difference(theirs)));
         } catch (IllegalArgumentException nonsense) {
             return new Failed(
-                    Verdict.protocol(group, me, tag.toString(), peer(), String.valueOf(nonsense.getMessage())));
+                    Verdict.protocol(group, me, tag.asExpected(peer()), peer(), String.valueOf(nonsense.getMessage())));
         }
     }
 
@@ -202,7 +202,9 @@ final class RingLink extends Link {
     @Override
     public void check() {
         if (in.peerLeft() && !in.arrived()) {
-            throw new Failed(Verdict.lost(group, me, String.valueOf(wanted), peer(), "left the group", null));
+            OperationTag tag = wanted;
+            String mine = tag == null ? "a transfer" : tag.asExpected(peer());
+            throw new Failed(Verdict.lost(group, me, mine, peer(), "left the group", null));
         }
     }
 
