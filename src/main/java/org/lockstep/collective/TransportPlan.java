@@ -107,13 +107,14 @@ public final class TransportPlan {
     /** The pairs of a kind of groups. */
     public Pairs pairs(GroupKind kind) {
         List<ProcessGroup> groups = grid.groups(kind);
+        int[] seen = new int[grid.worldSize()];
         long inJvm = 0;
         long onHost = 0;
         long all = 0;
         for (ProcessGroup group : groups) {
-            inJvm += pairs(group, jvms);
-            onHost += pairs(group, hosts);
-            all += pairs(group.size());
+            inJvm += pairs(group, jvms, seen);
+            onHost += pairs(group, hosts, seen);
+            all += (long) group.size() * (group.size() - 1) / 2;
         }
         long thread = allowed.contains(TransportKind.THREAD) ? inJvm : 0;
         long shared = allowed.contains(TransportKind.SHARED) ? onHost - thread : 0;
@@ -121,15 +122,16 @@ public final class TransportPlan {
         return new Pairs(groups.size(), groups.get(0).size(), thread, shared, all - near, onHost - near);
     }
 
-    /** The pairs of a group that are in the same place. */
-    private long pairs(ProcessGroup group, int[] places) {
-        Map<Integer, Integer> counts = new HashMap<>();
-        group.stream().forEach(rank -> counts.merge(places[rank - grid.rankOffset()], 1, Integer::sum));
-        return counts.values().stream().mapToLong(TransportPlan::pairs).sum();
-    }
-
-    private static long pairs(int count) {
-        return (long) count * (count - 1) / 2;
+    /** The pairs of a group that are in the same place; {@code seen} is zero for every place, before and after. */
+    private long pairs(ProcessGroup group, int[] places, int[] seen) {
+        long pairs = 0;
+        for (int i = 0; i < group.size(); i++) {
+            pairs += seen[places[group.rank(i) - grid.rankOffset()]]++;
+        }
+        for (int i = 0; i < group.size(); i++) {
+            seen[places[group.rank(i) - grid.rankOffset()]] = 0;
+        }
+        return pairs;
     }
 
     /**
