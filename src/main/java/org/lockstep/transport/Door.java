@@ -8,12 +8,15 @@ import java.util.ArrayList;
 import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Map;
+import java.util.Objects;
 import java.util.concurrent.atomic.AtomicBoolean;
+import java.util.stream.Collectors;
 import org.jspecify.annotations.Nullable;
 import org.lockstep.ErrorCode;
 import org.lockstep.LockstepException;
 import org.lockstep.collective.CommunicatorException;
 import org.lockstep.collective.Roster;
+import org.lockstep.collective.TransportKind;
 import org.lockstep.collective.WorldSpec;
 import org.lockstep.rendezvous.Venue;
 import org.lockstep.topology.ProcessGroup;
@@ -80,6 +83,7 @@ public final class Door implements AutoCloseable {
      * @return by group: the mesh of this rank in it
      */
     public Connected connect(Roster roster, int rank, List<ProcessGroup> groups) {
+        Deadline deadline = Deadline.in(spec.meetingTimeout());
         Fate fate = Fate.of(venue, spec.attempt(), roster.ranksInVenue(rank));
         Connected connected = new Connected(fate);
         Connecting now = new Connecting(rank, fate);
@@ -89,7 +93,7 @@ public final class Door implements AutoCloseable {
         }
         try {
             for (ProcessGroup group : groups) {
-                connected.meshes.put(group, threads(group, group.rankInGroup(rank), roster, connected));
+                connected.meshes.put(group, mesh(group, group.rankInGroup(rank), roster, connected, deadline));
             }
             return connected;
         } catch (RuntimeException | Error failure) {
@@ -102,16 +106,46 @@ public final class Door implements AutoCloseable {
         }
     }
 
-    private Mesh threads(ProcessGroup group, int me, Roster roster, Connected connected) {
-        int members = (int) group.stream()
-                .filter(peer -> roster.transport(group.rank(me), peer) == org.lockstep.collective.TransportKind.THREAD)
-                .count();
-        Board board = Board.of(venue, spec.attempt(), group, members);
-        connected.ends.add(board::leave);
-        boolean crowded =
-                roster.ranksOnHost(group.rank(me)) > Runtime.getRuntime().availableProcessors();
-        Pause pause = new Pause(me, crowded, board.seats(), null, false, () -> {});
-        return new Mesh(group, me, peer -> board.link(group, me, peer), connected.fate, pause);
+    private Mesh mesh(ProcessGroup group, int me, Roster roster, Connected connected, Deadline deadline) {
+        int rank = group.rank(me);
+        Map<TransportKind, Long> kinds = group.stream()
+                .filter(peer -> peer != rank)
+                .boxed()
+                .collect(Collectors.groupingBy(peer -> roster.transport(rank, peer), Collectors.counting()));
+        Board board = null;
+        if (kinds.containsKey(TransportKind.THREAD)) {
+            board = Board.of(venue, spec.attempt(), group, Math.toIntExact(kinds.get(TransportKind.THREAD)) + 1);
+            connected.ends.add(board::forget);
+        }
+        Segment segment = null;
+        if (kinds.containsKey(TransportKind.SHARED)) {
+            segment = Segment.of(roster, group, me, spec, connected.fate, deadline);
+        }
+        boolean crowded = roster.ranksOnHost(rank) > Runtime.getRuntime().availableProcessors();
+        Pause pause = new Pause(me, crowded, board == null ? null : board.seats(), null, false, () -> {});
+        Board threads = board;
+        Segment processes = segment;
+        return new Mesh(
+                group,
+                me,
+                peer -> switch (roster.transport(rank, group.rank(peer))) {
+                    case THREAD -> Objects.requireNonNull(threads).link(group, me, peer);
+                    case SHARED -> Objects.requireNonNull(processes).link(me, peer);
+                    case TCP -> throw new IllegalStateException("no connection to rank " + group.rank(peer));
+                },
+                connected.fate,
+                pause,
+                orderly -> {
+                    if (threads != null && orderly) {
+                        threads.leave(me);
+                    }
+                    if (processes != null) {
+                        if (orderly) {
+                            processes.leave(me);
+                        }
+                        processes.close();
+                    }
+                });
     }
 
     /** What a rank holds after connecting. */

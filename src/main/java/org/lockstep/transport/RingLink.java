@@ -1,5 +1,6 @@
 package org.lockstep.transport;
 
+import java.util.function.BooleanSupplier;
 import org.jspecify.annotations.Nullable;
 import org.lockstep.collective.OperationTag;
 import org.lockstep.collective.TransportKind;
@@ -18,6 +19,7 @@ final class RingLink extends Link {
     private final @Nullable Loans taken;
     private final int copied;
     private final @Nullable Seats seats;
+    private final BooleanSupplier peerLeft;
     private @Nullable OperationTag wanted;
     private long wantedBytes;
     private boolean here;
@@ -35,7 +37,8 @@ final class RingLink extends Link {
             @Nullable Loans given,
             @Nullable Loans taken,
             int copied,
-            @Nullable Seats seats) {
+            @Nullable Seats seats,
+            BooleanSupplier peerLeft) {
         super(peer);
         this.group = group;
         this.me = me;
@@ -45,6 +48,7 @@ final class RingLink extends Link {
         this.taken = taken;
         this.copied = copied;
         this.seats = seats;
+        this.peerLeft = peerLeft;
     }
 
     /** A thread of this JVM; messages of more than {@code copied} bytes are lent. */
@@ -57,13 +61,14 @@ final class RingLink extends Link {
             Loans given,
             Loans taken,
             int copied,
-            Seats seats) {
-        return new RingLink(group, me, peer, out, in, given, taken, copied, seats);
+            Seats seats,
+            BooleanSupplier peerLeft) {
+        return new RingLink(group, me, peer, out, in, given, taken, copied, seats, peerLeft);
     }
 
     /** A JVM of this host. */
-    static RingLink ofProcess(ProcessGroup group, int me, int peer, Ring out, Ring in) {
-        return new RingLink(group, me, peer, out, in, null, null, Integer.MAX_VALUE, null);
+    static RingLink ofProcess(ProcessGroup group, int me, int peer, Ring out, Ring in, BooleanSupplier peerLeft) {
+        return new RingLink(group, me, peer, out, in, null, null, Integer.MAX_VALUE, null, peerLeft);
     }
 
     @Override
@@ -201,21 +206,17 @@ final class RingLink extends Link {
 
     @Override
     public void check() {
-        if (in.peerLeft() && !in.arrived()) {
+        if (peerLeft.getAsBoolean() && !in.arrived()) {
             OperationTag tag = wanted;
             String mine = tag == null ? "a transfer" : tag.asExpected(peer());
             throw new Failed(Verdict.lost(group, me, mine, peer(), "left the group", null));
         }
     }
 
+    /** What this link has of its own is on the heap; that the rank left is told by who made the link. */
     @Override
-    public void close() {
-        out.leave();
-        wake();
-    }
+    public void close() {}
 
     @Override
-    public void abort(Verdict verdict) {
-        close();
-    }
+    public void abort(Verdict verdict) {}
 }
