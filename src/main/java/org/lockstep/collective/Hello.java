@@ -1,11 +1,14 @@
 package org.lockstep.collective;
 
+import java.net.InetAddress;
+import java.nio.charset.StandardCharsets;
 import java.security.MessageDigest;
 import java.util.ArrayList;
 import java.util.Arrays;
 import java.util.Base64;
 import java.util.List;
 import java.util.UUID;
+import java.util.stream.IntStream;
 import org.jspecify.annotations.Nullable;
 import org.lockstep.collective.HelloBytes.Reader;
 import org.lockstep.collective.HelloBytes.Writer;
@@ -17,10 +20,11 @@ import org.lockstep.topology.RankOrder;
  * What one party tells all others in the one meeting of an attempt: base64 text of at most {@link #MAX_CHARS} characters,
  * unique ids apart, signed with the attempt's key.
  *
- * <p>Bytes: {@code 'L'}, protocol, attempt (16), then the other components in their order, then the ids, then ten bytes of
- * HMAC-SHA256 over all before. The protocol and the attempt have fixed places so that a record of another version or
- * attempt is told as such. Long names are shortened, of many addresses the first are kept, and the hints at single
- * settings take what room is left. Immutable.
+ * <p>Bytes: {@code 'L'}, protocol, attempt (16), then the other components in their order (the identity's GPU after the
+ * port), then ten bytes of HMAC-SHA256 over all before. The protocol and the attempt have fixed places so that a record
+ * of another version or attempt is told as such. Long names are shortened (the application's for all parties alike, the
+ * host's for all parties of a host alike), of many addresses the first are kept, and the hints at single settings take
+ * what room is left, none if need be. Immutable.
  *
  * @param attempt of which {@link WorldSpec}
  * @param version of Lockstep, at most 8 bytes
@@ -61,9 +65,14 @@ public record Hello(
     private static final int VERSION_BYTES = 8;
     private static final int APPLICATION_BYTES = 24;
     private static final int HOST_BYTES = 28;
+    private static final int HOST_LEAST = 8; // what the largest numbers leave, those of sizes that no world has apart
     private static final int BACKEND_BYTES = 6;
     private static final List<Axis> AXES = List.of(Axis.TP, Axis.CP, Axis.EP, Axis.DP, Axis.PP); // digits of the order
     private static final int ADDRESS_BYTES = 22; // of all addresses: one of each kind, or four of the short one
+    private static final int PARTITION_BYTES = 5;
+    private static final int GPU_BYTES = 22;
+    // protocol 18, boot id 8, memory 4, venue 8, count 1, port 2, GPU or none 1, order 2, digest 6, two counts
+    private static final int FIXED_BYTES = 52;
 
     /**
      * A digest of what must be equal on all parties.
@@ -79,23 +88,48 @@ public record Hello(
     }
 
     public Hello {
+        version = HelloBytes.fit(version, VERSION_BYTES);
+        backend = HelloBytes.fit(backend, BACKEND_BYTES);
+        String application = HelloBytes.fit(identity.application(), APPLICATION_BYTES);
+        // What differs between the parties of a host counts at its longest: their host's name must not differ too.
+        int left = ROOM
+                - FIXED_BYTES
+                - textSize(version)
+                - textSize(application)
+                - HelloBytes.numberSize(identity.stage())
+                - HelloBytes.numberSize(identity.stageAttempt())
+                - PARTITION_BYTES
+                - textSize(backend)
+                - ADDRESS_BYTES
+                - GPU_BYTES
+                - sizes(sizes).map(HelloBytes::numberSize).sum()
+                - 1;
+        if (left < HOST_LEAST) {
+            throw new IllegalArgumentException("sizes (" + sizes + ") are too large for any world");
+        }
+        String hostName = HelloBytes.fit(identity.hostName(), Math.min(HOST_BYTES, left));
         identity = new Identity(
-                HelloBytes.fit(identity.application(), APPLICATION_BYTES),
+                application,
                 identity.stage(),
                 identity.stageAttempt(),
                 identity.bootId(),
-                HelloBytes.fit(identity.hostName(), HOST_BYTES),
+                identity.memory(),
+                hostName,
                 identity.gpu());
-        version = HelloBytes.fit(version, VERSION_BYTES);
-        backend = HelloBytes.fit(backend, BACKEND_BYTES);
         addresses = shortList(addresses);
         ids = List.copyOf(ids);
         if (partition < 0 || port < 0 || port > 65535 || ids.size() > 255) {
             throw new IllegalArgumentException("partition (" + partition + ") must not be negative, port (" + port
                     + ") be in 0..65535, ids (" + ids.size() + ") at most 255");
         }
-        Writer fixed = body(attempt, version, identity, partition, venue, backend, addresses, port, sizes, order);
-        int room = Math.max(0, ROOM - fixed.size() - 8); // digest, and two counts
+        int room = left
+                - textSize(hostName)
+                + 1
+                + PARTITION_BYTES
+                - HelloBytes.numberSize(partition)
+                + ADDRESS_BYTES
+                - addresses.stream().mapToInt(Hello::addressSize).sum()
+                + (identity.gpu() == null ? GPU_BYTES : 0);
         if (settings.hints().size() > room) {
             settings = new Settings(settings.digest(), settings.hints().subList(0, room));
         }
@@ -105,12 +139,39 @@ public record Hello(
         List<String> kept = new ArrayList<>();
         int bytes = 0;
         for (String literal : all) {
-            bytes += 1 + HelloBytes.parse(literal).getAddress().length;
+            InetAddress address = HelloBytes.parse(literal);
+            bytes += 1 + address.getAddress().length;
             if (bytes <= ADDRESS_BYTES) {
-                kept.add(HelloBytes.parse(literal).getHostAddress());
+                kept.add(address.getHostAddress());
             }
         }
         return List.copyOf(kept);
+    }
+
+    private static int textSize(String text) {
+        return 1 + text.getBytes(StandardCharsets.UTF_8).length;
+    }
+
+    private static int addressSize(String literal) {
+        return literal.indexOf(':') < 0 ? 5 : 17;
+    }
+
+    /** As numbers that are not negative: -1 is a size, and two of them may be absent. */
+    private static IntStream sizes(ParallelSizes sizes) {
+        return IntStream.of(
+                sizes.tp() + 1,
+                sizes.cp() + 1,
+                sizes.ep() + 1,
+                sizes.dp() + 1,
+                sizes.pp() + 1,
+                sizes.etp() + 1,
+                sizes.edp() + 1,
+                absentOrMore(sizes.virtualPipeline()),
+                absentOrMore(sizes.splitRank()));
+    }
+
+    private static int absentOrMore(@Nullable Integer value) {
+        return value == null ? 0 : value + 1;
     }
 
     /** The record's text, signed. */
@@ -146,6 +207,7 @@ public record Hello(
                 .number(identity.stage())
                 .number(identity.stageAttempt())
                 .fixed(identity.bootId(), 8)
+                .fixed(identity.memory(), 4)
                 .text(identity.hostName())
                 .number(partition)
                 .fixed(venue, 8)
@@ -158,22 +220,12 @@ public record Hello(
         if (gpu != null) {
             out.uuid(gpu.uuid()).fixed(gpu.domain(), 4).octet(gpu.bus()).octet(gpu.device());
         }
-        for (int size : new int[] {
-            sizes.tp(), sizes.cp(), sizes.ep(), sizes.dp(), sizes.pp(), sizes.etp(), sizes.edp(),
-        }) {
-            out.number(size + 1); // -1 is a size
-        }
-        optional(out, sizes.virtualPipeline());
-        optional(out, sizes.splitRank());
+        sizes(sizes).forEach(out::number);
         int axes = 0; // digits in base 6, the first axis lowest; 0 ends
         for (int i = order.axes().size() - 1; i >= 0; i--) {
             axes = axes * 6 + AXES.indexOf(order.axes().get(i)) + 1;
         }
         return out.fixed(axes, 2);
-    }
-
-    private static void optional(Writer out, @Nullable Integer value) {
-        out.number(value == null ? 0 : value + 1);
     }
 
     /**
@@ -184,8 +236,9 @@ public record Hello(
     public static Hello decode(String text, Key key) {
         byte[] bytes = bytes(text);
         int end = bytes.length - TAG_BYTES;
-        if (protocol(text) != PROTOCOL) {
-            throw new IllegalArgumentException("protocol (" + protocol(text) + ") is not " + PROTOCOL);
+        int protocol = bytes[1] & 0xff;
+        if (protocol != PROTOCOL) {
+            throw new IllegalArgumentException("protocol (" + protocol + ") is not " + PROTOCOL);
         }
         byte[] tag = Arrays.copyOfRange(bytes, end, bytes.length);
         byte[] wanted = Arrays.copyOf(key.hmacSha256(Arrays.copyOf(bytes, end)), TAG_BYTES);
@@ -200,6 +253,7 @@ public record Hello(
         int stage = in.number();
         int stageAttempt = in.number();
         long bootId = in.fixed(8);
+        int memory = (int) in.fixed(4);
         String hostName = in.text(HOST_BYTES);
         int partition = in.number();
         long venue = in.fixed(8);
@@ -209,7 +263,8 @@ public record Hello(
             addresses.add(in.address());
         }
         int port = (int) in.fixed(2);
-        Identity identity = new Identity(application, stage, stageAttempt, bootId, hostName, gpu(in.octet(), in));
+        Identity identity =
+                new Identity(application, stage, stageAttempt, bootId, memory, hostName, gpu(in.octet(), in));
         ParallelSizes sizes = new ParallelSizes(
                 in.number() - 1,
                 in.number() - 1,
@@ -268,7 +323,8 @@ public record Hello(
 
     /** The attempt of a text of this protocol, before its signature is believed: only to say what is wrong with it. */
     static UUID attempt(String text) {
-        Reader in = new Reader(bytes(text), bytes(text).length);
+        byte[] bytes = bytes(text);
+        Reader in = new Reader(bytes, bytes.length);
         in.raw(2);
         return in.uuid();
     }

@@ -7,19 +7,18 @@ import java.nio.ByteBuffer;
 import java.nio.charset.CharacterCodingException;
 import java.nio.charset.StandardCharsets;
 import java.util.UUID;
+import java.util.regex.Pattern;
 import org.jspecify.annotations.Nullable;
 
 /** The primitives of a {@link Hello}'s bytes: big-endian, small numbers in seven-bit groups, short strings by length. */
 final class HelloBytes {
+    private static final Pattern IPV4 = Pattern.compile("\\d+\\.\\d+\\.\\d+\\.\\d+");
+
     private HelloBytes() {}
 
     /** Grows as it is written; no number is negative unless it has a fixed width. */
     static final class Writer {
         private final ByteArrayOutputStream bytes = new ByteArrayOutputStream(256);
-
-        int size() {
-            return bytes.size();
-        }
 
         Writer octet(int value) {
             bytes.write(value);
@@ -65,6 +64,11 @@ final class HelloBytes {
         byte[] toBytes() {
             return bytes.toByteArray();
         }
+    }
+
+    /** The bytes that {@link Writer#number} takes for a value. */
+    static int numberSize(int value) {
+        return (38 - Integer.numberOfLeadingZeros(value | 1)) / 7;
     }
 
     /** Throws IllegalArgumentException, with the reason, at the first byte that cannot be. */
@@ -159,8 +163,8 @@ final class HelloBytes {
      * @throws IllegalArgumentException if it is a name
      */
     static InetAddress parse(@Nullable String literal) {
-        boolean numeric =
-                literal != null && (literal.indexOf(':') >= 0 || literal.matches("\\d+\\.\\d+\\.\\d+\\.\\d+"));
+        boolean numeric = literal != null
+                && (literal.indexOf(':') >= 0 || IPV4.matcher(literal).matches());
         try {
             if (numeric) {
                 return InetAddress.getByName(literal);

@@ -3,6 +3,7 @@ package org.lockstep.collective;
 import java.io.IOException;
 import java.net.InetAddress;
 import java.net.UnknownHostException;
+import java.nio.ByteBuffer;
 import java.nio.charset.StandardCharsets;
 import java.nio.file.Files;
 import java.nio.file.Path;
@@ -20,6 +21,8 @@ import org.jspecify.annotations.Nullable;
  * @param stage the scheduler's number of the stage
  * @param stageAttempt which attempt of that stage this is
  * @param bootId tells hosts of equal name apart: a hash of the kernel's boot id, 0 where there is none
+ * @param memory tells which parties of a kernel can open each other's shared memory: a hash of the directory it is in and
+ *     of the user, 0 where there is none
  * @param hostName for people and, with the boot id, for placement; one longer than 28 bytes is shortened in the record
  * @param gpu the device that this party drives, if any
  */
@@ -28,6 +31,7 @@ public record Identity(
         int stage,
         int stageAttempt,
         long bootId,
+        int memory,
         String hostName,
         @Nullable Gpu gpu) {
 
@@ -48,17 +52,27 @@ public record Identity(
 
     /** A party of a scheduler's stage, on this host and without a GPU. */
     public static Identity onThisHost(String application, int stage, int stageAttempt) {
-        return new Identity(application, stage, stageAttempt, readBootId(), readHostName(), null);
+        return new Identity(application, stage, stageAttempt, readBootId(), readMemory(), readHostName(), null);
     }
 
     /** This identity with a GPU. */
     public Identity withGpu(@Nullable Gpu device) {
-        return new Identity(application, stage, stageAttempt, bootId, hostName, device);
+        return new Identity(application, stage, stageAttempt, bootId, memory, hostName, device);
     }
 
     /** This identity on another host. */
     public Identity withHost(long boot, String name) {
-        return new Identity(application, stage, stageAttempt, boot, name, gpu);
+        return new Identity(application, stage, stageAttempt, boot, memory, name, gpu);
+    }
+
+    /** This identity with another domain of shared memory. */
+    public Identity withMemory(int domain) {
+        return new Identity(application, stage, stageAttempt, bootId, domain, hostName, gpu);
+    }
+
+    /** Whether files that one of the two maps in shared memory can be mapped by the other. */
+    public boolean sharesMemory(Identity other) {
+        return bootId != 0 && bootId == other.bootId && memory != 0 && memory == other.memory;
     }
 
     /** Linux tells; elsewhere the host name has to do. */
@@ -69,6 +83,27 @@ public record Identity(
                     Files.readString(source, StandardCharsets.US_ASCII).strip());
             return id.getMostSignificantBits() ^ id.getLeastSignificantBits();
         } catch (IOException | IllegalArgumentException unknown) {
+            return 0;
+        }
+    }
+
+    /**
+     * Containers of one host mostly have mounts of their own, and the files of one user are closed to all others: both
+     * are in the hash. Elsewhere than on Linux there is no such directory.
+     */
+    private static int readMemory() {
+        Path directory = Path.of("/dev/shm");
+        try {
+            if (!Files.isWritable(directory)) {
+                return 0;
+            }
+            String domain = Files.getAttribute(directory, "unix:dev")
+                    + " " + Files.getAttribute(directory, "unix:ino")
+                    + " " + Files.getAttribute(Path.of("/proc/self"), "unix:uid");
+            int hash = ByteBuffer.wrap(WorldSpec.sha256(domain.getBytes(StandardCharsets.UTF_8)))
+                    .getInt();
+            return hash == 0 ? 1 : hash;
+        } catch (IOException | RuntimeException unknown) { // a file system without such attributes throws either
             return 0;
         }
     }

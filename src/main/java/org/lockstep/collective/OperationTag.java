@@ -54,10 +54,20 @@ public record OperationTag(
             return label;
         }
 
+        /** Whether ranks have blocks of unequal length in it. */
+        public boolean isRagged() {
+            return this == ALL_GATHER_V || this == REDUCE_SCATTER_V || this == ALL_TO_ALL_V;
+        }
+
         /** Whether it concerns two ranks only. */
         public boolean isTransfer() {
             return this == SEND || this == SEND_OBJECT;
         }
+    }
+
+    /** This tag of another number of elements. */
+    public OperationTag withCount(long other) {
+        return new OperationTag(sequence, operation, op, type, other, root);
     }
 
     /** In which attributes the two differ, in words; empty if they agree. */
@@ -82,6 +92,15 @@ public record OperationTag(
             differ.add(operation.isTransfer() ? "peer" : "root");
         }
         return String.join(", ", differ);
+    }
+
+    /** As errors show it to who expects it of {@code sender}: {@code receive #3 f32[4] from 1} for a transfer. */
+    public String asExpected(int sender) {
+        if (!operation.isTransfer()) {
+            return toString();
+        }
+        String name = operation == Operation.SEND ? "receive" : "receive_object";
+        return name + " #" + sequence + " " + type + "[" + count + "] from " + sender;
     }
 
     /** As errors show it: {@code all_reduce #12 sum f32[1000]}, {@code broadcast #3 i32[4] root 1}. */

@@ -5,6 +5,7 @@ import java.util.HashMap;
 import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Map;
+import java.util.Set;
 import java.util.UUID;
 import java.util.function.Function;
 import java.util.stream.Collectors;
@@ -28,11 +29,13 @@ public final class Roster {
     private final List<Hello> byRank;
     private final Placement placement;
     private final ProcessGrid grid;
+    private final Set<TransportKind> transports;
 
-    private Roster(List<Hello> byRank, Placement placement, ProcessGrid grid) {
+    private Roster(List<Hello> byRank, Placement placement, ProcessGrid grid, Set<TransportKind> transports) {
         this.byRank = List.copyOf(byRank);
         this.placement = placement;
         this.grid = grid;
+        this.transports = transports;
     }
 
     /**
@@ -54,7 +57,7 @@ public final class Roster {
         List<Hello> byRank = placement.slots().stream()
                 .map(slot -> hellos.get(slot.partition()))
                 .toList();
-        return new Roster(byRank, placement, grid);
+        return new Roster(byRank, placement, grid, spec.transports());
     }
 
     private static List<Hello> read(List<? extends @Nullable String> records, WorldSpec spec) {
@@ -69,12 +72,22 @@ public final class Roster {
             texts.add(text);
             protocols.add(reading(i, () -> Hello.protocol(text)));
         }
-        requireEqual("protocol version", protocols, ErrorCode.DISAGREEMENT, "the same lockstep jar on all executors");
+        requireEqual(
+                "protocol version",
+                protocols,
+                String::valueOf,
+                ErrorCode.DISAGREEMENT,
+                "the same lockstep jar on all executors");
         for (int i = 0; i < texts.size(); i++) {
             String text = texts.get(i);
             attempts.add(reading(i, () -> Hello.attempt(text)));
         }
-        requireEqual("attempt", attempts, ErrorCode.STALE_ATTEMPT, "a new attempt: a party of an older one came");
+        requireEqual(
+                "attempt",
+                attempts,
+                String::valueOf,
+                ErrorCode.STALE_ATTEMPT,
+                "a new attempt: a party of an older one came");
         List<Hello> hellos = new ArrayList<>();
         for (int i = 0; i < texts.size(); i++) {
             String text = texts.get(i);
@@ -114,40 +127,49 @@ public final class Roster {
         agree("sizes", hellos, Hello::sizes, driver);
         agree("order", hellos, Hello::order, driver);
         List<String> names = List.copyOf(spec.agreed().keySet());
-        for (int i = 0; i < names.size(); i++) {
+        int told = hellos.stream() // where a long host name left no room in one record, others may still have a hint
+                .mapToInt(hello -> hello.settings().hints().size())
+                .reduce(names.size(), Math::min);
+        for (int i = 0; i < told; i++) {
             int at = i;
-            agree("setting " + names.get(i), hellos, hello -> hint(hello.settings(), at), driver);
+            agree(
+                    "setting " + names.get(i),
+                    hellos,
+                    hello -> String.format(
+                            "digest %02x", hello.settings().hints().get(at)),
+                    driver);
         }
-        agree(
-                "settings",
-                hellos,
-                hello -> String.format("%012x", hello.settings().digest()),
-                driver);
-    }
-
-    /** What a record tells of one setting; nothing where the record had no room for it. */
-    private static String hint(Hello.Settings settings, int at) {
-        return at < settings.hints().size()
-                ? String.format("digest %02x", settings.hints().get(at))
-                : "";
+        agree("settings", hellos, hello -> hello.settings().digest(), "%012x"::formatted, driver);
     }
 
     private static void agree(String field, List<Hello> hellos, Function<Hello, Object> value, String attempt) {
-        requireEqual(field, hellos.stream().map(value).toList(), ErrorCode.DISAGREEMENT, attempt);
+        agree(field, hellos, value, String::valueOf, attempt);
     }
 
-    private static void requireEqual(String field, List<?> values, ErrorCode code, String attempt) {
+    private static void agree(
+            String field,
+            List<Hello> hellos,
+            Function<Hello, Object> value,
+            Function<Object, String> shown,
+            String attempt) {
+        List<Object> values = hellos.stream().map(value).toList();
+        requireEqual(field, values, shown, ErrorCode.DISAGREEMENT, attempt);
+    }
+
+    private static void requireEqual(
+            String field, List<?> values, Function<Object, String> shown, ErrorCode code, String attempt) {
+        if (values.stream().allMatch(values.get(0)::equals)) {
+            return;
+        }
         Map<Object, List<String>> who = new LinkedHashMap<>();
         for (int i = 0; i < values.size(); i++) {
             who.computeIfAbsent(values.get(i), any -> new ArrayList<>()).add(Integer.toString(i));
         }
-        if (who.size() > 1) {
-            String sides = who.entrySet().stream()
-                    .map(side -> side.getKey() + " in partition"
-                            + (side.getValue().size() > 1 ? "s " : " ") + String.join(",", side.getValue()))
-                    .collect(Collectors.joining("; "));
-            throw failure(code, field + " differs: " + sides, attempt);
-        }
+        String sides = who.entrySet().stream()
+                .map(side -> shown.apply(side.getKey()) + " in partition"
+                        + (side.getValue().size() > 1 ? "s " : " ") + String.join(",", side.getValue()))
+                .collect(Collectors.joining("; "));
+        throw failure(code, field + " differs: " + sides, attempt);
     }
 
     private static void refuseSharedGpus(List<Hello> hellos) {
@@ -251,6 +273,28 @@ public final class Roster {
     public boolean shareVenue(ProcessGroup group) {
         long venue = hello(group.first()).venue();
         return group.stream().allMatch(rank -> hello(rank).venue() == venue);
+    }
+
+    /** How two ranks reach each other: the nearest way that both share and the spec allows. */
+    public TransportKind transport(int rankA, int rankB) {
+        Hello a = hello(rankA);
+        Hello b = hello(rankB);
+        if (a.venue() == b.venue() && transports.contains(TransportKind.THREAD)) {
+            return TransportKind.THREAD;
+        }
+        boolean shared = a.identity().sharesMemory(b.identity()) && transports.contains(TransportKind.SHARED);
+        return shared ? TransportKind.SHARED : TransportKind.TCP;
+    }
+
+    /** How many ranks of the world live on a rank's host, itself included. */
+    public int ranksOnHost(int rank) {
+        return placement.ranksOnHost(rank);
+    }
+
+    /** How many ranks of the world share the venue of {@code rank}, itself included. */
+    public int ranksInVenue(int rank) {
+        long venue = hello(rank).venue();
+        return (int) byRank.stream().filter(hello -> hello.venue() == venue).count();
     }
 
     /** The groups of a kind whose ranks are on several hosts. */

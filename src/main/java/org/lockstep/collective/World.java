@@ -68,9 +68,8 @@ public final class World implements AutoCloseable {
                     spec.settingsDigest(),
                     endpoint.uniqueIds());
             long start = System.nanoTime();
-            List<String> records = rendezvous.allGather(hello.encode(spec.key()));
-            long met = System.nanoTime();
-            Roster roster = Roster.of(records, spec);
+            Met met = meet(rendezvous, spec, hello);
+            Roster roster = met.roster();
             ParallelState state = roster.grid().state(roster.rank(rendezvous.index()));
             Communicators communicators = endpoint.connect(roster, state);
             connected = true;
@@ -80,12 +79,22 @@ public final class World implements AutoCloseable {
                     roster,
                     state,
                     communicators,
-                    Duration.ofNanos(met - start),
-                    Duration.ofNanos(end - met));
+                    Duration.ofNanos(met.at() - start),
+                    Duration.ofNanos(end - met.at()));
         } finally {
             if (!connected) {
                 endpoint.close();
             }
+        }
+    }
+
+    private record Met(Roster roster, long at) {}
+
+    private static Met meet(Rendezvous rendezvous, WorldSpec spec, Hello hello) {
+        try (SharedRoster shared = SharedRoster.enter(rendezvous.venue(), spec)) {
+            List<String> records = rendezvous.allGather(hello.encode(spec.key()));
+            long at = System.nanoTime();
+            return new Met(shared.of(records), at);
         }
     }
 

@@ -7,6 +7,7 @@ import java.security.MessageDigest;
 import java.security.NoSuchAlgorithmException;
 import java.time.Duration;
 import java.util.ArrayList;
+import java.util.EnumSet;
 import java.util.List;
 import java.util.Map;
 import java.util.Set;
@@ -31,6 +32,7 @@ import org.lockstep.topology.RankOrder;
  * @param meetingTimeout for the rendezvous and for connecting
  * @param operationTimeout for each collective operation
  * @param strictPlacement refuse tensor groups that span hosts, instead of reporting them
+ * @param transports that ranks may use; always with TCP, without which there are worlds that cannot connect
  */
 public record WorldSpec(
         UUID attempt,
@@ -42,13 +44,17 @@ public record WorldSpec(
         List<Class<?>> objects,
         Duration meetingTimeout,
         Duration operationTimeout,
-        boolean strictPlacement)
+        boolean strictPlacement,
+        Set<TransportKind> transports)
         implements Serializable {
 
     public WorldSpec {
         kinds = Set.copyOf(kinds);
         settings = Map.copyOf(settings);
         objects = List.copyOf(objects);
+        Set<TransportKind> usable = EnumSet.of(TransportKind.TCP);
+        usable.addAll(transports);
+        transports = Set.copyOf(usable);
     }
 
     /** A fresh attempt with a fresh key, all kinds of groups of inference, and the default deadlines. */
@@ -63,7 +69,8 @@ public record WorldSpec(
                 List.of(),
                 Duration.ofMinutes(2),
                 Duration.ofMinutes(10),
-                false);
+                false,
+                EnumSet.allOf(TransportKind.class));
     }
 
     /** This spec with other sizes. */
@@ -78,7 +85,8 @@ public record WorldSpec(
                 objects,
                 meetingTimeout,
                 operationTimeout,
-                strictPlacement);
+                strictPlacement,
+                transports);
     }
 
     /** This spec as another attempt, with a fresh name and key. */
@@ -93,7 +101,8 @@ public record WorldSpec(
                 objects,
                 meetingTimeout,
                 operationTimeout,
-                strictPlacement);
+                strictPlacement,
+                transports);
     }
 
     /** This spec as the attempt that a scheduler's attempt at a stage is: the same name on all its parties. */
@@ -109,7 +118,8 @@ public record WorldSpec(
                 objects,
                 meetingTimeout,
                 operationTimeout,
-                strictPlacement);
+                strictPlacement,
+                transports);
     }
 
     /** This spec with another order of the axes. */
@@ -124,7 +134,8 @@ public record WorldSpec(
                 objects,
                 meetingTimeout,
                 operationTimeout,
-                strictPlacement);
+                strictPlacement,
+                transports);
     }
 
     /** This spec with other kinds of groups to connect. */
@@ -139,13 +150,24 @@ public record WorldSpec(
                 objects,
                 meetingTimeout,
                 operationTimeout,
-                strictPlacement);
+                strictPlacement,
+                transports);
     }
 
     /** This spec with other settings that must be equal. */
     public WorldSpec withSettings(Map<String, String> others) {
         return new WorldSpec(
-                attempt, key, sizes, order, kinds, others, objects, meetingTimeout, operationTimeout, strictPlacement);
+                attempt,
+                key,
+                sizes,
+                order,
+                kinds,
+                others,
+                objects,
+                meetingTimeout,
+                operationTimeout,
+                strictPlacement,
+                transports);
     }
 
     /** This spec with other classes that may travel as objects. */
@@ -160,25 +182,72 @@ public record WorldSpec(
                 List.of(classes),
                 meetingTimeout,
                 operationTimeout,
-                strictPlacement);
+                strictPlacement,
+                transports);
     }
 
     /** This spec with another deadline for meeting and for connecting. */
     public WorldSpec withMeetingTimeout(Duration limit) {
         return new WorldSpec(
-                attempt, key, sizes, order, kinds, settings, objects, limit, operationTimeout, strictPlacement);
+                attempt,
+                key,
+                sizes,
+                order,
+                kinds,
+                settings,
+                objects,
+                limit,
+                operationTimeout,
+                strictPlacement,
+                transports);
     }
 
     /** This spec with another deadline for each operation. */
     public WorldSpec withOperationTimeout(Duration limit) {
         return new WorldSpec(
-                attempt, key, sizes, order, kinds, settings, objects, meetingTimeout, limit, strictPlacement);
+                attempt,
+                key,
+                sizes,
+                order,
+                kinds,
+                settings,
+                objects,
+                meetingTimeout,
+                limit,
+                strictPlacement,
+                transports);
     }
 
     /** This spec, refusing tensor groups that span hosts or only reporting them. */
     public WorldSpec withStrictPlacement(boolean strict) {
         return new WorldSpec(
-                attempt, key, sizes, order, kinds, settings, objects, meetingTimeout, operationTimeout, strict);
+                attempt,
+                key,
+                sizes,
+                order,
+                kinds,
+                settings,
+                objects,
+                meetingTimeout,
+                operationTimeout,
+                strict,
+                transports);
+    }
+
+    /** This spec with other transports that ranks may use; TCP they always may. */
+    public WorldSpec withTransports(Set<TransportKind> others) {
+        return new WorldSpec(
+                attempt,
+                key,
+                sizes,
+                order,
+                kinds,
+                settings,
+                objects,
+                meetingTimeout,
+                operationTimeout,
+                strictPlacement,
+                others);
     }
 
     /** Everything that must be equal on all parties and has no place of its own in the record, by name. */
@@ -191,6 +260,7 @@ public record WorldSpec(
                 objects.stream().map(Class::getName).toList().toString());
         all.put("lockstep.operationTimeout", operationTimeout.toString());
         all.put("lockstep.strictPlacement", Boolean.toString(strictPlacement));
+        all.put("lockstep.transports", new TreeSet<>(transports).toString());
         return all;
     }
 

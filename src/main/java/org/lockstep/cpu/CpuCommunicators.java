@@ -1,6 +1,5 @@
 package org.lockstep.cpu;
 
-import java.time.Duration;
 import java.util.List;
 import java.util.Map;
 import org.lockstep.collective.Communicator;
@@ -13,21 +12,14 @@ final class CpuCommunicators implements Communicators {
     private final int rank;
     private final Map<GroupKind, Communicator> byKind;
     private final List<Communicator> live;
+    private final Runnable end;
 
-    /** The communicators of {@code live}, in the order of making. */
-    CpuCommunicators(int rank, Map<GroupKind, Communicator> byKind, List<Communicator> live) {
+    /** The communicators of {@code live}, in the order of making; {@code end} frees what they have in common. */
+    CpuCommunicators(int rank, Map<GroupKind, Communicator> byKind, List<Communicator> live, Runnable end) {
         this.rank = rank;
         this.byKind = Map.copyOf(byKind);
         this.live = List.copyOf(live);
-    }
-
-    /** Waits, group by group in the order that all ranks share, until every peer is connected too. */
-    void connect(Deadline deadline) {
-        for (Communicator communicator : live) {
-            if (communicator instanceof CpuCommunicator group) {
-                group.connect(Duration.ofNanos(Math.max(1, deadline.nanosLeft())));
-            }
-        }
+        this.end = end;
     }
 
     @Override
@@ -51,11 +43,13 @@ final class CpuCommunicators implements Communicators {
         for (int i = live.size() - 1; i >= 0; i--) {
             live.get(i).close();
         }
+        end.run();
     }
 
     @Override
     public void abort(Throwable cause) {
         live.forEach(communicator -> communicator.abort(cause));
+        end.run();
     }
 
     @Override

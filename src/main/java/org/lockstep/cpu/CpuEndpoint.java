@@ -1,21 +1,14 @@
 package org.lockstep.cpu;
 
-import java.io.IOException;
 import java.net.InetAddress;
-import java.net.InetSocketAddress;
-import java.nio.channels.ServerSocketChannel;
 import java.util.ArrayList;
 import java.util.EnumMap;
 import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Map;
-import java.util.Optional;
 import org.jspecify.annotations.Nullable;
-import org.lockstep.ErrorCode;
-import org.lockstep.LockstepException;
 import org.lockstep.collective.Backend;
 import org.lockstep.collective.Communicator;
-import org.lockstep.collective.CommunicatorException;
 import org.lockstep.collective.Communicators;
 import org.lockstep.collective.ObjectCodec;
 import org.lockstep.collective.Roster;
@@ -25,112 +18,75 @@ import org.lockstep.rendezvous.Venue;
 import org.lockstep.topology.GroupKind;
 import org.lockstep.topology.ParallelState;
 import org.lockstep.topology.ProcessGroup;
+import org.lockstep.transport.Door;
 
 /**
- * One rank's door: a listening socket from before the meeting until all its peers are in, then closed for good.
+ * One rank's side of the meeting: its door, then its communicators.
  *
  * <p>Confined to its rank's thread but for {@link #close} and {@link #closeAll}: from another thread they end a
  * {@link #connect} that is under way, as ABORTED.
  */
 final class CpuEndpoint implements Backend.Endpoint {
-    private static final int BACKLOG = 1024;
-
-    private final Venue venue;
     private final WorldSpec spec;
-    private final InetAddress address;
-    private final ServerSocketChannel listener;
+    private final Door door;
     private volatile @Nullable CpuCommunicators communicators;
-    private volatile @Nullable Connecting connecting;
 
-    /** The rank that is inside {@link #connect}, for who closes the endpoint under it. */
-    private record Connecting(int rank, Fate fate) {
-        void end() {
-            fate.seal(new Verdict(ErrorCode.ABORTED, rank, 0, "its endpoint was closed while connecting", -1, null));
-        }
-    }
-
-    private CpuEndpoint(Venue venue, WorldSpec spec, InetAddress address, ServerSocketChannel listener) {
-        this.venue = venue;
+    private CpuEndpoint(WorldSpec spec, Door door) {
         this.spec = spec;
-        this.address = address;
-        this.listener = listener;
+        this.door = door;
     }
 
     static CpuEndpoint open(Venue venue, WorldSpec spec, InetAddress address) {
-        ServerSocketChannel listener = null;
-        try {
-            listener = ServerSocketChannel.open();
-            listener.configureBlocking(false);
-            listener.bind(new InetSocketAddress(address, 0), BACKLOG);
-            return new CpuEndpoint(venue, spec, address, listener);
-        } catch (IOException failure) {
-            Sockets.closeQuietly(listener);
-            throw new CommunicatorException(LockstepException.report(
-                            ErrorCode.RENDEZVOUS_FAILED,
-                            "cannot listen on " + address.getHostAddress() + ": " + failure.getMessage())
-                    .attempt("an address of this host that its peers can reach")
-                    .cause(failure));
-        }
+        return new CpuEndpoint(spec, Door.open(venue, spec, address));
     }
 
     @Override
     public List<String> addresses() {
-        return List.of(address.getHostAddress());
+        return door.addresses();
     }
 
     @Override
     public int port() {
-        return listener.socket().getLocalPort();
+        return door.port();
     }
 
     @Override
     public Communicators connect(Roster roster, ParallelState state) {
-        Deadline deadline = Deadline.in(spec.meetingTimeout());
-        Fate fate = new Fate();
-        ObjectCodec codec = new ObjectCodec(spec.objects());
         int rank = state.rank();
         Map<List<Integer>, ProcessGroup> groups = new LinkedHashMap<>();
         Map<GroupKind, ProcessGroup> byKind = new EnumMap<>(GroupKind.class);
         for (GroupKind kind : inOrderOfConnecting()) {
-            Optional<ProcessGroup> found = roster.grid().group(kind, rank);
-            found.ifPresent(group -> {
+            roster.grid().group(kind, rank).ifPresent(group -> {
                 groups.putIfAbsent(List.copyOf(group.ranks()), group);
                 byKind.put(kind, group);
             });
         }
-        List<ProcessGroup> remote = groups.values().stream()
-                .filter(group -> group.size() > 1 && !roster.shareVenue(group))
-                .toList();
+        List<ProcessGroup> several =
+                groups.values().stream().filter(group -> group.size() > 1).toList();
+        Door.Connected connected = door.connect(roster, rank, several);
+        ObjectCodec codec = new ObjectCodec(spec.objects());
         Map<List<Integer>, Communicator> live = new LinkedHashMap<>();
-        Links links = new Links();
-        Connecting now = new Connecting(rank, fate);
-        connecting = now;
-        if (!listener.isOpen()) {
-            now.end(); // closed before it could be seen connecting
-        }
-        try {
-            if (!remote.isEmpty()) {
-                links = new Handshakes(roster, rank, spec, listener, remote, deadline).run();
+        groups.forEach((ranks, group) -> {
+            if (group.size() == 1) {
+                live.put(ranks, new SoloCommunicator(group, codec));
+            } else {
+                live.put(
+                        ranks,
+                        new CpuCommunicator(
+                                group,
+                                group.rankInGroup(rank),
+                                connected.mesh(group),
+                                connected.fate(),
+                                codec,
+                                roster::describe,
+                                spec.operationTimeout()));
             }
-            Sockets.closeQuietly(listener);
-            for (Map.Entry<List<Integer>, ProcessGroup> entry : groups.entrySet()) {
-                live.put(entry.getKey(), communicator(entry.getValue(), roster, rank, fate, codec, links));
-            }
-            Map<GroupKind, Communicator> kinds = new EnumMap<>(GroupKind.class);
-            byKind.forEach((kind, group) -> kinds.put(kind, live.get(List.copyOf(group.ranks()))));
-            CpuCommunicators made = new CpuCommunicators(rank, kinds, List.copyOf(live.values()));
-            communicators = made;
-            made.connect(deadline);
-            return made;
-        } catch (RuntimeException | Error failure) {
-            links.close();
-            // Also frees the transports of the groups made before the one that failed; the first cause stays.
-            fate.seal(Verdict.aborted(rank, 0, failure));
-            throw failure;
-        } finally {
-            connecting = null;
-            Sockets.closeQuietly(listener);
-        }
+        });
+        Map<GroupKind, Communicator> kinds = new EnumMap<>(GroupKind.class);
+        byKind.forEach((kind, group) -> kinds.put(kind, live.get(List.copyOf(group.ranks()))));
+        CpuCommunicators made = new CpuCommunicators(rank, kinds, List.copyOf(live.values()), connected::end);
+        communicators = made;
+        return made;
     }
 
     /** The narrow kinds first: where several have the same ranks, the one live group bears the most telling name. */
@@ -146,28 +102,9 @@ final class CpuEndpoint implements Backend.Endpoint {
         return order;
     }
 
-    private Communicator communicator(
-            ProcessGroup group, Roster roster, int rank, Fate fate, ObjectCodec codec, Links links) {
-        if (group.size() == 1) {
-            return new SoloCommunicator(group, codec);
-        }
-        int me = group.rankInGroup(rank);
-        Transport transport = roster.shareVenue(group)
-                ? new ThreadTransport(group, me, Board.of(venue, spec.attempt(), group.ranks()), fate)
-                : TcpTransport.over(group, me, links, fate);
-        CpuCommunicator communicator =
-                new CpuCommunicator(group, me, transport, fate, codec, roster::describe, spec.operationTimeout());
-        fate.add(communicator);
-        return communicator;
-    }
-
     @Override
     public void close() {
-        Sockets.closeQuietly(listener);
-        Connecting now = connecting;
-        if (now != null) {
-            now.end();
-        }
+        door.close();
     }
 
     /** Also what was connected. */

@@ -27,21 +27,22 @@ final class Reduction {
     }
 
     /**
-     * Reduces {@code sources}, one a rank and in their order, into {@code target}, which may be one of them.
+     * Reduces {@code length} elements of {@code sources}, one a rank and in their order, into {@code target} from
+     * {@code start} on, which may be elements of one of them.
      *
-     * @param sources of target's type and length
+     * @param sources of target's type
+     * @param at where the elements begin in each source
      */
-    void reduce(HostBuffer[] sources, HostBuffer target, ReduceOp.Kind op) {
+    void reduce(HostBuffer[] sources, int[] at, HostBuffer target, int start, int length, ReduceOp.Kind op) {
         Lanes run = lanes(target);
-        int length = target.size();
         for (int from = 0; from < length; from += RUN) {
             int count = Math.min(RUN, length - from);
             int depth = 0;
             for (int rank = 0; rank < sources.length; rank++) {
                 if ((rank & 1) == 0) {
-                    run.load(depth++, sources[rank], from, count);
+                    run.load(depth++, sources[rank], at[rank] + from, count);
                 } else {
-                    run.absorb(depth - 1, sources[rank], from, count, op);
+                    run.absorb(depth - 1, sources[rank], at[rank] + from, count, op);
                     for (int carry = (rank + 1) >> 1; (carry & 1) == 0; carry >>= 1) {
                         depth--;
                         run.join(depth - 1, count, op);
@@ -51,7 +52,7 @@ final class Reduction {
             for (; depth > 1; depth--) {
                 run.join(depth - 2, count, op);
             }
-            run.store(target, from, count, op == ReduceOp.Kind.AVG ? sources.length : 1);
+            run.store(target, start + from, count, op == ReduceOp.Kind.AVG ? sources.length : 1);
         }
     }
 

@@ -24,6 +24,7 @@ public final class Placement {
     private final List<Slot> byRank;
     private final int[] rankOfPartition;
     private final int[] localRanks;
+    private final int[] ranksOnHost;
 
     /**
      * Where a partition runs.
@@ -75,9 +76,12 @@ public final class Placement {
             rankOfPartition[partition] = grid.rankOffset() + i;
         }
         localRanks = new int[count];
+        ranksOnHost = new int[count];
         for (List<Slot> host : hosts(byRank).values()) {
             for (int i = 0; i < host.size(); i++) {
-                localRanks[index(rank(host.get(i).partition()))] = i;
+                int at = index(rank(host.get(i).partition()));
+                localRanks[at] = i;
+                ranksOnHost[at] = host.size();
             }
         }
     }
@@ -148,6 +152,11 @@ public final class Placement {
     /** The position of a rank among the slots of its host, by device: its local rank. */
     public int localRank(int rank) {
         return localRanks[index(rank)];
+    }
+
+    /** How many ranks are on the host of a rank, itself included. */
+    public int ranksOnHost(int rank) {
+        return ranksOnHost[index(rank)];
     }
 
     /** The slots in the order of their ranks. */

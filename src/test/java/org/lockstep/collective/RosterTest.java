@@ -15,8 +15,10 @@ import java.util.Base64;
 import java.util.List;
 import java.util.Map;
 import java.util.Random;
+import java.util.Set;
 import java.util.UUID;
 import java.util.function.UnaryOperator;
+import java.util.stream.IntStream;
 import org.junit.jupiter.api.Test;
 import org.lockstep.ErrorCode;
 import org.lockstep.rendezvous.RendezvousException;
@@ -27,7 +29,9 @@ import org.lockstep.topology.RankOrder;
 /** The record and what is made of all of them: F43, F44 and the limits of DESIGN §3.3. */
 class RosterTest {
     private static final WorldSpec SPEC = WorldSpec.of(ParallelSizes.tensor(2));
-    private static final Identity PARTY = new Identity("app-20261122-0001", 3, 0, 77, "host-a", null);
+    private static final Identity PARTY = new Identity("app-20261122-0001", 3, 0, 77, 0, "host-a", null);
+
+    private static final String LONG_HOST = "ip-10-100-200-30.eu-central-1.compute.internal.bücher.example";
 
     private static Hello hello(WorldSpec spec, Identity identity, int partition, long venue) {
         return new Hello(
@@ -89,38 +93,105 @@ class RosterTest {
         assertThat(Hello.decode(hello.encode(SPEC.key()), SPEC.key())).isEqualTo(hello);
     }
 
-    @Test
-    void theLongestRecordFits() {
+    private static Hello longest(int stage, int partition, ParallelSizes sizes) {
         Identity wordy = new Identity(
                 "spark-0123456789abcdef0123456789abcdef0123456789",
-                200_000,
-                9,
+                stage,
+                stage,
                 -1,
-                "ip-10-100-200-30.eu-central-1.compute.internal.bücher.example",
+                -1,
+                LONG_HOST,
                 Identity.Gpu.parse("MIG-8f2c1b5e-0000-4000-8000-123456789abc", "FFFFFFFF:FF:FF.0"));
-        Map<String, String> settings = new java.util.HashMap<>();
-        for (int i = 0; i < 40; i++) {
-            settings.put("spark.lockstep.setting" + i, "value");
-        }
-        WorldSpec spec = SPEC.withSettings(settings);
-        Hello hello = new Hello(
-                spec.attempt(),
+        return new Hello(
+                SPEC.attempt(),
                 "10.20.30-SNAPSHOT",
                 wordy,
-                99_999,
+                partition,
                 Long.MIN_VALUE,
                 "elsewhere",
                 List.of("fd00::1234:5678:9abc:def0", "192.168.100.200", "10.0.0.1", "10.0.0.2"),
                 65535,
-                ParallelSizes.tensor(128).withPipeline(128).withData(6),
+                sizes,
                 RankOrder.DEFAULT,
-                spec.settingsDigest(),
+                SPEC.withSettings(manySettings()).settingsDigest(),
                 List.of());
-        String text = hello.encode(spec.key());
+    }
+
+    private static Map<String, String> manySettings() {
+        Map<String, String> settings = new java.util.HashMap<>();
+        for (int i = 0; i < 40; i++) {
+            settings.put("spark.lockstep.setting" + i, "value");
+        }
+        return settings;
+    }
+
+    private static void assertFits(Hello hello) {
+        String text = hello.encode(SPEC.key());
         assertThat(text.length()).isLessThanOrEqualTo(Hello.MAX_CHARS);
-        assertThat(Hello.decode(text, spec.key())).isEqualTo(hello);
-        assertThat(hello.identity().hostName()).startsWith("ip-10-100-200").contains("~");
+        assertThat(Hello.decode(text, SPEC.key())).isEqualTo(hello);
         assertThat(hello.addresses()).hasSize(2);
+    }
+
+    @Test
+    void theLongestRecordFits() {
+        Hello usual =
+                longest(9, 99_999, ParallelSizes.tensor(128).withPipeline(128).withData(6));
+        assertFits(usual);
+        assertThat(usual.identity().hostName()).startsWith("ip-10-100-200").contains("~");
+        ParallelSizes largest = ParallelSizes.tensor(127)
+                .withContext(127)
+                .withData(127)
+                .withExpertTensor(127)
+                .withExpert(127)
+                .withExpertData(127)
+                .withPipeline(1000)
+                .withVirtualPipeline(Integer.MAX_VALUE - 1)
+                .withSplitRank(999);
+        Hello longest = longest(Integer.MAX_VALUE, Integer.MAX_VALUE, largest);
+        assertFits(longest);
+        assertThat(longest.encode(SPEC.key())).hasSize(Hello.MAX_CHARS);
+        assertThat(longest.settings().hints()).isEmpty();
+        assertFits(longest(
+                Integer.MAX_VALUE,
+                Integer.MAX_VALUE,
+                ParallelSizes.tensor(1)
+                        .withPipeline(1 << 29)
+                        .withSplitRank(1 << 28)
+                        .withVirtualPipeline(1 << 30)));
+        assertThatThrownBy(() -> longest(Integer.MAX_VALUE, 0, largest.withTensor(Integer.MAX_VALUE - 1)))
+                .isInstanceOf(IllegalArgumentException.class)
+                .hasMessageContaining("too large for any world");
+    }
+
+    @Test
+    void aHostHasOneNameWhateverElseItsRecordsSay() {
+        ParallelSizes sizes = ParallelSizes.tensor(128).withPipeline(128);
+        Hello full = longest(3, Integer.MAX_VALUE, sizes);
+        Hello bare = new Hello(
+                full.attempt(),
+                "10.20.30-SNAPSHOT",
+                longest(3, 0, sizes).identity().withGpu(null).withHost(-1, LONG_HOST),
+                0,
+                1,
+                "elsewhere",
+                List.of(),
+                0,
+                sizes,
+                RankOrder.DEFAULT,
+                full.settings(),
+                List.of());
+        assertThat(bare.identity().hostName()).isEqualTo(full.identity().hostName());
+    }
+
+    @Test
+    void aRecordWithoutRoomForHintsDoesNotDisagree() {
+        WorldSpec spec = SPEC.withSettings(manySettings());
+        List<String> records = new ArrayList<>();
+        for (int i = 0; i < 2; i++) {
+            Identity party = PARTY.withHost(77 + i, i == 0 ? "a" : LONG_HOST);
+            records.add(hello(spec, party, i, i).encode(spec.key()));
+        }
+        assertThat(Roster.of(records, spec).size()).isEqualTo(2);
     }
 
     @Test
@@ -141,6 +212,34 @@ class RosterTest {
         assertThat(roster.rank(2)).isEqualTo(1);
         assertThat(roster.partition(1)).isEqualTo(2);
         assertThat(roster.describe(1)).isEqualTo("rank 1  host host-a  partition 2");
+    }
+
+    @Test
+    void theNearestTransportThatTwoShareAndTheSpecAllows() {
+        WorldSpec spec = SPEC.withSizes(ParallelSizes.tensor(1));
+        assertThat(transports(spec)).containsExactly("thread", "shared", "tcp", "tcp", "tcp");
+        assertThat(transports(spec.withTransports(Set.of(TransportKind.SHARED))))
+                .containsExactly("shared", "shared", "tcp", "tcp", "tcp");
+        assertThat(transports(spec.withTransports(Set.of(TransportKind.THREAD))))
+                .containsExactly("thread", "tcp", "tcp", "tcp", "tcp");
+        assertThat(transports(spec.withTransports(Set.of()))).containsExactly("tcp", "tcp", "tcp", "tcp", "tcp");
+    }
+
+    /** From the first party to one of its JVM, its host, its host's other container, another host, and its namesake. */
+    private static List<String> transports(WorldSpec spec) {
+        Identity first = PARTY.withMemory(5);
+        List<Identity> parties = List.of(
+                first, first, first, first.withMemory(6), first.withHost(78, "host-b"), first.withHost(79, "host-a"));
+        List<String> records = new ArrayList<>();
+        for (int i = 0; i < parties.size(); i++) {
+            records.add(hello(spec, parties.get(i), i, i < 2 ? 0 : i).encode(spec.key()));
+        }
+        Roster roster = Roster.of(records, spec);
+        assertThat(IntStream.range(0, 6).map(i -> roster.ranksOnHost(roster.rank(i))))
+                .containsExactly(4, 4, 4, 4, 1, 1);
+        return IntStream.range(1, 6)
+                .mapToObj(i -> roster.transport(roster.rank(0), roster.rank(i)).toString())
+                .toList();
     }
 
     @Test
@@ -216,13 +315,13 @@ class RosterTest {
     @Test
     void whatDiffersIsNamedWithWho() {
         assertRefused(
-                records(2, h -> hello(SPEC, new Identity("app-other", 3, 0, 77, "host-a", null), 2, 1)),
+                records(2, h -> hello(SPEC, new Identity("app-other", 3, 0, 77, 0, "host-a", null), 2, 1)),
                 ErrorCode.DISAGREEMENT,
                 "application",
                 "app-other in partition 2",
                 "app-20261122-0001 in partitions 0,1,3");
         assertRefused(
-                records(1, h -> hello(SPEC, new Identity("app-20261122-0001", 3, 1, 77, "host-a", null), 1, 1)),
+                records(1, h -> hello(SPEC, new Identity("app-20261122-0001", 3, 1, 77, 0, "host-a", null), 1, 1)),
                 ErrorCode.DISAGREEMENT,
                 "stage attempt",
                 "1 in partition 1");
@@ -303,6 +402,35 @@ class RosterTest {
                 ErrorCode.DISAGREEMENT,
                 "setting lockstep.operationTimeout",
                 "partition 2");
+    }
+
+    @Test
+    void transportsAreAgreedOnAndTcpIsAlwaysAmongThem() {
+        WorldSpec other = SPEC.withTransports(Set.of(TransportKind.THREAD));
+        assertThat(SPEC.transports()).containsExactlyInAnyOrder(TransportKind.values());
+        assertThat(other.transports()).containsExactlyInAnyOrder(TransportKind.THREAD, TransportKind.TCP);
+        assertThat(SPEC.withTransports(Set.of()).newAttempt().transports()).containsExactly(TransportKind.TCP);
+        assertRefused(
+                records(
+                        1,
+                        h -> new Hello(
+                                h.attempt(),
+                                h.version(),
+                                h.identity(),
+                                1,
+                                1,
+                                "cpu",
+                                h.addresses(),
+                                h.port(),
+                                h.sizes(),
+                                h.order(),
+                                other.settingsDigest(),
+                                h.ids())),
+                ErrorCode.DISAGREEMENT,
+                "setting lockstep.transports",
+                "partition 1");
+        assertThat(TransportKind.parse(" Shared")).isEqualTo(TransportKind.SHARED);
+        assertThatThrownBy(() -> TransportKind.parse("rdma")).hasMessageContaining("'rdma': thread, shared, tcp");
     }
 
     @Test

@@ -24,6 +24,7 @@ class PlacementTest {
         assertThat(IntStream.range(0, 4).map(placement::rank)).containsExactly(0, 2, 1, 3);
         assertThat(IntStream.range(0, 4).map(placement::partition)).containsExactly(0, 2, 1, 3);
         assertThat(IntStream.range(0, 4).map(placement::localRank)).containsExactly(0, 1, 0, 1);
+        assertThat(IntStream.range(0, 4).map(placement::ranksOnHost)).containsExactly(2, 2, 2, 2);
         assertThat(placement.spanning(GroupKind.TENSOR)).isEmpty();
         assertThat(placement.spanning(GroupKind.PIPELINE))
                 .extracting(Object::toString)

@@ -1,4 +1,4 @@
-package org.lockstep.cpu;
+package org.lockstep.transport;
 
 import java.nio.channels.SocketChannel;
 import java.util.HashMap;

@@ -1,4 +1,4 @@
-package org.lockstep.cpu;
+package org.lockstep.transport;
 
 import java.io.IOException;
 import java.net.InetSocketAddress;

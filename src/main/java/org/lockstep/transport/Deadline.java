@@ -1,11 +1,11 @@
-package org.lockstep.cpu;
+package org.lockstep.transport;
 
 import java.time.Duration;
 import java.util.Locale;
 import java.util.concurrent.TimeUnit;
 
 /** When an operation must be complete, on the clock of {@link System#nanoTime}. Immutable. */
-record Deadline(long at, Duration limit) {
+public record Deadline(long at, Duration limit) {
     static Deadline in(Duration limit) {
         return new Deadline(System.nanoTime() + limit.toNanos(), limit);
     }

@@ -1,7 +1,7 @@
-package org.lockstep.cpu;
+package org.lockstep.transport;
 
 /** Who a rank is, for errors: its host, its partition. */
 @FunctionalInterface
-interface Peers {
+public interface Peers {
     String describe(int rank);
 }

@@ -1,4 +1,4 @@
-package org.lockstep.cpu;
+package org.lockstep.transport;
 
 import static org.assertj.core.api.Assertions.assertThat;
 import static org.assertj.core.api.Assertions.catchThrowableOfType;
@@ -17,8 +17,6 @@ import org.junit.jupiter.api.AfterEach;
 import org.junit.jupiter.api.BeforeEach;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.Timeout;
-import org.junit.jupiter.params.ParameterizedTest;
-import org.junit.jupiter.params.provider.ValueSource;
 import org.lockstep.ErrorCode;
 import org.lockstep.collective.CommunicatorException;
 import org.lockstep.collective.Hello;
@@ -130,17 +128,16 @@ class HandshakesTest {
         assertThat(caller.get()).hasMessageContaining("lets rank 1 not in");
     }
 
-    @ParameterizedTest
-    @ValueSource(booleans = {true, false})
-    void closingTheEndpointEndsARankThatConnects(boolean oneVenue) throws Exception {
-        CpuEndpoint endpoint = CpuEndpoint.open(new Venue(), SPEC, InetAddress.getLoopbackAddress());
-        Roster roster = roster(oneVenue, port(0), endpoint.port());
+    @Test
+    void closingTheDoorEndsARankThatConnects() throws Exception {
+        Door door = Door.open(new Venue(), SPEC, InetAddress.getLoopbackAddress());
+        Roster roster = roster(false, port(0), door.port());
         CompletableFuture<CommunicatorException> rank = CompletableFuture.supplyAsync(() -> catchThrowableOfType(
                 CommunicatorException.class,
-                () -> endpoint.connect(roster, roster.grid().state(1))));
+                () -> door.connect(roster, 1, List.of(roster.grid().state(1).worldGroup()))));
         Thread.sleep(300);
         assertThat(rank.isDone()).isFalse();
-        endpoint.closeAll();
+        door.close();
         CommunicatorException failure = rank.get(10, TimeUnit.SECONDS);
         assertThat(failure.code()).isEqualTo(ErrorCode.ABORTED);
         assertThat(failure).hasMessageContaining("closed while");

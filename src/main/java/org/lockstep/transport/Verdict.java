@@ -1,4 +1,4 @@
-package org.lockstep.cpu;
+package org.lockstep.transport;
 
 import java.util.List;
 import java.util.Set;
@@ -19,7 +19,7 @@ import org.lockstep.topology.ProcessGroup;
  * @param culprit the rank that caused it, -1 if that is {@code rank} or not known
  * @param cause where it was found by this very JVM
  */
-record Verdict(
+public record Verdict(
         ErrorCode code,
         int rank,
         long group,
@@ -34,14 +34,14 @@ record Verdict(
             ErrorCode.COLLECTIVE_MISMATCH, ErrorCode.COLLECTIVE_TIMEOUT, ErrorCode.PEER_LOST, ErrorCode.PROTOCOL);
 
     /** The number of a group on the wire and among threads: a hash of its ranks (FNV-1a). */
-    static long groupId(ProcessGroup group) {
+    public static long groupId(ProcessGroup group) {
         return group.stream()
                 .asLongStream()
                 .reduce(0xcbf29ce484222325L, (hash, rank) -> (hash ^ rank) * 0x100000001b3L);
     }
 
     /** A failure that the caller of abort() knows. */
-    static Verdict aborted(int rank, long group, Throwable cause) {
+    public static Verdict aborted(int rank, long group, Throwable cause) {
         String text = cause instanceof LockstepException known
                 ? known.code().label() + "  " + known.summary()
                         + (known.advice().isEmpty() ? "" : " (try: " + known.advice() + ")")
@@ -50,7 +50,8 @@ record Verdict(
     }
 
     /** Rank in group {@code me} is in {@code mine} while {@code peer} is in {@code theirs}. */
-    static Verdict mismatch(ProcessGroup group, int me, String mine, int peer, String theirs, String difference) {
+    public static Verdict mismatch(
+            ProcessGroup group, int me, String mine, int peer, String theirs, String difference) {
         return new Verdict(
                 ErrorCode.COLLECTIVE_MISMATCH,
                 group.rank(me),
@@ -62,7 +63,7 @@ record Verdict(
     }
 
     /** The deadline passed while {@code missing}, ranks in group, were waited for. */
-    static Verdict timeout(ProcessGroup group, int me, String mine, Deadline deadline, List<Integer> missing) {
+    public static Verdict timeout(ProcessGroup group, int me, String mine, Deadline deadline, List<Integer> missing) {
         String who =
                 missing.stream().map(peer -> Integer.toString(group.rank(peer))).collect(Collectors.joining(","));
         return new Verdict(
@@ -76,7 +77,8 @@ record Verdict(
     }
 
     /** {@code peer} is gone: {@code how} is what was seen of that. */
-    static Verdict lost(ProcessGroup group, int me, String mine, int peer, String how, @Nullable Throwable cause) {
+    public static Verdict lost(
+            ProcessGroup group, int me, String mine, int peer, String how, @Nullable Throwable cause) {
         return new Verdict(
                 ErrorCode.PEER_LOST,
                 group.rank(me),
@@ -87,7 +89,7 @@ record Verdict(
     }
 
     /** {@code peer} said what cannot be. */
-    static Verdict protocol(ProcessGroup group, int me, String mine, int peer, String what) {
+    public static Verdict protocol(ProcessGroup group, int me, String mine, int peer, String what) {
         return new Verdict(
                 ErrorCode.PROTOCOL,
                 group.rank(me),
@@ -98,7 +100,7 @@ record Verdict(
     }
 
     /** The thread that waited was interrupted. */
-    static Verdict interrupted(ProcessGroup group, int me, String mine) {
+    public static Verdict interrupted(ProcessGroup group, int me, String mine) {
         return new Verdict(
                 ErrorCode.ABORTED,
                 group.rank(me),
@@ -109,7 +111,7 @@ record Verdict(
     }
 
     /** As the exception of {@code operation} on a rank of {@code here}, which may be another group than the failed one. */
-    CommunicatorException exception(String operation, ProcessGroup here, Peers peers) {
+    public CommunicatorException exception(String operation, ProcessGroup here, Peers peers) {
         LockstepException.Report report;
         if (SHARED.contains(code) && group == groupId(here)) {
             report = LockstepException.report(code, text);

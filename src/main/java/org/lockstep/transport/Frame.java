@@ -1,4 +1,4 @@
-package org.lockstep.cpu;
+package org.lockstep.transport;
 
 import java.nio.ByteBuffer;
 import java.nio.charset.StandardCharsets;
@@ -33,7 +33,38 @@ final class Frame {
     private static final List<ReduceOp.Kind> OPS = List.of(ReduceOp.Kind.values());
     private static final List<DataType> TYPES = List.of(DataType.values());
 
+    /** Bits of {@link #word} that are the link's own. */
+    static final long MARKS = 0xffL << 24;
+
     private Frame() {}
+
+    /** All of a tag but its sequence and count: operation 8 · reduce op + 1 or 0 8 · type + 1 or 0 8 · marks 8 · root 32. */
+    @SuppressWarnings("EnumOrdinal") // both ends have the same version
+    static long word(OperationTag tag) {
+        ReduceOp.Kind op = tag.op();
+        DataType type = tag.type();
+        return tag.operation().ordinal()
+                | (op == null ? 0L : op.ordinal() + 1L) << 8
+                | (type == null ? 0L : type.ordinal() + 1L) << 16
+                | (long) tag.root() << 32;
+    }
+
+    /**
+     * The tag of these words.
+     *
+     * @throws IllegalArgumentException with what they are, if they cannot be one
+     */
+    static OperationTag tag(long word, long sequence, long count) {
+        int op = (int) (word >> 8) & 0xff;
+        int type = (int) (word >> 16) & 0xff;
+        return new OperationTag(
+                sequence,
+                pick(OPERATIONS, (int) word & 0xff, "operation"),
+                op == 0 ? null : pick(OPS, op - 1, "reduce op"),
+                type == 0 ? null : pick(TYPES, type - 1, "type"),
+                count,
+                (int) (word >> 32));
+    }
 
     /** What a header says: exactly one of a tag, a verdict whose text follows, or nothing for a goodbye. */
     record Header(@Nullable OperationTag tag, @Nullable Verdict verdict, int textBytes) {

@@ -1,4 +1,4 @@
-package org.lockstep.cpu;
+package org.lockstep.transport;
 
 import static org.assertj.core.api.Assertions.assertThat;
 import static org.assertj.core.api.Assertions.assertThatThrownBy;
@@ -29,6 +29,7 @@ import org.lockstep.collective.ReduceOp;
 import org.lockstep.collective.Roster;
 import org.lockstep.collective.World;
 import org.lockstep.collective.WorldSpec;
+import org.lockstep.cpu.CpuBackend;
 import org.lockstep.rendezvous.LocalWorld;
 import org.lockstep.rendezvous.Rendezvous;
 import org.lockstep.rendezvous.Venue;
@@ -236,7 +237,8 @@ class HandshakeTest {
                         spec.objects(),
                         spec.meetingTimeout(),
                         spec.operationTimeout(),
-                        spec.strictPlacement()),
+                        spec.strictPlacement(),
+                        spec.transports()),
                 "does not know the key");
     }
 
@@ -253,7 +255,8 @@ class HandshakeTest {
                         spec.objects(),
                         spec.meetingTimeout(),
                         spec.operationTimeout(),
-                        spec.strictPlacement()),
+                        spec.strictPlacement(),
+                        spec.transports()),
                 "another attempt");
     }
 }

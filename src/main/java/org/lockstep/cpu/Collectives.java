@@ -1,0 +1,231 @@
+package org.lockstep.cpu;
+
+import org.jspecify.annotations.Nullable;
+import org.lockstep.collective.Blocks;
+import org.lockstep.collective.OperationTag;
+import org.lockstep.collective.ReduceOp;
+import org.lockstep.tensor.HostBuffer;
+import org.lockstep.transport.Mesh;
+
+/**
+ * The algorithms of the host's collectives, over a {@link Mesh} of links of any kind.
+ *
+ * <p>For n ranks and S bytes (as nccl-tests counts them: all-gather what is received in all, reduce-scatter what is sent in
+ * all), steps and bytes that each rank sends; over threads of one JVM it sends no bytes above
+ * 4 KiB, its peers read as many of its memory:
+ *
+ * <table>
+ * <caption>Algorithms</caption>
+ * <tr><td>all-reduce, S ≤ 8 KiB or n = 2</td><td>1 step</td><td>(n-1) · S</td><td>all to all, each joins everything</td></tr>
+ * <tr><td>all-reduce</td><td>2 steps</td><td>2 · S · (n-1)/n</td><td>each joins its share, then shows it</td></tr>
+ * <tr><td>reduce</td><td>1 step</td><td>S</td><td>direct</td></tr>
+ * <tr><td>reduce-scatter</td><td>1 step</td><td>S · (n-1)/n</td><td>direct</td></tr>
+ * <tr><td>all-gather</td><td>1 step</td><td>S · (n-1)/n</td><td>direct</td></tr>
+ * <tr><td>broadcast</td><td>1 step</td><td>(n-1) · S at the root</td><td>flat</td></tr>
+ * <tr><td>gather, scatter, all-to-all</td><td>1 step</td><td>S · (n-1)/n</td><td>direct</td></tr>
+ * <tr><td>barrier</td><td>1 step</td><td>0</td><td>tags only</td></tr>
+ * </table>
+ *
+ * <p>A ring would send no fewer bytes and add in another order for each share: its results would differ from those of one
+ * step. In every step all ranks tell all others their tags: that is how each learns of a mismatch at that very operation.
+ *
+ * <p>Confined to the thread that the communicator admitted.
+ */
+final class Collectives {
+    private static final long ONE_STEP_BYTES = 8 * 1024;
+
+    private final Mesh mesh;
+    private final int me;
+    private final int size;
+    private final Reduction reduction;
+    private final @Nullable HostBuffer[] offers;
+    private final @Nullable HostBuffer[] targets;
+    private final Join join = new Join();
+
+    Collectives(Mesh mesh, int rankInGroup, int size) {
+        this.mesh = mesh;
+        this.me = rankInGroup;
+        this.size = size;
+        this.reduction = new Reduction(size);
+        this.offers = new @Nullable HostBuffer[size];
+        this.targets = new @Nullable HostBuffer[size];
+    }
+
+    /** Where a fold puts its results. */
+    private final class Join implements Mesh.Fold {
+        private @Nullable HostBuffer target;
+        private ReduceOp.Kind op = ReduceOp.Kind.SUM;
+
+        Join into(HostBuffer place, ReduceOp how) {
+            target = place;
+            op = how.kind();
+            return this;
+        }
+
+        @Override
+        public void join(HostBuffer[] sources, int[] at, int from, int count) {
+            HostBuffer place = target;
+            if (place != null) {
+                reduction.reduce(sources, at, place, from, count, op);
+            }
+        }
+    }
+
+    void allReduce(OperationTag tag, HostBuffer send, HostBuffer receive, ReduceOp op) {
+        HostBuffer mine = own(send, op);
+        boolean lends = mesh.lends(mine.bytes());
+        if (lends || (size > 2 && mine.bytes() > ONE_STEP_BYTES)) {
+            allReduceByShares(tag, mine, receive, op);
+        } else {
+            offerToAll(mine);
+            mesh.fold(tag, offers, mine, join.into(receive, op));
+        }
+        mesh.settle();
+    }
+
+    private void allReduceByShares(OperationTag tag, HostBuffer send, HostBuffer receive, ReduceOp op) {
+        Blocks shares = Blocks.shares(size, send.length());
+        HostBuffer result = block(shares, receive, me);
+        offerBlocks(shares, send);
+        // Nobody else looks at a rank's own share of its own buffer, so the result may go there at once.
+        mesh.fold(tag, offers, block(shares, send, me), join.into(result, op));
+        offerToAll(result);
+        // That a peer shows its share also says that it has read ours of its, which is overwritten now.
+        targetBlocks(shares, receive);
+        mesh.exchange(tag, offers, targets);
+    }
+
+    void reduce(OperationTag tag, HostBuffer send, HostBuffer receive, ReduceOp op, int root) {
+        HostBuffer mine = own(send, op);
+        if (me == root) {
+            offerToAll(null);
+            mesh.fold(tag, offers, mine, join.into(receive, op));
+        } else {
+            offerToAll(null);
+            offers[root] = mine;
+            targetNothing();
+            mesh.exchange(tag, offers, targets);
+        }
+        mesh.settle();
+    }
+
+    /** This rank's part of a reduction. */
+    private static HostBuffer own(HostBuffer send, ReduceOp op) {
+        if (op.kind() != ReduceOp.Kind.PREMULTIPLIED_SUM) {
+            return send;
+        }
+        HostBuffer scaled = HostBuffer.allocate(send.type(), send.length());
+        scaled.copyFrom(send);
+        scaled.scale(op.factor());
+        return scaled;
+    }
+
+    void reduceScatter(OperationTag tag, HostBuffer send, HostBuffer receive, ReduceOp op, Blocks blocks) {
+        HostBuffer mine = own(send, op);
+        offerBlocks(blocks, mine);
+        mesh.fold(tag, offers, block(blocks, mine, me), join.into(receive, op));
+        mesh.settle();
+    }
+
+    void allGather(OperationTag tag, HostBuffer send, HostBuffer receive, Blocks blocks) {
+        offerToAll(send);
+        targetBlocks(blocks, receive);
+        mesh.exchange(tag, offers, targets);
+        copy(send, block(blocks, receive, me));
+        mesh.settle();
+    }
+
+    void broadcast(OperationTag tag, HostBuffer send, HostBuffer receive, int root) {
+        offerToAll(me == root ? send : null);
+        targetNothing();
+        if (me != root) {
+            targets[root] = receive;
+        }
+        mesh.exchange(tag, offers, targets);
+        if (me == root) {
+            copy(send, receive);
+        }
+        mesh.settle();
+    }
+
+    void gather(OperationTag tag, HostBuffer send, @Nullable HostBuffer receive, int root) {
+        Blocks blocks = Blocks.even(size, send.length());
+        offerToAll(null);
+        if (receive == null) {
+            offers[root] = send;
+            targetNothing();
+        } else {
+            targetBlocks(blocks, receive);
+        }
+        mesh.exchange(tag, offers, targets);
+        if (receive != null) {
+            copy(send, block(blocks, receive, me));
+        }
+        mesh.settle();
+    }
+
+    void scatter(OperationTag tag, @Nullable HostBuffer send, HostBuffer receive, int root) {
+        Blocks blocks = Blocks.even(size, receive.length());
+        targetNothing();
+        if (send == null) {
+            offerToAll(null);
+            targets[root] = receive;
+        } else {
+            offerBlocks(blocks, send);
+        }
+        mesh.exchange(tag, offers, targets);
+        if (send != null) {
+            copy(block(blocks, send, me), receive);
+        }
+        mesh.settle();
+    }
+
+    void allToAll(OperationTag tag, HostBuffer send, Blocks sendBlocks, HostBuffer receive, Blocks receiveBlocks) {
+        offerBlocks(sendBlocks, send);
+        targetBlocks(receiveBlocks, receive);
+        mesh.exchange(tag, offers, targets);
+        copy(block(sendBlocks, send, me), block(receiveBlocks, receive, me));
+        mesh.settle();
+    }
+
+    void barrier(OperationTag tag) {
+        offerToAll(null);
+        targetNothing();
+        mesh.exchange(tag, offers, targets);
+        mesh.settle();
+    }
+
+    private void offerToAll(@Nullable HostBuffer buffer) {
+        for (int peer = 0; peer < size; peer++) {
+            offers[peer] = buffer;
+        }
+    }
+
+    private void offerBlocks(Blocks blocks, HostBuffer whole) {
+        for (int peer = 0; peer < size; peer++) {
+            offers[peer] = block(blocks, whole, peer);
+        }
+    }
+
+    private void targetBlocks(Blocks blocks, HostBuffer whole) {
+        for (int peer = 0; peer < size; peer++) {
+            targets[peer] = block(blocks, whole, peer);
+        }
+    }
+
+    private void targetNothing() {
+        for (int peer = 0; peer < size; peer++) {
+            targets[peer] = null;
+        }
+    }
+
+    private static HostBuffer block(Blocks blocks, HostBuffer whole, int rank) {
+        return (HostBuffer) blocks.of(whole, rank);
+    }
+
+    private static void copy(HostBuffer from, HostBuffer to) {
+        if (from.array() != to.array() || from.offset() != to.offset()) {
+            to.copyFrom(from);
+        }
+    }
+}

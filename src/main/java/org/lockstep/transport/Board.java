@@ -1,0 +1,74 @@
+package org.lockstep.transport;
+
+import java.nio.ByteBuffer;
+import java.util.List;
+import java.util.UUID;
+import java.util.concurrent.ConcurrentHashMap;
+import java.util.concurrent.ConcurrentMap;
+import java.util.concurrent.atomic.AtomicInteger;
+import org.lockstep.rendezvous.Venue;
+import org.lockstep.topology.ProcessGroup;
+
+/**
+ * Where the threads of one group find each other in their JVM: a channel for each direction between two ranks, made when
+ * first used, and a seat for each rank. Thread-safe.
+ */
+final class Board {
+    /** Messages of more bytes are lent: two cache misses then cost less than copying. */
+    static final int COPIED_BYTES = 4096;
+
+    private static final int RING_BYTES = 4 * COPIED_BYTES;
+
+    private final Venue venue;
+    private final Key key;
+    private final Seats seats;
+    private final int members;
+    private final ConcurrentMap<Long, Channel> channels = new ConcurrentHashMap<>();
+    private final AtomicInteger gone = new AtomicInteger();
+
+    /** Under which the threads of one group find their board in the venue. */
+    private record Key(UUID attempt, List<Integer> ranks) {}
+
+    /** One direction between two threads. */
+    private record Channel(Ring ring, Loans loans) {
+        static Channel create() {
+            ByteBuffer bytes = ByteBuffer.allocateDirect(Ring.ELEMENTS + RING_BYTES + 64);
+            return new Channel(new Ring(new Memory(bytes.alignedSlice(64)), 0, RING_BYTES), new Loans());
+        }
+    }
+
+    private Board(Venue venue, Key key, int members) {
+        this.venue = venue;
+        this.key = key;
+        this.seats = new Seats(key.ranks().size());
+        this.members = members;
+    }
+
+    /** The group's board, made by whoever comes first of its {@code members} ranks in this venue. */
+    static Board of(Venue venue, UUID attempt, ProcessGroup group, int members) {
+        Key key = new Key(attempt, List.copyOf(group.ranks()));
+        return venue.shared(key, Board.class, () -> new Board(venue, key, members));
+    }
+
+    Seats seats() {
+        return seats;
+    }
+
+    /** The link of rank in group {@code me} to {@code peer}. */
+    Link link(ProcessGroup group, int me, int peer) {
+        Channel out = channel(me, peer);
+        Channel in = channel(peer, me);
+        return RingLink.ofThread(group, me, peer, out.ring(), in.ring(), out.loans(), in.loans(), COPIED_BYTES, seats);
+    }
+
+    private Channel channel(int from, int to) {
+        return channels.computeIfAbsent((long) from << 32 | to, pair -> Channel.create());
+    }
+
+    /** A rank is gone for good; the last one clears the place. */
+    void leave() {
+        if (gone.incrementAndGet() == members) {
+            venue.forget(key);
+        }
+    }
+}

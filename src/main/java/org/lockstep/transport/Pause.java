@@ -1,0 +1,163 @@
+package org.lockstep.transport;
+
+import java.io.IOException;
+import java.nio.channels.SelectionKey;
+import java.nio.channels.Selector;
+import java.time.Duration;
+import java.util.concurrent.locks.LockSupport;
+import org.jspecify.annotations.Nullable;
+
+/**
+ * How a rank waits for its peers in one group: it spins while that is cheap, then yields, then sleeps, longer by and by.
+ *
+ * <p>Threads of one JVM wake each other; a selector wakes for sockets; a JVM that shares memory with another can only look
+ * again. Confined to one thread but for {@link #wake}.
+ */
+final class Pause {
+    private static final int LOOK = 256; // turns of spinning between two looks at the clock
+    private static final long YIELD_NANOS = 2_000_000;
+    private static final long FIRST_NAP_NANOS = 20_000;
+
+    private final int spins;
+    private final int rank;
+    private final @Nullable Seats seats;
+    private final @Nullable Selector selector;
+    private final Runnable beforeSelect;
+    private final boolean onlySockets;
+
+    private long limitNanos;
+    private long lateAt;
+    private boolean started; // the clock, by the first look at it
+    private int turns;
+    private long restingSince;
+    private long napNanos = FIRST_NAP_NANOS;
+    private boolean sitting;
+
+    /**
+     * The waiting of rank in group {@code rank}.
+     *
+     * @param crowded whether the ranks of this host outnumber its cores
+     * @param seats of the peers in this JVM, if any
+     * @param selector of the peers over sockets, if any
+     * @param onlySockets whether all peers are behind it
+     * @param beforeSelect tells the selector what is waited for
+     */
+    Pause(
+            int rank,
+            boolean crowded,
+            @Nullable Seats seats,
+            @Nullable Selector selector,
+            boolean onlySockets,
+            Runnable beforeSelect) {
+        this.rank = rank;
+        this.spins = crowded ? 20 : onlySockets ? 20 : 2000;
+        this.seats = seats;
+        this.selector = selector;
+        this.onlySockets = onlySockets;
+        this.beforeSelect = beforeSelect;
+    }
+
+    /** An operation begins; the clock starts when it first has to be looked at. */
+    void begin(Duration limit) {
+        limitNanos = limit.toNanos();
+        started = false;
+        reset();
+    }
+
+    /** Something moved. */
+    void reset() {
+        turns = 0;
+        napNanos = FIRST_NAP_NANOS;
+        rise();
+    }
+
+    /** The operation ended. */
+    void end() {
+        rise();
+    }
+
+    private void rise() {
+        if (sitting && seats != null) {
+            sitting = false;
+            seats.rise(rank);
+        }
+    }
+
+    /** Waits a little; whether it is time to look for what ends the operation. */
+    @SuppressWarnings("ThreadPriorityCheck") // a hint: what is waited for is checked again either way
+    boolean turn() {
+        int turn = ++turns;
+        if (turn < spins) {
+            Thread.onSpinWait();
+            return turn % LOOK == 0;
+        }
+        long now = System.nanoTime();
+        if (!started) {
+            started = true;
+            lateAt = now + limitNanos;
+        }
+        if (turn == spins) {
+            restingSince = now;
+        }
+        if (now - restingSince < YIELD_NANOS) {
+            Thread.yield();
+            return turn % 16 == 0;
+        }
+        sleep(Math.max(1, lateAt - now));
+        return true;
+    }
+
+    private void sleep(long most) {
+        if (selector != null) {
+            select(most);
+        } else if (seats != null && !sitting) {
+            sitting = true;
+            seats.sit(rank); // and look once more before sleeping
+        } else {
+            LockSupport.parkNanos(this, Math.min(most, napNanos));
+            napNanos = Math.min(2 * napNanos, Seats.NAP_NANOS);
+        }
+    }
+
+    private void select(long most) {
+        Selector sockets = selector;
+        if (sockets == null) {
+            return;
+        }
+        beforeSelect.run();
+        long millis = Math.max(1, Math.min(onlySockets ? 100 : 1, most / 1_000_000));
+        try {
+            sockets.select((SelectionKey ready) -> {}, millis);
+        } catch (IOException failure) {
+            throw new IllegalStateException("cannot wait for sockets", failure);
+        }
+    }
+
+    /** Whether this wait is longer than most. */
+    boolean isLong() {
+        return turns >= spins;
+    }
+
+    boolean isLate() {
+        return started && System.nanoTime() - lateAt >= 0;
+    }
+
+    Deadline limit() {
+        return new Deadline(lateAt, Duration.ofNanos(limitNanos));
+    }
+
+    /** From any thread. */
+    void wake() {
+        if (seats != null) {
+            seats.wake(rank);
+        }
+        if (selector != null) {
+            selector.wakeup();
+        }
+    }
+
+    void close() {
+        rise();
+        Sockets.closeQuietly(selector);
+    }
+}

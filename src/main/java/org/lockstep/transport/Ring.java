@@ -1,0 +1,292 @@
+package org.lockstep.transport;
+
+import org.jspecify.annotations.Nullable;
+import org.lockstep.collective.OperationTag;
+import org.lockstep.tensor.HostBuffer;
+
+/**
+ * One direction between two ranks that share memory: a ring of tags and a ring of elements, one writer and one reader,
+ * no lock. As FastForward (Giacomoni, Moseley, Vachharajani, PPoPP 2008), the reader learns of a message from the line
+ * that holds it, so that a small one costs the transfer of a single cache line.
+ *
+ * <pre>
+ *     0  written      bytes of elements published so far               by the writer
+ *     8  left         1 when the writer closed                         by the writer
+ *   128  consumed     bytes of elements that may be overwritten        by the reader
+ *   136  taken        tags that may be overwritten                     by the reader
+ *   256  32 lines     number 8 · tag 24 · written by then 8 · elements of a small message 24
+ *  2304  elements     each message from a multiple of 64 on
+ * </pre>
+ *
+ * <p>Numbers count from 1 and are never used again, so a line that was not written for this turn cannot be taken for one
+ * that was.
+ */
+final class Ring {
+    static final int INLINE_BYTES = 24;
+    static final int ELEMENTS = 2304;
+
+    private static final int WRITTEN = 0;
+    private static final int LEFT = 8;
+    private static final int CONSUMED = 128;
+    private static final int TAKEN = 136;
+    private static final int LINES = 256;
+    private static final int LINE = 64;
+    static final int TAGS = 32;
+    private static final int CHUNK = 16 * 1024;
+
+    private final Memory memory;
+    private final int base;
+    private final int capacity;
+
+    /** At {@code base} of {@code memory}, with {@code capacity} bytes for elements, a power of two. */
+    Ring(Memory memory, int base, int capacity) {
+        if (Integer.bitCount(capacity) != 1 || capacity < LINE || base % LINE != 0) {
+            throw new IllegalArgumentException("no ring at " + base + " of " + capacity + " bytes");
+        }
+        this.memory = memory;
+        this.base = base;
+        this.capacity = capacity;
+    }
+
+    private int line(long number) {
+        return base + LINES + (int) (number & (TAGS - 1)) * LINE;
+    }
+
+    private int place(long position) {
+        return base + ELEMENTS + (int) (position & (capacity - 1));
+    }
+
+    /** The next position where a message may begin. */
+    private static long aligned(long position) {
+        return (position + LINE - 1) & -LINE;
+    }
+
+    /** The end that puts messages in. Confined to one thread. */
+    static final class Writer {
+        private final Ring ring;
+        private final Memory memory;
+        private long number; // of the last tag written
+        private long written;
+        private long taken; // as last seen
+        private long consumed; // as last seen
+
+        private @Nullable OperationTag tag; // of the message begun, until it is written
+        private long mark; // in the tag's first word: how the elements come
+        private @Nullable HostBuffer data;
+        private int done; // elements of data
+        private int width;
+
+        Writer(Ring ring) {
+            this.ring = ring;
+            this.memory = ring.memory;
+        }
+
+        void begin(OperationTag next, long nextMark, @Nullable HostBuffer elements) {
+            if (data != null || tag != null) {
+                throw new IllegalStateException("the message before is not written");
+            }
+            tag = next;
+            mark = nextMark;
+            data = elements == null || elements.size() == 0 ? null : elements;
+            done = 0;
+            width = elements == null ? 1 : elements.type().bytes();
+        }
+
+        /** The number that the message begun has, or will have. */
+        long number() {
+            return tag == null ? number : number + 1;
+        }
+
+        long doneBytes() {
+            return (long) done * width;
+        }
+
+        /** Whether all is written. */
+        boolean push() {
+            OperationTag next = tag;
+            if (next != null) {
+                if (number - taken >= TAGS) {
+                    taken = memory.read(ring.base + TAKEN);
+                    if (number - taken >= TAGS) {
+                        return false;
+                    }
+                }
+                int line = ring.line(number + 1);
+                HostBuffer elements = data;
+                if (elements != null && elements.bytes() <= INLINE_BYTES) {
+                    memory.put(line + 40, elements, 0, elements.size());
+                    done = elements.size();
+                    data = null;
+                } else if (elements != null) {
+                    copy(elements);
+                }
+                memory.set(line + 8, Frame.word(next) | mark);
+                memory.set(line + 16, next.sequence());
+                memory.set(line + 24, next.count());
+                memory.set(line + 32, written);
+                memory.publish(line, ++number);
+                tag = null;
+            }
+            HostBuffer elements = data;
+            while (elements != null) {
+                if (!copy(elements)) {
+                    return false;
+                }
+                memory.publish(ring.base + WRITTEN, written);
+                elements = data;
+            }
+            return true;
+        }
+
+        /** One piece, as far as there is room; whether there was any. */
+        private boolean copy(HostBuffer elements) {
+            long wish = Math.min((long) (elements.size() - done) * width, CHUNK);
+            if (ring.capacity - (written - consumed) < wish) {
+                consumed = memory.read(ring.base + CONSUMED);
+            }
+            int place = ring.place(written);
+            int toEnd = ring.base + ELEMENTS + ring.capacity - place;
+            long room = ring.capacity - (written - consumed);
+            if (room < wish && room < ring.capacity / 4) {
+                return false; // many small pieces would cost more than to wait for a larger one
+            }
+            int count = (int) (Math.min(Math.min(wish, room), toEnd) / width);
+            memory.put(place, elements, done, count);
+            done += count;
+            written += (long) count * width;
+            if (done == elements.size()) {
+                written = aligned(written);
+                data = null;
+            }
+            return true;
+        }
+
+        void leave() {
+            memory.publish(ring.base + LEFT, 1);
+        }
+    }
+
+    /** The end that takes messages out. Confined to one thread. */
+    static final class Reader {
+        private final Ring ring;
+        private final Memory memory;
+        private long number; // of the last tag taken
+        private long consumed;
+        private long written; // as last seen
+        private boolean here; // the tag of number + 1 was seen
+        private boolean inline;
+        private boolean moved;
+        private @Nullable HostBuffer target;
+        private int done; // elements of target
+
+        Reader(Ring ring) {
+            this.ring = ring;
+            this.memory = ring.memory;
+        }
+
+        /** Whether the next tag is here. */
+        boolean arrived() {
+            if (!here) {
+                int line = ring.line(number + 1);
+                if (memory.read(line) != number + 1) {
+                    return false;
+                }
+                here = true;
+                written = Math.max(written, memory.get(line + 32));
+            }
+            return true;
+        }
+
+        /** Whether the tag that arrived is {@code wanted}, whatever its mark. */
+        boolean matches(OperationTag wanted) {
+            int line = ring.line(number + 1);
+            return (memory.get(line + 8) & ~Frame.MARKS) == Frame.word(wanted)
+                    && memory.get(line + 16) == wanted.sequence()
+                    && memory.get(line + 24) == wanted.count();
+        }
+
+        /** How the elements of the message that arrived come. */
+        long mark() {
+            return memory.get(ring.line(number + 1) + 8) & Frame.MARKS;
+        }
+
+        /** The tag that arrived, in words. */
+        OperationTag tag() {
+            int line = ring.line(number + 1);
+            return Frame.tag(memory.get(line + 8) & ~Frame.MARKS, memory.get(line + 16), memory.get(line + 24));
+        }
+
+        /** The number of the message that arrived. */
+        long number() {
+            return number + 1;
+        }
+
+        /**
+         * Where the next elements of the message go.
+         *
+         * @param whole of the message, which tells where its elements are
+         */
+        void into(HostBuffer piece, long whole) {
+            inline = whole <= INLINE_BYTES;
+            target = piece;
+            done = 0;
+        }
+
+        /** Whether the piece is complete. */
+        boolean fill() {
+            HostBuffer piece = target;
+            if (piece == null) {
+                return true;
+            }
+            if (inline) {
+                memory.get(ring.line(number + 1) + 40, piece, 0, piece.size());
+                target = null;
+                return true;
+            }
+            int width = piece.type().bytes();
+            while (done < piece.size()) {
+                if (written == consumed) {
+                    written = memory.read(ring.base + WRITTEN);
+                    if (written <= consumed) {
+                        written = consumed;
+                        return false;
+                    }
+                }
+                int place = ring.place(consumed);
+                int toEnd = ring.base + ELEMENTS + ring.capacity - place;
+                long bytes = Math.min(Math.min(written - consumed, toEnd), (long) (piece.size() - done) * width);
+                int count = (int) (bytes / width);
+                memory.get(place, piece, done, count);
+                done += count;
+                consumed += (long) count * width;
+                moved = true;
+                memory.publish(ring.base + CONSUMED, consumed);
+            }
+            target = null;
+            return true;
+        }
+
+        /** Whether elements were taken since the last call. */
+        boolean moved() {
+            boolean any = moved;
+            moved = false;
+            return any;
+        }
+
+        /** The message that arrived was taken whole. */
+        void end() {
+            here = false;
+            number++;
+            if ((consumed & (LINE - 1)) != 0) {
+                consumed = aligned(consumed);
+                written = Math.max(written, consumed);
+                memory.publish(ring.base + CONSUMED, consumed);
+            }
+            memory.publish(ring.base + TAKEN, number);
+        }
+
+        boolean peerLeft() {
+            return memory.read(ring.base + LEFT) != 0;
+        }
+    }
+}

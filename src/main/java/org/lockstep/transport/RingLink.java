@@ -1,0 +1,221 @@
+package org.lockstep.transport;
+
+import org.jspecify.annotations.Nullable;
+import org.lockstep.collective.OperationTag;
+import org.lockstep.collective.TransportKind;
+import org.lockstep.tensor.HostBuffer;
+import org.lockstep.topology.ProcessGroup;
+
+/** A peer with whom this rank shares memory: a thread of this JVM, or a JVM of this host. */
+final class RingLink extends Link {
+    private static final long LENT = 1L << 24; // a mark
+
+    private final ProcessGroup group;
+    private final int me;
+    private final Ring.Writer out;
+    private final Ring.Reader in;
+    private final @Nullable Loans given;
+    private final @Nullable Loans taken;
+    private final int copied;
+    private final @Nullable Seats seats;
+    private @Nullable OperationTag wanted;
+    private long wantedBytes;
+    private boolean here;
+    private @Nullable HostBuffer lentNow; // to this rank
+    private long lastLent; // by this rank
+    private @Nullable HostBuffer lastLentData;
+    private long seenOut;
+
+    private RingLink(
+            ProcessGroup group,
+            int me,
+            int peer,
+            Ring out,
+            Ring in,
+            @Nullable Loans given,
+            @Nullable Loans taken,
+            int copied,
+            @Nullable Seats seats) {
+        super(peer);
+        this.group = group;
+        this.me = me;
+        this.out = new Ring.Writer(out);
+        this.in = new Ring.Reader(in);
+        this.given = given;
+        this.taken = taken;
+        this.copied = copied;
+        this.seats = seats;
+    }
+
+    /** A thread of this JVM; messages of more than {@code copied} bytes are lent. */
+    static RingLink ofThread(
+            ProcessGroup group,
+            int me,
+            int peer,
+            Ring out,
+            Ring in,
+            Loans given,
+            Loans taken,
+            int copied,
+            Seats seats) {
+        return new RingLink(group, me, peer, out, in, given, taken, copied, seats);
+    }
+
+    /** A JVM of this host. */
+    static RingLink ofProcess(ProcessGroup group, int me, int peer, Ring out, Ring in) {
+        return new RingLink(group, me, peer, out, in, null, null, Integer.MAX_VALUE, null);
+    }
+
+    @Override
+    public TransportKind kind() {
+        return seats == null ? TransportKind.SHARED : TransportKind.THREAD;
+    }
+
+    @Override
+    public void send(OperationTag tag, @Nullable HostBuffer data) {
+        if (given != null && data != null && lends(data.bytes())) {
+            out.begin(tag, LENT, null);
+            lastLent = out.number();
+            lastLentData = data;
+            given.show(lastLent, data);
+        } else {
+            out.begin(tag, 0, data);
+        }
+        seenOut = -1;
+        pushed();
+    }
+
+    @Override
+    public boolean pushed() {
+        boolean all = out.push();
+        long now = all ? Long.MAX_VALUE : out.doneBytes();
+        if (now != seenOut) {
+            seenOut = now;
+            move();
+            wake();
+        }
+        return all;
+    }
+
+    private void wake() {
+        if (seats != null) {
+            seats.wake(peer());
+        }
+    }
+
+    @Override
+    public long pushedBytes() {
+        return out.doneBytes();
+    }
+
+    @Override
+    public boolean isReturned() {
+        return given == null || given.returned() >= lastLent;
+    }
+
+    @Override
+    public boolean isReplaced() {
+        return given == null || lastLentData == null || given.replace(lastLent, lastLentData);
+    }
+
+    @Override
+    public boolean lends(long bytes) {
+        return given != null && bytes > copied;
+    }
+
+    @Override
+    public void expect(OperationTag tag, long bytes) {
+        wanted = tag;
+        wantedBytes = bytes;
+        here = false;
+    }
+
+    @Override
+    public boolean arrived() {
+        if (here) {
+            return true;
+        }
+        if (!in.arrived()) {
+            return false;
+        }
+        OperationTag tag = wanted;
+        if (tag == null) {
+            throw new IllegalStateException("nothing is expected of rank in group " + peer());
+        }
+        if (!in.matches(tag)) {
+            throw mismatch(tag);
+        }
+        here = true;
+        lentNow = taken != null && in.mark() == LENT ? taken.look(in.number()) : null;
+        move();
+        return true;
+    }
+
+    private Failed mismatch(OperationTag tag) {
+        try {
+            OperationTag theirs = in.tag();
+            return new Failed(Verdict.mismatch(
+                    group, me, tag.asExpected(peer()), peer(), theirs.toString(), tag.difference(theirs)));
+        } catch (IllegalArgumentException nonsense) {
+            return new Failed(
+                    Verdict.protocol(group, me, tag.asExpected(peer()), peer(), String.valueOf(nonsense.getMessage())));
+        }
+    }
+
+    @Override
+    public @Nullable HostBuffer lent() {
+        return lentNow;
+    }
+
+    @Override
+    public void into(HostBuffer target) {
+        in.into(target, wantedBytes);
+    }
+
+    @Override
+    public boolean filled() {
+        boolean all = in.fill();
+        if (in.moved()) {
+            move();
+            wake();
+        }
+        return all;
+    }
+
+    @Override
+    public void received() {
+        if (taken != null && lentNow != null) {
+            taken.giveBack(in.number());
+            lentNow = null;
+        }
+        in.end();
+        here = false;
+        wanted = null;
+        wake();
+    }
+
+    @Override
+    public @Nullable OperationTag unexpected() {
+        return wanted == null && in.arrived() ? in.tag() : null;
+    }
+
+    @Override
+    public void check() {
+        if (in.peerLeft() && !in.arrived()) {
+            OperationTag tag = wanted;
+            String mine = tag == null ? "a transfer" : tag.asExpected(peer());
+            throw new Failed(Verdict.lost(group, me, mine, peer(), "left the group", null));
+        }
+    }
+
+    @Override
+    public void close() {
+        out.leave();
+        wake();
+    }
+
+    @Override
+    public void abort(Verdict verdict) {
+        close();
+    }
+}

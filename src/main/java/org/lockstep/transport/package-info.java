@@ -1,0 +1,16 @@
+/**
+ * How messages travel between the ranks of a group, in host memory: what kind of link fits a pair of ranks, and the steps
+ * over links that algorithms are made of.
+ *
+ * <p>The meeting is over before anything here begins; the algorithms ({@code cpu}) know no link. A
+ * {@link org.lockstep.transport.Link} is one peer: a thread of this JVM or a JVM of this host, with whom a
+ * {@code Ring} of memory is shared, or a connection. A {@link org.lockstep.transport.Mesh} is all links of a rank in a
+ * group, whatever their kinds; a {@link org.lockstep.transport.Door} makes them. All ranks of a JVM share one
+ * {@link org.lockstep.transport.Fate}.
+ *
+ * <p>Never here: what a reduction is, devices other than the host, Spark, words of models.
+ */
+@NullMarked
+package org.lockstep.transport;
+
+import org.jspecify.annotations.NullMarked;

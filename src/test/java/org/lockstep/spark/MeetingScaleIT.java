@@ -1,0 +1,68 @@
+package org.lockstep.spark;
+
+import static org.assertj.core.api.Assertions.assertThat;
+
+import java.util.Comparator;
+import java.util.List;
+import java.util.Locale;
+import java.util.stream.IntStream;
+import org.apache.spark.api.java.JavaSparkContext;
+import org.apache.spark.sql.SparkSession;
+import org.junit.jupiter.api.AfterAll;
+import org.junit.jupiter.api.BeforeAll;
+import org.junit.jupiter.api.Test;
+import org.junit.jupiter.api.Timeout;
+import org.lockstep.topology.ParallelSizes;
+
+/** A thousand ranks in one JVM meet; the figures are printed, not judged. */
+@Timeout(300)
+class MeetingScaleIT {
+    private static final int RANKS = 1024;
+
+    private static SparkSession session;
+
+    @BeforeAll
+    static void start() {
+        session = Sessions.local(RANKS);
+    }
+
+    @AfterAll
+    static void stop() {
+        session.stop();
+    }
+
+    private record Seen(int rank, long meeting, long connecting, long setup) implements java.io.Serializable {}
+
+    @Test
+    void aThousandRanksMeet() {
+        JavaSparkContext spark = JavaSparkContext.fromSparkContext(session.sparkContext());
+        List<Integer> rows = IntStream.range(0, RANKS).boxed().toList();
+        for (int round = 1; round <= 2; round++) {
+            long start = System.nanoTime();
+            List<Seen> seen = BarrierStage.over(spark.parallelize(rows, RANKS))
+                    .with(ParallelSizes.tensor(8).withPipeline(4))
+                    .mapRanks((rank, mine) -> List.of(new Seen(
+                                    rank.state().rank(),
+                                    rank.world().meetingTime().toMillis(),
+                                    rank.world().connectTime().toMillis(),
+                                    rank.setupTime().toMillis()))
+                            .iterator())
+                    .collect();
+            System.out.printf(
+                    Locale.ROOT,
+                    "%,d ranks, round %d: slowest meeting %,d ms, connecting %,d ms, start of a task to live groups"
+                            + " %,d ms; whole stage %,d ms%n",
+                    RANKS,
+                    round,
+                    slowest(seen, Comparator.comparingLong(Seen::meeting)).meeting(),
+                    slowest(seen, Comparator.comparingLong(Seen::connecting)).connecting(),
+                    slowest(seen, Comparator.comparingLong(Seen::setup)).setup(),
+                    (System.nanoTime() - start) / 1_000_000);
+            assertThat(seen).extracting(Seen::rank).containsExactlyInAnyOrderElementsOf(rows);
+        }
+    }
+
+    private static Seen slowest(List<Seen> all, Comparator<Seen> by) {
+        return all.stream().max(by).orElseThrow();
+    }
+}
