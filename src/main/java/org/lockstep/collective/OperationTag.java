@@ -17,7 +17,8 @@ import org.lockstep.tensor.DataType;
  * @param op how elements are joined, for a reduction
  * @param type of the elements; null where none travel
  * @param count elements of the caller's buffer
- * @param root rank in group whose data it is, or that receives; -1 where all are equal
+ * @param root rank in group whose data it is, or that receives; -1 where all are equal, and a negative digest of the counts
+ *     where the blocks are of unequal length
  */
 public record OperationTag(
         long sequence,
@@ -89,7 +90,7 @@ public record OperationTag(
             differ.add("count");
         }
         if (root != other.root) {
-            differ.add(operation.isTransfer() ? "peer" : "root");
+            differ.add(operation.isTransfer() ? "peer" : root < 0 && other.root < 0 ? "counts of the blocks" : "root");
         }
         return String.join(", ", differ);
     }
