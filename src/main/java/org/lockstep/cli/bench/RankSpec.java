@@ -3,7 +3,9 @@ package org.lockstep.cli.bench;
 import java.time.Duration;
 import java.util.Set;
 import java.util.UUID;
+import java.util.stream.Collectors;
 import org.lockstep.collective.Key;
+import org.lockstep.collective.TransportKind;
 import org.lockstep.collective.WorldSpec;
 import org.lockstep.topology.GroupKind;
 import org.lockstep.topology.ParallelSizes;
@@ -41,6 +43,9 @@ public record RankSpec(int ranks, Set<String> transports, Duration limit) {
                 usual.objects(),
                 limit,
                 limit,
-                usual.strictPlacement());
+                usual.strictPlacement(),
+                transports.isEmpty()
+                        ? usual.transports()
+                        : transports.stream().map(TransportKind::parse).collect(Collectors.toUnmodifiableSet()));
     }
 }
