@@ -248,6 +248,8 @@ public abstract class GuardedCommunicator extends LiveCommunicator {
             T result = doBroadcastObject(tag(Operation.BROADCAST_OBJECT, null, null, 0, root), value, root, type);
             meter.endTimed(1, 0, start);
             return result;
+        } catch (CommunicatorException failure) {
+            throw dead(failure);
         } finally {
             leave();
         }
@@ -261,6 +263,8 @@ public abstract class GuardedCommunicator extends LiveCommunicator {
             List<T> result = doAllGatherObject(tag(Operation.ALL_GATHER_OBJECT, null, null, 0, -1), value, type);
             meter.endTimed(1, 0, start);
             return result;
+        } catch (CommunicatorException failure) {
+            throw dead(failure);
         } finally {
             leave();
         }
@@ -274,6 +278,8 @@ public abstract class GuardedCommunicator extends LiveCommunicator {
             long start = meter.beginTimed();
             doSendObject(value, peer);
             meter.endTimed(1, 0, start);
+        } catch (CommunicatorException failure) {
+            throw dead(failure);
         } finally {
             leave();
         }
@@ -288,9 +294,17 @@ public abstract class GuardedCommunicator extends LiveCommunicator {
             T result = doReceiveObject(peer, type);
             meter.endTimed(1, 0, start);
             return result;
+        } catch (CommunicatorException failure) {
+            throw dead(failure);
         } finally {
             leave();
         }
+    }
+
+    /** An object that cannot be written, or read, is one that the peers would go on waiting for. */
+    private CommunicatorException dead(CommunicatorException failure) {
+        abort(failure);
+        return failure;
     }
 
     @Override

@@ -20,7 +20,6 @@ import org.junit.jupiter.api.Test;
 import org.junit.jupiter.params.ParameterizedTest;
 import org.junit.jupiter.params.provider.ValueSource;
 import org.lockstep.ErrorCode;
-import org.lockstep.LockstepException;
 import org.lockstep.tensor.DataType;
 import org.lockstep.tensor.HostBuffer;
 import org.lockstep.topology.ParallelSizes;
@@ -106,19 +105,36 @@ public interface TransferContract extends Ranks {
             HashMap<String, Object> map = new HashMap<>(Map.of("a", 1, "b", new int[] {7}));
             assertThat(communicator.broadcastObject(isRoot ? map : null, root, HashMap.class))
                     .containsKeys("a", "b");
-            assertThatThrownBy(() -> {
-                        if (isRoot) {
-                            communicator.broadcastObject(List.of(new Stranger(1)), root, List.class);
-                        } else {
-                            throw new CommunicatorException(
-                                    LockstepException.report(ErrorCode.UNREGISTERED_CLASS, "Stranger withObjects"));
-                        }
-                    })
+            return true;
+        });
+    }
+
+    @Test
+    default void anObjectThatCannotTravelIsToldToEveryRank() {
+        List<CommunicatorException> failures = failuresOf(
+                3,
+                communicator -> communicator.broadcastObject(
+                        communicator.rankInGroup() == 1 ? List.of(new Stranger(1)) : null, 1, List.class));
+        assertThat(failures.get(1).code()).isEqualTo(ErrorCode.UNREGISTERED_CLASS);
+        Ranks.assertAll(List.of(failures.get(0), failures.get(2)), ErrorCode.ABORTED, "because of rank 1");
+        for (CommunicatorException failure : failures) {
+            assertThat(failure)
                     .hasMessageContaining("UNREGISTERED_CLASS")
                     .hasMessageContaining("Stranger")
                     .hasMessageContaining("withObjects");
+        }
+        List<CommunicatorException> unlike = failuresOf(2, communicator -> {
+            if (communicator.rankInGroup() == 0) {
+                communicator.sendObject("x", 1);
+                communicator.barrier();
+            } else {
+                communicator.receiveObject(0, List.class);
+            }
             return true;
         });
+        String text = "an object of java.util.List was expected, not java.lang.String";
+        Ranks.assertAll(unlike.subList(0, 1), ErrorCode.ABORTED, text);
+        Ranks.assertAll(unlike.subList(1, 2), ErrorCode.PROTOCOL, text);
     }
 
     @EverySize
