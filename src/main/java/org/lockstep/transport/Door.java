@@ -4,16 +4,21 @@ import java.io.IOException;
 import java.net.InetAddress;
 import java.net.InetSocketAddress;
 import java.nio.channels.ServerSocketChannel;
+import java.time.Duration;
 import java.util.ArrayList;
 import java.util.LinkedHashMap;
+import java.util.LinkedHashSet;
 import java.util.List;
 import java.util.Map;
+import java.util.Set;
 import java.util.concurrent.atomic.AtomicBoolean;
+import java.util.function.IntFunction;
 import org.jspecify.annotations.Nullable;
 import org.lockstep.ErrorCode;
 import org.lockstep.LockstepException;
 import org.lockstep.collective.CommunicatorException;
 import org.lockstep.collective.Roster;
+import org.lockstep.collective.TransportKind;
 import org.lockstep.collective.WorldSpec;
 import org.lockstep.rendezvous.Venue;
 import org.lockstep.topology.ProcessGroup;
@@ -26,6 +31,7 @@ import org.lockstep.topology.ProcessGroup;
  */
 public final class Door implements AutoCloseable {
     private static final int BACKLOG = 1024;
+    private static final Duration PATIENCE = Duration.ZERO;
 
     private final Venue venue;
     private final WorldSpec spec;
@@ -88,8 +94,13 @@ public final class Door implements AutoCloseable {
             now.end(); // closed before it could be seen connecting
         }
         try {
+            Set<Links.Id> wanted = connections(roster, rank, groups);
+            if (!wanted.isEmpty()) {
+                connected.links =
+                        new Handshakes(roster, rank, spec, listener, wanted, Deadline.in(spec.meetingTimeout())).run();
+            }
             for (ProcessGroup group : groups) {
-                connected.meshes.put(group, threads(group, group.rankInGroup(rank), roster, connected));
+                connected.meshes.put(group, mesh(group, group.rankInGroup(rank), roster, connected));
             }
             return connected;
         } catch (RuntimeException | Error failure) {
@@ -102,16 +113,58 @@ public final class Door implements AutoCloseable {
         }
     }
 
-    private Mesh threads(ProcessGroup group, int me, Roster roster, Connected connected) {
-        int members = (int) group.stream()
-                .filter(peer -> roster.transport(group.rank(me), peer) == org.lockstep.collective.TransportKind.THREAD)
-                .count();
-        Board board = Board.of(venue, spec.attempt(), group, members);
-        connected.ends.add(board::leave);
+    /** What carries the messages of two ranks in group. */
+    private static TransportKind way(ProcessGroup group, Roster roster, int me, int peer) {
+        TransportKind kind = roster.transport(group.rank(me), group.rank(peer));
+        return kind == TransportKind.THREAD ? kind : TransportKind.TCP; // there are no links over shared memory yet
+    }
+
+    /** The connections that this rank needs: one for each group and peer with whom it shares no memory. */
+    private static Set<Links.Id> connections(Roster roster, int rank, List<ProcessGroup> groups) {
+        Set<Links.Id> wanted = new LinkedHashSet<>();
+        for (ProcessGroup group : groups) {
+            int me = group.rankInGroup(rank);
+            for (int peer = 0; peer < group.size(); peer++) {
+                if (Pairs.isConnected(group.size(), me, peer) && way(group, roster, me, peer) == TransportKind.TCP) {
+                    wanted.add(new Links.Id(Verdict.groupId(group), group.rank(peer)));
+                }
+            }
+        }
+        return wanted;
+    }
+
+    /** The mesh of rank in group {@code me}: to each peer a link of the kind that fits the pair. */
+    private Mesh mesh(ProcessGroup group, int me, Roster roster, Connected connected) {
+        TransportKind[] kinds = new TransportKind[group.size()];
+        int threads = 1;
+        int sockets = 0;
+        for (int peer = 0; peer < kinds.length; peer++) {
+            kinds[peer] = way(group, roster, me, peer);
+            threads += peer != me && kinds[peer] == TransportKind.THREAD ? 1 : 0;
+            sockets += peer != me && kinds[peer] == TransportKind.TCP ? 1 : 0;
+        }
+        Board board = threads > 1 ? connected.board(Board.of(venue, spec.attempt(), group, threads)) : null;
+        TcpLinks tcp = sockets > 0 ? new TcpLinks(group, me, connected.links, PATIENCE) : null;
         boolean crowded =
                 roster.ranksOnHost(group.rank(me)) > Runtime.getRuntime().availableProcessors();
-        Pause pause = new Pause(me, crowded, board.seats(), null, false, () -> {});
-        return new Mesh(group, me, peer -> board.link(group, me, peer), connected.fate, pause);
+        Pause pause = new Pause(
+                me,
+                crowded,
+                board == null ? null : board.seats(),
+                tcp == null ? null : tcp.selector(),
+                sockets == group.size() - 1,
+                tcp == null ? () -> {} : tcp::awaitReadiness);
+        IntFunction<Link> maker = peer -> {
+            if (kinds[peer] == TransportKind.THREAD && board != null) {
+                return board.link(group, me, peer);
+            }
+            if (kinds[peer] == TransportKind.TCP && tcp != null) {
+                return tcp.link(peer);
+            }
+            throw new IllegalStateException(
+                    "no " + kinds[peer] + " link between ranks " + group.rank(me) + " and " + group.rank(peer));
+        };
+        return new Mesh(group, me, maker, connected.fate, pause);
     }
 
     /** What a rank holds after connecting. */
@@ -120,6 +173,7 @@ public final class Door implements AutoCloseable {
         private final Map<ProcessGroup, Mesh> meshes = new LinkedHashMap<>();
         private final List<Runnable> ends = new ArrayList<>();
         private final AtomicBoolean ended = new AtomicBoolean();
+        private Links links = new Links();
 
         private Connected(Fate fate) {
             this.fate = fate;
@@ -137,6 +191,11 @@ public final class Door implements AutoCloseable {
             return mesh;
         }
 
+        private Board board(Board board) {
+            ends.add(board::leave);
+            return board;
+        }
+
         private void abort(Verdict verdict) {
             meshes.values().forEach(mesh -> mesh.abort(verdict));
             end();
@@ -146,6 +205,7 @@ public final class Door implements AutoCloseable {
         public void end() {
             if (ended.compareAndSet(false, true)) {
                 ends.forEach(Runnable::run);
+                links.close(fate.verdict());
                 fate.leave();
             }
         }
