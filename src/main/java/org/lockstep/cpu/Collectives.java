@@ -78,7 +78,7 @@ final class Collectives {
             allReduceByShares(tag, mine, receive, op);
         } else {
             offerToAll(mine);
-            mesh.fold(tag, offers, mine, join.into(receive, op));
+            fold(tag, mine, receive, op);
         }
         mesh.settle();
     }
@@ -88,18 +88,23 @@ final class Collectives {
         HostBuffer result = block(shares, receive, me);
         offerBlocks(shares, send);
         // Nobody else looks at a rank's own share of its own buffer, so the result may go there at once.
-        mesh.fold(tag, offers, block(shares, send, me), join.into(result, op));
+        fold(tag, block(shares, send, me), result, op);
         offerToAll(result);
         // That a peer shows its share also says that it has read ours of its, which is overwritten now.
         targetBlocks(shares, receive);
         mesh.exchange(tag, offers, targets);
     }
 
+    private void fold(OperationTag tag, HostBuffer own, HostBuffer target, ReduceOp op) {
+        mesh.fold(tag, offers, own, join.into(target, op));
+        reduction.finish(target);
+    }
+
     void reduce(OperationTag tag, HostBuffer send, HostBuffer receive, ReduceOp op, int root) {
         HostBuffer mine = own(send, op);
         if (me == root) {
             offerToAll(null);
-            mesh.fold(tag, offers, mine, join.into(receive, op));
+            fold(tag, mine, receive, op);
         } else {
             offerToAll(null);
             offers[root] = mine;
@@ -123,7 +128,7 @@ final class Collectives {
     void reduceScatter(OperationTag tag, HostBuffer send, HostBuffer receive, ReduceOp op, Blocks blocks) {
         HostBuffer mine = own(send, op);
         offerBlocks(blocks, mine);
-        mesh.fold(tag, offers, block(blocks, mine, me), join.into(receive, op));
+        fold(tag, block(blocks, mine, me), receive, op);
         mesh.settle();
     }
 

@@ -16,7 +16,7 @@ import org.lockstep.tensor.HostBuffer;
  * <p>Keeps its scratch; confined to one thread.
  */
 final class Reduction {
-    private static final int RUN = 2048;
+    private static final int RUN = 1024;
 
     private final int levels;
     private final @Nullable Lanes[] lanes = new @Nullable Lanes[4];
@@ -56,6 +56,11 @@ final class Reduction {
         }
     }
 
+    /** Ends the reduction into all of {@code target}: only now its bits are final. */
+    void finish(HostBuffer target) {
+        lanes(target).finish(target);
+    }
+
     private Lanes lanes(HostBuffer target) {
         int kind = switch (target.type()) {
             case F32, BF16, F16 -> 0;
@@ -89,5 +94,8 @@ final class Reduction {
 
         /** Writes level 0, divided by {@code divisor}. */
         void store(HostBuffer target, int from, int count, int divisor);
+
+        /** Ends a reduction: makes what is not a number in {@code target}, all of which was stored, the canonical NaN. */
+        void finish(HostBuffer target);
     }
 }
