@@ -64,7 +64,8 @@ import picocli.CommandLine.Parameters;
             "  lockstep bench all-reduce -b 8 -e 16M -f 4",
             "  lockstep bench all --place threads,jvms --ranks 2 -e 1M",
             "  lockstep bench all-gather reduce-scatter --place tcp --sizes 4K,1M -d bf16 --json",
-            "  lockstep bench all-reduce --master spark://host:7077 --ranks 8"
+            "  lockstep bench all-reduce --master local[4] --ranks 4",
+            "  spark-submit --class org.lockstep.cli.Lockstep lockstep-all.jar bench all-reduce --ranks 8"
         })
 final class BenchCommand implements Callable<Integer> {
     private static final int DEFAULT_BATCHES = 7;

@@ -147,10 +147,10 @@ final class JvmRank {
     }
 
     private int fail(Throwable failure) {
-        if (!(failure instanceof LockstepException)) {
-            failure.printStackTrace();
-        }
         Failure told = Failure.of(failure);
+        if (told.code() == ErrorCode.INTERNAL) {
+            failure.printStackTrace(); // for a fault of our own there is nothing that the reader could set
+        }
         try {
             up.println(FAILED + json.writeValueAsString(told));
         } catch (IOException e) {
