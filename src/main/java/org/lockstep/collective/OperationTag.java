@@ -55,9 +55,9 @@ public record OperationTag(
             return label;
         }
 
-        /** Whether ranks have blocks of unequal length in it. */
+        /** Whether each pair of ranks has a count of its own in it. */
         public boolean isRagged() {
-            return this == ALL_GATHER_V || this == REDUCE_SCATTER_V || this == ALL_TO_ALL_V;
+            return this == ALL_TO_ALL_V;
         }
 
         /** Whether it concerns two ranks only. */

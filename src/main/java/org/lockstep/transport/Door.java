@@ -4,13 +4,15 @@ import java.io.IOException;
 import java.net.InetAddress;
 import java.net.InetSocketAddress;
 import java.nio.channels.ServerSocketChannel;
+import java.time.Duration;
 import java.util.ArrayList;
 import java.util.LinkedHashMap;
+import java.util.LinkedHashSet;
 import java.util.List;
 import java.util.Map;
-import java.util.Objects;
+import java.util.Set;
 import java.util.concurrent.atomic.AtomicBoolean;
-import java.util.stream.Collectors;
+import java.util.function.IntFunction;
 import org.jspecify.annotations.Nullable;
 import org.lockstep.ErrorCode;
 import org.lockstep.LockstepException;
@@ -29,6 +31,7 @@ import org.lockstep.topology.ProcessGroup;
  */
 public final class Door implements AutoCloseable {
     private static final int BACKLOG = 1024;
+    private static final Duration PATIENCE = Duration.ZERO;
 
     private final Venue venue;
     private final WorldSpec spec;
@@ -92,6 +95,11 @@ public final class Door implements AutoCloseable {
             now.end(); // closed before it could be seen connecting
         }
         try {
+            Set<Links.Id> wanted = connections(roster, rank, groups);
+            if (!wanted.isEmpty()) {
+                connected.links =
+                        new Handshakes(roster, rank, spec, listener, wanted, Deadline.in(spec.meetingTimeout())).run();
+            }
             for (ProcessGroup group : groups) {
                 connected.meshes.put(group, mesh(group, group.rankInGroup(rank), roster, connected, deadline));
             }
@@ -106,46 +114,70 @@ public final class Door implements AutoCloseable {
         }
     }
 
+    /** The connections that this rank needs: one for each group and peer with whom it shares no memory. */
+    private static Set<Links.Id> connections(Roster roster, int rank, List<ProcessGroup> groups) {
+        Set<Links.Id> wanted = new LinkedHashSet<>();
+        for (ProcessGroup group : groups) {
+            int me = group.rankInGroup(rank);
+            for (int peer = 0; peer < group.size(); peer++) {
+                if (Pairs.isConnected(group.size(), me, peer)
+                        && roster.transport(rank, group.rank(peer)) == TransportKind.TCP) {
+                    wanted.add(new Links.Id(Verdict.groupId(group), group.rank(peer)));
+                }
+            }
+        }
+        return wanted;
+    }
+
+    /** The mesh of rank in group {@code me}: to each peer a link of the kind that fits the pair. */
     private Mesh mesh(ProcessGroup group, int me, Roster roster, Connected connected, Deadline deadline) {
-        int rank = group.rank(me);
-        Map<TransportKind, Long> kinds = group.stream()
-                .filter(peer -> peer != rank)
-                .boxed()
-                .collect(Collectors.groupingBy(peer -> roster.transport(rank, peer), Collectors.counting()));
-        Board board = null;
-        if (kinds.containsKey(TransportKind.THREAD)) {
-            board = Board.of(venue, spec.attempt(), group, Math.toIntExact(kinds.get(TransportKind.THREAD)) + 1);
-            connected.ends.add(board::forget);
+        TransportKind[] kinds = new TransportKind[group.size()];
+        int threads = 1;
+        int processes = 0;
+        int sockets = 0;
+        for (int peer = 0; peer < kinds.length; peer++) {
+            kinds[peer] = roster.transport(group.rank(me), group.rank(peer));
+            threads += peer != me && kinds[peer] == TransportKind.THREAD ? 1 : 0;
+            processes += kinds[peer] == TransportKind.SHARED ? 1 : 0;
+            sockets += peer != me && kinds[peer] == TransportKind.TCP ? 1 : 0;
         }
-        Segment segment = null;
-        if (kinds.containsKey(TransportKind.SHARED)) {
-            segment = Segment.of(roster, group, me, spec, connected.fate, deadline);
-        }
-        boolean crowded = roster.ranksOnHost(rank) > Runtime.getRuntime().availableProcessors();
-        Pause pause = new Pause(me, crowded, board == null ? null : board.seats(), null, false, () -> {});
-        Board threads = board;
-        Segment processes = segment;
-        return new Mesh(
-                group,
+        Board board = threads > 1 ? connected.board(Board.of(venue, spec.attempt(), group, threads)) : null;
+        Segment segment = processes > 0 ? Segment.of(roster, group, me, spec, connected.fate, deadline) : null;
+        TcpLinks tcp = sockets > 0 ? new TcpLinks(group, me, connected.links, PATIENCE) : null;
+        boolean crowded =
+                roster.ranksOnHost(group.rank(me)) > Runtime.getRuntime().availableProcessors();
+        Pause pause = new Pause(
                 me,
-                peer -> switch (roster.transport(rank, group.rank(peer))) {
-                    case THREAD -> Objects.requireNonNull(threads).link(group, me, peer);
-                    case SHARED -> Objects.requireNonNull(processes).link(me, peer);
-                    case TCP -> throw new IllegalStateException("no connection to rank " + group.rank(peer));
-                },
-                connected.fate,
-                pause,
-                orderly -> {
-                    if (threads != null && orderly) {
-                        threads.leave(me);
-                    }
-                    if (processes != null) {
-                        if (orderly) {
-                            processes.leave(me);
-                        }
-                        processes.close();
-                    }
-                });
+                crowded,
+                board == null ? null : board.seats(),
+                tcp == null ? null : tcp.selector(),
+                sockets == group.size() - 1,
+                tcp == null ? () -> {} : tcp::awaitReadiness);
+        IntFunction<Link> maker = peer -> {
+            if (kinds[peer] == TransportKind.THREAD && board != null) {
+                return board.link(group, me, peer);
+            }
+            if (kinds[peer] == TransportKind.SHARED && segment != null) {
+                return segment.link(me, peer);
+            }
+            if (kinds[peer] == TransportKind.TCP && tcp != null) {
+                return tcp.link(peer);
+            }
+            throw new IllegalStateException(
+                    "no " + kinds[peer] + " link between ranks " + group.rank(me) + " and " + group.rank(peer));
+        };
+        long copied = roster.hasThreads(group) ? Board.COPIED_BYTES : Long.MAX_VALUE;
+        return new Mesh(group, me, copied, maker, connected.fate, pause, orderly -> {
+            if (board != null && orderly) {
+                board.leave(me);
+            }
+            if (segment != null && orderly) {
+                segment.leave(me);
+            }
+            if (segment != null) {
+                segment.close();
+            }
+        });
     }
 
     /** What a rank holds after connecting. */
@@ -154,6 +186,7 @@ public final class Door implements AutoCloseable {
         private final Map<ProcessGroup, Mesh> meshes = new LinkedHashMap<>();
         private final List<Runnable> ends = new ArrayList<>();
         private final AtomicBoolean ended = new AtomicBoolean();
+        private Links links = new Links();
 
         private Connected(Fate fate) {
             this.fate = fate;
@@ -171,6 +204,11 @@ public final class Door implements AutoCloseable {
             return mesh;
         }
 
+        private Board board(Board board) {
+            ends.add(board::forget);
+            return board;
+        }
+
         private void abort(Verdict verdict) {
             meshes.values().forEach(mesh -> mesh.abort(verdict));
             end();
@@ -180,6 +218,7 @@ public final class Door implements AutoCloseable {
         public void end() {
             if (ended.compareAndSet(false, true)) {
                 ends.forEach(Runnable::run);
+                links.close(fate.verdict());
                 fate.leave();
             }
         }

@@ -3,7 +3,6 @@ package org.lockstep.transport;
 import java.nio.ByteBuffer;
 import java.nio.charset.StandardCharsets;
 import java.util.List;
-import org.jspecify.annotations.Nullable;
 import org.lockstep.ErrorCode;
 import org.lockstep.collective.OperationTag;
 import org.lockstep.collective.OperationTag.Operation;
@@ -11,22 +10,30 @@ import org.lockstep.collective.ReduceOp;
 import org.lockstep.tensor.DataType;
 
 /**
- * The 32 bytes before everything on a connection, little-endian.
+ * The header before everything on a connection: three little-endian words, the kind in bits 24 to 31 of the first. What
+ * seals it comes after it, then the payload.
  *
  * <pre>
- * DATA     kind 1 · operation 1 · reduce op + 1 or 0 · type + 1 or 0 · root 4 · sequence 8 · count 8 · zero 8
- * ABORT    kind 1 · zero 1 · bytes of text 2 · code 4 · group 8 · rank 4 · culprit 4 · zero 8      then the text
- * GOODBYE  kind 1 · zero 31
+ * DATA       word of the tag            sequence    count              elements, at most {@value #CHUNK} bytes
+ * MORE       0                          bytes before zero              the next elements of the same message
+ * ABORT      bytes of text, code &lt;&lt; 32  group       rank, culprit &lt;&lt; 32    the text
+ * GOODBYE    0                          zero        zero
+ * HEARTBEAT  0                          zero        zero
  * </pre>
  *
  * <p>How many bytes follow a DATA header is not in it: the receiver knows from its own operation, whose tag must be equal.
  */
 final class Frame {
-    static final int BYTES = 32;
+    static final int BYTES = 24;
 
-    private static final byte DATA = 1;
-    private static final byte ABORT = 2;
-    private static final byte GOODBYE = 3;
+    /** The most bytes of elements in one frame: whole elements of every type, and well inside the second-level cache. */
+    static final int CHUNK = 64 * 1024;
+
+    static final int DATA = 1;
+    static final int MORE = 2;
+    static final int ABORT = 3;
+    static final int GOODBYE = 4;
+    static final int HEARTBEAT = 5;
 
     // Their places in these lists are their numbers on the wire; both ends have the same version.
     private static final List<Operation> OPERATIONS = List.of(Operation.values());
@@ -66,74 +73,6 @@ final class Frame {
                 (int) (word >> 32));
     }
 
-    /** What a header says: exactly one of a tag, a verdict whose text follows, or nothing for a goodbye. */
-    record Header(@Nullable OperationTag tag, @Nullable Verdict verdict, int textBytes) {
-        boolean isGoodbye() {
-            return tag == null && verdict == null;
-        }
-    }
-
-    static void data(ByteBuffer out, OperationTag tag) {
-        out.put(DATA)
-                .put((byte) OPERATIONS.indexOf(tag.operation()))
-                .put((byte) (tag.op() == null ? 0 : OPS.indexOf(tag.op()) + 1))
-                .put((byte) (tag.type() == null ? 0 : TYPES.indexOf(tag.type()) + 1))
-                .putInt(tag.root())
-                .putLong(tag.sequence())
-                .putLong(tag.count())
-                .putLong(0);
-    }
-
-    /** Header and text of a verdict. */
-    static void abort(ByteBuffer out, Verdict verdict) {
-        byte[] text = verdict.text().getBytes(StandardCharsets.UTF_8);
-        int length = Math.min(text.length, Verdict.MAX_TEXT);
-        out.put(ABORT)
-                .put((byte) 0)
-                .putShort((short) length)
-                .putInt(verdict.code().number())
-                .putLong(verdict.group())
-                .putInt(verdict.rank())
-                .putInt(verdict.culprit())
-                .putLong(0)
-                .put(text, 0, length);
-    }
-
-    static void goodbye(ByteBuffer out) {
-        out.put(GOODBYE).put(new byte[BYTES - 1]);
-    }
-
-    /**
-     * The header in the next {@link #BYTES}.
-     *
-     * @throws IllegalArgumentException with what it is, if it cannot be one
-     */
-    static Header read(ByteBuffer in) {
-        byte kind = in.get();
-        return switch (kind) {
-            case DATA -> new Header(tag(in), null, 0);
-            case ABORT -> abort(in);
-            case GOODBYE -> new Header(null, null, 0);
-            default -> throw new IllegalArgumentException("a frame of kind " + kind);
-        };
-    }
-
-    private static OperationTag tag(ByteBuffer in) {
-        Operation operation = pick(OPERATIONS, in.get(), "operation");
-        byte op = in.get();
-        byte type = in.get();
-        int root = in.getInt();
-        long sequence = in.getLong();
-        long count = in.getLong();
-        return new OperationTag(
-                sequence,
-                operation,
-                op == 0 ? null : pick(OPS, op - 1, "reduce op"),
-                type == 0 ? null : pick(TYPES, type - 1, "type"),
-                count,
-                root);
-    }
-
     private static <T> T pick(List<T> all, int number, String what) {
         if (number < 0 || number >= all.size()) {
             throw new IllegalArgumentException("a frame of unknown " + what + " " + number);
@@ -141,19 +80,64 @@ final class Frame {
         return all.get(number);
     }
 
-    private static Header abort(ByteBuffer in) {
-        in.get();
-        int length = in.getShort();
-        int number = in.getInt();
-        long group = in.getLong();
-        int rank = in.getInt();
-        int culprit = in.getInt();
-        if (length < 0 || length > Verdict.MAX_TEXT) {
-            throw new IllegalArgumentException("a verdict of " + length + " bytes");
+    static void put(ByteBuffer out, int kind, long word, long second, long third) {
+        out.putLong(0, word | (long) kind << 24).putLong(8, second).putLong(16, third);
+    }
+
+    static int kind(ByteBuffer in, int at) {
+        return in.get(at + 3) & 0xff;
+    }
+
+    /** Whether the DATA header there has this tag. */
+    static boolean matches(ByteBuffer in, int at, OperationTag tag) {
+        return in.getLong(at) == (word(tag) | (long) DATA << 24)
+                && in.getLong(at + 8) == tag.sequence()
+                && in.getLong(at + 16) == tag.count();
+    }
+
+    /** The tag of the DATA header there. */
+    static OperationTag tag(ByteBuffer in, int at) {
+        return tag(in.getLong(at) & ~MARKS, in.getLong(at + 8), in.getLong(at + 16));
+    }
+
+    /** The text of a verdict as it travels. */
+    static byte[] text(Verdict verdict) {
+        byte[] text = verdict.text().getBytes(StandardCharsets.UTF_8);
+        return text.length <= Verdict.MAX_TEXT ? text : java.util.Arrays.copyOf(text, Verdict.MAX_TEXT);
+    }
+
+    static void abort(ByteBuffer out, Verdict verdict, int textBytes) {
+        put(
+                out,
+                ABORT,
+                textBytes | (long) verdict.code().number() << 32,
+                verdict.group(),
+                (verdict.rank() & 0xffffffffL) | (long) verdict.culprit() << 32);
+    }
+
+    /**
+     * Bytes of text after the ABORT header there.
+     *
+     * @throws IllegalArgumentException if no verdict has so many
+     */
+    static int textBytes(ByteBuffer in, int at) {
+        int bytes = in.getShort(at) & 0xffff;
+        if (bytes > Verdict.MAX_TEXT) {
+            throw new IllegalArgumentException("a verdict of " + bytes + " bytes");
         }
+        return bytes;
+    }
+
+    /**
+     * The verdict of the ABORT header there.
+     *
+     * @throws IllegalArgumentException if its code is unknown
+     */
+    static Verdict verdict(ByteBuffer in, int at, String text) {
+        int number = in.getInt(at + 4);
         for (ErrorCode code : ErrorCode.values()) {
             if (code.number() == number) {
-                return new Header(null, new Verdict(code, rank, group, "", culprit, null), length);
+                return new Verdict(code, in.getInt(at + 16), in.getLong(at + 8), text, in.getInt(at + 20), null);
             }
         }
         throw new IllegalArgumentException("a verdict of unknown code " + number);

@@ -28,7 +28,6 @@ import org.lockstep.LockstepException;
 import org.lockstep.collective.CommunicatorException;
 import org.lockstep.collective.Roster;
 import org.lockstep.collective.WorldSpec;
-import org.lockstep.topology.ProcessGroup;
 
 /**
  * Makes all TCP connections of one rank at once, in its own thread: of each pair the higher rank dials, the lower accepts.
@@ -73,9 +72,9 @@ final class Handshakes {
             int rank,
             WorldSpec spec,
             ServerSocketChannel listener,
-            List<ProcessGroup> groups,
+            Set<Links.Id> wanted,
             Deadline deadline) {
-        this(roster, rank, spec, listener, groups, deadline, PATIENCE);
+        this(roster, rank, spec, listener, wanted, deadline, PATIENCE);
     }
 
     /** With connections that are given up after {@code patience} each, for tests that cannot wait so long. */
@@ -84,7 +83,7 @@ final class Handshakes {
             int rank,
             WorldSpec spec,
             ServerSocketChannel listener,
-            List<ProcessGroup> groups,
+            Set<Links.Id> wanted,
             Deadline deadline,
             Duration patience) {
         this.roster = roster;
@@ -93,14 +92,11 @@ final class Handshakes {
         this.listener = listener;
         this.deadline = deadline;
         this.patience = patience;
-        for (ProcessGroup group : groups) {
-            long id = Verdict.groupId(group);
-            for (int peer : group.ranks()) {
-                if (peer > me) {
-                    awaited.add(new Links.Id(id, peer));
-                } else if (peer < me) {
-                    dials.put(new Links.Id(id, peer), new Dial());
-                }
+        for (Links.Id link : wanted) {
+            if (link.peer() > me) {
+                awaited.add(link);
+            } else if (link.peer() < me) {
+                dials.put(link, new Dial());
             }
         }
     }
@@ -147,7 +143,7 @@ final class Handshakes {
             halfOpen.forEach(shake -> Sockets.closeQuietly(shake.channel()));
             dialling.forEach(shake -> Sockets.closeQuietly(shake.channel()));
             if (!complete) {
-                links.close();
+                links.close(null);
             }
         }
     }
@@ -250,7 +246,7 @@ final class Handshakes {
             shake.channel().setOption(StandardSocketOptions.TCP_NODELAY, true);
             Links.Id proven = shake.link();
             if (proven != null) {
-                links.put(proven, shake.channel());
+                links.put(proven, new Links.Proven(shake.channel(), new CrcSeal()));
             }
         } catch (ConnectException | NoRouteToHostException refused) {
             forget(shake);

@@ -5,9 +5,10 @@ import java.util.HashMap;
 import java.util.Map;
 import org.jspecify.annotations.Nullable;
 
-/** The authenticated connections of one rank, until its transports take them. Confined to one thread. */
+/** The proven connections of one rank, until its groups take them. Thread-safe. */
 final class Links {
-    private final Map<Id, SocketChannel> channels = new HashMap<>();
+    private final Map<Id, Proven> all = new HashMap<>();
+    private boolean closed;
 
     /**
      * One connection.
@@ -17,30 +18,37 @@ final class Links {
      */
     record Id(long group, int peer) {}
 
-    void put(Id id, SocketChannel channel) {
-        channels.put(id, channel);
+    /** A connection both of whose ends have proven themselves. */
+    record Proven(SocketChannel channel, Seal seal) {}
+
+    synchronized void put(Id id, Proven connection) {
+        all.put(id, connection);
     }
 
-    boolean has(Id id) {
-        return channels.containsKey(id);
+    synchronized boolean has(Id id) {
+        return all.containsKey(id);
     }
 
-    int count() {
-        return channels.size();
+    synchronized int count() {
+        return all.size();
     }
 
-    /** The connection, which is the caller's from now on. */
-    SocketChannel take(Id id) {
-        @Nullable SocketChannel channel = channels.remove(id);
-        if (channel == null) {
+    /** The connection, which is the caller's from now on; null after {@link #close}. */
+    synchronized @Nullable Proven take(Id id) {
+        Proven connection = all.remove(id);
+        if (connection == null && !closed) {
             throw new IllegalStateException("no connection to rank " + id.peer());
         }
-        return channel;
+        return connection;
     }
 
-    /** Closes what nobody took. */
-    void close() {
-        channels.values().forEach(Sockets::closeQuietly);
-        channels.clear();
+    /** Says goodbye over what nobody took, or why. Idempotent. */
+    synchronized void close(@Nullable Verdict verdict) {
+        closed = true;
+        all.values().forEach(connection -> {
+            new Outlet(connection.channel(), connection.seal(), Verdict.MAX_TEXT).lastWords(verdict);
+            Sockets.closeGently(connection.channel());
+        });
+        all.clear();
     }
 }

@@ -32,6 +32,7 @@ public final class Mesh {
     private final ProcessGroup group;
     private final int me;
     private final int size;
+    private final long copiedBytes;
     private final IntFunction<Link> maker;
     private final @Nullable Link[] links;
     private final Fate fate;
@@ -65,14 +66,23 @@ public final class Mesh {
     /**
      * The mesh of rank in group {@code me}.
      *
+     * @param copiedBytes the largest message that no two ranks of the group lend each other
      * @param maker of the link to a rank in group, when it is first used
      * @param end tells those who wait for this rank that it left, if that was in order, and frees what the links have in
      *     common
      */
-    Mesh(ProcessGroup group, int me, IntFunction<Link> maker, Fate fate, Pause pause, Consumer<Boolean> end) {
+    Mesh(
+            ProcessGroup group,
+            int me,
+            long copiedBytes,
+            IntFunction<Link> maker,
+            Fate fate,
+            Pause pause,
+            Consumer<Boolean> end) {
         this.group = group;
         this.me = me;
         this.size = group.size();
+        this.copiedBytes = copiedBytes;
         this.maker = maker;
         this.links = new @Nullable Link[size];
         this.fate = fate;
@@ -93,14 +103,12 @@ public final class Mesh {
         return link;
     }
 
-    /** Whether a message of so many bytes would be lent to some peer: shown in place until {@link #settle}. */
+    /**
+     * Whether a message of so many bytes would be lent between some two ranks of the group: shown in place until
+     * {@link #settle}. The same on all ranks, so that algorithms may depend on it.
+     */
     public boolean lends(long bytes) {
-        for (int peer = 0; peer < size; peer++) {
-            if (peer != me && link(peer).lends(bytes)) {
-                return true;
-            }
-        }
-        return false;
+        return bytes > copiedBytes;
     }
 
     /** Begins an operation: what it is called in errors, and how long each of its steps may wait. */

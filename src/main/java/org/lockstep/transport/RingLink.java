@@ -1,5 +1,7 @@
 package org.lockstep.transport;
 
+import java.util.ArrayDeque;
+import java.util.Deque;
 import java.util.function.BooleanSupplier;
 import org.jspecify.annotations.Nullable;
 import org.lockstep.collective.OperationTag;
@@ -24,9 +26,11 @@ final class RingLink extends Link {
     private long wantedBytes;
     private boolean here;
     private @Nullable HostBuffer lentNow; // to this rank
-    private long lastLent; // by this rank
-    private @Nullable HostBuffer lastLentData;
+    private final Deque<Loan> outstanding = new ArrayDeque<>(); // lent by this rank
     private long seenOut;
+
+    /** A message that the peer may look at. */
+    private record Loan(long number, HostBuffer data) {}
 
     private RingLink(
             ProcessGroup group,
@@ -80,9 +84,8 @@ final class RingLink extends Link {
     public void send(OperationTag tag, @Nullable HostBuffer data) {
         if (given != null && data != null && lends(data.bytes())) {
             out.begin(tag, LENT, null);
-            lastLent = out.number();
-            lastLentData = data;
-            given.show(lastLent, data);
+            outstanding.add(new Loan(out.number(), data));
+            given.show(out.number(), data);
         } else {
             out.begin(tag, 0, data);
         }
@@ -115,12 +118,27 @@ final class RingLink extends Link {
 
     @Override
     public boolean isReturned() {
-        return given == null || given.returned() >= lastLent;
+        if (given != null) {
+            long returned = given.returned();
+            for (Loan first = outstanding.peek();
+                    first != null && first.number() <= returned;
+                    first = outstanding.peek()) {
+                outstanding.remove();
+            }
+        }
+        return outstanding.isEmpty();
     }
 
     @Override
     public boolean isReplaced() {
-        return given == null || lastLentData == null || given.replace(lastLent, lastLentData);
+        if (given != null) {
+            for (Loan first = outstanding.peek();
+                    first != null && given.replace(first.number(), first.data());
+                    first = outstanding.peek()) {
+                outstanding.remove();
+            }
+        }
+        return outstanding.isEmpty();
     }
 
     @Override

@@ -1,16 +1,19 @@
 package org.lockstep.transport;
 
 import java.nio.ByteBuffer;
+import java.nio.ByteOrder;
 import org.lockstep.tensor.HostBuffer;
 
 /** Elements of heap arrays as little-endian bytes, in bulk. */
 final class Wire {
     private Wire() {}
 
-    /** Puts as many whole elements from element {@code from} on as fit; the buffer is little-endian. */
-    static void put(HostBuffer source, int from, ByteBuffer out) {
-        int width = source.type().bytes();
-        int count = Math.min(source.size() - from, out.remaining() / width);
+    static ByteBuffer buffer(int bytes) {
+        return ByteBuffer.allocateDirect(bytes).order(ByteOrder.LITTLE_ENDIAN);
+    }
+
+    /** Puts {@code count} elements from element {@code from} on at the position; the buffer is little-endian. */
+    static void put(HostBuffer source, int from, int count, ByteBuffer out) {
         int at = source.offset() + from;
         switch (source.type()) {
             case F64 -> out.asDoubleBuffer().put(source.doubles(), at, count);
@@ -20,13 +23,10 @@ final class Wire {
             case I32 -> out.asIntBuffer().put(source.ints(), at, count);
             case I8, U8 -> out.duplicate().put(source.byteArray(), at, count);
         }
-        out.position(out.position() + count * width);
     }
 
-    /** Takes as many whole elements as there are, to element {@code to} on; the number of elements taken. */
-    static int get(ByteBuffer in, HostBuffer target, int to) {
-        int width = target.type().bytes();
-        int count = Math.min(target.size() - to, in.remaining() / width);
+    /** Takes {@code count} elements at the position to element {@code to} on. */
+    static void get(ByteBuffer in, HostBuffer target, int to, int count) {
         int at = target.offset() + to;
         switch (target.type()) {
             case F64 -> in.asDoubleBuffer().get(target.doubles(), at, count);
@@ -36,7 +36,5 @@ final class Wire {
             case I32 -> in.asIntBuffer().get(target.ints(), at, count);
             case I8, U8 -> in.duplicate().get(target.byteArray(), at, count);
         }
-        in.position(in.position() + count * width);
-        return count;
     }
 }

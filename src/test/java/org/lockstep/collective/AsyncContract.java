@@ -15,6 +15,7 @@ import java.util.List;
 import java.util.Set;
 import java.util.concurrent.CompletionException;
 import java.util.concurrent.CountDownLatch;
+import java.util.concurrent.CyclicBarrier;
 import java.util.concurrent.atomic.AtomicReference;
 import org.junit.jupiter.api.Test;
 import org.lockstep.ErrorCode;
@@ -150,6 +151,7 @@ public interface AsyncContract extends Ranks {
 
     @Test
     default void aFailureOfTheCommunicatorFailsAllThatIsQueued() {
+        CyclicBarrier queued = new CyclicBarrier(2);
         onEvery(2, communicator -> {
             CountDownLatch ready = new CountDownLatch(1);
             List<String> ran = new ArrayList<>();
@@ -158,6 +160,7 @@ public interface AsyncContract extends Ranks {
                 queue.allReduce(Buffer.ofInts(communicator.rankInGroup()), ReduceOp.SUM);
             });
             Work second = communicator.async(queue -> ran.add("second"));
+            queued.await();
             communicator.abort(new IllegalStateException("the end"));
             ready.countDown();
             for (Work work : List.of(first, second)) {

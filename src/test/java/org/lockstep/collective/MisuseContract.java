@@ -290,4 +290,23 @@ public interface MisuseContract extends Ranks {
         return List.of(thread.getStackTrace()).stream()
                 .anyMatch(frame -> frame.getMethodName().equals("select"));
     }
+
+    @Test
+    default void anAllToAllVWhosePairsDisagreeIsToldToEveryRank() {
+        for (int unit : new int[] {1, 5000}) {
+            List<CommunicatorException> failures = failuresOf(3, communicator -> {
+                int rank = communicator.rankInGroup();
+                long[] even = {unit, unit, unit};
+                long[] odd = {unit, 2L * unit, unit}; // rank 0 has more for rank 1 than that expects
+                communicator.allToAllV(
+                        HostBuffer.allocate(DataType.F32, (rank == 0 ? 4L : 3L) * unit),
+                        rank == 0 ? odd : even,
+                        HostBuffer.allocate(DataType.F32, 3L * unit),
+                        even);
+                communicator.barrier();
+                return null;
+            });
+            assertAll(failures, ErrorCode.COLLECTIVE_MISMATCH, "all_to_all_v #1", "rank 0", "rank 1");
+        }
+    }
 }

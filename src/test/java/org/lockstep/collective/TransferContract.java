@@ -282,4 +282,30 @@ public interface TransferContract extends Ranks {
             return true;
         });
     }
+
+    @ParameterizedTest
+    @ValueSource(ints = {2, 3, 7})
+    default void aRingOfLargeMessagesAllSendingFirstDoesNotBlock(int size) {
+        int length = 1 << 18; // 1 MiB, beyond what sockets and mailboxes hold
+        onEvery(size, communicator -> {
+            int rank = communicator.rankInGroup();
+            List<HostBuffer> got = List.of(
+                    room(DataType.F32, length),
+                    room(DataType.F32, length),
+                    room(DataType.F32, length),
+                    room(DataType.F32, length),
+                    room(DataType.F32, length),
+                    room(DataType.F32, length));
+            communicator.grouped(group -> {
+                for (int i = 0; i < got.size(); i++) {
+                    group.send(filled(DataType.F32, length, 10 * rank + i));
+                }
+                got.forEach(group::receive);
+            });
+            for (int i = 0; i < got.size(); i++) {
+                assertHolds(got.get(i), filled(DataType.F32, length, 10 * ((rank + size - 1) % size) + i));
+            }
+            return true;
+        });
+    }
 }

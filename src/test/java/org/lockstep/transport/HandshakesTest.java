@@ -83,7 +83,14 @@ class HandshakesTest {
 
     private Handshakes of(int rank, Duration limit, Duration patience) {
         Roster roster = roster(false, port(0), port(1));
-        return new Handshakes(roster, rank, SPEC, doors.get(rank), List.of(GROUP), Deadline.in(limit), patience);
+        return new Handshakes(
+                roster,
+                rank,
+                SPEC,
+                doors.get(rank),
+                Set.of(new Links.Id(Verdict.groupId(GROUP), 1 - rank)),
+                Deadline.in(limit),
+                patience);
     }
 
     @Test
@@ -108,8 +115,8 @@ class HandshakesTest {
         assertThat(slow.count()).isEqualTo(1);
         Links links = caller.get();
         assertThat(links.count()).isEqualTo(1);
-        slow.close();
-        links.close();
+        slow.close(null);
+        links.close(null);
     }
 
     @Test
