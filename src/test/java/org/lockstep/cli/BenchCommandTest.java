@@ -67,7 +67,7 @@ class BenchCommandTest {
     }
 
     @ParameterizedTest
-    @CsvSource({"jvms, lockstep-shm, shared"})
+    @CsvSource({"jvms, lockstep-shm, shared", "tcp, lockstep-tcp, tcp"})
     void everyOperationOfTwoJvmsIsRight(String place, String peer, String transport) throws IOException {
         Run run = run("all", "--place", place, "--sizes", "4,1000", "--json");
         List<JsonNode> lines = json(run);
