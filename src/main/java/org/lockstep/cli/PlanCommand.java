@@ -1,6 +1,8 @@
 package org.lockstep.cli;
 
 import java.io.IOException;
+import java.util.ArrayList;
+import java.util.EnumSet;
 import java.util.List;
 import java.util.Locale;
 import java.util.concurrent.Callable;
@@ -9,7 +11,10 @@ import java.util.stream.IntStream;
 import org.jspecify.annotations.Nullable;
 import org.lockstep.ErrorCode;
 import org.lockstep.LockstepException;
+import org.lockstep.collective.TransportKind;
+import org.lockstep.collective.TransportPlan;
 import org.lockstep.topology.Axis;
+import org.lockstep.topology.GroupKind;
 import org.lockstep.topology.MachinePicture;
 import org.lockstep.topology.ParallelSizes;
 import org.lockstep.topology.Placement;
@@ -37,7 +42,10 @@ import picocli.CommandLine.Option;
                     + " where it is above 1; those of --groups), ranks (rank, tp, cp, dp, pp, …). With experts also"
                     + " expertGroups (etp, ep, edp, pp, etp-ep, etp-ep-pp) and etp, ep, edp in sizes and ranks. With"
                     + " --layers each rank lists its layers; with --gpus-per-host its host and gpu, and groupsAcrossHosts"
-                    + " lists the indices of the groups of each kind that are not inside one host.",
+                    + " lists the indices of the groups of each kind that are not inside one host; transports counts"
+                    + " the pairs of ranks of each kind by transport (thread, shared, tcp).",
+            "",
+            "The transports are those of one executor a host, which is assumed here: Llm.plan() sees the cluster's.",
             "",
             "Examples:",
             "  lockstep plan --world-size 16 -tp 2 -pp 4",
@@ -163,17 +171,16 @@ final class PlanCommand implements Callable<Integer> {
             if (withExperts) {
                 check(ErrorCode.WORLD_SIZE, grid::expert);
             }
-            PlanJson.write(
-                    screen.out(),
-                    grid,
-                    groups,
-                    withExperts,
-                    layers,
-                    gpusPerHost == null ? null : placement(grid, gpusPerHost));
+            Placement placement = gpusPerHost == null ? null : placement(grid, gpusPerHost);
+            TransportPlan transports = placement == null ? null : transports(grid, placement);
+            PlanJson.write(screen.out(), grid, groups, withExperts, layers, placement, transports);
         } else {
             MachinePicture drawn = check(ErrorCode.MODEL_SHAPE, () -> picture(grid));
             screen.out().println(drawn);
             screen.out().println(drawn.groups(groups.toArray(String[]::new)));
+            screen.out()
+                    .println(transports(grid, placement(grid, gpusPerHost == null ? USUAL_GPUS : gpusPerHost))
+                            .lines("transports, one executor a host assumed", kinds(grid.sizes())));
         }
         return 0;
     }
@@ -242,6 +249,23 @@ final class PlanCommand implements Callable<Integer> {
                         ? MachinePicture.of(grid, placement(grid, gpusPerHost))
                         : MachinePicture.of(grid, placement(grid, USUAL_GPUS))
                                 .withHosts("of " + USUAL_GPUS + " GPUs (--gpus-per-host)"));
+    }
+
+    /** The whole machine as it would be with one JVM on each host. */
+    private static TransportPlan transports(ProcessGrid grid, Placement placement) {
+        return TransportPlan.of(grid, placement, Placement.Slot::host, EnumSet.allOf(TransportKind.class));
+    }
+
+    private static List<GroupKind> kinds(ParallelSizes sizes) {
+        List<GroupKind> kinds = new ArrayList<>(List.of(GroupKind.TENSOR));
+        if (sizes.cp() > 1) {
+            kinds.add(GroupKind.CONTEXT);
+        }
+        kinds.addAll(List.of(GroupKind.PIPELINE, GroupKind.DATA, GroupKind.MODEL));
+        if (sizes.hasExperts()) {
+            kinds.addAll(List.of(GroupKind.EXPERT_TENSOR, GroupKind.EXPERT, GroupKind.EXPERT_DATA));
+        }
+        return kinds;
     }
 
     private MachinePicture withLayers(MachinePicture picture) {

@@ -9,6 +9,8 @@ import java.util.List;
 import java.util.Set;
 import java.util.stream.IntStream;
 import org.jspecify.annotations.Nullable;
+import org.lockstep.collective.TransportKind;
+import org.lockstep.collective.TransportPlan;
 import org.lockstep.topology.Axis;
 import org.lockstep.topology.GridView;
 import org.lockstep.topology.GroupKind;
@@ -46,6 +48,7 @@ final class PlanJson {
      * @param experts whether to show the expert view, which must exist
      * @param layers of the model, null where unknown
      * @param placement null where there is none
+     * @param transports of that placement
      */
     static void write(
             Writer out,
@@ -53,18 +56,24 @@ final class PlanJson {
             List<String> axes,
             boolean experts,
             @Nullable Integer layers,
-            @Nullable Placement placement)
+            @Nullable Placement placement,
+            @Nullable TransportPlan transports)
             throws IOException {
         try (JsonGenerator json = new JsonFactory()
                 .disable(JsonGenerator.Feature.AUTO_CLOSE_TARGET)
                 .createGenerator(out)) {
-            new PlanJson(json, grid, experts).write(axes, layers, placement);
+            new PlanJson(json, grid, experts).write(axes, layers, placement, transports);
         }
         out.write(System.lineSeparator());
         out.flush();
     }
 
-    private void write(List<String> axes, @Nullable Integer layers, @Nullable Placement placement) throws IOException {
+    private void write(
+            List<String> axes,
+            @Nullable Integer layers,
+            @Nullable Placement placement,
+            @Nullable TransportPlan transports)
+            throws IOException {
         json.writeStartObject();
         json.writeNumberField("worldSize", grid.worldSize());
         json.writeStringField("order", grid.order().toString());
@@ -89,6 +98,9 @@ final class PlanJson {
         }
         if (placement != null) {
             writeCrossings(placement);
+        }
+        if (transports != null) {
+            writeTransports(transports);
         }
         writeRanks(layers, placement);
         json.writeEndObject();
@@ -149,6 +161,21 @@ final class PlanJson {
                         .toArray();
                 json.writeFieldName(kind.token());
                 json.writeArray(indices, 0, indices.length);
+            }
+        }
+        json.writeEndObject();
+    }
+
+    private void writeTransports(TransportPlan transports) throws IOException {
+        json.writeObjectFieldStart("transports");
+        for (GroupKind kind : KINDS) {
+            if (isWritten(kind)) {
+                TransportPlan.Pairs pairs = transports.pairs(kind);
+                json.writeObjectFieldStart(kind.token());
+                for (TransportKind transport : TransportKind.values()) {
+                    json.writeNumberField(transport.toString(), pairs.of(transport));
+                }
+                json.writeEndObject();
             }
         }
         json.writeEndObject();

@@ -135,8 +135,8 @@ public interface Communicator extends AutoCloseable {
     void barrier();
 
     /**
-     * As {@link #barrier()}, with a deadline of its own: for ranks whose work in between takes as long as it takes. A peer
-     * that dies or aborts is seen all the same.
+     * As {@link #barrier()}, with a deadline of its own, which must be positive: for ranks whose work in between takes as
+     * long as it takes. A peer that dies or aborts is seen all the same.
      */
     void barrier(Duration deadline);
 
@@ -155,8 +155,11 @@ public interface Communicator extends AutoCloseable {
 
     /**
      * Queues operations behind those queued before and returns at once. They run in order, in the communicator's own
-     * thread; operations called directly wait until all that is queued is done. All ranks still perform the same
-     * operations in the same order, queued or not.
+     * thread; operations called directly wait until all that is queued is done, and what was hung on its futures. All ranks
+     * still perform the same operations in the same order, queued or not.
+     *
+     * <p>An exception of the given code itself fails its {@link Work} only: the communicator lives and the queue goes on.
+     * The operations that it then left out are missing on this rank, as peers will notice.
      *
      * @param operations what to do, with the communicator to do it with
      */
@@ -166,14 +169,18 @@ public interface Communicator extends AutoCloseable {
      * Carries out operations together, as NCCL's group calls do: the transfers among them all at once, so that no order of
      * sends and receives can block, then the others in their order. Objects, and groups in groups, are refused.
      *
-     * @param operations calls those that belong together, on the communicator it is given; they run after it returned
+     * @param operations calls those that belong together, on the communicator it is given; they run after it returned, and
+     *     none runs if it throws or if one of them has wrong arguments
      */
     void grouped(Consumer<? super Communicator> operations);
 
     /** Operations, bytes and time waited so far, over this communicator's life. */
     Traffic traffic();
 
-    /** Orderly end, after what is queued; every rank calls it, no peer is waited for. Idempotent. */
+    /**
+     * Orderly end, after what is queued; every rank calls it, no peer is waited for. An interrupt while it waits aborts what
+     * is queued. Idempotent.
+     */
     @Override
     void close();
 

@@ -20,11 +20,11 @@ import org.lockstep.topology.RankOrder;
  * What one party tells all others in the one meeting of an attempt: base64 text of at most {@link #MAX_CHARS} characters,
  * unique ids apart, signed with the attempt's key.
  *
- * <p>Bytes: {@code 'L'}, protocol, attempt (16), then the other components in their order, then the ids, then ten bytes of
- * HMAC-SHA256 over all before. The protocol and the attempt have fixed places so that a record of another version or
- * attempt is told as such. Long names are shortened (the application's for all parties alike, the host's for all parties
- * of a host alike), of many addresses the first are kept, and the hints at single settings take what room is left, none
- * if need be. Immutable.
+ * <p>Bytes: {@code 'L'}, protocol, attempt (16), then the other components in their order (the identity's GPU after the
+ * port), then ten bytes of HMAC-SHA256 over all before. The protocol and the attempt have fixed places so that a record
+ * of another version or attempt is told as such. Long names are shortened (the application's for all parties alike, the
+ * host's for all parties of a host alike), of many addresses the first are kept, and the hints at single settings take
+ * what room is left, none if need be. Immutable.
  *
  * @param attempt of which {@link WorldSpec}
  * @param version of Lockstep, at most 8 bytes

@@ -7,7 +7,7 @@ import java.nio.ByteBuffer;
 import java.nio.charset.StandardCharsets;
 import java.nio.file.Files;
 import java.nio.file.Path;
-import java.util.Locale;
+import java.util.HexFormat;
 import java.util.UUID;
 import java.util.regex.Matcher;
 import java.util.regex.Pattern;
@@ -158,7 +158,9 @@ public record Identity(
 
         /** The PCI bus id, whose order as text is the order of the devices. */
         public String busId() {
-            return String.format(Locale.ROOT, "%08x:%02x:%02x.0", domain, bus, device);
+            HexFormat hex = HexFormat.of();
+            return hex.toHexDigits(domain) + ":" + hex.toHexDigits((byte) bus) + ":" + hex.toHexDigits((byte) device)
+                    + ".0";
         }
 
         @Override

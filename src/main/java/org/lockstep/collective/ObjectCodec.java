@@ -19,14 +19,15 @@ import java.util.UUID;
 import org.jspecify.annotations.Nullable;
 import org.lockstep.ErrorCode;
 import org.lockstep.LockstepException;
+import org.lockstep.tensor.DataType;
 
 /**
  * Objects as bytes, by Kryo 5 with required registration: nothing that was not named can be made from a socket.
  *
  * <p>Registered always: primitives and their arrays, strings and arrays of them, {@link UUID}, {@link ArrayList},
- * {@link HashMap}, {@link LinkedHashMap}, {@link HashSet}, and what {@code List.of}, {@code Set.of} and {@code Map.of}
- * make; then the classes given, in their order, which must be the same on all ranks. Records need no more than their name
- * in that list. An object has at most {@link #MAX_BYTES} bytes and a depth of 64. Thread-safe.
+ * {@link HashMap}, {@link LinkedHashMap}, {@link HashSet}, what {@code List.of}, {@code Set.of} and {@code Map.of} make,
+ * and what {@link TensorMaps} tell each other; then the classes given, in their order, which must be the same on all ranks.
+ * Records need no more than their name in that list. An object has at most {@link #MAX_BYTES} bytes and a depth of 64. Thread-safe.
  */
 public final class ObjectCodec {
     /** The most bytes of one object. */
@@ -71,6 +72,9 @@ public final class ObjectCodec {
             if (kryo.getClassResolver().getRegistration(sample.getClass()) == null) {
                 kryo.register(sample.getClass());
             }
+        }
+        for (Class<?> own : List.of(DataType.class, TensorContents.Entry.class, TensorContents.class)) {
+            kryo.register(own);
         }
         for (Class<?> type : objects) {
             if (kryo.getClassResolver().getRegistration(type) == null) {

@@ -17,7 +17,8 @@ import org.lockstep.tensor.DataType;
  * @param op how elements are joined, for a reduction
  * @param type of the elements; null where none travel
  * @param count elements of the caller's buffer
- * @param root rank in group whose data it is, or that receives; -1 where all are equal
+ * @param root rank in group whose data it is, or that receives; -1 where all are equal, and a negative digest of the counts
+ *     where the blocks are of unequal length
  */
 public record OperationTag(
         long sequence,
@@ -54,9 +55,9 @@ public record OperationTag(
             return label;
         }
 
-        /** Whether ranks have blocks of unequal length in it. */
+        /** Whether each pair of ranks has a count of its own in it. */
         public boolean isRagged() {
-            return this == ALL_GATHER_V || this == REDUCE_SCATTER_V || this == ALL_TO_ALL_V;
+            return this == ALL_TO_ALL_V;
         }
 
         /** Whether it concerns two ranks only. */
@@ -89,7 +90,7 @@ public record OperationTag(
             differ.add("count");
         }
         if (root != other.root) {
-            differ.add(operation.isTransfer() ? "peer" : "root");
+            differ.add(operation.isTransfer() ? "peer" : root < 0 && other.root < 0 ? "counts of the blocks" : "root");
         }
         return String.join(", ", differ);
     }

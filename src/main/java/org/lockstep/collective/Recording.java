@@ -8,18 +8,50 @@ import org.jspecify.annotations.Nullable;
 import org.lockstep.tensor.Buffer;
 import org.lockstep.topology.ProcessGroup;
 
-/** Notes the operations of {@link Communicator#grouped} instead of performing them. Confined to one thread. */
+/**
+ * Notes the operations of {@link Communicator#grouped}, and checks their arguments, instead of performing them. Confined to
+ * one thread.
+ */
 final class Recording implements Communicator {
-    private final Communicator real;
+    private final GuardedCommunicator real;
+    private final List<Transfer> transfers = new ArrayList<>();
+    private final List<Runnable> others = new ArrayList<>();
+    private boolean ended;
+
+    Recording(GuardedCommunicator real) {
+        this.real = real;
+    }
+
+    /** Refuses what is called from now on, for nobody would perform it. */
+    void end() {
+        ended = true;
+    }
 
     /** The transfers, in the order of the calls. */
-    final List<Transfer> transfers = new ArrayList<>();
+    List<Transfer> transfers() {
+        return List.copyOf(transfers);
+    }
 
     /** All other operations, in the order of the calls. */
-    final List<Runnable> others = new ArrayList<>();
+    List<Runnable> others() {
+        return List.copyOf(others);
+    }
 
-    Recording(Communicator real) {
-        this.real = real;
+    private void add(Runnable operation) {
+        requireOpen();
+        others.add(operation);
+    }
+
+    private void add(Transfer transfer) {
+        requireOpen();
+        Arguments.transfer(real, transfer.buffer(), transfer.peer());
+        transfers.add(transfer);
+    }
+
+    private void requireOpen() {
+        if (ended) {
+            throw new IllegalStateException("the group of operations in " + real.group() + " is over");
+        }
     }
 
     @Override
@@ -34,77 +66,98 @@ final class Recording implements Communicator {
 
     @Override
     public void allReduce(Buffer send, Buffer receive, ReduceOp op) {
-        others.add(() -> real.allReduce(send, receive, op));
+        Arguments.allReduce(real, send, receive, op);
+        add(() -> real.allReduce(send, receive, op));
     }
 
     @Override
     public void reduce(Buffer send, Buffer receive, ReduceOp op, int root) {
-        others.add(() -> real.reduce(send, receive, op, root));
+        Arguments.reduce(real, send, receive, op, root);
+        add(() -> real.reduce(send, receive, op, root));
     }
 
     @Override
     public void broadcast(Buffer send, Buffer receive, int root) {
-        others.add(() -> real.broadcast(send, receive, root));
+        Arguments.broadcast(real, send, receive, root);
+        add(() -> real.broadcast(send, receive, root));
     }
 
     @Override
     public void allGather(Buffer send, Buffer receive) {
-        others.add(() -> real.allGather(send, receive));
+        Arguments.allGather(real, send, receive, Blocks.even(size(), send.length()));
+        add(() -> real.allGather(send, receive));
     }
 
     @Override
     public void allGatherV(Buffer send, Buffer receive, long... counts) {
-        others.add(() -> real.allGatherV(send, receive, counts));
+        long[] own = counts.clone(); // the caller may change its array before the operations run
+        Arguments.allGather(real, send, receive, Arguments.blocks(real, "counts", own));
+        add(() -> real.allGatherV(send, receive, own));
     }
 
     @Override
     public void reduceScatter(Buffer send, Buffer receive, ReduceOp op) {
-        others.add(() -> real.reduceScatter(send, receive, op));
+        Arguments.reduceScatter(real, send, receive, op, Blocks.even(size(), receive.length()));
+        add(() -> real.reduceScatter(send, receive, op));
     }
 
     @Override
     public void reduceScatterV(Buffer send, Buffer receive, ReduceOp op, long... counts) {
-        others.add(() -> real.reduceScatterV(send, receive, op, counts));
+        long[] own = counts.clone();
+        Arguments.reduceScatter(real, send, receive, op, Arguments.blocks(real, "counts", own));
+        add(() -> real.reduceScatterV(send, receive, op, own));
     }
 
     @Override
     public void gather(Buffer send, @Nullable Buffer receive, int root) {
-        others.add(() -> real.gather(send, receive, root));
+        Buffer all = Arguments.gather(real, send, receive, root);
+        add(() -> real.gather(send, all, root));
     }
 
     @Override
     public void scatter(@Nullable Buffer send, Buffer receive, int root) {
-        others.add(() -> real.scatter(send, receive, root));
+        Buffer all = Arguments.scatter(real, send, receive, root);
+        add(() -> real.scatter(all, receive, root));
     }
 
     @Override
     public void allToAll(Buffer send, Buffer receive) {
-        others.add(() -> real.allToAll(send, receive));
+        Arguments.allToAll(real, send, receive);
+        add(() -> real.allToAll(send, receive));
     }
 
     @Override
     public void allToAllV(Buffer send, long[] sendCounts, Buffer receive, long[] receiveCounts) {
-        others.add(() -> real.allToAllV(send, sendCounts, receive, receiveCounts));
+        long[] ownSend = sendCounts.clone();
+        long[] ownReceive = receiveCounts.clone();
+        Arguments.allToAll(
+                real,
+                send,
+                Arguments.blocks(real, "sendCounts", ownSend),
+                receive,
+                Arguments.blocks(real, "receiveCounts", ownReceive));
+        add(() -> real.allToAllV(send, ownSend, receive, ownReceive));
     }
 
     @Override
     public void send(Buffer buffer, int peer) {
-        transfers.add(new Transfer(true, buffer, peer));
+        add(new Transfer(true, buffer, peer));
     }
 
     @Override
     public void receive(Buffer buffer, int peer) {
-        transfers.add(new Transfer(false, buffer, peer));
+        add(new Transfer(false, buffer, peer));
     }
 
     @Override
     public void barrier() {
-        others.add(real::barrier);
+        add(real::barrier);
     }
 
     @Override
     public void barrier(Duration deadline) {
-        others.add(() -> real.barrier(deadline));
+        Duration limit = Arguments.deadline(deadline);
+        add(() -> real.barrier(limit));
     }
 
     private static UnsupportedOperationException refused(String what) {

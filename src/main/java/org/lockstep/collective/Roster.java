@@ -2,6 +2,7 @@ package org.lockstep.collective;
 
 import java.util.ArrayList;
 import java.util.HashMap;
+import java.util.HexFormat;
 import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Map;
@@ -212,10 +213,10 @@ public final class Roster {
     }
 
     private static String hostKey(Hello hello) {
-        return hello.identity().hostName()
-                + (hello.identity().bootId() == 0
-                        ? ""
-                        : String.format("/%016x", hello.identity().bootId()));
+        Identity identity = hello.identity();
+        return identity.bootId() == 0
+                ? identity.hostName()
+                : identity.hostName() + "/" + HexFormat.of().toHexDigits(identity.bootId());
     }
 
     private static void refuseSpanning(Placement placement) {

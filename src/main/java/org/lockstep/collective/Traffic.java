@@ -5,7 +5,7 @@ package org.lockstep.collective;
  *
  * @param operations completed operations
  * @param bytes bytes of the callers' buffers, not of the wire
- * @param nanos time spent inside operations, waiting for peers included
+ * @param nanos time spent inside operations, waiting for peers included; of operations under 4 KiB estimated by a sample
  */
 public record Traffic(long operations, long bytes, long nanos) {
     public static final Traffic NONE = new Traffic(0, 0, 0);

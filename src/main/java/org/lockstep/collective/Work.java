@@ -14,14 +14,17 @@ public interface Work {
     boolean isDone();
 
     /**
-     * Returns when the operations are complete; their own deadlines bound it.
+     * Returns when the operations are complete; their own deadlines bound it. What made them fail is thrown as it is,
+     * whatever it is; a checked exception in a {@link java.util.concurrent.CompletionException}.
      *
      * @throws CommunicatorException the failure of the operations, or ABORTED if the waiting thread is interrupted
+     * @throws IllegalStateException in the thread that would have to do the work first: queued operations of the same
+     *     communicator
      */
     void await();
 
     /**
-     * As {@link #await()}, for at most {@code limit}.
+     * As {@link #await()}, for at most {@code limit}, which must be positive.
      *
      * @throws CommunicatorException also COLLECTIVE_TIMEOUT if they are not complete by then; they go on until their own
      *     deadlines, and may be awaited again
@@ -34,6 +37,9 @@ public interface Work {
     /** Why they failed; empty while they are under way and when all went well. */
     Optional<Throwable> failure();
 
-    /** A view that completes when the operations do, with their failure if they fail. Cancelling it ends nothing. */
+    /**
+     * A view that completes when the operations do, with their failure if they fail. Cancelling it ends nothing. What is
+     * hung on it runs in the communicator's thread, before the next operation of the communicator.
+     */
     CompletableFuture<Void> future();
 }

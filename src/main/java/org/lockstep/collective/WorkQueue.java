@@ -3,6 +3,7 @@ package org.lockstep.collective;
 import java.time.Duration;
 import java.util.Optional;
 import java.util.concurrent.CompletableFuture;
+import java.util.concurrent.CompletionException;
 import java.util.concurrent.CountDownLatch;
 import java.util.concurrent.LinkedBlockingQueue;
 import java.util.concurrent.ThreadPoolExecutor;
@@ -34,24 +35,39 @@ final class WorkQueue {
         thread.allowCoreThreadTimeOut(true);
     }
 
-    /** Queues {@code body}; runs it even after {@link #close}, if that came later. */
+    /**
+     * Queues {@code body}; it runs even after {@link #close}, if that came later.
+     *
+     * @throws java.util.concurrent.RejectedExecutionException after {@link #close}
+     */
     synchronized Work submit(Runnable body) {
         Ticket ticket = new Ticket(body);
-        last = ticket;
         thread.execute(ticket);
+        last = ticket; // not before: what was refused is never over
         return ticket;
     }
 
+    /** Whether nothing is queued or under way; true in the queue's own thread, for which nothing is to be waited for. */
+    boolean isIdle() {
+        Ticket ticket = last;
+        return ticket == null || ticket.isOver() || isWorker();
+    }
+
     /**
-     * Returns when all that was queued is done, well or badly; at once in the queue's own thread.
+     * Waits until {@link #isIdle}, for at most {@code limit}; whether it is. Work that is queued meanwhile, by work, is
+     * waited for too.
      *
      * @throws InterruptedException if the waiting thread is interrupted
      */
-    void drain() throws InterruptedException {
-        Ticket ticket = last;
-        if (ticket != null && !isWorker()) {
-            ticket.ended.await();
+    boolean awaitIdle(Duration limit) throws InterruptedException {
+        long end = System.nanoTime() + limit.toNanos();
+        while (!isIdle()) {
+            Ticket ticket = last;
+            if (ticket != null && !ticket.over.await(end - System.nanoTime(), TimeUnit.NANOSECONDS)) {
+                return isIdle();
+            }
         }
+        return true;
     }
 
     /** Whether the calling thread is the one that works off the queue. */
@@ -59,16 +75,18 @@ final class WorkQueue {
         return worker == Thread.currentThread();
     }
 
-    /** Lets the thread end after what is queued. Idempotent. */
+    /** Refuses further work, and lets the thread end after what is queued. Idempotent. */
     void close() {
         thread.shutdown();
     }
 
-    private static final class Ticket implements Work, Runnable {
-        private final Runnable body;
+    private final class Ticket implements Work, Runnable {
         private final CompletableFuture<Void> future = new CompletableFuture<>();
-        private final CountDownLatch ended = new CountDownLatch(1);
+        private final CountDownLatch done = new CountDownLatch(1);
+        private final CountDownLatch over = new CountDownLatch(1); // after what users hung on the future, too
+        private @Nullable Runnable body; // dropped when done, with the buffers it holds
         private volatile @Nullable Throwable failure;
+        private volatile boolean started;
         private volatile long start;
         private volatile long end;
 
@@ -78,31 +96,51 @@ final class WorkQueue {
 
         @Override
         public void run() {
+            Runnable todo = body;
+            body = null;
             start = System.nanoTime();
+            started = true;
             try {
-                body.run();
+                if (todo != null) {
+                    todo.run();
+                }
             } catch (Throwable thrown) { // whatever it is, who awaits gets it
                 failure = thrown;
+            } finally {
+                todo = null;
+                end = System.nanoTime();
+                done.countDown();
+                tell();
             }
-            end = System.nanoTime();
-            ended.countDown();
-            Throwable thrown = failure;
-            if (thrown == null) {
-                future.complete(null);
-            } else {
-                future.completeExceptionally(thrown);
+        }
+
+        private void tell() {
+            try {
+                Throwable thrown = failure;
+                if (thrown == null) {
+                    future.complete(null);
+                } else {
+                    future.completeExceptionally(thrown);
+                }
+            } finally {
+                over.countDown();
             }
+        }
+
+        boolean isOver() {
+            return over.getCount() == 0;
         }
 
         @Override
         public boolean isDone() {
-            return ended.getCount() == 0;
+            return done.getCount() == 0;
         }
 
         @Override
         public void await() {
+            requireNotOwn();
             try {
-                ended.await();
+                done.await();
             } catch (InterruptedException interrupted) {
                 throw interrupted(interrupted);
             }
@@ -111,8 +149,9 @@ final class WorkQueue {
 
         @Override
         public void await(Duration limit) {
+            requireNotOwn();
             try {
-                if (!ended.await(limit.toNanos(), TimeUnit.NANOSECONDS)) {
+                if (!done.await(Arguments.deadline(limit).toNanos(), TimeUnit.NANOSECONDS)) {
                     throw new CommunicatorException(LockstepException.report(
                                     ErrorCode.COLLECTIVE_TIMEOUT,
                                     "work not complete in " + limit.toMillis() + " ms; it goes on")
@@ -124,6 +163,13 @@ final class WorkQueue {
             rethrow();
         }
 
+        /** The thread that has to do the work would wait for itself, for ever. */
+        private void requireNotOwn() {
+            if (isWorker() && !isDone()) {
+                throw new IllegalStateException("queued operations cannot await work of their own communicator");
+            }
+        }
+
         private static CommunicatorException interrupted(InterruptedException cause) {
             Thread.currentThread().interrupt();
             return new CommunicatorException(
@@ -133,22 +179,20 @@ final class WorkQueue {
 
         private void rethrow() {
             Throwable thrown = failure;
-            if (thrown instanceof CommunicatorException known) {
-                // A fresh one, for its stack is the waiter's and several may wait; the first is its cause.
-                throw new CommunicatorException(
-                        LockstepException.report(known.code(), known.summary()).cause(known));
-            }
             if (thrown instanceof RuntimeException unchecked) {
                 throw unchecked;
             }
             if (thrown instanceof Error error) {
                 throw error;
             }
+            if (thrown != null) {
+                throw new CompletionException(thrown); // a checked one, as other languages throw them
+            }
         }
 
         @Override
         public Duration duration() {
-            if (start == 0) {
+            if (!started) {
                 return Duration.ZERO;
             }
             return Duration.ofNanos((isDone() ? end : System.nanoTime()) - start);

@@ -142,15 +142,11 @@ final class CpuCommunicator extends GuardedCommunicator {
     private record Named(List<Letter> sends, List<Letter> receives) {
         @Override
         public String toString() {
-            return sends.isEmpty()
-                    ? received(receives.get(0))
-                    : sends.get(0).tag().toString();
-        }
-
-        private static String received(Letter letter) {
-            OperationTag tag = letter.tag();
-            String name = tag.operation() == Operation.SEND ? "receive" : "receive_object";
-            return name + " #" + tag.sequence() + " " + tag.type() + "[" + tag.count() + "] from " + letter.peer();
+            if (!sends.isEmpty()) {
+                return sends.get(0).tag().toString();
+            }
+            Letter letter = receives.get(0);
+            return letter.tag().asExpected(letter.peer());
         }
     }
 

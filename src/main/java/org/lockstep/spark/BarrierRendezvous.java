@@ -3,6 +3,8 @@ package org.lockstep.spark;
 import java.net.InetAddress;
 import java.net.UnknownHostException;
 import java.time.Duration;
+import java.util.Arrays;
+import java.util.Collections;
 import java.util.List;
 import java.util.concurrent.CompletableFuture;
 import java.util.concurrent.ExecutionException;
@@ -80,7 +82,8 @@ final class BarrierRendezvous implements Rendezvous {
         caller.setDaemon(true);
         caller.start();
         try {
-            return List.of(await(answer));
+            return Collections.unmodifiableList(
+                    Arrays.asList(await(answer))); // a null among them is told by the roster
         } finally {
             caller.interrupt();
         }

@@ -58,7 +58,8 @@ public final class BarrierStage<T> {
         WorldSpec spec = WorldSpec.of(ParallelSizes.tensor(1))
                 .withMeetingTimeout(Settings.MEETING_TIMEOUT.in(conf))
                 .withOperationTimeout(Settings.COLLECTIVE_TIMEOUT.in(conf))
-                .withStrictPlacement(Settings.STRICT_PLACEMENT.in(conf));
+                .withStrictPlacement(Settings.STRICT_PLACEMENT.in(conf))
+                .withTransports(Settings.TRANSPORTS.in(conf));
         return new BarrierStage<>(rows, spec, OptionalInt.empty(), CpuBackend::create);
     }
 

@@ -248,7 +248,7 @@ public final class ClusterPreflight {
     }
 
     /** Tasks that can run at once, all executors together, by cpus and resources: Spark's own count for barrier stages. */
-    private static int slots(SparkContext spark) {
+    static int slots(SparkContext spark) {
         return spark.maxNumConcurrentTasks(spark.resourceProfileManager().defaultResourceProfile());
     }
 }

@@ -59,6 +59,9 @@ public final class Llm {
     public static final List<String> OUTPUT_COLUMNS =
             OUTPUT_FIELDS.stream().map(StructField::name).toList();
 
+    private static final List<GroupKind> KINDS =
+            List.of(GroupKind.TENSOR, GroupKind.PIPELINE, GroupKind.MODEL, GroupKind.WORLD);
+
     /** The folder of the class path with the model that comes with Lockstep. */
     public static final String BUNDLED = "/org/lockstep/models/fable";
 
@@ -198,12 +201,13 @@ public final class Llm {
      * The machine this would run on, before anything is launched. Checks everything that {@code generate} checks.
      */
     public Plan plan() {
-        int world = ClusterPreflight.check(ClusterPreflight.context(spark), sizes, ranks);
+        SparkContext context = ClusterPreflight.context(spark);
+        int world = ClusterPreflight.check(context, sizes, ranks);
         ProcessGrid grid = ProcessGrid.of(world, sizes, order);
         config.checkSplit(grid.sizes().tp(), grid.sizes().pp());
         GeneratorOptions options = options(grid.sizes());
-        return new Plan(
-                source.toString(), config, grid, options, spark.sparkContext().master());
+        String transports = ExpectedPlaces.of(context, grid).lines(KINDS);
+        return new Plan(source.toString(), config, grid, options, context.master(), transports);
     }
 
     private GeneratorOptions options(ParallelSizes resolved) {
@@ -283,7 +287,7 @@ public final class Llm {
         JavaRDD<Row> answers = BarrierStage.over(even.rows())
                 .with(plan.grid().sizes())
                 .with(order)
-                .connecting(GroupKind.WORLD, GroupKind.TENSOR, GroupKind.PIPELINE, GroupKind.MODEL)
+                .connecting(KINDS.get(0), KINDS.toArray(GroupKind[]::new))
                 .agreeingOn(Map.of(
                         "model", config.toString(), "options", plan.options().toString()))
                 .registering(RequestExchange.OBJECTS.toArray(Class<?>[]::new))

@@ -13,8 +13,15 @@ import org.lockstep.topology.ProcessGrid;
  * @param grid of ranks, all sizes resolved
  * @param options resolved
  * @param master of Spark
+ * @param transports by which the groups would be connected, in words, as far as the driver knows the ranks' places
  */
-public record Plan(String model, ModelConfig config, ProcessGrid grid, GeneratorOptions options, String master) {
+public record Plan(
+        String model,
+        ModelConfig config,
+        ProcessGrid grid,
+        GeneratorOptions options,
+        String master,
+        String transports) {
 
     @Override
     public String toString() {
@@ -23,7 +30,7 @@ public record Plan(String model, ModelConfig config, ProcessGrid grid, Generator
         return String.format(
                 Locale.ROOT,
                 "%s: %d layers, hidden %d, %d heads (%d key/value), vocabulary %,d, weights %s, on %s%n"
-                        + "a replica: up to %d rows at once, %,d positions a row, %,d in its cache%n%s",
+                        + "a replica: up to %d rows at once, %,d positions a row, %,d in its cache%n%s%n%s",
                 model,
                 config.layers(),
                 config.hiddenSize(),
@@ -35,6 +42,7 @@ public record Plan(String model, ModelConfig config, ProcessGrid grid, Generator
                 options.maxSequences(),
                 options.maxModelLength(),
                 (long) options.cacheBlocks() * options.blockSize(),
-                MachinePicture.of(grid).withLayers(config.layers()));
+                MachinePicture.of(grid).withLayers(config.layers()),
+                transports);
     }
 }

@@ -1,13 +1,17 @@
 package org.lockstep.spark;
 
 import java.time.Duration;
+import java.util.Arrays;
 import java.util.Locale;
+import java.util.Set;
 import java.util.function.Function;
 import java.util.regex.Matcher;
 import java.util.regex.Pattern;
+import java.util.stream.Collectors;
 import org.apache.spark.SparkConf;
 import org.lockstep.ErrorCode;
 import org.lockstep.LockstepException;
+import org.lockstep.collective.TransportKind;
 
 /**
  * One key of the configuration: its name, meaning and default, defined once.
@@ -34,6 +38,10 @@ public record Setting<T>(String key, String fallback, String meaning, Function<S
 
     static Setting<Boolean> flag(String key, boolean fallback, String meaning) {
         return new Setting<>(key, Boolean.toString(fallback), meaning, Setting::parseFlag);
+    }
+
+    static Setting<Set<TransportKind>> transports(String key, String fallback, String meaning) {
+        return new Setting<>(key, fallback, meaning, Setting::parseTransports);
     }
 
     /** The value in {@code conf}, or the default. */
@@ -89,5 +97,9 @@ public record Setting<T>(String key, String fallback, String meaning, Function<S
             case "false" -> false;
             default -> throw new IllegalArgumentException("neither true nor false");
         };
+    }
+
+    private static Set<TransportKind> parseTransports(String text) {
+        return Arrays.stream(text.split(",", -1)).map(TransportKind::parse).collect(Collectors.toUnmodifiableSet());
     }
 }

@@ -4,9 +4,11 @@ import java.time.Duration;
 import java.util.Arrays;
 import java.util.Comparator;
 import java.util.List;
+import java.util.Set;
 import org.apache.spark.SparkConf;
 import org.lockstep.ErrorCode;
 import org.lockstep.LockstepException;
+import org.lockstep.collective.TransportKind;
 import scala.Tuple2;
 
 /**
@@ -34,6 +36,12 @@ public final class Settings {
             false,
             "refuse to run when a tensor group spans hosts, instead of reporting it");
 
+    public static final Setting<Set<TransportKind>> TRANSPORTS = Setting.transports(
+            "spark.lockstep.transports",
+            "thread,shared,tcp",
+            "how ranks may reach each other: threads of one JVM, shared memory between JVMs of a host, sockets; tcp"
+                    + " always may");
+
     public static final Setting<Duration> SLOTS_WAIT = Setting.time(
             "spark.lockstep.slots.wait",
             "30s",
@@ -60,6 +68,7 @@ public final class Settings {
             COLLECTIVE_TIMEOUT,
             RUN_TIMEOUT,
             STRICT_PLACEMENT,
+            TRANSPORTS,
             SLOTS_WAIT,
             MAX_SEQUENCES,
             MAX_STEP_LENGTH,

@@ -6,6 +6,7 @@ import java.util.UUID;
 import java.util.concurrent.ConcurrentHashMap;
 import java.util.concurrent.ConcurrentMap;
 import java.util.concurrent.atomic.AtomicInteger;
+import java.util.concurrent.atomic.AtomicIntegerArray;
 import org.lockstep.rendezvous.Venue;
 import org.lockstep.topology.ProcessGroup;
 
@@ -24,6 +25,7 @@ final class Board {
     private final Seats seats;
     private final int members;
     private final ConcurrentMap<Long, Channel> channels = new ConcurrentHashMap<>();
+    private final AtomicIntegerArray left;
     private final AtomicInteger gone = new AtomicInteger();
 
     /** Under which the threads of one group find their board in the venue. */
@@ -42,6 +44,7 @@ final class Board {
         this.key = key;
         this.seats = new Seats(key.ranks().size());
         this.members = members;
+        this.left = new AtomicIntegerArray(key.ranks().size());
     }
 
     /** The group's board, made by whoever comes first of its {@code members} ranks in this venue. */
@@ -58,15 +61,31 @@ final class Board {
     Link link(ProcessGroup group, int me, int peer) {
         Channel out = channel(me, peer);
         Channel in = channel(peer, me);
-        return RingLink.ofThread(group, me, peer, out.ring(), in.ring(), out.loans(), in.loans(), COPIED_BYTES, seats);
+        return RingLink.ofThread(
+                group,
+                me,
+                peer,
+                out.ring(),
+                in.ring(),
+                out.loans(),
+                in.loans(),
+                COPIED_BYTES,
+                seats,
+                () -> left.get(peer) != 0);
     }
 
     private Channel channel(int from, int to) {
         return channels.computeIfAbsent((long) from << 32 | to, pair -> Channel.create());
     }
 
-    /** A rank is gone for good; the last one clears the place. */
-    void leave() {
+    /** Rank in group {@code me} sends and receives no more. */
+    void leave(int me) {
+        left.set(me, 1);
+        seats.wakeAll();
+    }
+
+    /** A rank has no business here any more; the last one clears the place. To be called once by each. */
+    void forget() {
         if (gone.incrementAndGet() == members) {
             venue.forget(key);
         }

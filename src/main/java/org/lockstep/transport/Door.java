@@ -10,9 +10,10 @@ import java.util.LinkedHashMap;
 import java.util.LinkedHashSet;
 import java.util.List;
 import java.util.Map;
+import java.util.Objects;
 import java.util.Set;
 import java.util.concurrent.atomic.AtomicBoolean;
-import java.util.function.IntFunction;
+import java.util.stream.Collectors;
 import org.jspecify.annotations.Nullable;
 import org.lockstep.ErrorCode;
 import org.lockstep.LockstepException;
@@ -86,6 +87,7 @@ public final class Door implements AutoCloseable {
      * @return by group: the mesh of this rank in it
      */
     public Connected connect(Roster roster, int rank, List<ProcessGroup> groups) {
+        Deadline deadline = Deadline.in(spec.meetingTimeout());
         Fate fate = Fate.of(venue, spec.attempt(), roster.ranksInVenue(rank));
         Connected connected = new Connected(fate);
         Connecting now = new Connecting(rank, fate);
@@ -96,11 +98,10 @@ public final class Door implements AutoCloseable {
         try {
             Set<Links.Id> wanted = connections(roster, rank, groups);
             if (!wanted.isEmpty()) {
-                connected.links =
-                        new Handshakes(roster, rank, spec, listener, wanted, Deadline.in(spec.meetingTimeout())).run();
+                connected.links = new Handshakes(roster, rank, spec, listener, wanted, deadline).run();
             }
             for (ProcessGroup group : groups) {
-                connected.meshes.put(group, mesh(group, group.rankInGroup(rank), roster, connected));
+                connected.meshes.put(group, mesh(group, group.rankInGroup(rank), roster, connected, deadline));
             }
             return connected;
         } catch (RuntimeException | Error failure) {
@@ -113,19 +114,14 @@ public final class Door implements AutoCloseable {
         }
     }
 
-    /** What carries the messages of two ranks in group. */
-    private static TransportKind way(ProcessGroup group, Roster roster, int me, int peer) {
-        TransportKind kind = roster.transport(group.rank(me), group.rank(peer));
-        return kind == TransportKind.THREAD ? kind : TransportKind.TCP; // there are no links over shared memory yet
-    }
-
     /** The connections that this rank needs: one for each group and peer with whom it shares no memory. */
     private static Set<Links.Id> connections(Roster roster, int rank, List<ProcessGroup> groups) {
         Set<Links.Id> wanted = new LinkedHashSet<>();
         for (ProcessGroup group : groups) {
             int me = group.rankInGroup(rank);
             for (int peer = 0; peer < group.size(); peer++) {
-                if (Pairs.isConnected(group.size(), me, peer) && way(group, roster, me, peer) == TransportKind.TCP) {
+                if (Pairs.isConnected(group.size(), me, peer)
+                        && roster.transport(rank, group.rank(peer)) == TransportKind.TCP) {
                     wanted.add(new Links.Id(Verdict.groupId(group), group.rank(peer)));
                 }
             }
@@ -134,37 +130,57 @@ public final class Door implements AutoCloseable {
     }
 
     /** The mesh of rank in group {@code me}: to each peer a link of the kind that fits the pair. */
-    private Mesh mesh(ProcessGroup group, int me, Roster roster, Connected connected) {
-        TransportKind[] kinds = new TransportKind[group.size()];
-        int threads = 1;
-        int sockets = 0;
-        for (int peer = 0; peer < kinds.length; peer++) {
-            kinds[peer] = way(group, roster, me, peer);
-            threads += peer != me && kinds[peer] == TransportKind.THREAD ? 1 : 0;
-            sockets += peer != me && kinds[peer] == TransportKind.TCP ? 1 : 0;
+    private Mesh mesh(ProcessGroup group, int me, Roster roster, Connected connected, Deadline deadline) {
+        int rank = group.rank(me);
+        Map<TransportKind, Long> kinds = group.stream()
+                .filter(peer -> peer != rank)
+                .boxed()
+                .collect(Collectors.groupingBy(peer -> roster.transport(rank, peer), Collectors.counting()));
+        Board board = null;
+        if (kinds.containsKey(TransportKind.THREAD)) {
+            board = Board.of(venue, spec.attempt(), group, Math.toIntExact(kinds.get(TransportKind.THREAD)) + 1);
+            connected.ends.add(board::forget);
         }
-        Board board = threads > 1 ? connected.board(Board.of(venue, spec.attempt(), group, threads)) : null;
-        TcpLinks tcp = sockets > 0 ? new TcpLinks(group, me, connected.links, PATIENCE) : null;
-        boolean crowded =
-                roster.ranksOnHost(group.rank(me)) > Runtime.getRuntime().availableProcessors();
+        Segment segment = null;
+        if (kinds.containsKey(TransportKind.SHARED)) {
+            segment = Segment.of(roster, group, me, spec, connected.fate, deadline);
+        }
+        TcpLinks sockets = null;
+        if (kinds.containsKey(TransportKind.TCP)) {
+            sockets = new TcpLinks(group, me, connected.links, PATIENCE);
+        }
+        boolean crowded = roster.ranksOnHost(rank) > Runtime.getRuntime().availableProcessors();
         Pause pause = new Pause(
                 me,
                 crowded,
                 board == null ? null : board.seats(),
-                tcp == null ? null : tcp.selector(),
-                sockets == group.size() - 1,
-                tcp == null ? () -> {} : tcp::awaitReadiness);
-        IntFunction<Link> maker = peer -> {
-            if (kinds[peer] == TransportKind.THREAD && board != null) {
-                return board.link(group, me, peer);
-            }
-            if (kinds[peer] == TransportKind.TCP && tcp != null) {
-                return tcp.link(peer);
-            }
-            throw new IllegalStateException(
-                    "no " + kinds[peer] + " link between ranks " + group.rank(me) + " and " + group.rank(peer));
-        };
-        return new Mesh(group, me, maker, connected.fate, pause);
+                sockets == null ? null : sockets.selector(),
+                kinds.keySet().equals(Set.of(TransportKind.TCP)),
+                sockets == null ? () -> {} : sockets::awaitReadiness);
+        Board threads = board;
+        Segment processes = segment;
+        TcpLinks hosts = sockets;
+        return new Mesh(
+                group,
+                me,
+                peer -> switch (roster.transport(rank, group.rank(peer))) {
+                    case THREAD -> Objects.requireNonNull(threads).link(group, me, peer);
+                    case SHARED -> Objects.requireNonNull(processes).link(me, peer);
+                    case TCP -> Objects.requireNonNull(hosts).link(peer);
+                },
+                connected.fate,
+                pause,
+                orderly -> {
+                    if (threads != null && orderly) {
+                        threads.leave(me);
+                    }
+                    if (processes != null) {
+                        if (orderly) {
+                            processes.leave(me);
+                        }
+                        processes.close();
+                    }
+                });
     }
 
     /** What a rank holds after connecting. */
@@ -189,11 +205,6 @@ public final class Door implements AutoCloseable {
                 throw new IllegalArgumentException(group + " was not connected");
             }
             return mesh;
-        }
-
-        private Board board(Board board) {
-            ends.add(board::leave);
-            return board;
         }
 
         private void abort(Verdict verdict) {

@@ -5,6 +5,7 @@ import java.util.ArrayList;
 import java.util.EnumMap;
 import java.util.List;
 import java.util.Map;
+import java.util.function.Consumer;
 import java.util.function.IntFunction;
 import org.jspecify.annotations.Nullable;
 import org.lockstep.collective.OperationTag;
@@ -35,6 +36,8 @@ public final class Mesh {
     private final @Nullable Link[] links;
     private final Fate fate;
     private final Pause pause;
+    private final Consumer<Boolean> end;
+    private boolean ended;
     private final boolean[] open; // by peer: what the step still waits for
     private final boolean[] into;
     private final Map<DataType, HostBuffer[]> pieces = new EnumMap<>(DataType.class);
@@ -63,8 +66,10 @@ public final class Mesh {
      * The mesh of rank in group {@code me}.
      *
      * @param maker of the link to a rank in group, when it is first used
+     * @param end tells those who wait for this rank that it left, if that was in order, and frees what the links have in
+     *     common
      */
-    Mesh(ProcessGroup group, int me, IntFunction<Link> maker, Fate fate, Pause pause) {
+    Mesh(ProcessGroup group, int me, IntFunction<Link> maker, Fate fate, Pause pause, Consumer<Boolean> end) {
         this.group = group;
         this.me = me;
         this.size = group.size();
@@ -72,6 +77,7 @@ public final class Mesh {
         this.links = new @Nullable Link[size];
         this.fate = fate;
         this.pause = pause;
+        this.end = end;
         this.open = new boolean[size];
         this.into = new boolean[size];
         this.sources = new HostBuffer[size];
@@ -430,22 +436,28 @@ public final class Mesh {
 
     /** Tells the peers that this rank left, and frees everything. Waits for nobody. */
     public void close() {
-        for (Link link : links) {
-            if (link != null) {
-                link.close();
-            }
-        }
-        pause.close();
+        end(null);
     }
 
     /** Tells the peers why, as far as that is possible without waiting, and frees everything. Idempotent. */
     public void abort(Verdict verdict) {
+        end(verdict);
+    }
+
+    private void end(@Nullable Verdict verdict) {
+        if (ended) {
+            return;
+        }
+        ended = true;
         for (Link link : links) {
-            if (link != null) {
+            if (link != null && verdict != null) {
                 link.abort(verdict);
+            } else if (link != null) {
+                link.close();
             }
         }
         pause.close();
+        end.accept(verdict == null);
     }
 
     /** Makes the thread that waits here look at its fate. From any thread. */

@@ -14,11 +14,12 @@ import org.jspecify.annotations.Nullable;
  * again. Confined to one thread but for {@link #wake}.
  */
 final class Pause {
-    private static final int LOOK = 256; // turns of spinning between two looks at the clock
+    private static final int LOOK = 32; // turns of spinning between two looks at the clock
+    private static final long SPIN_NANOS = 50_000;
     private static final long YIELD_NANOS = 2_000_000;
     private static final long FIRST_NAP_NANOS = 20_000;
 
-    private final int spins;
+    private final boolean spins;
     private final int rank;
     private final @Nullable Seats seats;
     private final @Nullable Selector selector;
@@ -29,7 +30,8 @@ final class Pause {
     private long lateAt;
     private boolean started; // the clock, by the first look at it
     private int turns;
-    private long restingSince;
+    private long restingSince; // 0 while that was not asked
+    private boolean spun;
     private long napNanos = FIRST_NAP_NANOS;
     private boolean sitting;
 
@@ -50,7 +52,7 @@ final class Pause {
             boolean onlySockets,
             Runnable beforeSelect) {
         this.rank = rank;
-        this.spins = crowded ? 20 : onlySockets ? 20 : 2000;
+        this.spins = !crowded && !onlySockets;
         this.seats = seats;
         this.selector = selector;
         this.onlySockets = onlySockets;
@@ -67,6 +69,8 @@ final class Pause {
     /** Something moved. */
     void reset() {
         turns = 0;
+        restingSince = 0;
+        spun = false;
         napNanos = FIRST_NAP_NANOS;
         rise();
     }
@@ -87,21 +91,26 @@ final class Pause {
     @SuppressWarnings("ThreadPriorityCheck") // a hint: what is waited for is checked again either way
     boolean turn() {
         int turn = ++turns;
-        if (turn < spins) {
+        if (turn % LOOK != 0 && (spins ? !spun : turn < LOOK)) {
             Thread.onSpinWait();
-            return turn % LOOK == 0;
+            return false;
         }
         long now = System.nanoTime();
         if (!started) {
             started = true;
             lateAt = now + limitNanos;
         }
-        if (turn == spins) {
+        if (restingSince == 0) {
             restingSince = now;
         }
-        if (now - restingSince < YIELD_NANOS) {
+        long rested = now - restingSince;
+        if (spins && !spun && rested < SPIN_NANOS) {
+            return true;
+        }
+        spun = true;
+        if (rested < YIELD_NANOS) {
             Thread.yield();
-            return turn % 16 == 0;
+            return turn % 8 == 0;
         }
         sleep(Math.max(1, lateAt - now));
         return true;
@@ -135,7 +144,7 @@ final class Pause {
 
     /** Whether this wait is longer than most. */
     boolean isLong() {
-        return turns >= spins;
+        return spun;
     }
 
     boolean isLate() {

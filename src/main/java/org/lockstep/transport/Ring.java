@@ -11,7 +11,6 @@ import org.lockstep.tensor.HostBuffer;
  *
  * <pre>
  *     0  written      bytes of elements published so far               by the writer
- *     8  left         1 when the writer closed                         by the writer
  *   128  consumed     bytes of elements that may be overwritten        by the reader
  *   136  taken        tags that may be overwritten                     by the reader
  *   256  32 lines     number 8 · tag 24 · written by then 8 · elements of a small message 24
@@ -26,7 +25,6 @@ final class Ring {
     static final int ELEMENTS = 2304;
 
     private static final int WRITTEN = 0;
-    private static final int LEFT = 8;
     private static final int CONSUMED = 128;
     private static final int TAKEN = 136;
     private static final int LINES = 256;
@@ -160,10 +158,6 @@ final class Ring {
             }
             return true;
         }
-
-        void leave() {
-            memory.publish(ring.base + LEFT, 1);
-        }
     }
 
     /** The end that takes messages out. Confined to one thread. */
@@ -283,10 +277,6 @@ final class Ring {
                 memory.publish(ring.base + CONSUMED, consumed);
             }
             memory.publish(ring.base + TAKEN, number);
-        }
-
-        boolean peerLeft() {
-            return memory.read(ring.base + LEFT) != 0;
         }
     }
 }

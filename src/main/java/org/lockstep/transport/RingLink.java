@@ -1,5 +1,8 @@
 package org.lockstep.transport;
 
+import java.util.ArrayDeque;
+import java.util.Deque;
+import java.util.function.BooleanSupplier;
 import org.jspecify.annotations.Nullable;
 import org.lockstep.collective.OperationTag;
 import org.lockstep.collective.TransportKind;
@@ -18,13 +21,16 @@ final class RingLink extends Link {
     private final @Nullable Loans taken;
     private final int copied;
     private final @Nullable Seats seats;
+    private final BooleanSupplier peerLeft;
     private @Nullable OperationTag wanted;
     private long wantedBytes;
     private boolean here;
     private @Nullable HostBuffer lentNow; // to this rank
-    private long lastLent; // by this rank
-    private @Nullable HostBuffer lastLentData;
+    private final Deque<Loan> outstanding = new ArrayDeque<>(); // lent by this rank
     private long seenOut;
+
+    /** A message that the peer may look at. */
+    private record Loan(long number, HostBuffer data) {}
 
     private RingLink(
             ProcessGroup group,
@@ -35,7 +41,8 @@ final class RingLink extends Link {
             @Nullable Loans given,
             @Nullable Loans taken,
             int copied,
-            @Nullable Seats seats) {
+            @Nullable Seats seats,
+            BooleanSupplier peerLeft) {
         super(peer);
         this.group = group;
         this.me = me;
@@ -45,6 +52,7 @@ final class RingLink extends Link {
         this.taken = taken;
         this.copied = copied;
         this.seats = seats;
+        this.peerLeft = peerLeft;
     }
 
     /** A thread of this JVM; messages of more than {@code copied} bytes are lent. */
@@ -57,13 +65,14 @@ final class RingLink extends Link {
             Loans given,
             Loans taken,
             int copied,
-            Seats seats) {
-        return new RingLink(group, me, peer, out, in, given, taken, copied, seats);
+            Seats seats,
+            BooleanSupplier peerLeft) {
+        return new RingLink(group, me, peer, out, in, given, taken, copied, seats, peerLeft);
     }
 
     /** A JVM of this host. */
-    static RingLink ofProcess(ProcessGroup group, int me, int peer, Ring out, Ring in) {
-        return new RingLink(group, me, peer, out, in, null, null, Integer.MAX_VALUE, null);
+    static RingLink ofProcess(ProcessGroup group, int me, int peer, Ring out, Ring in, BooleanSupplier peerLeft) {
+        return new RingLink(group, me, peer, out, in, null, null, Integer.MAX_VALUE, null, peerLeft);
     }
 
     @Override
@@ -75,9 +84,8 @@ final class RingLink extends Link {
     public void send(OperationTag tag, @Nullable HostBuffer data) {
         if (given != null && data != null && lends(data.bytes())) {
             out.begin(tag, LENT, null);
-            lastLent = out.number();
-            lastLentData = data;
-            given.show(lastLent, data);
+            outstanding.add(new Loan(out.number(), data));
+            given.show(out.number(), data);
         } else {
             out.begin(tag, 0, data);
         }
@@ -110,12 +118,27 @@ final class RingLink extends Link {
 
     @Override
     public boolean isReturned() {
-        return given == null || given.returned() >= lastLent;
+        if (given != null) {
+            long returned = given.returned();
+            for (Loan first = outstanding.peek();
+                    first != null && first.number() <= returned;
+                    first = outstanding.peek()) {
+                outstanding.remove();
+            }
+        }
+        return outstanding.isEmpty();
     }
 
     @Override
     public boolean isReplaced() {
-        return given == null || lastLentData == null || given.replace(lastLent, lastLentData);
+        if (given != null) {
+            for (Loan first = outstanding.peek();
+                    first != null && given.replace(first.number(), first.data());
+                    first = outstanding.peek()) {
+                outstanding.remove();
+            }
+        }
+        return outstanding.isEmpty();
     }
 
     @Override
@@ -154,11 +177,11 @@ final class RingLink extends Link {
     private Failed mismatch(OperationTag tag) {
         try {
             OperationTag theirs = in.tag();
-            return new Failed(
-                    Verdict.mismatch(group, me, tag.toString(), peer(), theirs.toString(), tag.difference(theirs)));
+            return new Failed(Verdict.mismatch(
+                    group, me, tag.asExpected(peer()), peer(), theirs.toString(), tag.difference(theirs)));
         } catch (IllegalArgumentException nonsense) {
             return new Failed(
-                    Verdict.protocol(group, me, tag.toString(), peer(), String.valueOf(nonsense.getMessage())));
+                    Verdict.protocol(group, me, tag.asExpected(peer()), peer(), String.valueOf(nonsense.getMessage())));
         }
     }
 
@@ -201,19 +224,17 @@ final class RingLink extends Link {
 
     @Override
     public void check() {
-        if (in.peerLeft() && !in.arrived()) {
-            throw new Failed(Verdict.lost(group, me, String.valueOf(wanted), peer(), "left the group", null));
+        if (peerLeft.getAsBoolean() && !in.arrived()) {
+            OperationTag tag = wanted;
+            String mine = tag == null ? "a transfer" : tag.asExpected(peer());
+            throw new Failed(Verdict.lost(group, me, mine, peer(), "left the group", null));
         }
     }
 
+    /** What this link has of its own is on the heap; that the rank left is told by who made the link. */
     @Override
-    public void close() {
-        out.leave();
-        wake();
-    }
+    public void close() {}
 
     @Override
-    public void abort(Verdict verdict) {
-        close();
-    }
+    public void abort(Verdict verdict) {}
 }

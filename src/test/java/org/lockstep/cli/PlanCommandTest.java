@@ -142,7 +142,13 @@ class PlanCommandTest {
                         "  tp     none of 8",
                         "  model  2 of 2: {0,1,4,5,8,9,12,13} on host-0, host-1; {2,3,6,7,10,11,14,15} on host-0, host-1",
                         "groups",
-                        "  pp                 4 of 4 ranks: {0,4,8,12} {1,5,9,13} {2,6,10,14} {3,7,11,15}");
+                        "  pp                 4 of 4 ranks: {0,4,8,12} {1,5,9,13} {2,6,10,14} {3,7,11,15}")
+                .endsWith(
+                        "transports, one executor a host assumed",
+                        "  tp     8 of 2 ranks: threads of one JVM",
+                        "  pp     4 of 4 ranks: threads 8 pairs, tcp 16 pairs",
+                        "  dp     8 of 2 ranks: threads of one JVM",
+                        "  model  2 of 8 ranks: threads 24 pairs, tcp 32 pairs");
     }
 
     @Test
@@ -156,6 +162,7 @@ class PlanCommandTest {
                         "  pipeline stage 0   rank  0  rank  1   host-0: 0 1")
                 .contains("groups across hosts", "  tp     none of 8");
         assertThat(plan(arguments("-tp", 2)).has("groupsAcrossHosts")).isFalse();
+        assertThat(plan(arguments("-tp", 2)).has("transports")).isFalse();
     }
 
     @Test
@@ -166,6 +173,8 @@ class PlanCommandTest {
                         "{\"rank\":3,\"tp\":1,\"cp\":0,\"dp\":0,\"pp\":1,\"host\":\"host-1\",\"gpu\":1,\"layers\":[3,4]}");
         assertThat(plan.get("groupsAcrossHosts").get("tp")).isEmpty();
         assertThat(plan.get("groupsAcrossHosts").get("pp")).hasToString("[0,1]");
+        assertThat(plan.get("transports").get("tp")).hasToString("{\"thread\":2,\"shared\":0,\"tcp\":0}");
+        assertThat(plan.get("transports").get("model")).hasToString("{\"thread\":2,\"shared\":0,\"tcp\":4}");
     }
 
     @ParameterizedTest

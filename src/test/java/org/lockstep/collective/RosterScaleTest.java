@@ -75,10 +75,12 @@ class RosterScaleTest {
         for (int round = 1; round <= 3; round++) {
             long before = usedHeap();
             long allocated = allocatedHere();
+            long cpu = ManagementFactory.getThreadMXBean().getCurrentThreadCpuTime();
             long start = System.nanoTime();
             Roster roster = Roster.of(records, spec);
             long made = System.nanoTime();
             allocated = allocatedHere() - allocated;
+            cpu = ManagementFactory.getThreadMXBean().getCurrentThreadCpuTime() - cpu;
             int rank = roster.rank(RANKS - 1);
             ParallelState state = roster.grid().state(rank);
             int members = 0;
@@ -89,10 +91,11 @@ class RosterScaleTest {
             long after = usedHeap();
             System.out.printf(
                     Locale.ROOT,
-                    "roster of %,d ranks, round %d: %.0f ms, %.1f MiB kept of %.1f made; groups of one rank: %.2f ms, %,d members%n",
+                    "roster of %,d ranks, round %d: %.0f ms (%.0f of CPU), %.1f MiB kept of %.1f made; groups of one rank: %.2f ms, %,d members%n",
                     RANKS,
                     round,
                     (made - start) / 1e6,
+                    cpu / 1e6,
                     (after - before) / 1048576.0,
                     allocated / 1048576.0,
                     (end - made) / 1e6,

@@ -86,6 +86,22 @@ class BarrierStageTest {
         assertThat(seen).hasSize(4).containsOnly("1 allGather, one JVM: true");
     }
 
+    @Test
+    void theSettingSaysWhichTransportsRanksUse() {
+        RankFunction<Integer, String> seen =
+                (rank, mine) -> List.of(rank.world().roster().transport(0, 1) + " of "
+                                + rank.world().roster().ranksOnHost(0))
+                        .iterator();
+        assertThat(BarrierStage.over(numbers(4, 4)).mapRanks(seen).collect()).containsOnly("thread of 4");
+        session.sparkContext().conf().set("spark.lockstep.transports", "tcp");
+        try {
+            assertThat(BarrierStage.over(numbers(4, 4)).mapRanks(seen).collect())
+                    .containsOnly("tcp of 4");
+        } finally {
+            session.sparkContext().conf().remove("spark.lockstep.transports");
+        }
+    }
+
     /** How many synchronisations of Spark's this task has made. */
     private static int barrierEpoch() throws ReflectiveOperationException {
         Field epoch = BarrierTaskContext.class.getDeclaredField("barrierEpoch");

@@ -262,7 +262,9 @@ class LlmTest {
                         "fable (bundled): 8 layers",
                         "8 ranks = tensor 2 × pipeline 2 × data 2",
                         "layers 4-7",
-                        "rank 7");
+                        "rank 7",
+                        "transports\n  tp     4 of 2 ranks: threads of one JVM\n  pp     4 of 2 ranks: threads of one JVM",
+                        "  world  1 of 8 ranks: threads of one JVM");
     }
 
     @Test

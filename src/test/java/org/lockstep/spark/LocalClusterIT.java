@@ -5,6 +5,8 @@ import static org.assertj.core.api.Assertions.assertThatThrownBy;
 
 import java.io.File;
 import java.io.IOException;
+import java.nio.file.Files;
+import java.nio.file.Path;
 import java.util.HashMap;
 import java.util.HashSet;
 import java.util.List;
@@ -122,6 +124,27 @@ class LocalClusterIT {
         assertThat(llm.tensorParallel(4).generate(prompts, params)).isEqualTo(alone);
         assertThat(llm.pipelineParallel(2).dataParallel(2).generate(prompts, params))
                 .isEqualTo(alone);
+    }
+
+    @Test
+    void theTransportsAreExpectedBeforeTheLaunchAndSoTheyAre() {
+        assertThat(Llm.bundled(session)
+                        .tensorParallel(2)
+                        .pipelineParallel(2)
+                        .plan()
+                        .toString())
+                .endsWith("""
+                        transports, expected of 2 executors on 1 host
+                          tp     2 of 2 ranks: threads of one JVM
+                          pp     2 of 2 ranks: shared memory between JVMs of a host
+                          model  1 of 4 ranks: threads 2 pairs, shared 4 pairs
+                          world  1 of 4 ranks: threads 2 pairs, shared 4 pairs""");
+        List<String> met = fourRanks()
+                .mapRanks((rank, mine) -> List.of(rank.world().roster().transport(0, 1) + " "
+                                + rank.world().roster().transport(0, 2))
+                        .iterator())
+                .collect();
+        assertThat(met).containsOnly(Files.isWritable(Path.of("/dev/shm")) ? "thread shared" : "thread tcp");
     }
 
     @Test

@@ -12,6 +12,7 @@ import org.junit.jupiter.params.provider.CsvSource;
 import org.junit.jupiter.params.provider.MethodSource;
 import org.lockstep.ErrorCode;
 import org.lockstep.LockstepException;
+import org.lockstep.collective.TransportKind;
 
 class SettingsTest {
     private static SparkConf conf() {
@@ -61,6 +62,13 @@ class SettingsTest {
                 .isEqualTo(bytes);
     }
 
+    @Test
+    void transports() {
+        assertThat(Settings.TRANSPORTS.in(conf())).containsExactlyInAnyOrder(TransportKind.values());
+        assertThat(Settings.TRANSPORTS.in(conf().set(Settings.TRANSPORTS.key(), "Thread, tcp")))
+                .containsExactlyInAnyOrder(TransportKind.THREAD, TransportKind.TCP);
+    }
+
     @ParameterizedTest
     @CsvSource({
         "spark.lockstep.meeting.timeout,soon,not a time",
@@ -69,6 +77,8 @@ class SettingsTest {
         "spark.lockstep.batch.maxSequences,0,not a positive number",
         "spark.lockstep.batch.maxSequences,many,many",
         "spark.lockstep.placement.strict,maybe,neither true nor false",
+        "spark.lockstep.transports,'thread,rdma','rdma'': thread, shared, tcp'",
+        "spark.lockstep.transports,'',there is no transport",
     })
     void aBadValueIsNamedWithItsKeyAndTheDefault(String key, String value, String why) {
         assertThatThrownBy(() -> Settings.check(conf().set(key, value)))

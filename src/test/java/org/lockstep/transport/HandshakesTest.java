@@ -22,6 +22,7 @@ import org.lockstep.collective.CommunicatorException;
 import org.lockstep.collective.Hello;
 import org.lockstep.collective.Identity;
 import org.lockstep.collective.Roster;
+import org.lockstep.collective.TransportKind;
 import org.lockstep.collective.WorldSpec;
 import org.lockstep.rendezvous.Venue;
 import org.lockstep.topology.GroupKind;
@@ -33,6 +34,7 @@ import org.lockstep.topology.ProcessGroup;
 class HandshakesTest {
     private static final WorldSpec SPEC = WorldSpec.of(ParallelSizes.tensor(2))
             .withKinds(Set.of(GroupKind.WORLD))
+            .withTransports(Set.of(TransportKind.TCP))
             .withMeetingTimeout(Duration.ofSeconds(25));
     private static final ProcessGroup GROUP = ProcessGroup.of("world", 0, 0, 1);
     private static final Duration PATIENCE = Duration.ofMillis(100);

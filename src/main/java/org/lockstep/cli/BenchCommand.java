@@ -1,0 +1,371 @@
+package org.lockstep.cli;
+
+import java.time.Duration;
+import java.util.ArrayList;
+import java.util.Arrays;
+import java.util.LinkedHashSet;
+import java.util.List;
+import java.util.Locale;
+import java.util.Map;
+import java.util.Set;
+import java.util.concurrent.Callable;
+import java.util.function.BooleanSupplier;
+import java.util.stream.Stream;
+import org.jspecify.annotations.Nullable;
+import org.lockstep.ErrorCode;
+import org.lockstep.LockstepException;
+import org.lockstep.cli.bench.BenchPlan;
+import org.lockstep.cli.bench.Operation;
+import org.lockstep.cli.bench.Place;
+import org.lockstep.cli.bench.Sizes;
+import org.lockstep.collective.ReduceOp;
+import org.lockstep.tensor.DataType;
+import picocli.CommandLine.Command;
+import picocli.CommandLine.Option;
+import picocli.CommandLine.Parameters;
+
+/** {@code lockstep bench}: its options, under the names of nccl-tests; {@link BenchRun} does it. */
+@Command(
+        name = "bench",
+        description = {
+            "Measures the operations of a group: time of a call, bandwidth, and whether the results are right.",
+            "Ranks are threads of this JVM or JVMs of this host."
+        },
+        mixinStandardHelpOptions = true,
+        versionProvider = Lockstep.Version.class,
+        sortOptions = false,
+        usageHelpAutoWidth = true,
+        exitCodeListHeading = "%nExit codes:%n",
+        exitCodeList = {
+            "0:done",
+            "1:done, but some results were wrong",
+            "2:usage: a wrong operation, size or option",
+            "4:the gang of ranks failed"
+        },
+        footer = {
+            "",
+            "The table is that of nccl-tests. time is that of one call in microseconds: of a batch of calls the slowest"
+                    + " rank's mean, of the batches the median. algbw = size / time; busbw = algbw × 2(n-1)/n for"
+                    + " all-reduce, × (n-1)/n for operations of blocks, × 1 for the others. size is that of a rank's"
+                    + " larger buffer; send-receive goes between the first and the last rank, its time is one way.",
+            "",
+            "Results are compared before and after the timed calls, and what these left behind too; where a result is"
+                    + " summed in place again and again only before and after.",
+            "",
+            "JSON: a line for each measurement with peer, op, ranks, bytes, lat_us (median), min_us (fastest batch),"
+                    + " algbw_GBs, busbw_GBs, count, type, redop, root (-1: none), in_place, calls (of a batch), errors"
+                    + " (wrong elements; -1: not compared), transport.",
+            "",
+            "Examples:",
+            "  lockstep bench all-reduce -b 8 -e 16M -f 4",
+            "  lockstep bench all --place threads,jvms --ranks 2 -e 1M",
+            "  lockstep bench all-gather reduce-scatter --place tcp --sizes 4K,1M -d bf16 --json"
+        })
+final class BenchCommand implements Callable<Integer> {
+    private static final int DEFAULT_BATCHES = 7;
+    private static final int DEFAULT_BATCH_MILLIS = 25;
+    private static final int DEFAULT_FACTOR = 4;
+    private static final long DEFAULT_LEAST = 8;
+    private static final long DEFAULT_MOST = 16 << 20;
+    private static final int MOST_BATCHES = 1000;
+
+    private final Screen screen;
+    private final BooleanSupplier verbose;
+    private final Map<String, String> environment;
+
+    @Parameters(
+            paramLabel = "OP",
+            arity = "0..*",
+            description = "all-reduce, all-gather, reduce-scatter, broadcast, reduce, gather, scatter, all-to-all,"
+                    + " all-gather-v, reduce-scatter-v, all-to-all-v, send-receive (or ping-pong), barrier; or all.")
+    private List<String> words = List.of();
+
+    @Option(
+            names = {"-b", "--minbytes"},
+            paramLabel = "BYTES",
+            description = "Smallest size; K, M and G stand for powers of 1024 (default: 8).")
+    private @Nullable String least;
+
+    @Option(
+            names = {"-e", "--maxbytes"},
+            paramLabel = "BYTES",
+            description = "Largest size (default: 16M).")
+    private @Nullable String most;
+
+    @Option(
+            names = {"-f", "--stepfactor"},
+            paramLabel = "N",
+            description = "Each size is so many times the one before (default: 4).")
+    private @Nullable Integer factor;
+
+    @Option(
+            names = {"-i", "--stepbytes"},
+            paramLabel = "BYTES",
+            description = "Each size is so much more than the one before; instead of -f.")
+    private @Nullable String step;
+
+    @Option(
+            names = "--sizes",
+            paramLabel = "BYTES",
+            split = ",",
+            description = "These sizes, such as 4,1K,1M; instead of -b -e -f -i.")
+    private List<String> sizes = List.of();
+
+    @Option(
+            names = {"-n", "--iters"},
+            paramLabel = "N",
+            description = "Calls of a timed batch. Default: as many as take --batch-ms.")
+    private @Nullable Integer iterations;
+
+    @Option(
+            names = {"-w", "--warmup-iters"},
+            paramLabel = "N",
+            description = "Calls before a size is measured. Default: as many as Java needs to compile them, up to a"
+                    + " second for each size.")
+    private @Nullable Integer warmUps;
+
+    @Option(names = "--batches", paramLabel = "N", description = "Timed batches of a size (default: 7).")
+    private @Nullable Integer batches;
+
+    @Option(names = "--batch-ms", paramLabel = "N", description = "Milliseconds of a batch (default: 25).")
+    private @Nullable Integer batchMillis;
+
+    @Option(
+            names = {"-c", "--check"},
+            paramLabel = "0|1",
+            description = "Whether results are compared (default: ${DEFAULT-VALUE}).")
+    private int check = 1;
+
+    @Option(
+            names = {"-o", "--op"},
+            paramLabel = "OP",
+            description = "Reduction: sum, prod, min, max or avg (default: ${DEFAULT-VALUE}).")
+    private String reduction = "sum";
+
+    @Option(
+            names = {"-d", "--datatype"},
+            paramLabel = "TYPE",
+            description = "f64, f32, bf16, f16, i64, i32, i8 or u8; or NCCL's name: double, float, half, bfloat16,"
+                    + " int64, int32, int8, uint8 (default: ${DEFAULT-VALUE}).")
+    private String type = "f32";
+
+    @Option(
+            names = {"-r", "--root"},
+            paramLabel = "RANK",
+            description = "Root of broadcast, reduce, gather and scatter (default: ${DEFAULT-VALUE}).")
+    private int root;
+
+    @Option(names = "--ranks", paramLabel = "N", description = "Ranks of the group (default: 2).")
+    private @Nullable Integer ranks;
+
+    @Option(
+            names = "--place",
+            paramLabel = "PLACE",
+            split = ",",
+            description = "Where ranks live: threads (of this JVM), jvms (of this host), tcp (JVMs that use TCP only);"
+                    + " several are measured one after the other (default: threads).")
+    private List<String> places = List.of();
+
+    @Option(
+            names = "--transports",
+            paramLabel = "NAME",
+            split = ",",
+            description = "What may carry the data: thread, shared, tcp. Default: whatever is best.")
+    private List<String> transports = List.of();
+
+    @Option(
+            names = "--timeout",
+            paramLabel = "SECONDS",
+            description = "For all measurements of a place together (default: ${DEFAULT-VALUE}).")
+    private int timeout = 1800;
+
+    @Option(names = "--json", description = "JSON lines on standard output; the tables go to standard error.")
+    private boolean json;
+
+    @Option(
+            names = "--hook",
+            description = "Measure as a peer in a comparison with other libraries: OPS, SIZES, RANKS, BATCHES and"
+                    + " BATCH_MS come from the environment, JSON lines are printed, and each operation is called as MPI"
+                    + " has it: a broadcast in place, all others out of place.")
+    private boolean hook;
+
+    BenchCommand(Screen screen, BooleanSupplier verbose, Map<String, String> environment) {
+        this.screen = screen;
+        this.verbose = verbose;
+        this.environment = Map.copyOf(environment);
+    }
+
+    @Override
+    public Integer call() {
+        return new BenchRun(request(), screen).call();
+    }
+
+    BenchRequest request() {
+        try {
+            int size = hook ? fromHook("RANKS", 2) : or(ranks, 2);
+            require(size >= 2, "ranks (" + size + ") must be at least 2: one has nobody to call");
+            require(timeout > 0, "--timeout (" + timeout + ") must be positive");
+            DataType elements = dataType();
+            ReduceOp.Kind kind = kind();
+            require(
+                    elements.isFloating() || kind != ReduceOp.Kind.AVG,
+                    "--op avg is for floating types, not " + elements);
+            require(root >= 0 && root < size, "--root (" + root + ") is no rank of 0.." + (size - 1));
+            require(check == 0 || check == 1, "--check (" + check + ") is 0 or 1");
+            return new BenchRequest(
+                    places(),
+                    size,
+                    transports(),
+                    Duration.ofSeconds(timeout),
+                    plan(elements, kind),
+                    json || hook,
+                    verbose.getAsBoolean());
+        } catch (IllegalArgumentException | ArithmeticException e) {
+            throw LockstepException.report(ErrorCode.USAGE, String.valueOf(e.getMessage()))
+                    .attempt("lockstep bench --help")
+                    .cause(e)
+                    .exception();
+        }
+    }
+
+    private BenchPlan plan(DataType elements, ReduceOp.Kind kind) {
+        int batch = hook ? fromHook("BATCH_MS", DEFAULT_BATCH_MILLIS) : or(batchMillis, DEFAULT_BATCH_MILLIS);
+        int count = hook ? fromHook("BATCHES", DEFAULT_BATCHES) : or(batches, DEFAULT_BATCHES);
+        require(batch > 0, "a batch of " + batch + " ms is none");
+        require(count > 0 && count <= MOST_BATCHES, "batches (" + count + ") are 1 to " + MOST_BATCHES);
+        require(iterations == null || iterations > 0, "--iters (" + iterations + ") must be positive");
+        require(warmUps == null || warmUps >= 0, "--warmup-iters (" + warmUps + ") is negative");
+        return new BenchPlan(
+                operations(),
+                sizes(elements),
+                elements,
+                kind,
+                root,
+                hook ? BenchPlan.Sides.AS_MPI : BenchPlan.Sides.BOTH,
+                count,
+                Duration.ofMillis(batch).toNanos(),
+                or(iterations, 0),
+                or(warmUps, -1),
+                check == 1);
+    }
+
+    private List<Operation> operations() {
+        List<String> asked = hook ? listFromHook("OPS") : words;
+        String valid = String.join(", ", Operation.words()) + ", or all";
+        require(hook || !asked.isEmpty(), "which operation? " + valid);
+        if (asked.isEmpty() || asked.contains("all")) {
+            return List.of(Operation.values());
+        }
+        Set<Operation> operations = new LinkedHashSet<>();
+        for (String word : asked) {
+            operations.add(Operation.of(word)
+                    .orElseThrow(
+                            () -> new IllegalArgumentException("no operation '" + word + "'; there are " + valid)));
+        }
+        return List.copyOf(operations);
+    }
+
+    private List<Long> sizes(DataType elements) {
+        List<Long> all = chosenSizes(elements);
+        for (long size : all) {
+            require(
+                    size >= elements.bytes(),
+                    "a size of " + size + " bytes is below that of one " + elements + " (" + elements.bytes() + ")");
+            require(
+                    size / elements.bytes() < Integer.MAX_VALUE - 8,
+                    "a size of " + size + " bytes is above 2^31 elements of " + elements);
+        }
+        return all;
+    }
+
+    private List<Long> chosenSizes(DataType elements) {
+        List<String> listed = hook ? listFromHook("SIZES") : sizes;
+        if (!listed.isEmpty()) {
+            return listed.stream().map(Sizes::parse).toList();
+        }
+        long first = least == null ? Math.max(DEFAULT_LEAST, elements.bytes()) : Sizes.parse(least);
+        long last = most == null ? Math.max(DEFAULT_MOST, first) : Sizes.parse(most);
+        require(first > 0, "--minbytes (" + first + ") must be positive");
+        require(first <= last, "--minbytes (" + first + ") is above --maxbytes (" + last + ")");
+        require(factor == null || step == null, "--stepfactor and --stepbytes exclude each other");
+        return step != null
+                ? Sizes.byStep(first, last, Sizes.parse(step))
+                : Sizes.byFactor(first, last, or(factor, DEFAULT_FACTOR));
+    }
+
+    private DataType dataType() {
+        String name = switch (type.toLowerCase(Locale.ROOT)) {
+            case "double", "float64" -> "f64";
+            case "float", "float32" -> "f32";
+            case "bfloat16" -> "bf16";
+            case "half", "float16" -> "f16";
+            case "int64" -> "i64";
+            case "int32", "int" -> "i32";
+            case "int8", "char" -> "i8";
+            case "uint8" -> "u8";
+            default -> type.toLowerCase(Locale.ROOT);
+        };
+        return Stream.of(DataType.values())
+                .filter(each -> each.toString().equals(name))
+                .findFirst()
+                .orElseThrow(() -> new IllegalArgumentException(
+                        "no type '" + type + "'; there are " + Arrays.toString(DataType.values())));
+    }
+
+    private ReduceOp.Kind kind() {
+        return switch (reduction.toLowerCase(Locale.ROOT)) {
+            case "sum" -> ReduceOp.Kind.SUM;
+            case "prod", "product" -> ReduceOp.Kind.PRODUCT;
+            case "min" -> ReduceOp.Kind.MIN;
+            case "max" -> ReduceOp.Kind.MAX;
+            case "avg" -> ReduceOp.Kind.AVG;
+            default ->
+                throw new IllegalArgumentException(
+                        "no reduction '" + reduction + "'; there are sum, prod, min, max, avg");
+        };
+    }
+
+    private List<Place> places() {
+        List<Place> chosen = new ArrayList<>();
+        for (String word : places) {
+            chosen.add(Place.of(word)
+                    .orElseThrow(() -> new IllegalArgumentException(
+                            "no place '" + word + "'; there are " + String.join(", ", Place.words()))));
+        }
+        return chosen.isEmpty() ? List.of(Place.THREADS) : chosen;
+    }
+
+    private Set<String> transports() {
+        for (String each : transports) {
+            require(
+                    List.of("thread", "shared", "tcp").contains(each),
+                    "no transport '" + each + "'; there are thread, shared, tcp");
+        }
+        return Set.copyOf(transports);
+    }
+
+    private List<String> listFromHook(String name) {
+        return Stream.of(environment.getOrDefault(name, "").split("[ ,]+"))
+                .filter(word -> !word.isBlank())
+                .toList();
+    }
+
+    private int fromHook(String name, int otherwise) {
+        String value = environment.getOrDefault(name, "").strip();
+        try {
+            return value.isEmpty() ? otherwise : Integer.parseInt(value);
+        } catch (NumberFormatException e) {
+            throw new IllegalArgumentException(name + " ('" + value + "') in the environment is no number", e);
+        }
+    }
+
+    private static void require(boolean holds, String otherwise) {
+        if (!holds) {
+            throw new IllegalArgumentException(otherwise);
+        }
+    }
+
+    private static int or(@Nullable Integer given, int otherwise) {
+        return given != null ? given : otherwise;
+    }
+}

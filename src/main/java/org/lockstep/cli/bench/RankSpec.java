@@ -1,0 +1,51 @@
+package org.lockstep.cli.bench;
+
+import java.time.Duration;
+import java.util.Set;
+import java.util.UUID;
+import java.util.stream.Collectors;
+import org.lockstep.collective.Key;
+import org.lockstep.collective.TransportKind;
+import org.lockstep.collective.WorldSpec;
+import org.lockstep.topology.GroupKind;
+import org.lockstep.topology.ParallelSizes;
+
+/**
+ * The ranks that are measured. Immutable.
+ *
+ * @param ranks of the one group, at least 2
+ * @param transports that they may use, by name; empty for all there are
+ * @param limit for meeting, and for all measurements together
+ */
+public record RankSpec(int ranks, Set<String> transports, Duration limit) {
+    public RankSpec {
+        if (ranks < 2) {
+            throw new IllegalArgumentException("ranks (" + ranks + ") must be at least 2: one has nobody to call");
+        }
+        transports = Set.copyOf(transports);
+    }
+
+    /** A fresh attempt at a world of these ranks. */
+    WorldSpec world() {
+        return world(UUID.randomUUID(), Key.random());
+    }
+
+    /** The attempt of this name. */
+    WorldSpec world(UUID attempt, Key key) {
+        WorldSpec usual = WorldSpec.of(ParallelSizes.tensor(ranks));
+        return new WorldSpec(
+                attempt,
+                key,
+                usual.sizes(),
+                usual.order(),
+                Set.of(GroupKind.WORLD),
+                usual.settings(),
+                usual.objects(),
+                limit,
+                limit,
+                usual.strictPlacement(),
+                transports.isEmpty()
+                        ? usual.transports()
+                        : transports.stream().map(TransportKind::parse).collect(Collectors.toUnmodifiableSet()));
+    }
+}

@@ -1,0 +1,155 @@
+package org.lockstep.cli.bench;
+
+import java.util.Arrays;
+import java.util.List;
+import java.util.function.Consumer;
+import org.lockstep.collective.Communicator;
+import org.lockstep.collective.ReduceOp;
+import org.lockstep.tensor.DataType;
+import org.lockstep.tensor.HostBuffer;
+
+/**
+ * Measures a plan on one rank of a group. Every rank runs one; what they decide, they decide by times that all of them
+ * have. Confined to the rank's thread.
+ */
+final class Stopwatch {
+    /** Calls after which the JIT has all it wants to know, and the time it then has to compile. */
+    private static final int WARM_CALLS = 20_000;
+
+    private static final long WARM_NANOS = 250_000_000;
+
+    /** However slow a call is. */
+    private static final long WARM_NANOS_AT_MOST = 1_000_000_000;
+
+    /** Of sizes above it: what takes their time is compiled after a few calls. */
+    private static final int LARGE_BYTES = 64 << 10;
+
+    private static final long WARM_BLOCK_NANOS = 20_000_000;
+    private static final int MOST_CALLS = 20_000;
+    private static final int TRIALS = 4;
+    private static final int CALLS_OF_A_TRIAL = 2;
+    private static final int FEWEST_BATCHES = 3;
+
+    private final Communicator group;
+    private final BenchPlan plan;
+    private final Consumer<? super Measurement> report;
+    private final HostBuffer clock = HostBuffer.allocate(DataType.F64, 1);
+    private final HostBuffer tally = HostBuffer.allocate(DataType.I64, 1);
+
+    /** A stopwatch whose measurements are given to {@code report} on rank 0, as they are made. */
+    Stopwatch(Communicator group, BenchPlan plan, Consumer<? super Measurement> report) {
+        this.group = group;
+        this.plan = plan;
+        this.report = report;
+    }
+
+    /** Warms everything up, then measures it. */
+    void run() {
+        Exchanges exchanges = new Exchanges(group, plan);
+        List<Case> cases = plan.cases();
+        for (Case each : cases) {
+            Exchange exchange = exchanges.of(each);
+            exchange.prepare();
+            warmUp(exchange, each.bytes());
+        }
+        for (Case each : cases) {
+            Measurement measurement = measure(each, exchanges.of(each));
+            if (group.rankInGroup() == 0) {
+                report.accept(measurement);
+            }
+        }
+    }
+
+    private void warmUp(Exchange exchange, long bytes) {
+        if (plan.warmUps() >= 0) {
+            exchange.loop().repeat(plan.warmUps());
+            return;
+        }
+        long enough = bytes > LARGE_BYTES ? WARM_NANOS : WARM_NANOS_AT_MOST;
+        double spent = 0;
+        long done = 0;
+        int calls = 1;
+        while (spent < enough && (done < WARM_CALLS || spent < WARM_NANOS)) {
+            long start = System.nanoTime();
+            exchange.loop().repeat(calls);
+            double took = slowest((double) (System.nanoTime() - start));
+            spent += took;
+            done += calls;
+            if (took < WARM_BLOCK_NANOS && calls < MOST_CALLS) {
+                calls *= 2;
+            }
+        }
+    }
+
+    private Measurement measure(Case each, Exchange exchange) {
+        exchange.prepare();
+        long wrong = plan.check() ? called(exchange) : 0;
+        exchange.loop().repeat(2);
+        int calls = plan.calls() > 0 ? plan.calls() : callsOfABatch(exchange);
+        double[] times = new double[plan.batches()];
+        double spent = 0;
+        int done = 0;
+        // On a busy machine a batch can take far longer than aimed at: all ranks know it, and stop early.
+        double enough = 4.0 * plan.batches() * plan.batchNanos();
+        while (done < plan.batches() && (done < FEWEST_BATCHES || spent < enough)) {
+            group.barrier();
+            long start = System.nanoTime();
+            exchange.loop().repeat(calls);
+            double mine = (double) (System.nanoTime() - start) / calls;
+            times[done] = slowest(mine);
+            spent += times[done++] * calls;
+        }
+        if (plan.check()) {
+            wrong += exchange.isStable() ? exchange.wrong() : 0;
+            exchange.prepare();
+            wrong += called(exchange);
+            wrong = sum(wrong);
+        }
+        Arrays.sort(times, 0, done);
+        Operation operation = each.operation();
+        boolean barrier = operation == Operation.BARRIER;
+        return new Measurement(
+                operation,
+                group.size(),
+                barrier ? 0 : plan.bytes(each, group.size()),
+                each.count(plan.type(), group.size()),
+                barrier ? "none" : plan.type().toString(),
+                operation.reduces() ? plan.kind().toString() : "none",
+                operation.isRooted() ? plan.root() : -1,
+                each.inPlace(),
+                times[done / 2] / operation.ways(),
+                times[0] / operation.ways(),
+                calls,
+                plan.check() ? wrong : -1);
+    }
+
+    private static long called(Exchange exchange) {
+        exchange.loop().repeat(1);
+        return exchange.wrong();
+    }
+
+    /** As many calls as take a batch's time on the slowest rank. */
+    private int callsOfABatch(Exchange exchange) {
+        double best = Double.MAX_VALUE;
+        for (int trial = 0; trial < TRIALS; trial++) {
+            long start = System.nanoTime();
+            exchange.loop().repeat(CALLS_OF_A_TRIAL);
+            best = Math.min(best, (double) (System.nanoTime() - start) / CALLS_OF_A_TRIAL);
+        }
+        double each = Math.max(1, slowest(best));
+        return (int) Math.max(1, Math.min(MOST_CALLS, plan.batchNanos() / each));
+    }
+
+    /** The largest of all ranks' {@code nanos}. */
+    private double slowest(double nanos) {
+        clock.doubles()[0] = nanos;
+        group.allReduce(clock, ReduceOp.MAX);
+        return clock.doubles()[0];
+    }
+
+    private long sum(long mine) {
+        tally.longs()[0] = mine;
+        group.allReduce(tally, ReduceOp.SUM);
+        return tally.longs()[0];
+    }
+}

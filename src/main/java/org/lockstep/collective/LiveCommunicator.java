@@ -1,0 +1,175 @@
+package org.lockstep.collective;
+
+import java.time.Duration;
+import java.util.concurrent.RejectedExecutionException;
+import java.util.concurrent.atomic.AtomicBoolean;
+import java.util.concurrent.atomic.AtomicReference;
+import java.util.function.Consumer;
+import org.jspecify.annotations.Nullable;
+import org.lockstep.ErrorCode;
+import org.lockstep.LockstepException;
+
+/**
+ * The life of a communicator: who may be inside, what is queued, how it ends. What it does meanwhile is
+ * {@link GuardedCommunicator}'s business.
+ *
+ * <p>One thread is inside at a time. It comes in after all that is queued is done, unless it is the queue's own. From the
+ * call of {@link #close} on only the queue's thread comes in, and nobody once the queue is empty.
+ */
+abstract class LiveCommunicator implements Communicator {
+    /** How long a wait for queued work may overlook that the communicator died: its code need not notice. */
+    private static final Duration LOOK = Duration.ofMillis(100);
+
+    private final AtomicReference<@Nullable Thread> user = new AtomicReference<>();
+    private final AtomicReference<@Nullable WorkQueue> queue = new AtomicReference<>();
+    private final AtomicBoolean closed = new AtomicBoolean();
+    private volatile boolean over;
+
+    /** Throws if this communicator failed before. */
+    protected abstract void requireAlive(Object operation);
+
+    /** Called once, by the first {@link #close} that finds no operation under way; the admitted thread is the caller's. */
+    protected abstract void doClose();
+
+    /** What {@link #abort} does besides letting the queue end. */
+    protected abstract void doAbort(Throwable cause);
+
+    /** Called after each operation, when the next thread may be admitted. */
+    protected void onLeave() {}
+
+    @Override
+    public final Work async(Consumer<? super Communicator> operations) {
+        requireUsable("async");
+        WorkQueue mine = queue.get();
+        if (mine == null) {
+            WorkQueue made = new WorkQueue("lockstep-" + group() + "-" + rankInGroup());
+            WorkQueue other = queue.compareAndExchange(null, made);
+            mine = other == null ? made : other;
+        }
+        try {
+            return mine.submit(() -> {
+                requireUsable("queued work"); // the communicator may have died since
+                operations.accept(this);
+            });
+        } catch (RejectedExecutionException ended) {
+            requireUsable("async");
+            throw ended;
+        }
+    }
+
+    @Override
+    public final void close() {
+        if (!closed.compareAndSet(false, true)) {
+            return;
+        }
+        WorkQueue pending = queue.get();
+        if (pending != null) {
+            try {
+                awaitQueued(pending, "close");
+            } catch (CommunicatorException dead) {
+                // Who awaits the queued work is told; here all that is left is to free what there is.
+            }
+            pending.close();
+        }
+        if (tryEnter()) {
+            try {
+                over = true;
+                doClose();
+            } finally {
+                leave();
+            }
+        } else {
+            // Closing under an operation of another thread: orderly is no longer possible.
+            abort(new IllegalStateException(
+                    "closed by " + Thread.currentThread().getName() + " during an operation"));
+        }
+    }
+
+    @Override
+    public final void abort(Throwable cause) {
+        doAbort(cause);
+        WorkQueue pending = queue.get();
+        if (pending != null) {
+            pending.close();
+        }
+    }
+
+    /** Whether {@link #close} was called. */
+    protected final boolean isClosed() {
+        return closed.get();
+    }
+
+    /** Whether the calling thread is the admitted one. */
+    protected final boolean isInside() {
+        return user.get() == Thread.currentThread();
+    }
+
+    /** Admits the calling thread unless one is inside. */
+    protected final boolean tryEnter() {
+        return user.compareAndSet(null, Thread.currentThread());
+    }
+
+    /** Lets the calling thread, which was admitted, out. */
+    protected final void leave() {
+        user.set(null);
+        onLeave();
+    }
+
+    /**
+     * Admits the calling thread, after what is queued; it must {@link #leave}.
+     *
+     * @throws CommunicatorException CONCURRENT_USE if another thread is inside; if not alive, or closed
+     */
+    final void enter(Object operation) {
+        WorkQueue pending = queue.get();
+        if (pending != null && !pending.isIdle()) {
+            awaitQueued(pending, operation);
+        }
+        if (!tryEnter()) {
+            requireUsable(operation); // who aborts or closes is inside for a moment, which is no concurrent use
+            throw concurrent(operation);
+        }
+        try {
+            requireUsable(operation);
+        } catch (RuntimeException refused) {
+            leave();
+            throw refused;
+        }
+    }
+
+    private CommunicatorException concurrent(Object operation) {
+        Thread inside = user.get();
+        return new CommunicatorException(LockstepException.report(
+                        ErrorCode.CONCURRENT_USE,
+                        operation + " in " + group() + " by thread '"
+                                + Thread.currentThread().getName() + "' during an operation of thread '"
+                                + (inside == null ? "that just left" : inside.getName()) + "'")
+                .attempt("use a rank's communicators from its own thread only"));
+    }
+
+    /** Throws unless the calling thread may begin an operation: the queue's may while {@link #close} waits for it. */
+    final void requireUsable(Object operation) {
+        requireAlive(operation);
+        if (closed.get() && (over || !isQueued())) {
+            throw new CommunicatorException(LockstepException.report(
+                    ErrorCode.COMMUNICATOR_CLOSED, operation + " in " + group() + " after close"));
+        }
+    }
+
+    private boolean isQueued() {
+        WorkQueue pending = queue.get();
+        return pending != null && pending.isWorker();
+    }
+
+    private void awaitQueued(WorkQueue pending, Object operation) {
+        try {
+            while (!pending.awaitIdle(LOOK)) {
+                requireAlive(operation);
+            }
+        } catch (InterruptedException interrupted) {
+            Thread.currentThread().interrupt();
+            abort(new IllegalStateException("its thread was interrupted while it waited for queued work", interrupted));
+            requireAlive(operation);
+        }
+    }
+}

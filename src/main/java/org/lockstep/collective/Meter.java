@@ -1,0 +1,72 @@
+package org.lockstep.collective;
+
+import java.util.concurrent.atomic.AtomicLong;
+
+/**
+ * What went through one communicator: written by the thread that is inside, read by any.
+ *
+ * <p>Of operations with fewer than 4 KiB one in 16 is timed and speaks for the others: reading the clock twice is a tenth
+ * of what they take.
+ */
+final class Meter {
+    private static final int SAMPLE = 16;
+
+    private static final long SMALL_BYTES = 4096;
+
+    private final AtomicLong operations = new AtomicLong();
+    private final AtomicLong bytes = new AtomicLong();
+    private final AtomicLong nanos = new AtomicLong(); // of those that are all timed
+    private final AtomicLong small = new AtomicLong();
+    private final AtomicLong sampled = new AtomicLong();
+    private final AtomicLong sampledNanos = new AtomicLong();
+
+    /** When an operation of so many bytes begins; 0 if it is not timed. */
+    long begin(long size) {
+        return size < SMALL_BYTES && small.getPlain() % SAMPLE != 0 ? 0 : now();
+    }
+
+    /** When an operation begins whose bytes say nothing about its time. */
+    long beginTimed() {
+        return now();
+    }
+
+    /** What {@link #begin} began is complete. */
+    void end(long size, long start) {
+        count(1, size);
+        if (size >= SMALL_BYTES) {
+            add(nanos, System.nanoTime() - start);
+            return;
+        }
+        if (start != 0) {
+            add(sampledNanos, System.nanoTime() - start);
+            add(sampled, 1);
+        }
+        add(small, 1);
+    }
+
+    /** As many operations, carried out together since {@link #beginTimed}, are complete. */
+    void endTimed(int count, long size, long start) {
+        count(count, size);
+        add(nanos, System.nanoTime() - start);
+    }
+
+    private void count(int count, long size) {
+        add(operations, count);
+        add(bytes, size);
+    }
+
+    private static void add(AtomicLong sum, long more) {
+        sum.lazySet(sum.getPlain() + more); // one writer at a time: no read-modify-write is needed
+    }
+
+    private static long now() {
+        long now = System.nanoTime();
+        return now == 0 ? 1 : now;
+    }
+
+    Traffic traffic() {
+        long timed = sampled.get();
+        double smallNanos = timed == 0 ? 0 : (double) sampledNanos.get() / timed * small.get();
+        return new Traffic(operations.get(), bytes.get(), nanos.get() + (long) smallNanos);
+    }
+}

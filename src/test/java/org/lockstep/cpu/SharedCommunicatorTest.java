@@ -1,0 +1,12 @@
+package org.lockstep.cpu;
+
+import org.lockstep.collective.CommunicatorContract;
+import org.lockstep.rendezvous.LocalWorld;
+
+/** Every rank in a JVM of its own of one host, as far as it can tell. */
+class SharedCommunicatorTest extends CommunicatorContract {
+    @Override
+    protected LocalWorld world(int size) {
+        return LocalWorld.of(size).withVenues(size);
+    }
+}
