@@ -46,6 +46,7 @@ public record RankSpec(int ranks, Set<String> transports, Duration limit) {
                 usual.strictPlacement(),
                 transports.isEmpty()
                         ? usual.transports()
-                        : transports.stream().map(TransportKind::parse).collect(Collectors.toUnmodifiableSet()));
+                        : transports.stream().map(TransportKind::parse).collect(Collectors.toUnmodifiableSet()),
+                false);
     }
 }
