@@ -33,6 +33,7 @@ import org.lockstep.topology.RankOrder;
  * @param operationTimeout for each collective operation
  * @param strictPlacement refuse tensor groups that span hosts, instead of reporting them
  * @param transports that ranks may use; always with TCP, without which there are worlds that cannot connect
+ * @param encrypted whether what goes over TCP is encrypted, not only proven to be whole
  */
 public record WorldSpec(
         UUID attempt,
@@ -45,7 +46,8 @@ public record WorldSpec(
         Duration meetingTimeout,
         Duration operationTimeout,
         boolean strictPlacement,
-        Set<TransportKind> transports)
+        Set<TransportKind> transports,
+        boolean encrypted)
         implements Serializable {
 
     public WorldSpec {
@@ -70,7 +72,8 @@ public record WorldSpec(
                 Duration.ofMinutes(2),
                 Duration.ofMinutes(10),
                 false,
-                EnumSet.allOf(TransportKind.class));
+                EnumSet.allOf(TransportKind.class),
+                false);
     }
 
     /** This spec with other sizes. */
@@ -86,7 +89,8 @@ public record WorldSpec(
                 meetingTimeout,
                 operationTimeout,
                 strictPlacement,
-                transports);
+                transports,
+                encrypted);
     }
 
     /** This spec as another attempt, with a fresh name and key. */
@@ -102,7 +106,8 @@ public record WorldSpec(
                 meetingTimeout,
                 operationTimeout,
                 strictPlacement,
-                transports);
+                transports,
+                encrypted);
     }
 
     /** This spec as the attempt that a scheduler's attempt at a stage is: the same name on all its parties. */
@@ -119,7 +124,8 @@ public record WorldSpec(
                 meetingTimeout,
                 operationTimeout,
                 strictPlacement,
-                transports);
+                transports,
+                encrypted);
     }
 
     /** This spec with another order of the axes. */
@@ -135,7 +141,8 @@ public record WorldSpec(
                 meetingTimeout,
                 operationTimeout,
                 strictPlacement,
-                transports);
+                transports,
+                encrypted);
     }
 
     /** This spec with other kinds of groups to connect. */
@@ -151,7 +158,8 @@ public record WorldSpec(
                 meetingTimeout,
                 operationTimeout,
                 strictPlacement,
-                transports);
+                transports,
+                encrypted);
     }
 
     /** This spec with other settings that must be equal. */
@@ -167,7 +175,8 @@ public record WorldSpec(
                 meetingTimeout,
                 operationTimeout,
                 strictPlacement,
-                transports);
+                transports,
+                encrypted);
     }
 
     /** This spec with other classes that may travel as objects. */
@@ -183,7 +192,8 @@ public record WorldSpec(
                 meetingTimeout,
                 operationTimeout,
                 strictPlacement,
-                transports);
+                transports,
+                encrypted);
     }
 
     /** This spec with another deadline for meeting and for connecting. */
@@ -199,7 +209,8 @@ public record WorldSpec(
                 limit,
                 operationTimeout,
                 strictPlacement,
-                transports);
+                transports,
+                encrypted);
     }
 
     /** This spec with another deadline for each operation. */
@@ -215,7 +226,8 @@ public record WorldSpec(
                 meetingTimeout,
                 limit,
                 strictPlacement,
-                transports);
+                transports,
+                encrypted);
     }
 
     /** This spec, refusing tensor groups that span hosts or only reporting them. */
@@ -231,7 +243,8 @@ public record WorldSpec(
                 meetingTimeout,
                 operationTimeout,
                 strict,
-                transports);
+                transports,
+                encrypted);
     }
 
     /** This spec with other transports that ranks may use; TCP they always may. */
@@ -247,12 +260,31 @@ public record WorldSpec(
                 meetingTimeout,
                 operationTimeout,
                 strictPlacement,
-                others);
+                others,
+                encrypted);
+    }
+
+    /** This spec, encrypting what goes over TCP or not. */
+    public WorldSpec withEncryption(boolean on) {
+        return new WorldSpec(
+                attempt,
+                key,
+                sizes,
+                order,
+                kinds,
+                settings,
+                objects,
+                meetingTimeout,
+                operationTimeout,
+                strictPlacement,
+                transports,
+                on);
     }
 
     /** Everything that must be equal on all parties and has no place of its own in the record, by name. */
     SortedMap<String, String> agreed() {
         SortedMap<String, String> all = new TreeMap<>(settings);
+        all.put("lockstep.encrypted", Boolean.toString(encrypted));
         all.put("lockstep.kinds", new TreeSet<>(kinds).toString());
         all.put("lockstep.meetingTimeout", meetingTimeout.toString());
         all.put(

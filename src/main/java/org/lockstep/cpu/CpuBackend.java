@@ -7,31 +7,38 @@ import org.lockstep.collective.Backend;
 import org.lockstep.collective.WorldSpec;
 import org.lockstep.rendezvous.Venue;
 import org.lockstep.tensor.Kernels;
+import org.lockstep.transport.Listen;
+import org.lockstep.transport.Rhythm;
 
 /**
  * The pure-Java device: host memory, kernels over heap arrays, communicators over threads and TCP. One to a rank.
  */
 public final class CpuBackend implements Backend {
     private final Kernels kernels;
-    private final InetAddress address;
+    private final Listen where;
+    private final Rhythm rhythm;
     private final List<CpuEndpoint> open = new CopyOnWriteArrayList<>(); // closed by others too
 
-    CpuBackend(Kernels kernels, InetAddress address) {
+    /** One that watches other JVMs at a rhythm of its own. */
+    CpuBackend(Kernels kernels, Listen where, Rhythm rhythm) {
         this.kernels = kernels;
-        this.address = address;
+        this.where = where;
+        this.rhythm = rhythm;
     }
 
     /** A backend whose peers are on this host: it listens on the loopback address. */
     public static CpuBackend create() {
-        return create(InetAddress.getLoopbackAddress());
+        return create(Listen.loopback());
     }
 
     /** A backend that peers of other hosts reach at {@code address}, one of this host's and never the wildcard. */
     public static CpuBackend create(InetAddress address) {
-        if (address.isAnyLocalAddress()) {
-            throw new IllegalArgumentException("peers cannot be told to come to the wildcard address " + address);
-        }
-        return new CpuBackend(CpuKernels.create(), address);
+        return create(Listen.on(address));
+    }
+
+    /** A backend that peers reach there. */
+    public static CpuBackend create(Listen where) {
+        return new CpuBackend(CpuKernels.create(), where, Rhythm.DEFAULT);
     }
 
     @Override
@@ -46,7 +53,7 @@ public final class CpuBackend implements Backend {
 
     @Override
     public Endpoint open(Venue venue, WorldSpec spec) {
-        CpuEndpoint endpoint = CpuEndpoint.open(venue, spec, address);
+        CpuEndpoint endpoint = CpuEndpoint.open(venue, spec, where, rhythm);
         open.add(endpoint);
         return endpoint;
     }

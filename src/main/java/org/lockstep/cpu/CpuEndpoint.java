@@ -1,6 +1,5 @@
 package org.lockstep.cpu;
 
-import java.net.InetAddress;
 import java.util.ArrayList;
 import java.util.EnumMap;
 import java.util.LinkedHashMap;
@@ -19,6 +18,8 @@ import org.lockstep.topology.GroupKind;
 import org.lockstep.topology.ParallelState;
 import org.lockstep.topology.ProcessGroup;
 import org.lockstep.transport.Door;
+import org.lockstep.transport.Listen;
+import org.lockstep.transport.Rhythm;
 
 /**
  * One rank's side of the meeting: its door, then its communicators.
@@ -36,8 +37,8 @@ final class CpuEndpoint implements Backend.Endpoint {
         this.door = door;
     }
 
-    static CpuEndpoint open(Venue venue, WorldSpec spec, InetAddress address) {
-        return new CpuEndpoint(spec, Door.open(venue, spec, address));
+    static CpuEndpoint open(Venue venue, WorldSpec spec, Listen where, Rhythm rhythm) {
+        return new CpuEndpoint(spec, Door.open(venue, spec, where, rhythm));
     }
 
     @Override

@@ -1,22 +1,17 @@
 package org.lockstep.transport;
 
-import java.io.IOException;
-import java.net.InetAddress;
-import java.net.InetSocketAddress;
-import java.nio.channels.ServerSocketChannel;
 import java.time.Duration;
 import java.util.ArrayList;
 import java.util.LinkedHashMap;
 import java.util.LinkedHashSet;
 import java.util.List;
 import java.util.Map;
+import java.util.Objects;
 import java.util.Set;
 import java.util.concurrent.atomic.AtomicBoolean;
-import java.util.function.IntFunction;
+import java.util.stream.Collectors;
 import org.jspecify.annotations.Nullable;
 import org.lockstep.ErrorCode;
-import org.lockstep.LockstepException;
-import org.lockstep.collective.CommunicatorException;
 import org.lockstep.collective.Roster;
 import org.lockstep.collective.TransportKind;
 import org.lockstep.collective.WorldSpec;
@@ -30,13 +25,14 @@ import org.lockstep.topology.ProcessGroup;
  * way, as ABORTED.
  */
 public final class Door implements AutoCloseable {
-    private static final int BACKLOG = 1024;
-    private static final Duration PATIENCE = Duration.ZERO;
+    /** A peer that is gone is told as such only if nobody tells why so soon. */
+    private static final Duration GRACE = Duration.ofMillis(200);
 
     private final Venue venue;
     private final WorldSpec spec;
-    private final InetAddress address;
-    private final ServerSocketChannel listener;
+    private final Listen where;
+    private final Rhythm rhythm;
+    private final Listeners listeners;
     private volatile @Nullable Connecting connecting;
 
     /** The rank that is inside {@link #connect}, for who closes the door under it. */
@@ -46,38 +42,31 @@ public final class Door implements AutoCloseable {
         }
     }
 
-    private Door(Venue venue, WorldSpec spec, InetAddress address, ServerSocketChannel listener) {
+    private Door(Venue venue, WorldSpec spec, Listen where, Rhythm rhythm, Listeners listeners) {
         this.venue = venue;
         this.spec = spec;
-        this.address = address;
-        this.listener = listener;
+        this.where = where;
+        this.rhythm = rhythm;
+        this.listeners = listeners;
     }
 
-    /** Listens on {@code address}, one of this host's. */
-    public static Door open(Venue venue, WorldSpec spec, InetAddress address) {
-        ServerSocketChannel listener = null;
-        try {
-            listener = ServerSocketChannel.open();
-            listener.configureBlocking(false);
-            listener.bind(new InetSocketAddress(address, 0), BACKLOG);
-            return new Door(venue, spec, address, listener);
-        } catch (IOException failure) {
-            Sockets.closeQuietly(listener);
-            throw new CommunicatorException(LockstepException.report(
-                            ErrorCode.RENDEZVOUS_FAILED,
-                            "cannot listen on " + address.getHostAddress() + ": " + failure.getMessage())
-                    .attempt("an address of this host that its peers can reach")
-                    .cause(failure));
-        }
+    /**
+     * Listens.
+     *
+     * @throws CommunicatorException RENDEZVOUS_FAILED if there is no free port, naming addresses and ports
+     */
+    public static Door open(Venue venue, WorldSpec spec, Listen where, Rhythm rhythm) {
+        return new Door(venue, spec, where, rhythm, Listeners.bind(where));
     }
 
-    /** Where peers come, as IP literals. */
+    /** Where peers come, as IP literals, best first. */
     public List<String> addresses() {
-        return List.of(address.getHostAddress());
+        return where.literals();
     }
 
+    /** Behind all of them. */
     public int port() {
-        return listener.socket().getLocalPort();
+        return listeners.port();
     }
 
     /**
@@ -91,15 +80,11 @@ public final class Door implements AutoCloseable {
         Connected connected = new Connected(fate);
         Connecting now = new Connecting(rank, fate);
         connecting = now;
-        if (!listener.isOpen()) {
+        if (!listeners.isOpen()) {
             now.end(); // closed before it could be seen connecting
         }
         try {
-            Set<Links.Id> wanted = connections(roster, rank, groups);
-            if (!wanted.isEmpty()) {
-                connected.links =
-                        new Handshakes(roster, rank, spec, listener, wanted, Deadline.in(spec.meetingTimeout())).run();
-            }
+            connect(roster, rank, groups, connected, deadline);
             for (ProcessGroup group : groups) {
                 connected.meshes.put(group, mesh(group, group.rankInGroup(rank), roster, connected, deadline));
             }
@@ -107,11 +92,34 @@ public final class Door implements AutoCloseable {
         } catch (RuntimeException | Error failure) {
             // Also frees the groups made before the one that failed; the first cause stays.
             connected.abort(fate.seal(Verdict.aborted(rank, 0, failure)));
+            if (failure instanceof Failed failed) {
+                throw failed.verdict().exception("connect", groups.get(0), roster::describe);
+            }
             throw failure;
         } finally {
             connecting = null;
-            Sockets.closeQuietly(listener);
+            listeners.close();
         }
+    }
+
+    private void connect(Roster roster, int rank, List<ProcessGroup> groups, Connected connected, Deadline deadline) {
+        Set<Links.Id> wanted = connections(roster, rank, groups);
+        Map<Integer, List<Integer>> stations = Control.stations(roster, rank);
+        stations.keySet().forEach(peer -> wanted.add(new Links.Id(Control.GROUP, peer)));
+        if (wanted.isEmpty()) {
+            return;
+        }
+        Control control = stations.isEmpty() ? null : Control.start(connected.fate, rank, rhythm);
+        Handshakes.Taker taker = (id, connection) -> {
+            List<Integer> there = stations.get(id.peer());
+            if (id.group() == Control.GROUP && control != null && there != null) {
+                control.add(there, connection);
+            } else {
+                connected.links.put(id, connection);
+            }
+        };
+        new Handshakes(roster, rank, spec, listeners, wanted, connected.fate, taker, deadline, Handshakes.PATIENCE)
+                .run();
     }
 
     /** The connections that this rank needs: one for each group and peer with whom it shares no memory. */
@@ -131,53 +139,57 @@ public final class Door implements AutoCloseable {
 
     /** The mesh of rank in group {@code me}: to each peer a link of the kind that fits the pair. */
     private Mesh mesh(ProcessGroup group, int me, Roster roster, Connected connected, Deadline deadline) {
-        TransportKind[] kinds = new TransportKind[group.size()];
-        int threads = 1;
-        int processes = 0;
-        int sockets = 0;
-        for (int peer = 0; peer < kinds.length; peer++) {
-            kinds[peer] = roster.transport(group.rank(me), group.rank(peer));
-            threads += peer != me && kinds[peer] == TransportKind.THREAD ? 1 : 0;
-            processes += kinds[peer] == TransportKind.SHARED ? 1 : 0;
-            sockets += peer != me && kinds[peer] == TransportKind.TCP ? 1 : 0;
+        int rank = group.rank(me);
+        Map<TransportKind, Long> kinds = group.stream()
+                .filter(peer -> peer != rank)
+                .boxed()
+                .collect(Collectors.groupingBy(peer -> roster.transport(rank, peer), Collectors.counting()));
+        Board board = null;
+        if (kinds.containsKey(TransportKind.THREAD)) {
+            board = Board.of(venue, spec.attempt(), group, Math.toIntExact(kinds.get(TransportKind.THREAD)) + 1);
+            connected.ends.add(board::forget);
         }
-        Board board = threads > 1 ? connected.board(Board.of(venue, spec.attempt(), group, threads)) : null;
-        Segment segment = processes > 0 ? Segment.of(roster, group, me, spec, connected.fate, deadline) : null;
-        TcpLinks tcp = sockets > 0 ? new TcpLinks(group, me, connected.links, PATIENCE) : null;
-        boolean crowded =
-                roster.ranksOnHost(group.rank(me)) > Runtime.getRuntime().availableProcessors();
+        Segment segment = null;
+        if (kinds.containsKey(TransportKind.SHARED)) {
+            segment = Segment.of(roster, group, me, spec, connected.fate, deadline);
+        }
+        TcpLinks sockets = null;
+        if (kinds.containsKey(TransportKind.TCP)) {
+            sockets = new TcpLinks(group, me, connected.links, GRACE);
+        }
+        boolean crowded = roster.ranksOnHost(rank) > Runtime.getRuntime().availableProcessors();
         Pause pause = new Pause(
                 me,
                 crowded,
                 board == null ? null : board.seats(),
-                tcp == null ? null : tcp.selector(),
-                sockets == group.size() - 1,
-                tcp == null ? () -> {} : tcp::awaitReadiness);
-        IntFunction<Link> maker = peer -> {
-            if (kinds[peer] == TransportKind.THREAD && board != null) {
-                return board.link(group, me, peer);
-            }
-            if (kinds[peer] == TransportKind.SHARED && segment != null) {
-                return segment.link(me, peer);
-            }
-            if (kinds[peer] == TransportKind.TCP && tcp != null) {
-                return tcp.link(peer);
-            }
-            throw new IllegalStateException(
-                    "no " + kinds[peer] + " link between ranks " + group.rank(me) + " and " + group.rank(peer));
-        };
-        long copied = roster.hasThreads(group) ? Board.COPIED_BYTES : Long.MAX_VALUE;
-        return new Mesh(group, me, copied, maker, connected.fate, pause, orderly -> {
-            if (board != null && orderly) {
-                board.leave(me);
-            }
-            if (segment != null && orderly) {
-                segment.leave(me);
-            }
-            if (segment != null) {
-                segment.close();
-            }
-        });
+                sockets == null ? null : sockets.selector(),
+                kinds.keySet().equals(Set.of(TransportKind.TCP)),
+                sockets == null ? () -> {} : sockets::awaitReadiness);
+        Board threads = board;
+        Segment processes = segment;
+        TcpLinks hosts = sockets;
+        return new Mesh(
+                group,
+                me,
+                roster.hasThreads(group) ? Board.COPIED_BYTES : Long.MAX_VALUE,
+                peer -> switch (roster.transport(rank, group.rank(peer))) {
+                    case THREAD -> Objects.requireNonNull(threads).link(group, me, peer);
+                    case SHARED -> Objects.requireNonNull(processes).link(me, peer);
+                    case TCP -> Objects.requireNonNull(hosts).link(peer);
+                },
+                connected.fate,
+                pause,
+                orderly -> {
+                    if (threads != null && orderly) {
+                        threads.leave(me);
+                    }
+                    if (processes != null) {
+                        if (orderly) {
+                            processes.leave(me);
+                        }
+                        processes.close();
+                    }
+                });
     }
 
     /** What a rank holds after connecting. */
@@ -186,7 +198,7 @@ public final class Door implements AutoCloseable {
         private final Map<ProcessGroup, Mesh> meshes = new LinkedHashMap<>();
         private final List<Runnable> ends = new ArrayList<>();
         private final AtomicBoolean ended = new AtomicBoolean();
-        private Links links = new Links();
+        private final Links links = new Links();
 
         private Connected(Fate fate) {
             this.fate = fate;
@@ -202,11 +214,6 @@ public final class Door implements AutoCloseable {
                 throw new IllegalArgumentException(group + " was not connected");
             }
             return mesh;
-        }
-
-        private Board board(Board board) {
-            ends.add(board::forget);
-            return board;
         }
 
         private void abort(Verdict verdict) {
@@ -226,7 +233,7 @@ public final class Door implements AutoCloseable {
 
     @Override
     public void close() {
-        Sockets.closeQuietly(listener);
+        listeners.close();
         Connecting now = connecting;
         if (now != null) {
             now.end();

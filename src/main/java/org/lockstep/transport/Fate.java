@@ -1,7 +1,9 @@
 package org.lockstep.transport;
 
 import java.util.List;
+import java.util.Queue;
 import java.util.UUID;
+import java.util.concurrent.ConcurrentLinkedQueue;
 import java.util.concurrent.CopyOnWriteArrayList;
 import java.util.concurrent.atomic.AtomicInteger;
 import java.util.concurrent.atomic.AtomicReference;
@@ -20,7 +22,9 @@ public final class Fate {
     private final int members;
     private final AtomicReference<@Nullable Verdict> verdict = new AtomicReference<>();
     private final List<Runnable> listeners = new CopyOnWriteArrayList<>();
+    private final AtomicInteger entered = new AtomicInteger();
     private final AtomicInteger gone = new AtomicInteger();
+    private final Queue<Runnable> ends = new ConcurrentLinkedQueue<>();
 
     private record Key(UUID attempt) {}
 
@@ -30,10 +34,17 @@ public final class Fate {
         this.members = members;
     }
 
-    /** The fate of an attempt that has {@code members} ranks in this venue, made by whoever comes first. */
+    /** A rank enters the fate of an attempt that has {@code members} of them in this venue; the first one makes it. */
     static Fate of(Venue venue, UUID attempt, int members) {
         Key key = new Key(attempt);
-        return venue.shared(key, Fate.class, () -> new Fate(venue, key, members));
+        Fate fate = venue.shared(key, Fate.class, () -> new Fate(venue, key, members));
+        fate.entered.incrementAndGet();
+        return fate;
+    }
+
+    /** Calls {@code end} when all ranks have left, or all that came where the fate is sealed. It does not throw. */
+    void atEnd(Runnable end) {
+        ends.add(end);
     }
 
     /** Calls {@code listener} when the fate is sealed, at once if it is. It does not throw. */
@@ -65,8 +76,14 @@ public final class Fate {
 
     /** A rank has no communicator any more; the last one clears the place. To be called once by each. */
     void leave() {
-        if (gone.incrementAndGet() == members) {
+        int left = gone.incrementAndGet();
+        if (left == members) {
             venue.forget(key);
+        }
+        if (left == members || (verdict.get() != null && left == entered.get())) {
+            for (Runnable end = ends.poll(); end != null; end = ends.poll()) {
+                end.run();
+            }
         }
     }
 }

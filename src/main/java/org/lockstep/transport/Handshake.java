@@ -5,6 +5,7 @@ import java.net.InetSocketAddress;
 import java.nio.ByteBuffer;
 import java.nio.channels.SelectionKey;
 import java.nio.channels.SocketChannel;
+import java.nio.charset.StandardCharsets;
 import java.security.MessageDigest;
 import java.util.UUID;
 import java.util.function.Predicate;
@@ -31,7 +32,10 @@ final class Handshake {
     static final byte DIALLER = 1;
     static final byte ACCEPTOR = 2;
 
-    private static final int NONCE_BYTES = 16;
+    static final int NONCE_BYTES = 16;
+
+    /** The reason of who said nothing more. */
+    static final String HUNG_UP = "closed the connection during the hello";
 
     private final SocketChannel channel;
     private final byte role;
@@ -159,7 +163,7 @@ final class Handshake {
             }
             int read = channel.read(in);
             if (read < 0) {
-                throw new Refused("closed the connection during the hello");
+                throw new Refused(HUNG_UP);
             }
             if (in.hasRemaining()) {
                 return;
@@ -247,6 +251,21 @@ final class Handshake {
         byte[] bytes = new byte[count];
         in.get(bytes);
         return bytes;
+    }
+
+    /** What seals the frames of this connection from now on: both ends have proven themselves. */
+    Seal seal(boolean encrypted) {
+        if (!encrypted) {
+            return new CrcSeal();
+        }
+        byte other = isDialler() ? ACCEPTOR : DIALLER;
+        return new GcmSeal(frameKey(role), frameKey(other));
+    }
+
+    /** HKDF-Expand (RFC 5869) of the attempt's key, which is random in all its bits, for what {@code sender} sends. */
+    private byte[] frameKey(byte sender) {
+        byte[] label = "lockstep aes-256-gcm".getBytes(StandardCharsets.US_ASCII);
+        return key.hmacSha256(label, new byte[] {sender}, diallerHello, acceptorHello, new byte[] {1});
     }
 
     /** The other end, for errors. */

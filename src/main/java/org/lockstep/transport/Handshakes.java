@@ -1,11 +1,8 @@
 package org.lockstep.transport;
 
 import java.io.IOException;
-import java.net.ConnectException;
-import java.net.InetAddress;
-import java.net.InetSocketAddress;
-import java.net.NoRouteToHostException;
 import java.net.StandardSocketOptions;
+import java.nio.channels.ClosedChannelException;
 import java.nio.channels.SelectionKey;
 import java.nio.channels.Selector;
 import java.nio.channels.ServerSocketChannel;
@@ -13,11 +10,8 @@ import java.nio.channels.SocketChannel;
 import java.security.SecureRandom;
 import java.time.Duration;
 import java.util.ArrayDeque;
-import java.util.ArrayList;
 import java.util.Deque;
-import java.util.HashMap;
 import java.util.HashSet;
-import java.util.List;
 import java.util.Map;
 import java.util.Set;
 import java.util.TreeMap;
@@ -28,6 +22,8 @@ import org.lockstep.LockstepException;
 import org.lockstep.collective.CommunicatorException;
 import org.lockstep.collective.Roster;
 import org.lockstep.collective.WorldSpec;
+import org.slf4j.Logger;
+import org.slf4j.LoggerFactory;
 
 /**
  * Makes all TCP connections of one rank at once, in its own thread: of each pair the higher rank dials, the lower accepts.
@@ -40,188 +36,141 @@ import org.lockstep.collective.WorldSpec;
  * Steps: 3 messages a pair; bytes: 192 a pair.
  */
 final class Handshakes {
+    static final Duration PATIENCE = Duration.ofSeconds(5);
+
     private static final int HALF_OPEN = 256;
-    private static final Duration PATIENCE = Duration.ofSeconds(5);
-    private static final int REFUSALS = 8;
+    private static final Logger LOG = LoggerFactory.getLogger(Handshakes.class);
 
     private final Roster roster;
     private final int me;
     private final WorldSpec spec;
-    private final ServerSocketChannel listener;
+    private final Listeners listeners;
+    private final Fate fate;
+    private final Taker taker;
     private final Deadline deadline;
     private final Duration patience;
     private final Set<Links.Id> awaited = new HashSet<>();
-    private final Map<Links.Id, Dial> dials = new HashMap<>();
+    private final Set<Links.Id> dialled = new HashSet<>();
+    private final Set<Links.Id> proven = new HashSet<>();
     private final Deque<Handshake> halfOpen = new ArrayDeque<>();
-    private final List<Handshake> dialling = new ArrayList<>();
-    private final Links links = new Links();
     private final SecureRandom random = new SecureRandom();
     private int dropped;
-    private String lastDropped = "";
+    private String told = "";
 
-    /** What became of this rank's calls at one peer's door. */
-    private static final class Dial {
-        private final Set<String> unreachable = new HashSet<>(); // addresses
-        private int tries;
-        private int refusals;
-        private String reason = "";
+    /** Who takes a connection as soon as it is proven. */
+    @FunctionalInterface
+    interface Taker {
+        void take(Links.Id id, Links.Proven connection);
     }
 
+    /**
+     * Of the links {@code wanted}.
+     *
+     * @param fate that ends the wait when it is sealed
+     * @param patience for each connection that says nothing
+     */
     Handshakes(
             Roster roster,
             int rank,
             WorldSpec spec,
-            ServerSocketChannel listener,
+            Listeners listeners,
             Set<Links.Id> wanted,
-            Deadline deadline) {
-        this(roster, rank, spec, listener, wanted, deadline, PATIENCE);
-    }
-
-    /** With connections that are given up after {@code patience} each, for tests that cannot wait so long. */
-    Handshakes(
-            Roster roster,
-            int rank,
-            WorldSpec spec,
-            ServerSocketChannel listener,
-            Set<Links.Id> wanted,
+            Fate fate,
+            Taker taker,
             Deadline deadline,
             Duration patience) {
         this.roster = roster;
         this.me = rank;
         this.spec = spec;
-        this.listener = listener;
+        this.listeners = listeners;
+        this.fate = fate;
+        this.taker = taker;
         this.deadline = deadline;
         this.patience = patience;
         for (Links.Id link : wanted) {
             if (link.peer() > me) {
                 awaited.add(link);
             } else if (link.peer() < me) {
-                dials.put(link, new Dial());
+                dialled.add(link);
             }
         }
     }
 
     /**
-     * All connections, proven.
+     * Returns when all are proven.
      *
      * @throws CommunicatorException PEER_LOST, UNAUTHENTICATED or RENDEZVOUS_TIMEOUT, naming the peers; ABORTED if the
-     *     thread is interrupted or the listener closed, by whichever thread
+     *     thread is interrupted, the door closed or the fate sealed, by whichever thread
      */
-    Links run() {
-        boolean complete = false;
+    void run() {
+        Calls calls = null;
         try (Selector selector = Selector.open()) {
-            listener.register(selector, SelectionKey.OP_ACCEPT);
-            for (Links.Id link : List.copyOf(dials.keySet())) {
-                dial(link, selector);
+            for (ServerSocketChannel listener : listeners.channels()) {
+                listener.register(selector, SelectionKey.OP_ACCEPT, listener);
             }
-            int wanted = awaited.size() + dials.size();
-            while (links.count() < wanted) {
+            calls = new Calls(roster, me, spec, patience, selector, random, dialled);
+            int wanted = awaited.size() + dialled.size();
+            while (proven.size() < wanted) {
                 if (deadline.passed()) {
-                    throw late();
+                    throw late(calls);
                 }
                 if (Thread.currentThread().isInterrupted()) {
                     throw failure(ErrorCode.ABORTED, "rank " + me + " was interrupted while connecting", null);
                 }
+                calls.tick();
                 selector.select(deadline.millis(100));
                 requireOpen(null);
                 for (SelectionKey ready : selector.selectedKeys()) {
-                    if (ready.attachment() instanceof Handshake shake) {
-                        proceed(shake, ready, selector);
-                    } else {
-                        accept(selector);
-                    }
+                    proceed(ready, calls, selector);
                 }
                 selector.selectedKeys().clear();
-                expire(selector);
+                expire();
             }
-            complete = true;
-            return links;
+        } catch (ClosedChannelException closed) {
+            requireOpen(closed); // in the middle of an accept, or before the selector knew it
+            throw failure(ErrorCode.RENDEZVOUS_FAILED, "rank " + me + " cannot connect: " + closed, closed);
         } catch (IOException failure) {
-            requireOpen(failure); // closed in the middle of an accept
             throw failure(ErrorCode.RENDEZVOUS_FAILED, "rank " + me + " cannot connect: " + failure, failure);
         } finally {
             halfOpen.forEach(shake -> Sockets.closeQuietly(shake.channel()));
-            dialling.forEach(shake -> Sockets.closeQuietly(shake.channel()));
-            if (!complete) {
-                links.close(null);
+            if (calls != null) {
+                calls.close();
+            }
+            if (dropped > 1) {
+                LOG.warn("rank {} refused {} connections, the last: {}", me, dropped, told);
             }
         }
     }
 
     /** A selector forgets a channel that is closed under it, so it has to be asked. */
     private void requireOpen(@Nullable IOException cause) {
-        if (!listener.isOpen()) {
+        if (!listeners.isOpen()) {
             throw failure(ErrorCode.ABORTED, "rank " + me + "'s endpoint was closed while it was connecting", cause);
         }
-    }
-
-    private Dial dialOf(Links.Id link) {
-        Dial dial = dials.get(link);
-        if (dial == null) {
-            throw new IllegalStateException("rank " + me + " does not dial rank " + link.peer());
-        }
-        return dial;
-    }
-
-    private void dial(Links.Id link, Selector selector) throws IOException {
-        List<String> addresses = roster.hello(link.peer()).addresses();
-        Dial dial = dialOf(link);
-        if (addresses.isEmpty() || dial.refusals >= REFUSALS + addresses.size()) {
-            String reason = addresses.isEmpty() ? "has no address" : dial.reason;
-            throw failure(
-                    ErrorCode.UNAUTHENTICATED,
-                    "rank " + link.peer() + door(link) + " lets rank " + me + " not in: it " + reason,
-                    null,
-                    link.peer());
-        }
-        String address = addresses.get(dial.tries++ % addresses.size());
-        SocketChannel channel = SocketChannel.open();
-        try {
-            channel.configureBlocking(false);
-            channel.connect(new InetSocketAddress(
-                    InetAddress.getByName(address), // a literal
-                    roster.hello(link.peer()).port()));
-            Handshake shake = Handshake.dial(channel, link, spec.key(), spec.attempt(), me, nonce(), until());
-            dialling.add(shake);
-            channel.register(selector, shake.interest(), shake);
-        } catch (ConnectException | NoRouteToHostException refused) {
-            Sockets.closeQuietly(channel);
-            unreachable(link, refused, selector);
-        } catch (IOException | RuntimeException failure) {
-            Sockets.closeQuietly(channel);
-            throw failure;
+        Verdict verdict = fate.verdict();
+        if (verdict != null) {
+            throw new Failed(verdict);
         }
     }
 
-    /** Everybody listens since before the meeting: who refuses a connection at all its addresses is gone. */
-    private void unreachable(Links.Id link, IOException cause, Selector selector) throws IOException {
-        List<String> addresses = roster.hello(link.peer()).addresses();
-        Dial dial = dialOf(link);
-        dial.unreachable.add(addresses.get((dial.tries - 1) % addresses.size()));
-        dial.reason = "refused the connection: " + cause.getMessage();
-        if (dial.unreachable.containsAll(addresses)) {
-            throw failure(
-                    ErrorCode.PEER_LOST,
-                    "rank " + me + " cannot reach rank " + link.peer() + door(link) + ": " + cause.getMessage(),
-                    cause,
-                    link.peer());
+    private void proceed(SelectionKey ready, Calls calls, Selector selector) throws IOException {
+        if (ready.attachment() instanceof ServerSocketChannel listener) {
+            accept(listener, selector);
+        } else if (ready.attachment() instanceof Calls.Call call) {
+            calls.proceed(call, ready);
+            take(call.shake(), ready);
+        } else if (ready.attachment() instanceof Handshake shake && ready.isValid()) {
+            greet(shake, ready);
         }
-        dial(link, selector);
     }
 
-    private String door(Links.Id link) {
-        return " at " + roster.hello(link.peer()).addresses() + " port "
-                + roster.hello(link.peer()).port();
-    }
-
-    private long until() {
-        return System.nanoTime() + patience.toNanos();
-    }
-
-    private void accept(Selector selector) throws IOException {
+    private void accept(ServerSocketChannel listener, Selector selector) throws IOException {
         for (SocketChannel channel = listener.accept(); channel != null; channel = listener.accept()) {
             channel.configureBlocking(false);
-            Handshake shake = Handshake.accept(channel, spec.key(), spec.attempt(), me, nonce(), until());
+            byte[] nonce = new byte[Handshake.NONCE_BYTES];
+            random.nextBytes(nonce);
+            long until = System.nanoTime() + patience.toNanos();
+            Handshake shake = Handshake.accept(channel, spec.key(), spec.attempt(), me, nonce, until);
             channel.register(selector, SelectionKey.OP_READ, shake);
             halfOpen.add(shake);
             if (halfOpen.size() > HALF_OPEN) {
@@ -230,102 +179,58 @@ final class Handshakes {
         }
     }
 
-    private void proceed(Handshake shake, SelectionKey ready, Selector selector) throws IOException {
-        if (!ready.isValid()) {
-            return;
-        }
-        Links.Id link = shake.link();
+    /** Somebody who came goes on. */
+    private void greet(Handshake shake, SelectionKey ready) throws IOException {
         try {
-            shake.proceed(id -> awaited.contains(id) && !links.has(id));
-            if (!shake.isDone()) {
+            shake.proceed(id -> awaited.contains(id) && !proven.contains(id));
+            if (shake.isDone()) {
+                halfOpen.remove(shake);
+                take(shake, ready);
+            } else {
                 ready.interestOps(shake.interest());
-                return;
-            }
-            ready.cancel();
-            forget(shake);
-            shake.channel().setOption(StandardSocketOptions.TCP_NODELAY, true);
-            Links.Id proven = shake.link();
-            if (proven != null) {
-                links.put(proven, new Links.Proven(shake.channel(), new CrcSeal()));
-            }
-        } catch (ConnectException | NoRouteToHostException refused) {
-            forget(shake);
-            Sockets.closeQuietly(shake.channel());
-            if (link != null && shake.isDialler()) {
-                unreachable(link, refused, selector);
             }
         } catch (IOException | Handshake.Refused refused) {
-            forget(shake);
-            String reason = String.valueOf(refused.getMessage());
-            if (link == null || !shake.isDialler()) {
-                drop(shake, reason);
-                return;
-            }
-            Sockets.closeQuietly(shake.channel());
-            if (refused instanceof Handshake.Refused exchange && exchange.wrongKey) {
-                throw failure(
-                        ErrorCode.UNAUTHENTICATED,
-                        "rank " + link.peer() + " " + reason + " of rank " + me + "'s attempt",
-                        null,
-                        link.peer());
-            }
-            Dial dial = dialOf(link);
-            dial.refusals++;
-            dial.reason = reason;
-            dial(link, selector);
+            halfOpen.remove(shake);
+            drop(shake, String.valueOf(refused.getMessage()));
         }
     }
 
-    private void expire(Selector selector) throws IOException {
+    private void take(Handshake shake, SelectionKey ready) throws IOException {
+        Links.Id id = shake.link();
+        if (shake.isDone() && id != null) {
+            ready.cancel();
+            shake.channel().setOption(StandardSocketOptions.TCP_NODELAY, true);
+            proven.add(id);
+            taker.take(id, new Links.Proven(shake.channel(), shake.seal(spec.encrypted())));
+        }
+    }
+
+    private void expire() {
         long now = System.nanoTime();
         while (!halfOpen.isEmpty() && halfOpen.element().until - now <= 0) {
-            drop(halfOpen.remove(), "said nothing for " + seconds());
+            drop(halfOpen.remove(), "said nothing for " + new Deadline(0, patience));
         }
-        for (Handshake shake : List.copyOf(dialling)) {
-            if (shake.until - now <= 0) {
-                forget(shake);
-                Sockets.closeQuietly(shake.channel());
-                Links.Id link = shake.link();
-                if (link != null) {
-                    dialOf(link).reason = "did not answer for " + seconds();
-                    dial(link, selector);
-                }
-            }
-        }
-    }
-
-    private String seconds() {
-        return new Deadline(0, patience).toString();
-    }
-
-    private void forget(Handshake shake) {
-        halfOpen.remove(shake);
-        dialling.remove(shake);
     }
 
     /** Ends a connection of somebody who came; a stranger, as far as this rank can tell. */
     private void drop(Handshake shake, String reason) {
-        dropped++;
-        lastDropped = shake.remote() + " " + reason;
+        if (told.isEmpty() || !reason.equals(Handshake.HUNG_UP)) { // what says least is not what is told
+            told = shake.remote() + " " + reason;
+        }
+        if (dropped++ == 0) { // the others are counted: a scan shall not fill the log
+            LOG.warn("rank {} refused a connection: {}", me, told);
+        }
         Sockets.closeQuietly(shake.channel());
     }
 
-    private byte[] nonce() {
-        byte[] nonce = new byte[16];
-        random.nextBytes(nonce);
-        return nonce;
-    }
-
-    private CommunicatorException late() {
+    private CommunicatorException late(Calls calls) {
         Set<Integer> missing = new TreeSet<>();
-        awaited.stream().filter(id -> !links.has(id)).forEach(id -> missing.add(id.peer()));
+        awaited.stream().filter(id -> !proven.contains(id)).forEach(id -> missing.add(id.peer()));
         Map<Integer, String> reasons = new TreeMap<>();
-        dials.forEach((id, dial) -> {
-            if (!links.has(id)) {
-                missing.add(id.peer());
-                if (!dial.reason.isEmpty()) {
-                    reasons.put(id.peer(), dial.reason);
-                }
+        calls.missing((peer, reason) -> {
+            missing.add(peer);
+            if (!reason.isEmpty()) {
+                reasons.put(peer, reason);
             }
         });
         StringBuilder why = new StringBuilder();
@@ -333,23 +238,16 @@ final class Handshakes {
                 (peer, reason) -> why.append("; rank ").append(peer).append(' ').append(reason));
         if (dropped > 0) {
             why.append("; ").append(dropped).append(" connections to rank ").append(me);
-            why.append(" were refused, the last: ").append(lastDropped);
+            why.append(" were refused, the last: ").append(told);
         }
         int first = missing.stream().findFirst().orElse(me);
-        return failure(
-                ErrorCode.RENDEZVOUS_TIMEOUT,
-                "rank " + me + " has no connection to ranks " + missing + " after " + deadline + why,
-                null,
-                first);
+        return new CommunicatorException(LockstepException.report(
+                        ErrorCode.RENDEZVOUS_TIMEOUT,
+                        "rank " + me + " has no connection to ranks " + missing + " after " + deadline + why)
+                .culprit(roster.describe(first)));
     }
 
-    private CommunicatorException failure(ErrorCode code, String summary, @Nullable Throwable cause) {
+    private static CommunicatorException failure(ErrorCode code, String summary, @Nullable Throwable cause) {
         return new CommunicatorException(LockstepException.report(code, summary).cause(cause));
-    }
-
-    private CommunicatorException failure(ErrorCode code, String summary, @Nullable Throwable cause, int culprit) {
-        return new CommunicatorException(LockstepException.report(code, summary)
-                .culprit(roster.describe(culprit))
-                .cause(cause));
     }
 }

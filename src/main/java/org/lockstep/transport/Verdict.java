@@ -14,7 +14,7 @@ import org.lockstep.topology.ProcessGroup;
  *
  * @param code of the failure where it was found
  * @param rank in the world, that found it
- * @param group in which it was found, by {@link #groupId}
+ * @param group in which it was found, by {@link #groupId}; 0 if that concerns them all
  * @param text what happened, in one line
  * @param culprit the rank that caused it, -1 if that is {@code rank} or not known
  * @param cause where it was found by this very JVM
@@ -115,6 +115,8 @@ public record Verdict(
         LockstepException.Report report;
         if (SHARED.contains(code) && group == groupId(here)) {
             report = LockstepException.report(code, text);
+        } else if (SHARED.contains(code) && group == 0) {
+            report = LockstepException.report(code, operation + " in " + here + ": " + text);
         } else {
             String what = code == ErrorCode.ABORTED ? text : code.label() + " " + text;
             report = LockstepException.report(

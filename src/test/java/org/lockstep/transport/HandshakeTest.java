@@ -27,6 +27,7 @@ import org.lockstep.collective.Identity;
 import org.lockstep.collective.Key;
 import org.lockstep.collective.ReduceOp;
 import org.lockstep.collective.Roster;
+import org.lockstep.collective.TransportKind;
 import org.lockstep.collective.World;
 import org.lockstep.collective.WorldSpec;
 import org.lockstep.cpu.CpuBackend;
@@ -43,6 +44,7 @@ import org.lockstep.topology.ProcessGroup;
 @Timeout(60)
 class HandshakeTest {
     private static final WorldSpec SPEC = WorldSpec.of(ParallelSizes.tensor(3))
+            .withTransports(Set.of(TransportKind.TCP))
             .withKinds(Set.of(GroupKind.WORLD))
             .withMeetingTimeout(Duration.ofSeconds(20));
     private static final long GROUP = Verdict.groupId(ProcessGroup.of("world", 0, 0, 1, 2));
@@ -187,6 +189,7 @@ class HandshakeTest {
     /** Two parties that met under one spec and connect under two. */
     private static void assertRefused(UnaryOperator<WorldSpec> changed, String text) {
         WorldSpec spec = WorldSpec.of(ParallelSizes.tensor(2))
+                .withTransports(Set.of(TransportKind.TCP))
                 .withKinds(Set.of(GroupKind.WORLD))
                 .withMeetingTimeout(Duration.ofMillis(500));
         assertThatThrownBy(() -> LocalWorld.of(2).withVenues(2).run(rendezvous -> {
@@ -238,7 +241,8 @@ class HandshakeTest {
                         spec.meetingTimeout(),
                         spec.operationTimeout(),
                         spec.strictPlacement(),
-                        spec.transports()),
+                        spec.transports(),
+                        spec.encrypted()),
                 "does not know the key");
     }
 
@@ -256,7 +260,8 @@ class HandshakeTest {
                         spec.meetingTimeout(),
                         spec.operationTimeout(),
                         spec.strictPlacement(),
-                        spec.transports()),
+                        spec.transports(),
+                        spec.encrypted()),
                 "another attempt");
     }
 }

@@ -4,8 +4,6 @@ import static org.assertj.core.api.Assertions.assertThat;
 import static org.assertj.core.api.Assertions.catchThrowableOfType;
 
 import java.net.InetAddress;
-import java.net.InetSocketAddress;
-import java.nio.channels.ServerSocketChannel;
 import java.nio.channels.SocketChannel;
 import java.time.Duration;
 import java.util.ArrayList;
@@ -22,6 +20,7 @@ import org.lockstep.collective.CommunicatorException;
 import org.lockstep.collective.Hello;
 import org.lockstep.collective.Identity;
 import org.lockstep.collective.Roster;
+import org.lockstep.collective.TransportKind;
 import org.lockstep.collective.WorldSpec;
 import org.lockstep.rendezvous.Venue;
 import org.lockstep.topology.GroupKind;
@@ -33,25 +32,24 @@ import org.lockstep.topology.ProcessGroup;
 class HandshakesTest {
     private static final WorldSpec SPEC = WorldSpec.of(ParallelSizes.tensor(2))
             .withKinds(Set.of(GroupKind.WORLD))
+            .withTransports(Set.of(TransportKind.TCP))
             .withMeetingTimeout(Duration.ofSeconds(25));
     private static final ProcessGroup GROUP = ProcessGroup.of("world", 0, 0, 1);
     private static final Duration PATIENCE = Duration.ofMillis(100);
 
-    private final List<ServerSocketChannel> doors = new ArrayList<>();
+    private final List<Listeners> doors = new ArrayList<>();
 
     @BeforeEach
     void open() throws Exception {
         for (int rank = 0; rank < 2; rank++) {
-            ServerSocketChannel door = ServerSocketChannel.open();
-            door.configureBlocking(false);
-            door.bind(new InetSocketAddress(InetAddress.getLoopbackAddress(), 0), 100);
+            Listeners door = Listeners.bind(Listen.loopback());
             doors.add(door);
         }
     }
 
     @AfterEach
     void close() throws Exception {
-        for (ServerSocketChannel door : doors) {
+        for (Listeners door : doors) {
             door.close();
         }
     }
@@ -78,27 +76,30 @@ class HandshakesTest {
     }
 
     private int port(int rank) {
-        return doors.get(rank).socket().getLocalPort();
+        return doors.get(rank).port();
     }
 
-    private Handshakes of(int rank, Duration limit, Duration patience) {
-        Roster roster = roster(false, port(0), port(1));
-        return new Handshakes(
-                roster,
-                rank,
-                SPEC,
-                doors.get(rank),
-                Set.of(new Links.Id(Verdict.groupId(GROUP), 1 - rank)),
-                Deadline.in(limit),
-                patience);
+    private Links connect(int rank, Duration limit, Duration patience) {
+        Links links = new Links();
+        new Handshakes(
+                        roster(false, port(0), port(1)),
+                        rank,
+                        SPEC,
+                        doors.get(rank),
+                        Set.of(new Links.Id(Verdict.groupId(GROUP), 1 - rank)),
+                        Fate.of(new Venue(), SPEC.attempt(), 1),
+                        links::put,
+                        Deadline.in(limit),
+                        patience)
+                .run();
+        return links;
     }
 
     @Test
     void silenceIsWaitedForUntilTheDeadline() {
         long start = System.nanoTime();
-        CommunicatorException failure = catchThrowableOfType(
-                CommunicatorException.class,
-                () -> of(1, Duration.ofMillis(1500), PATIENCE).run());
+        CommunicatorException failure =
+                catchThrowableOfType(CommunicatorException.class, () -> connect(1, Duration.ofMillis(1500), PATIENCE));
         assertThat(failure.code()).isEqualTo(ErrorCode.RENDEZVOUS_TIMEOUT);
         assertThat(failure)
                 .hasMessageContaining("rank 1 has no connection to ranks [0] after 1.5 s")
@@ -108,10 +109,10 @@ class HandshakesTest {
 
     @Test
     void aPeerThatComesLateIsLetIn() throws Exception {
-        CompletableFuture<Links> caller = CompletableFuture.supplyAsync(
-                () -> of(1, Duration.ofSeconds(20), Duration.ofMillis(200)).run());
+        CompletableFuture<Links> caller =
+                CompletableFuture.supplyAsync(() -> connect(1, Duration.ofSeconds(20), Duration.ofMillis(200)));
         Thread.sleep(2500); // more silence than refusals would be borne
-        Links slow = of(0, Duration.ofSeconds(20), Duration.ofSeconds(5)).run();
+        Links slow = connect(0, Duration.ofSeconds(20), Duration.ofSeconds(5));
         assertThat(slow.count()).isEqualTo(1);
         Links links = caller.get();
         assertThat(links.count()).isEqualTo(1);
@@ -122,10 +123,9 @@ class HandshakesTest {
     @Test
     void aDoorThatIsShutEveryTimeEndsTheWaitSoon() throws Exception {
         CompletableFuture<CommunicatorException> caller = CompletableFuture.supplyAsync(() -> catchThrowableOfType(
-                CommunicatorException.class,
-                () -> of(1, Duration.ofSeconds(20), Duration.ofSeconds(5)).run()));
+                CommunicatorException.class, () -> connect(1, Duration.ofSeconds(20), Duration.ofSeconds(5))));
         while (!caller.isDone()) {
-            SocketChannel came = doors.get(0).accept();
+            SocketChannel came = doors.get(0).channels().get(0).accept();
             if (came != null) {
                 came.close();
             }
@@ -137,7 +137,7 @@ class HandshakesTest {
 
     @Test
     void closingTheDoorEndsARankThatConnects() throws Exception {
-        Door door = Door.open(new Venue(), SPEC, InetAddress.getLoopbackAddress());
+        Door door = Door.open(new Venue(), SPEC, Listen.loopback(), Rhythm.DEFAULT);
         Roster roster = roster(false, port(0), door.port());
         CompletableFuture<CommunicatorException> rank = CompletableFuture.supplyAsync(() -> catchThrowableOfType(
                 CommunicatorException.class,

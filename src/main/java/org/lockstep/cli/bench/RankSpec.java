@@ -43,6 +43,7 @@ public record RankSpec(int ranks, Set<TransportKind> transports, Duration limit)
                 limit,
                 limit,
                 usual.strictPlacement(),
-                transports);
+                transports,
+                false);
     }
 }

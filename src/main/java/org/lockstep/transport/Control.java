@@ -1,0 +1,222 @@
+package org.lockstep.transport;
+
+import java.io.IOException;
+import java.nio.channels.SelectionKey;
+import java.nio.channels.Selector;
+import java.util.ArrayList;
+import java.util.LinkedHashMap;
+import java.util.List;
+import java.util.Locale;
+import java.util.Map;
+import java.util.Queue;
+import java.util.concurrent.ConcurrentLinkedQueue;
+import java.util.concurrent.TimeUnit;
+import org.jspecify.annotations.Nullable;
+import org.lockstep.ErrorCode;
+import org.lockstep.LockstepException;
+import org.lockstep.collective.CommunicatorException;
+import org.lockstep.collective.Roster;
+import org.slf4j.Logger;
+import org.slf4j.LoggerFactory;
+
+/**
+ * One JVM's part in watching the others of its attempt: signs of life both ways, and the first verdict told to all.
+ *
+ * <p>The connections are a star around the JVM of the first rank, which passes verdicts on. A JVM that closes its
+ * connection without a goodbye is lost at once, one that is silent for too long after a while. A JVM that was itself
+ * stopped hears everything first and judges nobody by the time that it missed. When the first rank's JVM has said goodbye
+ * the others are on their own: then only data connections tell of a loss.
+ *
+ * <p>The one thread of its own that an attempt has in a JVM, for a rank that computes can hear nothing. Thread-safe.
+ */
+final class Control {
+    /** The number of this star among the groups on the wire. */
+    static final long GROUP = 0;
+
+    private static final Logger LOG = LoggerFactory.getLogger(Control.class);
+    private static final long FAREWELL_MILLIS = 2000;
+
+    private final Fate fate;
+    private final int me;
+    private final Rhythm rhythm;
+    private final Selector selector;
+    private final Queue<Station> arrivals = new ConcurrentLinkedQueue<>();
+    private final List<Station> stations = new ArrayList<>();
+    private final Runnable wake;
+    private final Thread thread;
+    private volatile boolean stopped;
+
+    private Control(Fate fate, int me, Rhythm rhythm, Selector selector) {
+        this.fate = fate;
+        this.me = me;
+        this.rhythm = rhythm;
+        this.selector = selector;
+        this.wake = selector::wakeup;
+        this.thread = new Thread(this::run, "lockstep-control");
+        thread.setDaemon(true);
+    }
+
+    /**
+     * To whose JVMs a rank has a control connection, with their ranks: none but for the lowest rank of a JVM, and only where
+     * there are several.
+     */
+    static Map<Integer, List<Integer>> stations(Roster roster, int rank) {
+        Map<Long, List<Integer>> venues = new LinkedHashMap<>();
+        int first = roster.grid().rankOffset();
+        for (int each = first; each < first + roster.size(); each++) {
+            venues.computeIfAbsent(roster.hello(each).venue(), any -> new ArrayList<>())
+                    .add(each);
+        }
+        Map<Integer, List<Integer>> stations = new LinkedHashMap<>();
+        for (List<Integer> ranks : venues.values()) {
+            if (rank == first || ranks.contains(first)) {
+                stations.put(ranks.get(0), ranks);
+            }
+        }
+        stations.remove(rank);
+        boolean leads = venues.values().stream().anyMatch(ranks -> ranks.get(0) == rank);
+        return leads ? stations : Map.of();
+    }
+
+    /** Begins to watch on behalf of this JVM, whose lowest rank is {@code me}, until the fate is over. */
+    static Control start(Fate fate, int me, Rhythm rhythm) {
+        try {
+            Control control = new Control(fate, me, rhythm, Selector.open());
+            fate.listen(control.wake);
+            control.thread.start();
+            fate.atEnd(control::stop);
+            return control;
+        } catch (IOException failure) {
+            throw new CommunicatorException(LockstepException.report(
+                            ErrorCode.RENDEZVOUS_FAILED, "rank " + me + " cannot watch its peers: " + failure)
+                    .cause(failure));
+        }
+    }
+
+    /** A connection to the JVM of these ranks was made. */
+    void add(List<Integer> ranks, Links.Proven connection) {
+        arrivals.add(new Station(ranks, connection));
+        selector.wakeup();
+    }
+
+    /** Says goodbye and ends; returns when that is done. */
+    private void stop() {
+        stopped = true;
+        selector.wakeup();
+        boolean interrupted = Thread.interrupted();
+        try {
+            thread.join(FAREWELL_MILLIS);
+        } catch (InterruptedException again) {
+            interrupted = true;
+        }
+        if (interrupted) {
+            Thread.currentThread().interrupt();
+        }
+    }
+
+    private void run() {
+        try (selector) {
+            long turn = System.nanoTime();
+            long beatAt = turn;
+            while (!stopped) {
+                long nanos = beatAt - System.nanoTime();
+                if (nanos > 0) {
+                    selector.select((SelectionKey ready) -> {}, 1 + TimeUnit.NANOSECONDS.toMillis(nanos));
+                }
+                long last = turn;
+                turn = System.nanoTime();
+                admit();
+                stations.forEach(this::hear);
+                forgive(turn - last - 2 * rhythm.beat().toNanos());
+                boolean beats = turn - beatAt >= 0;
+                if (beats) {
+                    beatAt = turn + rhythm.beat().toNanos();
+                }
+                Verdict verdict = fate.verdict();
+                for (Station station : stations) {
+                    speak(station, beats, verdict);
+                    judge(station);
+                }
+                stations.removeIf(Control::isGone);
+            }
+        } catch (IOException | RuntimeException failure) {
+            fate.seal(new Verdict(
+                    ErrorCode.INTERNAL, me, GROUP, "rank " + me + " cannot watch its peers: " + failure, -1, failure));
+        } finally {
+            fate.forget(wake);
+            Station late = arrivals.poll();
+            while (late != null) {
+                stations.add(late);
+                late = arrivals.poll();
+            }
+            stations.forEach(station -> station.close(fate.verdict()));
+        }
+    }
+
+    private void admit() throws IOException {
+        Station station = arrivals.poll();
+        while (station != null) {
+            station.register(selector);
+            stations.add(station);
+            station = arrivals.poll();
+        }
+    }
+
+    private void hear(Station station) {
+        Verdict verdict = station.listen();
+        if (verdict != null) {
+            fate.seal(verdict);
+        }
+    }
+
+    /** This JVM stood still for so long: the others may have spoken to it in vain, or stood still too. */
+    private void forgive(long nanos) {
+        if (nanos > 0) {
+            stations.forEach(station -> station.heard += nanos);
+        }
+    }
+
+    private static void speak(Station station, boolean beats, @Nullable Verdict verdict) {
+        if (!station.isOver()) {
+            if (verdict != null) {
+                station.tell(verdict);
+            }
+            if (beats) {
+                station.beat();
+            }
+            station.push();
+        }
+    }
+
+    private void judge(Station station) {
+        if (station.end() != null) {
+            lose(station, "is gone, " + station.end());
+            return;
+        }
+        long silence = System.nanoTime() - station.heard;
+        if (silence >= rhythm.loss().toNanos()) {
+            lose(station, "gave no sign of life for " + seconds(rhythm.loss().toNanos()));
+        } else if (silence >= rhythm.suspicion().toNanos() && !station.suspected) {
+            station.suspected = true;
+            LOG.warn("rank {} has not heard of {} for {}", me, station.name(), seconds(silence));
+        } else if (silence < rhythm.suspicion().toNanos() && station.suspected) {
+            station.suspected = false;
+            LOG.info("rank {} hears {} again", me, station.name());
+        }
+    }
+
+    private void lose(Station station, String how) {
+        fate.seal(new Verdict(ErrorCode.PEER_LOST, me, GROUP, station.name() + " " + how, station.rank(), null));
+    }
+
+    private static boolean isGone(Station station) {
+        if (station.isOver()) {
+            station.close(null);
+        }
+        return station.isOver();
+    }
+
+    private static String seconds(long nanos) {
+        return String.format(Locale.ROOT, "%.1f s", nanos / 1e9);
+    }
+}
