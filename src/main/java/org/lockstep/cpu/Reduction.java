@@ -32,8 +32,11 @@ final class Reduction {
      *
      * @param sources of target's type
      * @param at where the elements begin in each source
+     * @param op an average is a sum here
+     * @param divisor of the result
      */
-    void reduce(HostBuffer[] sources, int[] at, HostBuffer target, int start, int length, ReduceOp.Kind op) {
+    void reduce(
+            HostBuffer[] sources, int[] at, HostBuffer target, int start, int length, ReduceOp.Kind op, int divisor) {
         Lanes run = lanes(target);
         for (int from = 0; from < length; from += RUN) {
             int count = Math.min(RUN, length - from);
@@ -52,7 +55,7 @@ final class Reduction {
             for (; depth > 1; depth--) {
                 run.join(depth - 2, count, op);
             }
-            run.store(target, start + from, count, op == ReduceOp.Kind.AVG ? sources.length : 1);
+            run.store(target, start + from, count, divisor);
         }
     }
 

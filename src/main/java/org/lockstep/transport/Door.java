@@ -168,10 +168,9 @@ public final class Door implements AutoCloseable {
         Board threads = board;
         Segment processes = segment;
         TcpLinks hosts = sockets;
-        return new Mesh(
+        LinkSet links = new LinkSet(
                 group,
                 me,
-                roster.hasThreads(group) ? Board.COPIED_BYTES : Long.MAX_VALUE,
                 peer -> switch (roster.transport(rank, group.rank(peer))) {
                     case THREAD -> Objects.requireNonNull(threads).link(group, me, peer);
                     case SHARED -> Objects.requireNonNull(processes).link(me, peer);
@@ -190,6 +189,7 @@ public final class Door implements AutoCloseable {
                         processes.close();
                     }
                 });
+        return new Mesh(me, group.size(), roster.hasThreads(group) ? Board.COPIED_BYTES : Long.MAX_VALUE, links);
     }
 
     /** What a rank holds after connecting. */
