@@ -31,6 +31,7 @@ final class Stopwatch {
     private static final int LARGE_BYTES = 64 << 10;
 
     private static final long WARM_BLOCK_NANOS = 20_000_000;
+    private static final int SETTLED_BLOCKS = 4;
     private static final int MOST_CALLS = 20_000;
     private static final int TRIALS = 4;
     private static final int CALLS_OF_A_TRIAL = 2;
@@ -100,7 +101,9 @@ final class Stopwatch {
     private Measurement measure(Case each, Exchange exchange) {
         exchange.prepare();
         long wrong = plan.check() ? called(exchange) : 0;
-        exchange.loop().repeat(2);
+        if (plan.warmUps() < 0) {
+            settle(exchange);
+        }
         int calls = plan.calls() > 0 ? plan.calls() : callsOfABatch(exchange);
         double[] times = new double[plan.batches()];
         double spent = 0;
@@ -138,6 +141,30 @@ final class Stopwatch {
                 calls,
                 plan.check() ? wrong : -1,
                 transport);
+    }
+
+    /**
+     * Repeats until it gets no faster: what ran in between may have made the JIT compile again, which on a busy machine
+     * takes its time.
+     */
+    private void settle(Exchange exchange) {
+        int calls = Math.max(2, callsOfABatch(exchange) / 2);
+        double best = Double.MAX_VALUE;
+        int idle = 0;
+        double spent = 0;
+        while (idle < SETTLED_BLOCKS && spent < WARM_NANOS_AT_MOST) {
+            long start = System.nanoTime();
+            exchange.loop().repeat(calls);
+            double took = slowest((double) (System.nanoTime() - start));
+            spent += took;
+            idle = took < 0.9 * best ? 0 : idle + 1;
+            best = Math.min(best, took);
+            if (took < WARM_BLOCK_NANOS / 4.0 && calls < MOST_CALLS) {
+                calls *= 2;
+                best = 2 * took;
+                idle = 0;
+            }
+        }
     }
 
     private static long called(Exchange exchange) {
