@@ -3,6 +3,7 @@ package org.lockstep.cli;
 import java.time.Duration;
 import java.util.ArrayList;
 import java.util.Arrays;
+import java.util.EnumSet;
 import java.util.LinkedHashSet;
 import java.util.List;
 import java.util.Locale;
@@ -10,6 +11,7 @@ import java.util.Map;
 import java.util.Set;
 import java.util.concurrent.Callable;
 import java.util.function.BooleanSupplier;
+import java.util.stream.Collectors;
 import java.util.stream.Stream;
 import org.jspecify.annotations.Nullable;
 import org.lockstep.ErrorCode;
@@ -17,10 +19,11 @@ import org.lockstep.LockstepException;
 import org.lockstep.cli.bench.BenchPlan;
 import org.lockstep.cli.bench.Operation;
 import org.lockstep.cli.bench.Place;
-import org.lockstep.cli.bench.Sizes;
 import org.lockstep.collective.ReduceOp;
+import org.lockstep.collective.TransportKind;
 import org.lockstep.tensor.DataType;
 import picocli.CommandLine.Command;
+import picocli.CommandLine.Mixin;
 import picocli.CommandLine.Option;
 import picocli.CommandLine.Parameters;
 
@@ -29,7 +32,7 @@ import picocli.CommandLine.Parameters;
         name = "bench",
         description = {
             "Measures the operations of a group: time of a call, bandwidth, and whether the results are right.",
-            "Ranks are threads of this JVM or JVMs of this host."
+            "Ranks are threads of this JVM, JVMs of this host, or tasks of a Spark barrier stage (--master)."
         },
         mixinStandardHelpOptions = true,
         versionProvider = Lockstep.Version.class,
@@ -40,6 +43,7 @@ import picocli.CommandLine.Parameters;
             "0:done",
             "1:done, but some results were wrong",
             "2:usage: a wrong operation, size or option",
+            "3:environment: Spark or the cluster cannot run this",
             "4:the gang of ranks failed"
         },
         footer = {
@@ -59,14 +63,13 @@ import picocli.CommandLine.Parameters;
             "Examples:",
             "  lockstep bench all-reduce -b 8 -e 16M -f 4",
             "  lockstep bench all --place threads,jvms --ranks 2 -e 1M",
-            "  lockstep bench all-gather reduce-scatter --place tcp --sizes 4K,1M -d bf16 --json"
+            "  lockstep bench all-gather reduce-scatter --place tcp --sizes 4K,1M -d bf16 --json",
+            "  lockstep bench all-reduce --master local[4] --ranks 4",
+            "  spark-submit --class org.lockstep.cli.Lockstep lockstep-all.jar bench all-reduce --ranks 8"
         })
 final class BenchCommand implements Callable<Integer> {
     private static final int DEFAULT_BATCHES = 7;
     private static final int DEFAULT_BATCH_MILLIS = 25;
-    private static final int DEFAULT_FACTOR = 4;
-    private static final long DEFAULT_LEAST = 8;
-    private static final long DEFAULT_MOST = 16 << 20;
     private static final int MOST_BATCHES = 1000;
 
     private final Screen screen;
@@ -80,36 +83,8 @@ final class BenchCommand implements Callable<Integer> {
                     + " all-gather-v, reduce-scatter-v, all-to-all-v, send-receive (or ping-pong), barrier; or all.")
     private List<String> words = List.of();
 
-    @Option(
-            names = {"-b", "--minbytes"},
-            paramLabel = "BYTES",
-            description = "Smallest size; K, M and G stand for powers of 1024 (default: 8).")
-    private @Nullable String least;
-
-    @Option(
-            names = {"-e", "--maxbytes"},
-            paramLabel = "BYTES",
-            description = "Largest size (default: 16M).")
-    private @Nullable String most;
-
-    @Option(
-            names = {"-f", "--stepfactor"},
-            paramLabel = "N",
-            description = "Each size is so many times the one before (default: 4).")
-    private @Nullable Integer factor;
-
-    @Option(
-            names = {"-i", "--stepbytes"},
-            paramLabel = "BYTES",
-            description = "Each size is so much more than the one before; instead of -f.")
-    private @Nullable String step;
-
-    @Option(
-            names = "--sizes",
-            paramLabel = "BYTES",
-            split = ",",
-            description = "These sizes, such as 4,1K,1M; instead of -b -e -f -i.")
-    private List<String> sizes = List.of();
+    @Mixin
+    private final SizeOptions sizes = new SizeOptions();
 
     @Option(
             names = {"-n", "--iters"},
@@ -170,13 +145,15 @@ final class BenchCommand implements Callable<Integer> {
             names = "--transports",
             paramLabel = "NAME",
             split = ",",
-            description = "What may carry the data: thread, shared, tcp. Default: whatever is best.")
+            description =
+                    "What may carry the data: thread, shared, tcp; tcp always may. Default: all, the nearest first.")
     private List<String> transports = List.of();
 
     @Option(
             names = "--timeout",
             paramLabel = "SECONDS",
-            description = "For all measurements of a place together (default: ${DEFAULT-VALUE}).")
+            description =
+                    "For all measurements of a place together; with --master for each call (default: ${DEFAULT-VALUE}).")
     private int timeout = 1800;
 
     @Option(names = "--json", description = "JSON lines on standard output; the tables go to standard error.")
@@ -189,6 +166,18 @@ final class BenchCommand implements Callable<Integer> {
                     + " has it: a broadcast in place, all others out of place.")
     private boolean hook;
 
+    @Option(
+            names = "--master",
+            paramLabel = "URL",
+            description = "Spark master: the ranks are tasks of a barrier stage.")
+    private @Nullable String master;
+
+    @Option(
+            names = "--conf",
+            paramLabel = "KEY=VALUE",
+            description = "Setting of Spark for a run without spark-submit; may be repeated.")
+    private Map<String, String> conf = Map.of();
+
     BenchCommand(Screen screen, BooleanSupplier verbose, Map<String, String> environment) {
         this.screen = screen;
         this.verbose = verbose;
@@ -196,7 +185,7 @@ final class BenchCommand implements Callable<Integer> {
     }
 
     @Override
-    public Integer call() {
+    public Integer call() throws Exception {
         return new BenchRun(request(), screen).call();
     }
 
@@ -219,6 +208,8 @@ final class BenchCommand implements Callable<Integer> {
                     Duration.ofSeconds(timeout),
                     plan(elements, kind),
                     json || hook,
+                    master,
+                    conf,
                     verbose.getAsBoolean());
         } catch (IllegalArgumentException | ArithmeticException e) {
             throw LockstepException.report(ErrorCode.USAGE, String.valueOf(e.getMessage()))
@@ -237,7 +228,7 @@ final class BenchCommand implements Callable<Integer> {
         require(warmUps == null || warmUps >= 0, "--warmup-iters (" + warmUps + ") is negative");
         return new BenchPlan(
                 operations(),
-                sizes(elements),
+                sizes.of(elements, hook ? listFromHook("SIZES") : List.of()),
                 elements,
                 kind,
                 root,
@@ -263,34 +254,6 @@ final class BenchCommand implements Callable<Integer> {
                             () -> new IllegalArgumentException("no operation '" + word + "'; there are " + valid)));
         }
         return List.copyOf(operations);
-    }
-
-    private List<Long> sizes(DataType elements) {
-        List<Long> all = chosenSizes(elements);
-        for (long size : all) {
-            require(
-                    size >= elements.bytes(),
-                    "a size of " + size + " bytes is below that of one " + elements + " (" + elements.bytes() + ")");
-            require(
-                    size / elements.bytes() < Integer.MAX_VALUE - 8,
-                    "a size of " + size + " bytes is above 2^31 elements of " + elements);
-        }
-        return all;
-    }
-
-    private List<Long> chosenSizes(DataType elements) {
-        List<String> listed = hook ? listFromHook("SIZES") : sizes;
-        if (!listed.isEmpty()) {
-            return listed.stream().map(Sizes::parse).toList();
-        }
-        long first = least == null ? Math.max(DEFAULT_LEAST, elements.bytes()) : Sizes.parse(least);
-        long last = most == null ? Math.max(DEFAULT_MOST, first) : Sizes.parse(most);
-        require(first > 0, "--minbytes (" + first + ") must be positive");
-        require(first <= last, "--minbytes (" + first + ") is above --maxbytes (" + last + ")");
-        require(factor == null || step == null, "--stepfactor and --stepbytes exclude each other");
-        return step != null
-                ? Sizes.byStep(first, last, Sizes.parse(step))
-                : Sizes.byFactor(first, last, or(factor, DEFAULT_FACTOR));
     }
 
     private DataType dataType() {
@@ -326,6 +289,10 @@ final class BenchCommand implements Callable<Integer> {
     }
 
     private List<Place> places() {
+        if (master != null || CommandSession.isSubmitted()) {
+            require(places.isEmpty(), "--place is for ranks without Spark, --master for ranks in it");
+            return List.of(Place.SPARK);
+        }
         List<Place> chosen = new ArrayList<>();
         for (String word : places) {
             chosen.add(Place.of(word)
@@ -335,13 +302,10 @@ final class BenchCommand implements Callable<Integer> {
         return chosen.isEmpty() ? List.of(Place.THREADS) : chosen;
     }
 
-    private Set<String> transports() {
-        for (String each : transports) {
-            require(
-                    List.of("thread", "shared", "tcp").contains(each),
-                    "no transport '" + each + "'; there are thread, shared, tcp");
-        }
-        return Set.copyOf(transports);
+    private Set<TransportKind> transports() {
+        return transports.isEmpty()
+                ? EnumSet.allOf(TransportKind.class)
+                : transports.stream().map(TransportKind::parse).collect(Collectors.toSet());
     }
 
     private List<String> listFromHook(String name) {

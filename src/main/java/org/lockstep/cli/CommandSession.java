@@ -1,6 +1,7 @@
 package org.lockstep.cli;
 
 import java.util.Objects;
+import java.util.OptionalInt;
 import java.util.UUID;
 import java.util.concurrent.atomic.AtomicBoolean;
 import org.apache.logging.log4j.Level;
@@ -11,6 +12,7 @@ import org.jspecify.annotations.Nullable;
 import org.lockstep.ErrorCode;
 import org.lockstep.LockstepException;
 import org.lockstep.spark.ClusterPreflight;
+import org.lockstep.topology.ParallelSizes;
 
 /**
  * The Spark session of a command: a caller's, spark-submit's or our own, and what Ctrl-C does to it.
@@ -54,7 +56,7 @@ final class CommandSession implements AutoCloseable {
      *
      * @throws LockstepException NO_SPARK when Spark does not start
      */
-    static CommandSession open(GenerateRequest request, Screen screen) {
+    static CommandSession open(SparkRequest request, Screen screen) {
         SparkSession running = running();
         SparkSession spark = running != null ? running : start(request);
         CommandSession session = new CommandSession(spark, running == null, request.verbose(), screen);
@@ -77,18 +79,18 @@ final class CommandSession implements AutoCloseable {
      *
      * @throws LockstepException with the line to set
      */
-    static void check(GenerateRequest request) {
-        ClusterPreflight.check(conf(request), request.sizes(), request.ranks());
+    static void check(SparkRequest request, ParallelSizes sizes, OptionalInt ranks) {
+        ClusterPreflight.check(conf(request), sizes, ranks);
     }
 
-    private static SparkConf conf(GenerateRequest request) {
+    private static SparkConf conf(SparkRequest request) {
         SparkConf conf = new SparkConf();
         conf.setIfMissing("spark.executor.heartbeatInterval", "1s"); // carries the progress
         if (!isSubmitted()) {
-            String master = request.master() != null ? request.master() : "local[" + request.worldSize() + "]";
+            String master = request.masterOrLocal();
             request.conf().forEach(conf::set);
             conf.setMaster(master);
-            conf.setIfMissing("spark.app.name", "lockstep generate");
+            conf.setIfMissing("spark.app.name", request.name());
             conf.setIfMissing("spark.ui.enabled", "false");
             if (master.startsWith("local")) {
                 conf.setIfMissing("spark.driver.host", "127.0.0.1");
@@ -98,7 +100,7 @@ final class CommandSession implements AutoCloseable {
         return conf;
     }
 
-    private static SparkSession start(GenerateRequest request) {
+    private static SparkSession start(SparkRequest request) {
         SparkConf conf = conf(request);
         try {
             return SparkSession.builder().config(conf).getOrCreate();
@@ -109,7 +111,7 @@ final class CommandSession implements AutoCloseable {
                             isUnanswered(master, e)
                                     ? "no master answers at " + master
                                     : "Spark does not start on master " + master + ": " + e.getMessage())
-                    .attempt("--master local[" + request.worldSize() + "], or --verbose for Spark's log")
+                    .attempt("--master local[" + request.slots() + "], or --verbose for Spark's log")
                     .cause(e)
                     .exception();
         }

@@ -48,6 +48,10 @@ record GenerateRequest(
         conf = Map.copyOf(conf);
     }
 
+    SparkRequest spark() {
+        return new SparkRequest("lockstep generate", master, worldSize(), conf, verbose);
+    }
+
     /** The ranks that are known before a cluster is asked: the smallest world where nothing says more. */
     int worldSize() {
         int replicas = sizes.dp() == ParallelSizes.INFER ? 1 : sizes.dp();

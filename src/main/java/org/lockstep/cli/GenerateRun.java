@@ -43,7 +43,7 @@ final class GenerateRun implements Callable<Integer> {
                 && (request.master() != null || !request.conf().isEmpty())) {
             screen.err().println("--master and --conf are left aside: spark-submit has set spark.master");
         }
-        try (CommandSession session = CommandSession.open(request, screen)) {
+        try (CommandSession session = CommandSession.open(request.spark(), screen)) {
             try {
                 return generate(session.spark());
             } catch (Exception e) { // Spark's own are checked, and undeclared
@@ -64,7 +64,7 @@ final class GenerateRun implements Callable<Integer> {
             ModelConfig config = ModelConfig.read(files);
             config.checkSplit(request.sizes().tp(), request.sizes().pp());
             CommandSession.requireSpark();
-            CommandSession.check(request);
+            CommandSession.check(request.spark(), request.sizes(), request.ranks());
             checkFiles();
             Llm.check(files, config);
         }

@@ -292,6 +292,16 @@ public final class Roster {
         return placement.ranksOnHost(rank);
     }
 
+    /** Whether any two ranks of the group are threads of one JVM that may share its memory. */
+    public boolean hasThreads(ProcessGroup group) {
+        return transports.contains(TransportKind.THREAD)
+                && group.stream()
+                                .mapToLong(rank -> hello(rank).venue())
+                                .distinct()
+                                .count()
+                        < group.size();
+    }
+
     /** How many ranks of the world share the venue of {@code rank}, itself included. */
     public int ranksInVenue(int rank) {
         long venue = hello(rank).venue();

@@ -1,5 +1,6 @@
 package org.lockstep.cpu;
 
+import java.util.stream.IntStream;
 import org.jspecify.annotations.Nullable;
 import org.lockstep.collective.Blocks;
 import org.lockstep.collective.OperationTag;
@@ -8,11 +9,12 @@ import org.lockstep.tensor.HostBuffer;
 import org.lockstep.transport.Mesh;
 
 /**
- * The algorithms of the host's collectives, over a {@link Mesh} of links of any kind.
+ * The algorithms of the host's collectives, over a {@link Mesh} of links of any kind: here those of one step or two among all
+ * ranks, for groups of up to {@value #DIRECT_RANKS} of one host, or of hosts that are not cut alike.
  *
  * <p>For n ranks and S bytes (as nccl-tests counts them: all-gather what is received in all, reduce-scatter what is sent in
- * all), steps and bytes that each rank sends; over threads of one JVM it sends no bytes above
- * 4 KiB, its peers read as many of its memory:
+ * all), steps and bytes that each rank sends; over threads of one JVM it sends no bytes above 4 KiB, its peers read as many
+ * of its memory:
  *
  * <table>
  * <caption>Algorithms</caption>
@@ -31,15 +33,19 @@ import org.lockstep.transport.Mesh;
  *
  * <p>Confined to the thread that the communicator admitted.
  */
-final class Collectives {
+class Collectives {
+    /** Larger groups have no connections for one step among all, nor the time. */
+    static final int DIRECT_RANKS = 16;
+
     private static final long ONE_STEP_BYTES = 8 * 1024;
 
-    private final Mesh mesh;
-    private final int me;
-    private final int size;
-    private final Reduction reduction;
-    private final @Nullable HostBuffer[] offers;
-    private final @Nullable HostBuffer[] targets;
+    final Mesh mesh;
+    final int me;
+    final int size;
+    final Reduction reduction;
+    final @Nullable HostBuffer[] offers;
+    final @Nullable HostBuffer[] targets;
+    private final Mesh.Circle all;
     private final Join join = new Join();
 
     Collectives(Mesh mesh, int rankInGroup, int size) {
@@ -49,16 +55,33 @@ final class Collectives {
         this.reduction = new Reduction(size);
         this.offers = new @Nullable HostBuffer[size];
         this.targets = new @Nullable HostBuffer[size];
+        this.all = mesh.circle(IntStream.range(0, size).boxed().toList());
+    }
+
+    /**
+     * The algorithms that fit a group.
+     *
+     * @param hosts by rank in group: equal for ranks that share memory
+     */
+    static Collectives of(Mesh mesh, int rankInGroup, int[] hosts) {
+        if (hosts.length > DIRECT_RANKS) {
+            return new TreeCollectives(mesh, rankInGroup, hosts.length);
+        }
+        return Reach.of(hosts, rankInGroup)
+                .<Collectives>map(reach -> new LayeredCollectives(mesh, rankInGroup, hosts.length, reach))
+                .orElseGet(() -> new Collectives(mesh, rankInGroup, hosts.length));
     }
 
     /** Where a fold puts its results. */
     private final class Join implements Mesh.Fold {
         private @Nullable HostBuffer target;
         private ReduceOp.Kind op = ReduceOp.Kind.SUM;
+        private int divisor = 1;
 
-        Join into(HostBuffer place, ReduceOp how) {
+        Join into(HostBuffer place, ReduceOp.Kind how, int by) {
             target = place;
-            op = how.kind();
+            op = how;
+            divisor = by;
             return this;
         }
 
@@ -66,7 +89,7 @@ final class Collectives {
         public void join(HostBuffer[] sources, int[] at, int from, int count) {
             HostBuffer place = target;
             if (place != null) {
-                reduction.reduce(sources, at, place, from, count, op);
+                reduction.reduce(sources, at, place, from, count, op, divisor);
             }
         }
     }
@@ -78,7 +101,7 @@ final class Collectives {
             allReduceByShares(tag, mine, receive, op);
         } else {
             offerToAll(mine);
-            mesh.fold(tag, offers, mine, join.into(receive, op));
+            fold(tag, mine, receive, op);
         }
         mesh.settle();
     }
@@ -88,29 +111,45 @@ final class Collectives {
         HostBuffer result = block(shares, receive, me);
         offerBlocks(shares, send);
         // Nobody else looks at a rank's own share of its own buffer, so the result may go there at once.
-        mesh.fold(tag, offers, block(shares, send, me), join.into(result, op));
+        fold(tag, block(shares, send, me), result, op);
         offerToAll(result);
         // That a peer shows its share also says that it has read ours of its, which is overwritten now.
         targetBlocks(shares, receive);
-        mesh.exchange(tag, offers, targets);
+        mesh.exchange(all, tag, offers, targets);
+    }
+
+    private void fold(OperationTag tag, HostBuffer own, HostBuffer target, ReduceOp op) {
+        fold(all, tag, own, target, op.kind(), divisor(op));
+        reduction.finish(target);
+    }
+
+    /** Joins what the circle offers into {@code target}, whose bits are final after {@link Reduction#finish}. */
+    final void fold(
+            Mesh.Circle circle, OperationTag tag, HostBuffer own, HostBuffer target, ReduceOp.Kind op, int divisor) {
+        mesh.fold(circle, tag, offers, own, join.into(target, op, divisor));
+    }
+
+    /** By what a reduction over the group divides in the end. */
+    final int divisor(ReduceOp op) {
+        return op.kind() == ReduceOp.Kind.AVG ? size : 1;
     }
 
     void reduce(OperationTag tag, HostBuffer send, HostBuffer receive, ReduceOp op, int root) {
         HostBuffer mine = own(send, op);
         if (me == root) {
             offerToAll(null);
-            mesh.fold(tag, offers, mine, join.into(receive, op));
+            fold(tag, mine, receive, op);
         } else {
             offerToAll(null);
             offers[root] = mine;
             targetNothing();
-            mesh.exchange(tag, offers, targets);
+            mesh.exchange(all, tag, offers, targets);
         }
         mesh.settle();
     }
 
     /** This rank's part of a reduction. */
-    private static HostBuffer own(HostBuffer send, ReduceOp op) {
+    static HostBuffer own(HostBuffer send, ReduceOp op) {
         if (op.kind() != ReduceOp.Kind.PREMULTIPLIED_SUM) {
             return send;
         }
@@ -123,14 +162,14 @@ final class Collectives {
     void reduceScatter(OperationTag tag, HostBuffer send, HostBuffer receive, ReduceOp op, Blocks blocks) {
         HostBuffer mine = own(send, op);
         offerBlocks(blocks, mine);
-        mesh.fold(tag, offers, block(blocks, mine, me), join.into(receive, op));
+        fold(tag, block(blocks, mine, me), receive, op);
         mesh.settle();
     }
 
     void allGather(OperationTag tag, HostBuffer send, HostBuffer receive, Blocks blocks) {
         offerToAll(send);
         targetBlocks(blocks, receive);
-        mesh.exchange(tag, offers, targets);
+        mesh.exchange(all, tag, offers, targets);
         copy(send, block(blocks, receive, me));
         mesh.settle();
     }
@@ -141,7 +180,7 @@ final class Collectives {
         if (me != root) {
             targets[root] = receive;
         }
-        mesh.exchange(tag, offers, targets);
+        mesh.exchange(all, tag, offers, targets);
         if (me == root) {
             copy(send, receive);
         }
@@ -157,7 +196,7 @@ final class Collectives {
         } else {
             targetBlocks(blocks, receive);
         }
-        mesh.exchange(tag, offers, targets);
+        mesh.exchange(all, tag, offers, targets);
         if (receive != null) {
             copy(send, block(blocks, receive, me));
         }
@@ -173,7 +212,7 @@ final class Collectives {
         } else {
             offerBlocks(blocks, send);
         }
-        mesh.exchange(tag, offers, targets);
+        mesh.exchange(all, tag, offers, targets);
         if (send != null) {
             copy(block(blocks, send, me), receive);
         }
@@ -183,7 +222,7 @@ final class Collectives {
     void allToAll(OperationTag tag, HostBuffer send, Blocks sendBlocks, HostBuffer receive, Blocks receiveBlocks) {
         offerBlocks(sendBlocks, send);
         targetBlocks(receiveBlocks, receive);
-        mesh.exchange(tag, offers, targets);
+        mesh.exchange(all, tag, offers, targets);
         copy(block(sendBlocks, send, me), block(receiveBlocks, receive, me));
         mesh.settle();
     }
@@ -191,39 +230,39 @@ final class Collectives {
     void barrier(OperationTag tag) {
         offerToAll(null);
         targetNothing();
-        mesh.exchange(tag, offers, targets);
+        mesh.exchange(all, tag, offers, targets);
         mesh.settle();
     }
 
-    private void offerToAll(@Nullable HostBuffer buffer) {
+    final void offerToAll(@Nullable HostBuffer buffer) {
         for (int peer = 0; peer < size; peer++) {
             offers[peer] = buffer;
         }
     }
 
-    private void offerBlocks(Blocks blocks, HostBuffer whole) {
+    final void offerBlocks(Blocks blocks, HostBuffer whole) {
         for (int peer = 0; peer < size; peer++) {
             offers[peer] = block(blocks, whole, peer);
         }
     }
 
-    private void targetBlocks(Blocks blocks, HostBuffer whole) {
+    final void targetBlocks(Blocks blocks, HostBuffer whole) {
         for (int peer = 0; peer < size; peer++) {
             targets[peer] = block(blocks, whole, peer);
         }
     }
 
-    private void targetNothing() {
+    final void targetNothing() {
         for (int peer = 0; peer < size; peer++) {
             targets[peer] = null;
         }
     }
 
-    private static HostBuffer block(Blocks blocks, HostBuffer whole, int rank) {
+    static HostBuffer block(Blocks blocks, HostBuffer whole, int rank) {
         return (HostBuffer) blocks.of(whole, rank);
     }
 
-    private static void copy(HostBuffer from, HostBuffer to) {
+    static void copy(HostBuffer from, HostBuffer to) {
         if (from.array() != to.array() || from.offset() != to.offset()) {
             to.copyFrom(from);
         }

@@ -47,6 +47,7 @@ final class CpuCommunicator extends GuardedCommunicator {
             ProcessGroup group,
             int rankInGroup,
             Mesh mesh,
+            int[] hosts,
             Fate fate,
             ObjectCodec codec,
             Peers peers,
@@ -54,7 +55,7 @@ final class CpuCommunicator extends GuardedCommunicator {
         this.group = group;
         this.me = rankInGroup;
         this.mesh = mesh;
-        this.collectives = new Collectives(mesh, rankInGroup, group.size());
+        this.collectives = Collectives.of(mesh, rankInGroup, hosts);
         this.fate = fate;
         this.codec = codec;
         this.peers = peers;

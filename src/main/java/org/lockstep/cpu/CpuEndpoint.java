@@ -12,6 +12,7 @@ import org.lockstep.collective.Communicators;
 import org.lockstep.collective.ObjectCodec;
 import org.lockstep.collective.Roster;
 import org.lockstep.collective.SoloCommunicator;
+import org.lockstep.collective.TransportKind;
 import org.lockstep.collective.WorldSpec;
 import org.lockstep.rendezvous.Venue;
 import org.lockstep.topology.GroupKind;
@@ -77,6 +78,7 @@ final class CpuEndpoint implements Backend.Endpoint {
                                 group,
                                 group.rankInGroup(rank),
                                 connected.mesh(group),
+                                hosts(group, roster),
                                 connected.fate(),
                                 codec,
                                 roster::describe,
@@ -88,6 +90,18 @@ final class CpuEndpoint implements Backend.Endpoint {
         CpuCommunicators made = new CpuCommunicators(rank, kinds, List.copyOf(live.values()), connected::end);
         communicators = made;
         return made;
+    }
+
+    /** By rank in group: the first rank with whom it shares memory. */
+    private static int[] hosts(ProcessGroup group, Roster roster) {
+        int[] hosts = new int[group.size()];
+        for (int rank = 0; rank < hosts.length && hosts.length <= Collectives.DIRECT_RANKS; rank++) {
+            while (hosts[rank] < rank
+                    && roster.transport(group.rank(hosts[rank]), group.rank(rank)) == TransportKind.TCP) {
+                hosts[rank]++;
+            }
+        }
+        return hosts;
     }
 
     /** The narrow kinds first: where several have the same ranks, the one live group bears the most telling name. */

@@ -21,39 +21,35 @@ final class IntLanes implements Reduction.Lanes {
 
     @Override
     public void absorb(int level, HostBuffer source, int from, int count, ReduceOp.Kind op) {
-        if (source.type() == DataType.I32) {
-            join(stack[level], source.ints(), source.offset() + from, count, op);
-        } else {
-            widen(source, from, count, wide);
-            join(stack[level], wide, 0, count, op);
-        }
+        widen(source, from, count, wide);
+        join(stack[level], wide, count, op);
     }
 
     @Override
     public void join(int level, int count, ReduceOp.Kind op) {
-        join(stack[level], stack[level + 1], 0, count, op);
+        join(stack[level], stack[level + 1], count, op);
     }
 
-    private static void join(int[] left, int[] right, int at, int count, ReduceOp.Kind op) {
+    private static void join(int[] left, int[] right, int count, ReduceOp.Kind op) {
         switch (op) {
             case SUM -> {
                 for (int i = 0; i < count; i++) {
-                    left[i] += right[at + i];
+                    left[i] += right[i];
                 }
             }
             case PRODUCT -> {
                 for (int i = 0; i < count; i++) {
-                    left[i] *= right[at + i];
+                    left[i] *= right[i];
                 }
             }
             case MIN -> {
                 for (int i = 0; i < count; i++) {
-                    left[i] = Math.min(left[i], right[at + i]);
+                    left[i] = Math.min(left[i], right[i]);
                 }
             }
             case MAX -> {
                 for (int i = 0; i < count; i++) {
-                    left[i] = Math.max(left[i], right[at + i]);
+                    left[i] = Math.max(left[i], right[i]);
                 }
             }
             case AVG, PREMULTIPLIED_SUM -> throw new AssertionError("refused before: " + op + " is for floating types");
@@ -86,4 +82,7 @@ final class IntLanes implements Reduction.Lanes {
             out[at + i] = (byte) result[i];
         }
     }
+
+    @Override
+    public void finish(HostBuffer target) {}
 }

@@ -6,9 +6,11 @@ import org.lockstep.tensor.HostBuffer;
 /** i64; sums wrap as Java's do. */
 final class LongLanes implements Reduction.Lanes {
     private final long[][] stack;
+    private final long[] other;
 
     LongLanes(int levels, int run) {
         this.stack = new long[levels][run];
+        this.other = new long[run];
     }
 
     @Override
@@ -18,34 +20,35 @@ final class LongLanes implements Reduction.Lanes {
 
     @Override
     public void absorb(int level, HostBuffer source, int from, int count, ReduceOp.Kind op) {
-        join(stack[level], source.longs(), source.offset() + from, count, op);
+        System.arraycopy(source.longs(), source.offset() + from, other, 0, count);
+        join(stack[level], other, count, op);
     }
 
     @Override
     public void join(int level, int count, ReduceOp.Kind op) {
-        join(stack[level], stack[level + 1], 0, count, op);
+        join(stack[level], stack[level + 1], count, op);
     }
 
-    private static void join(long[] left, long[] right, int at, int count, ReduceOp.Kind op) {
+    private static void join(long[] left, long[] right, int count, ReduceOp.Kind op) {
         switch (op) {
             case SUM -> {
                 for (int i = 0; i < count; i++) {
-                    left[i] += right[at + i];
+                    left[i] += right[i];
                 }
             }
             case PRODUCT -> {
                 for (int i = 0; i < count; i++) {
-                    left[i] *= right[at + i];
+                    left[i] *= right[i];
                 }
             }
             case MIN -> {
                 for (int i = 0; i < count; i++) {
-                    left[i] = Math.min(left[i], right[at + i]);
+                    left[i] = Math.min(left[i], right[i]);
                 }
             }
             case MAX -> {
                 for (int i = 0; i < count; i++) {
-                    left[i] = Math.max(left[i], right[at + i]);
+                    left[i] = Math.max(left[i], right[i]);
                 }
             }
             case AVG, PREMULTIPLIED_SUM -> throw new AssertionError("refused before: " + op + " is for floating types");
@@ -56,4 +59,7 @@ final class LongLanes implements Reduction.Lanes {
     public void store(HostBuffer target, int from, int count, int divisor) {
         System.arraycopy(stack[0], 0, target.longs(), target.offset() + from, count);
     }
+
+    @Override
+    public void finish(HostBuffer target) {}
 }

@@ -16,7 +16,7 @@ import org.lockstep.tensor.HostBuffer;
  * <p>Keeps its scratch; confined to one thread.
  */
 final class Reduction {
-    private static final int RUN = 2048;
+    private static final int RUN = 1024;
 
     private final int levels;
     private final @Nullable Lanes[] lanes = new @Nullable Lanes[4];
@@ -32,8 +32,11 @@ final class Reduction {
      *
      * @param sources of target's type
      * @param at where the elements begin in each source
+     * @param op an average is a sum here
+     * @param divisor of the result
      */
-    void reduce(HostBuffer[] sources, int[] at, HostBuffer target, int start, int length, ReduceOp.Kind op) {
+    void reduce(
+            HostBuffer[] sources, int[] at, HostBuffer target, int start, int length, ReduceOp.Kind op, int divisor) {
         Lanes run = lanes(target);
         for (int from = 0; from < length; from += RUN) {
             int count = Math.min(RUN, length - from);
@@ -52,8 +55,13 @@ final class Reduction {
             for (; depth > 1; depth--) {
                 run.join(depth - 2, count, op);
             }
-            run.store(target, start + from, count, op == ReduceOp.Kind.AVG ? sources.length : 1);
+            run.store(target, start + from, count, divisor);
         }
+    }
+
+    /** Ends the reduction into all of {@code target}: only now its bits are final. */
+    void finish(HostBuffer target) {
+        lanes(target).finish(target);
     }
 
     private Lanes lanes(HostBuffer target) {
@@ -89,5 +97,8 @@ final class Reduction {
 
         /** Writes level 0, divided by {@code divisor}. */
         void store(HostBuffer target, int from, int count, int divisor);
+
+        /** Ends a reduction: makes what is not a number in {@code target}, all of which was stored, the canonical NaN. */
+        void finish(HostBuffer target);
     }
 }

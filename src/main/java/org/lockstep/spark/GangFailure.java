@@ -12,7 +12,7 @@ import org.lockstep.LockstepException;
  * <p>Spark hands the driver the first failed task's exception as text inside its own sentence; the code, the sentence and
  * the lines under it are taken from there.
  */
-final class GangFailure {
+public final class GangFailure {
     private static final Pattern REPORT =
             Pattern.compile("LOCKSTEP-(\\d{4}) [A-Z_]+ {2}(.*)((?:\\n {2}[a-z]{2,8} *: .*)*)");
     private static final Pattern THROWN = Pattern.compile("(?m)^((?:[a-z]\\w*\\.)+[A-Z]\\w*(?:Exception|Error)\\b.*)$");
@@ -26,7 +26,7 @@ final class GangFailure {
     private GangFailure() {}
 
     /** A failure of one of our own kinds; whatever was thrown is its cause. */
-    static LockstepException of(Throwable failure) {
+    public static LockstepException of(Throwable failure) {
         if (failure instanceof LockstepException ours) {
             return ours;
         }

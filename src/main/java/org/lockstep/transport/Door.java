@@ -168,7 +168,7 @@ public final class Door implements AutoCloseable {
         Board threads = board;
         Segment processes = segment;
         TcpLinks hosts = sockets;
-        return new Mesh(
+        LinkSet links = new LinkSet(
                 group,
                 me,
                 peer -> switch (roster.transport(rank, group.rank(peer))) {
@@ -189,6 +189,7 @@ public final class Door implements AutoCloseable {
                         processes.close();
                     }
                 });
+        return new Mesh(me, group.size(), roster.hasThreads(group) ? Board.COPIED_BYTES : Long.MAX_VALUE, links);
     }
 
     /** What a rank holds after connecting. */

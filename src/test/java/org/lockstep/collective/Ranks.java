@@ -18,9 +18,9 @@ public interface Ranks {
     /** Parties in as many pretended JVMs as the transport under test needs. */
     LocalWorld localWorld(int size);
 
-    /** The spec of a world of the transport under test. */
-    default WorldSpec adapted(WorldSpec spec) {
-        return spec;
+    /** How ranks may reach each other. */
+    default Set<TransportKind> transports() {
+        return Set.of(TransportKind.values());
     }
 
     /** One rank's part, with what it needs of its world. */
@@ -41,10 +41,11 @@ public interface Ranks {
     /** Runs {@code part} on every rank of a world, results by rank. */
     default <T> List<T> inWorld(int size, WorldSpec spec, Part<World, T> part) {
         record Placed<T>(int rank, T value) {}
+        WorldSpec allowed = spec.withTransports(transports());
         CyclicBarrier connected = new CyclicBarrier(size); // a failure of one shall not meet another still connecting
         List<Placed<T>> results = localWorld(size).run(rendezvous -> {
             try (CpuBackend backend = CpuBackend.create();
-                    World world = World.join(rendezvous, backend, adapted(spec))) {
+                    World world = World.join(rendezvous, backend, allowed)) {
                 connected.await();
                 return new Placed<>(world.state().rank(), part.run(world));
             }

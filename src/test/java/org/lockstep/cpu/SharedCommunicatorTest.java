@@ -1,6 +1,8 @@
 package org.lockstep.cpu;
 
+import java.util.Set;
 import org.lockstep.collective.CommunicatorContract;
+import org.lockstep.collective.TransportKind;
 import org.lockstep.rendezvous.LocalWorld;
 
 /** Every rank in a JVM of its own of one host, as far as it can tell. */
@@ -8,5 +10,10 @@ class SharedCommunicatorTest extends CommunicatorContract {
     @Override
     protected LocalWorld world(int size) {
         return LocalWorld.of(size).withVenues(size);
+    }
+
+    @Override
+    public Set<TransportKind> transports() {
+        return Set.of(TransportKind.SHARED);
     }
 }

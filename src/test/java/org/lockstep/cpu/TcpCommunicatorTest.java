@@ -3,10 +3,9 @@ package org.lockstep.cpu;
 import java.util.Set;
 import org.lockstep.collective.CommunicatorContract;
 import org.lockstep.collective.TransportKind;
-import org.lockstep.collective.WorldSpec;
 import org.lockstep.rendezvous.LocalWorld;
 
-/** Every rank in a JVM of its own on a host of its own, as far as it can tell. */
+/** Every rank on a host of its own, as far as it can tell. */
 class TcpCommunicatorTest extends CommunicatorContract {
     @Override
     protected LocalWorld world(int size) {
@@ -14,7 +13,7 @@ class TcpCommunicatorTest extends CommunicatorContract {
     }
 
     @Override
-    public WorldSpec adapted(WorldSpec spec) {
-        return spec.withTransports(Set.of(TransportKind.TCP));
+    public Set<TransportKind> transports() {
+        return Set.of(TransportKind.TCP);
     }
 }

@@ -41,7 +41,7 @@ public record BenchJson(PrintWriter out, Place place) implements Consumer<Measur
             json.writeBooleanField("in_place", each.inPlace());
             json.writeNumberField("calls", each.calls());
             json.writeNumberField("errors", each.wrong());
-            json.writeStringField("transport", place.transport());
+            json.writeStringField("transport", each.transport());
             json.writeEndObject();
         } catch (IOException e) {
             throw new UncheckedIOException(e);

@@ -57,7 +57,8 @@ public final class BenchTable implements Consumer<Measurement> {
         busBandwidths = 0;
         measured = 0;
         wrong = 0;
-        out.println("# " + first.operation().word() + "  ranks " + first.ranks() + "  place " + place.word());
+        out.println("# " + first.operation().word() + "  ranks " + first.ranks() + "  place " + place.word()
+                + "  transport " + first.transport());
         out.println(line("# %62s  %-31s  %-31s", "", "out-of-place", "in-place"));
         out.println(line(
                 HEADING, "size", "count", "type", "redop", "root", "time", "algbw", "busbw", "#wrong", "time", "algbw",

@@ -18,6 +18,7 @@ import org.jspecify.annotations.Nullable;
 import org.lockstep.ErrorCode;
 import org.lockstep.LockstepException;
 import org.lockstep.collective.Key;
+import org.lockstep.collective.TransportKind;
 import org.lockstep.collective.World;
 import org.lockstep.cpu.CpuBackend;
 
@@ -47,7 +48,13 @@ final class JvmRank {
      * @param plan to measure
      */
     record Order(
-            int index, int ranks, Set<String> transports, long limitMillis, UUID attempt, String key, BenchPlan plan) {
+            int index,
+            int ranks,
+            Set<TransportKind> transports,
+            long limitMillis,
+            UUID attempt,
+            String key,
+            BenchPlan plan) {
         RankSpec rankSpec() {
             return new RankSpec(ranks, transports, Duration.ofMillis(limitMillis));
         }
@@ -132,16 +139,18 @@ final class JvmRank {
             measure(json.readValue(down.take(), Order.class));
             up.println(DONE);
             return 0;
+        } catch (InterruptedException e) {
+            return ErrorCode.ABORTED.exitCode(); // who started us is gone
         } catch (Throwable failure) { // whatever it is, who started us is told
             return fail(failure);
         }
     }
 
     private int fail(Throwable failure) {
-        if (!(failure instanceof LockstepException)) {
-            failure.printStackTrace();
-        }
         Failure told = Failure.of(failure);
+        if (told.code() == ErrorCode.INTERNAL) {
+            failure.printStackTrace(); // for a fault of our own there is nothing that the reader could set
+        }
         try {
             up.println(FAILED + json.writeValueAsString(told));
         } catch (IOException e) {

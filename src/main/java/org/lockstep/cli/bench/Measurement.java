@@ -17,6 +17,7 @@ import java.io.Serializable;
  * @param bestNanos the same of the fastest batch
  * @param calls of a batch
  * @param wrong elements on all ranks that were not what they should have been; -1 where none were compared
+ * @param transport that joins the ranks which are farthest apart
  */
 public record Measurement(
         Operation operation,
@@ -30,7 +31,8 @@ public record Measurement(
         double medianNanos,
         double bestNanos,
         int calls,
-        long wrong)
+        long wrong,
+        String transport)
         implements Serializable {
 
     /** Bytes per nanosecond, which is GB/s. */

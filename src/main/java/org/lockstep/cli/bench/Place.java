@@ -8,32 +8,36 @@ import java.util.Optional;
 /** How ranks live. */
 public enum Place {
     /** Threads of this JVM. */
-    THREADS("lockstep-local", "thread"),
+    THREADS("lockstep-local"),
 
     /** JVMs of this host, by whichever transport is best. */
-    JVMS("lockstep-shm", "shared"),
+    JVMS("lockstep-shm"),
 
     /** JVMs of this host that use TCP only. */
-    TCP("lockstep-tcp", "tcp");
+    TCP("lockstep-tcp"),
+
+    /** Tasks of a barrier stage. */
+    SPARK("lockstep-spark");
 
     private final String peer;
-    private final String transport;
 
-    Place(String peer, String transport) {
+    Place(String peer) {
         this.peer = peer;
-        this.transport = transport;
     }
 
     /** The place of a word of {@link #words}. */
     public static Optional<Place> of(String word) {
         return Arrays.stream(values())
-                .filter(each -> each.word().equals(word.toLowerCase(Locale.ROOT)))
+                .filter(each -> each != SPARK && each.word().equals(word.toLowerCase(Locale.ROOT)))
                 .findFirst();
     }
 
-    /** The words of all places. */
+    /** The words of the places that can be chosen; Spark's is chosen by its master. */
     public static List<String> words() {
-        return Arrays.stream(values()).map(Place::word).toList();
+        return Arrays.stream(values())
+                .filter(each -> each != SPARK)
+                .map(Place::word)
+                .toList();
     }
 
     public String word() {
@@ -43,10 +47,5 @@ public enum Place {
     /** The name under which results are compared with other programs'. */
     public String peer() {
         return peer;
-    }
-
-    /** What carries most of the bytes. */
-    public String transport() {
-        return transport;
     }
 }

@@ -3,7 +3,6 @@ package org.lockstep.cli.bench;
 import java.time.Duration;
 import java.util.Set;
 import java.util.UUID;
-import java.util.stream.Collectors;
 import org.lockstep.collective.Key;
 import org.lockstep.collective.TransportKind;
 import org.lockstep.collective.WorldSpec;
@@ -14,10 +13,10 @@ import org.lockstep.topology.ParallelSizes;
  * The ranks that are measured. Immutable.
  *
  * @param ranks of the one group, at least 2
- * @param transports that they may use, by name; empty for all there are
+ * @param transports that they may use, besides TCP
  * @param limit for meeting, and for all measurements together
  */
-public record RankSpec(int ranks, Set<String> transports, Duration limit) {
+public record RankSpec(int ranks, Set<TransportKind> transports, Duration limit) {
     public RankSpec {
         if (ranks < 2) {
             throw new IllegalArgumentException("ranks (" + ranks + ") must be at least 2: one has nobody to call");
@@ -44,9 +43,7 @@ public record RankSpec(int ranks, Set<String> transports, Duration limit) {
                 limit,
                 limit,
                 usual.strictPlacement(),
-                transports.isEmpty()
-                        ? usual.transports()
-                        : transports.stream().map(TransportKind::parse).collect(Collectors.toUnmodifiableSet()),
+                transports,
                 false);
     }
 }

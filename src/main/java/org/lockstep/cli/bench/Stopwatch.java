@@ -1,12 +1,18 @@
 package org.lockstep.cli.bench;
 
 import java.util.Arrays;
+import java.util.Comparator;
 import java.util.List;
 import java.util.function.Consumer;
+import java.util.stream.IntStream;
 import org.lockstep.collective.Communicator;
 import org.lockstep.collective.ReduceOp;
+import org.lockstep.collective.Roster;
+import org.lockstep.collective.TransportKind;
+import org.lockstep.collective.World;
 import org.lockstep.tensor.DataType;
 import org.lockstep.tensor.HostBuffer;
+import org.lockstep.topology.GroupKind;
 
 /**
  * Measures a plan on one rank of a group. Every rank runs one; what they decide, they decide by times that all of them
@@ -31,16 +37,26 @@ final class Stopwatch {
     private static final int FEWEST_BATCHES = 3;
 
     private final Communicator group;
+    private final String transport;
     private final BenchPlan plan;
     private final Consumer<? super Measurement> report;
     private final HostBuffer clock = HostBuffer.allocate(DataType.F64, 1);
     private final HostBuffer tally = HostBuffer.allocate(DataType.I64, 1);
 
     /** A stopwatch whose measurements are given to {@code report} on rank 0, as they are made. */
-    Stopwatch(Communicator group, BenchPlan plan, Consumer<? super Measurement> report) {
-        this.group = group;
+    Stopwatch(World world, BenchPlan plan, Consumer<? super Measurement> report) {
+        this.group = world.communicators().of(GroupKind.WORLD);
+        this.transport = farthest(world.roster()).toString();
         this.plan = plan;
         this.report = report;
+    }
+
+    /** What carries the data between the first rank and the one that is farthest from it. */
+    private static TransportKind farthest(Roster roster) {
+        return IntStream.range(1, roster.size())
+                .mapToObj(rank -> roster.transport(0, rank))
+                .max(Comparator.naturalOrder())
+                .orElse(TransportKind.THREAD);
     }
 
     /** Warms everything up, then measures it. */
@@ -120,7 +136,8 @@ final class Stopwatch {
                 times[done / 2] / operation.ways(),
                 times[0] / operation.ways(),
                 calls,
-                plan.check() ? wrong : -1);
+                plan.check() ? wrong : -1,
+                transport);
     }
 
     private static long called(Exchange exchange) {

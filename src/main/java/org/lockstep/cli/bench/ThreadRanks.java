@@ -6,7 +6,6 @@ import org.lockstep.collective.WorldSpec;
 import org.lockstep.cpu.CpuBackend;
 import org.lockstep.rendezvous.LocalWorld;
 import org.lockstep.rendezvous.Rendezvous;
-import org.lockstep.topology.GroupKind;
 
 /** Ranks as threads of this JVM. */
 public final class ThreadRanks {
@@ -36,7 +35,7 @@ public final class ThreadRanks {
     /** What a rank does once it has joined. */
     static void measure(World world, BenchPlan plan, Consumer<? super Measurement> report) {
         try {
-            new Stopwatch(world.communicators().of(GroupKind.WORLD), plan, report).run();
+            new Stopwatch(world, plan, report).run();
         } catch (Throwable failure) {
             world.abort(failure);
             throw failure;

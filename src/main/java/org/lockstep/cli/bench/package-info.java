@@ -1,5 +1,5 @@
 /**
- * Measuring groups: what each operation costs at each size, on ranks as threads or as JVMs of this host.
+ * Measuring groups: what each operation costs at each size, on ranks as threads, as JVMs of this host or as tasks of Spark.
  *
  * <p>The numbers are those of nccl-tests (time of a call, algorithm and bus bandwidth, wrong elements), the timing is that
  * of MPI benchmarks: a rank's mean over a batch of calls, of it the slowest rank's, of these the median over the batches.
@@ -11,7 +11,8 @@
  * measured through {@link org.lockstep.collective.Communicator} alone.
  *
  * <p>A {@link org.lockstep.cli.bench.BenchPlan} of {@link org.lockstep.cli.bench.Case cases} is given to
- * {@link org.lockstep.cli.bench.ThreadRanks} or {@link org.lockstep.cli.bench.JvmRanks}; each rank runs a {@link org.lockstep.cli.bench.Stopwatch} over it, and rank 0
+ * {@link org.lockstep.cli.bench.ThreadRanks}, {@link org.lockstep.cli.bench.JvmRanks} or
+ * {@link org.lockstep.cli.bench.SparkRanks}; each rank runs a {@link org.lockstep.cli.bench.Stopwatch} over it, and rank 0
  * reports each {@link org.lockstep.cli.bench.Measurement}.
  */
 @NullMarked

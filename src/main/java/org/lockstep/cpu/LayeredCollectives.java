@@ -1,0 +1,142 @@
+package org.lockstep.cpu;
+
+import java.util.Arrays;
+import org.jspecify.annotations.Nullable;
+import org.lockstep.collective.Blocks;
+import org.lockstep.collective.OperationTag;
+import org.lockstep.collective.ReduceOp;
+import org.lockstep.tensor.DataType;
+import org.lockstep.tensor.HostBuffer;
+import org.lockstep.transport.Mesh;
+
+/**
+ * The algorithms of groups over several hosts, cut alike: inside the host first, so that each byte crosses to another host
+ * once.
+ *
+ * <p>For k hosts of m ranks and S bytes, steps and bytes that each rank sends over the network:
+ *
+ * <table>
+ * <caption>Algorithms</caption>
+ * <tr><td>all-reduce</td><td>3 steps</td><td>(k-1) · S/m</td><td>host's share, joined across, shown in the host</td></tr>
+ * <tr><td>reduce-scatter</td><td>k + 1 steps</td><td>S · (k-1)/(k · m)</td><td>a host's parts, then joined across</td></tr>
+ * <tr><td>all-gather</td><td>k + 1 steps</td><td>S · (k-1)/(k · m)</td><td>across, then shown in the host</td></tr>
+ * <tr><td>broadcast</td><td>2 steps</td><td>(k-1) · S at the root</td><td>one rank a host, then in the host</td></tr>
+ * <tr><td>barrier</td><td>2 steps</td><td>0</td><td>tags only</td></tr>
+ * </table>
+ *
+ * <p>All others are those of {@link Collectives}. 16-bit elements cross as f32: the sum of a host must not be rounded. Every
+ * rank hears the tags of its host and of its counterparts, and waits for those who wait for others.
+ */
+final class LayeredCollectives extends Collectives {
+    private final Reach reach;
+    private final Mesh.Circle near;
+    private final Mesh.Circle across;
+
+    LayeredCollectives(Mesh mesh, int rankInGroup, int size, Reach reach) {
+        super(mesh, rankInGroup, size);
+        this.reach = reach;
+        this.near = mesh.circle(reach.near());
+        this.across = mesh.circle(reach.across());
+    }
+
+    /** The type in which parts of a sum travel. */
+    static DataType accumulator(DataType type) {
+        return type == DataType.BF16 || type == DataType.F16 ? DataType.F32 : type;
+    }
+
+    @Override
+    void allReduce(OperationTag tag, HostBuffer send, HostBuffer receive, ReduceOp op) {
+        DataType type = accumulator(send.type());
+        HostBuffer mine = own(send, op);
+        mine = type == mine.type() ? mine : mine.to(type);
+        HostBuffer result = type == receive.type() ? receive : HostBuffer.allocate(type, receive.length());
+        Blocks shares = Blocks.shares(near.size(), mine.length());
+        HostBuffer part = HostBuffer.allocate(type, shares.count(reach.place()));
+        HostBuffer share = block(shares, result, reach.place());
+        for (int i = 0; i < near.size(); i++) {
+            offers[near.member(i)] = block(shares, mine, i);
+        }
+        fold(near, tag, block(shares, mine, reach.place()), part, op.kind(), 1);
+        offerToAll(part);
+        fold(across, tag, part, share, op.kind(), divisor(op));
+        reduction.finish(share);
+        offerToAll(share);
+        for (int i = 0; i < near.size(); i++) {
+            targets[near.member(i)] = block(shares, result, i);
+        }
+        mesh.exchange(near, tag, offers, targets);
+        mesh.settle();
+        copy(type == receive.type() ? result : result.to(receive.type()), receive);
+    }
+
+    @Override
+    void reduceScatter(OperationTag tag, HostBuffer send, HostBuffer receive, ReduceOp op, Blocks blocks) {
+        DataType type = accumulator(send.type());
+        HostBuffer mine = own(send, op);
+        mine = type == mine.type() ? mine : mine.to(type);
+        HostBuffer result = type == receive.type() ? receive : HostBuffer.allocate(type, receive.length());
+        HostBuffer[] parts = new HostBuffer[across.size()];
+        for (int host = 0; host < parts.length; host++) {
+            int counterpart = across.member(host);
+            parts[host] = HostBuffer.allocate(type, blocks.count(counterpart));
+            for (int i = 0; i < near.size(); i++) {
+                offers[near.member(i)] = block(blocks, mine, host * near.size() + i);
+            }
+            fold(near, tag, block(blocks, mine, counterpart), parts[host], op.kind(), 1);
+        }
+        HostBuffer own = parts[me / near.size()];
+        for (int host = 0; host < parts.length; host++) {
+            offers[across.member(host)] = parts[host];
+        }
+        fold(across, tag, own, result, op.kind(), divisor(op));
+        reduction.finish(result);
+        mesh.settle();
+        copy(type == receive.type() ? result : result.to(receive.type()), receive);
+    }
+
+    @Override
+    void allGather(OperationTag tag, HostBuffer send, HostBuffer receive, Blocks blocks) {
+        offerToAll(send);
+        targetBlocks(blocks, receive);
+        mesh.exchange(across, tag, offers, targets);
+        copy(send, block(blocks, receive, me));
+        for (int host = 0; host < across.size(); host++) {
+            offerToAll(block(blocks, receive, across.member(host)));
+            for (int i = 0; i < near.size(); i++) {
+                targets[near.member(i)] = block(blocks, receive, host * near.size() + i);
+            }
+            mesh.exchange(near, tag, offers, targets);
+        }
+        mesh.settle();
+    }
+
+    @Override
+    void broadcast(OperationTag tag, HostBuffer send, HostBuffer receive, int root) {
+        int place = root % near.size();
+        int leader = near.member(place);
+        offerToAll(me == root ? send : null);
+        targetOnly(root, me != root && me == leader ? receive : null);
+        mesh.exchange(across, tag, offers, targets);
+        offerToAll(me == root ? send : me == leader ? receive : null);
+        targetOnly(leader, me != leader ? receive : null);
+        mesh.exchange(near, tag, offers, targets);
+        if (me == root) {
+            copy(send, receive);
+        }
+        mesh.settle();
+    }
+
+    private void targetOnly(int from, @Nullable HostBuffer target) {
+        Arrays.fill(targets, null);
+        targets[from] = target;
+    }
+
+    @Override
+    void barrier(OperationTag tag) {
+        offerToAll(null);
+        targetNothing();
+        mesh.exchange(across, tag, offers, targets);
+        mesh.exchange(near, tag, offers, targets);
+        mesh.settle();
+    }
+}

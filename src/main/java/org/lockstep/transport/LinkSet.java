@@ -1,0 +1,182 @@
+package org.lockstep.transport;
+
+import java.time.Duration;
+import java.util.ArrayList;
+import java.util.List;
+import java.util.function.Consumer;
+import java.util.function.IntFunction;
+import org.jspecify.annotations.Nullable;
+import org.lockstep.collective.OperationTag;
+import org.lockstep.topology.ProcessGroup;
+import org.lockstep.transport.Mesh.Letter;
+
+/**
+ * All links of one rank in one group: made when first used, pumped together, waited for with one {@link Pause}. Confined to
+ * the thread that its communicator admitted, except {@link #wake}.
+ */
+final class LinkSet {
+    private final ProcessGroup group;
+    private final int me;
+    private final IntFunction<Link> maker;
+    private final @Nullable Link[] links;
+    private final boolean[] awaited;
+    private final Fate fate;
+    private final Pause pause;
+    private final Consumer<Boolean> end;
+    private boolean ended;
+    private Object what = "";
+
+    /**
+     * The links of rank in group {@code me}.
+     *
+     * @param maker of the link to a rank in group, when it is first used
+     * @param end tells those who wait for this rank that it left, if that was in order, and frees what the links have in
+     *     common
+     */
+    LinkSet(ProcessGroup group, int me, IntFunction<Link> maker, Fate fate, Pause pause, Consumer<Boolean> end) {
+        this.group = group;
+        this.me = me;
+        this.maker = maker;
+        this.links = new @Nullable Link[group.size()];
+        this.awaited = new boolean[group.size()];
+        this.fate = fate;
+        this.pause = pause;
+        this.end = end;
+    }
+
+    void begin(Object operation, Duration limit) {
+        what = operation;
+        pause.begin(limit);
+    }
+
+    /** An operation that waits for nobody any more ended. */
+    void rested() {
+        pause.end();
+    }
+
+    /** Whether a message of this peer is waited for, for what is said when it does not come. */
+    void await(int peer, boolean awaits) {
+        awaited[peer] = awaits;
+    }
+
+    Link link(int peer) {
+        Link link = links[peer];
+        if (link == null) {
+            link = maker.apply(peer);
+            links[peer] = link;
+        }
+        return link;
+    }
+
+    void push() {
+        for (Link link : links) {
+            if (link != null) {
+                link.pushed();
+            }
+        }
+    }
+
+    /** Returns when so many bytes of every message, or all, are on their way. */
+    void pushTo(long bytes) {
+        for (Link link : links) {
+            while (link != null && !link.pushed() && link.pushedBytes() < bytes) {
+                push();
+                rest();
+            }
+        }
+    }
+
+    /** After a round over the links: waits a little if nothing moved, and looks for what ends the operation. */
+    void rest() {
+        boolean moved = false;
+        for (Link link : links) {
+            moved |= link != null && link.moved();
+        }
+        if (moved) {
+            pause.reset();
+        } else if (pause.turn()) {
+            look();
+        }
+    }
+
+    private void look() {
+        Verdict verdict = fate.verdict();
+        if (verdict != null) {
+            throw new Failed(verdict);
+        }
+        if (Thread.currentThread().isInterrupted()) {
+            throw new Failed(Verdict.interrupted(group, me, what.toString()));
+        }
+        for (int peer = 0; peer < links.length; peer++) {
+            Link link = links[peer];
+            if (link != null && (awaited[peer] || !link.isReturned())) {
+                link.check();
+            }
+        }
+        if (pause.isLate()) {
+            List<Integer> missing = new ArrayList<>();
+            for (int peer = 0; peer < links.length; peer++) {
+                Link link = links[peer];
+                if (link != null && (awaited[peer] || !link.isReturned() || !link.pushed())) {
+                    missing.add(peer);
+                }
+            }
+            throw new Failed(Verdict.timeout(group, me, what.toString(), pause.limit(), missing));
+        }
+    }
+
+    /** Returns when no peer looks at this rank's memory any more. */
+    void settle() {
+        for (int peer = 0; peer < links.length; peer++) {
+            Link link = links[peer];
+            while (link != null && !link.isReturned()) {
+                rest();
+            }
+        }
+        pause.end();
+    }
+
+    /** Makes what was sent over {@code link} the caller's again: waits a little for who looks at it, then takes a copy. */
+    void reclaim(Link link) {
+        while (!link.isReturned() && !(pause.isLong() && link.isReplaced())) {
+            rest();
+        }
+    }
+
+    /** A transfer meets an operation of the whole group. */
+    Failed elsewhere(Letter letter, OperationTag theirs) {
+        return new Failed(
+                Verdict.mismatch(group, me, letter.tag().toString(), letter.peer(), theirs.toString(), "operation"));
+    }
+
+    /** Tells the peers that this rank left, and frees everything. Waits for nobody. */
+    void close() {
+        end(null);
+    }
+
+    /** Tells the peers why, as far as that is possible without waiting, and frees everything. Idempotent. */
+    void abort(Verdict verdict) {
+        end(verdict);
+    }
+
+    private void end(@Nullable Verdict verdict) {
+        if (ended) {
+            return;
+        }
+        ended = true;
+        for (Link link : links) {
+            if (link != null && verdict != null) {
+                link.abort(verdict);
+            } else if (link != null) {
+                link.close();
+            }
+        }
+        pause.close();
+        end.accept(verdict == null);
+    }
+
+    /** Makes the thread that waits here look at its fate. From any thread. */
+    void wake() {
+        pause.wake();
+    }
+}
