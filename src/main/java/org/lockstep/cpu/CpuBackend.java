@@ -19,8 +19,7 @@ public final class CpuBackend implements Backend {
     private final Rhythm rhythm;
     private final List<CpuEndpoint> open = new CopyOnWriteArrayList<>(); // closed by others too
 
-    /** One that watches other JVMs at a rhythm of its own. */
-    CpuBackend(Kernels kernels, Listen where, Rhythm rhythm) {
+    private CpuBackend(Kernels kernels, Listen where, Rhythm rhythm) {
         this.kernels = kernels;
         this.where = where;
         this.rhythm = rhythm;
@@ -38,7 +37,12 @@ public final class CpuBackend implements Backend {
 
     /** A backend that peers reach there. */
     public static CpuBackend create(Listen where) {
-        return new CpuBackend(CpuKernels.create(), where, Rhythm.DEFAULT);
+        return create(where, Rhythm.DEFAULT);
+    }
+
+    /** A backend that peers reach there, and that watches the JVMs of its peers at this rhythm. */
+    public static CpuBackend create(Listen where, Rhythm rhythm) {
+        return new CpuBackend(CpuKernels.create(), where, rhythm);
     }
 
     @Override

@@ -185,7 +185,8 @@ final class TcpLink extends Link {
     }
 
     private Failed damaged(Inlet.Damaged damage) {
-        return new Failed(Verdict.protocol(group, me, what(), peer(), String.valueOf(damage.getMessage())));
+        String link = " (link " + group.rank(peer()) + "->" + group.rank(me) + ")";
+        return new Failed(Verdict.protocol(group, me, what(), peer(), damage.getMessage() + link));
     }
 
     /** What this rank is doing with the peer. */

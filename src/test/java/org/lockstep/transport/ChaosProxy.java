@@ -1,0 +1,183 @@
+package org.lockstep.transport;
+
+import java.io.ByteArrayOutputStream;
+import java.io.DataInputStream;
+import java.io.IOException;
+import java.io.InputStream;
+import java.io.OutputStream;
+import java.net.InetAddress;
+import java.net.ServerSocket;
+import java.net.Socket;
+import java.net.SocketException;
+import java.nio.ByteBuffer;
+import java.util.List;
+import java.util.Queue;
+import java.util.concurrent.ConcurrentLinkedQueue;
+import java.util.concurrent.CopyOnWriteArrayList;
+import java.util.concurrent.CountDownLatch;
+
+/**
+ * A bad network before one rank's door: passes bytes on both ways, and does to them what a test wants.
+ */
+final class ChaosProxy implements AutoCloseable {
+    /** What happens to the connections that a test means. */
+    interface Chaos {
+        /** Passes {@code bytes} on, of which {@code before} went the same way earlier. */
+        void pass(Way way, long before, byte[] bytes, Wire wire) throws IOException, InterruptedException;
+
+        /** Whether it happens to control connections, and whether to the others. */
+        default boolean means(boolean control) {
+            return !control;
+        }
+    }
+
+    /** One direction of one connection. */
+    enum Way {
+        TO_DOOR,
+        FROM_DOOR
+    }
+
+    /** Where bytes go on. */
+    interface Wire {
+        void write(byte[] bytes, int from, int count) throws IOException;
+
+        /** Ends the connection in order. */
+        void end() throws IOException;
+
+        /** Ends it with a reset. */
+        void reset() throws IOException;
+
+        /** Nothing more goes through, and the connection stays. */
+        void freeze() throws InterruptedException;
+    }
+
+    /** Bytes of the proof of identity that go each way before any frame. */
+    static final int GREETING = 96;
+
+    private final ServerSocket door;
+    private final InetAddress target;
+    private final int port;
+    private final Chaos chaos;
+    private final List<Socket> sockets = new CopyOnWriteArrayList<>();
+    private final CountDownLatch closed = new CountDownLatch(1);
+    private final ByteArrayOutputStream record = new ByteArrayOutputStream();
+    private final Queue<Throwable> surprises = new ConcurrentLinkedQueue<>();
+
+    ChaosProxy(InetAddress target, int port, Chaos chaos) throws IOException {
+        this.target = target;
+        this.port = port;
+        this.chaos = chaos;
+        this.door = new ServerSocket(0, 100, target);
+        start(this::accept);
+    }
+
+    int port() {
+        return door.getLocalPort();
+    }
+
+    /** All that went through, greetings included. */
+    byte[] record() {
+        synchronized (record) {
+            return record.toByteArray();
+        }
+    }
+
+    private interface Body {
+        void run() throws IOException, InterruptedException;
+    }
+
+    private void start(Body body) {
+        Thread thread = new Thread(() -> {
+            try {
+                body.run();
+            } catch (IOException | InterruptedException over) {
+                // one end has gone
+            } catch (RuntimeException failure) {
+                surprises.add(failure);
+            }
+        });
+        thread.setDaemon(true);
+        thread.start();
+    }
+
+    private void accept() throws IOException {
+        while (true) {
+            Socket in = door.accept();
+            in.setTcpNoDelay(true);
+            Socket out = new Socket(target, port);
+            out.setTcpNoDelay(true);
+            sockets.add(in);
+            sockets.add(out);
+            start(() -> {
+                byte[] hello = new byte[Handshake.HELLO_BYTES];
+                new DataInputStream(in.getInputStream()).readFully(hello);
+                boolean control = ByteBuffer.wrap(hello).getLong(24) == Control.GROUP;
+                out.getOutputStream().write(hello);
+                boolean meant = chaos.means(control);
+                start(() -> pump(Way.FROM_DOOR, out, in, 0, meant));
+                pump(Way.TO_DOOR, in, out, hello.length, meant);
+            });
+        }
+    }
+
+    private void pump(Way way, Socket from, Socket to, long already, boolean meant)
+            throws IOException, InterruptedException {
+        InputStream in = from.getInputStream();
+        OutputStream out = to.getOutputStream();
+        Wire wire = new Wire() {
+            @Override
+            public void write(byte[] bytes, int start, int count) throws IOException {
+                synchronized (record) {
+                    record.write(bytes, start, count);
+                }
+                out.write(bytes, start, count);
+            }
+
+            @Override
+            public void end() throws IOException {
+                from.close();
+                to.close();
+            }
+
+            @Override
+            public void reset() throws IOException {
+                to.setSoLinger(true, 0);
+                from.setSoLinger(true, 0);
+                end();
+            }
+
+            @Override
+            public void freeze() throws InterruptedException {
+                closed.await();
+            }
+        };
+        byte[] buffer = new byte[64 * 1024];
+        long before = already;
+        for (int read = in.read(buffer); read > 0; read = in.read(buffer)) {
+            byte[] bytes = java.util.Arrays.copyOf(buffer, read);
+            if (meant) {
+                chaos.pass(way, before, bytes, wire);
+            } else {
+                wire.write(bytes, 0, read);
+            }
+            before += read;
+        }
+        try {
+            to.shutdownOutput();
+        } catch (SocketException gone) {
+            // already
+        }
+    }
+
+    @Override
+    public void close() throws IOException {
+        closed.countDown();
+        door.close();
+        for (Socket socket : sockets) {
+            socket.close();
+        }
+        if (!surprises.isEmpty()) {
+            throw new IllegalStateException(surprises.remove());
+        }
+    }
+}

@@ -1,0 +1,190 @@
+package org.lockstep.transport;
+
+import static org.assertj.core.api.Assertions.assertThat;
+import static org.assertj.core.api.Assertions.assertThatThrownBy;
+import static org.assertj.core.api.Assertions.catchThrowableOfType;
+
+import java.net.Inet6Address;
+import java.net.InetAddress;
+import java.net.InetSocketAddress;
+import java.net.NetworkInterface;
+import java.net.ServerSocket;
+import java.nio.channels.ServerSocketChannel;
+import java.util.ArrayList;
+import java.util.List;
+import java.util.Set;
+import org.junit.jupiter.api.Test;
+import org.junit.jupiter.api.Timeout;
+import org.junit.jupiter.params.ParameterizedTest;
+import org.junit.jupiter.params.provider.ValueSource;
+import org.lockstep.ErrorCode;
+import org.lockstep.collective.CommunicatorException;
+import org.lockstep.collective.ReduceOp;
+import org.lockstep.collective.TransportKind;
+import org.lockstep.collective.World;
+import org.lockstep.collective.WorldSpec;
+import org.lockstep.cpu.CpuBackend;
+import org.lockstep.rendezvous.LocalWorld;
+import org.lockstep.tensor.Buffer;
+import org.lockstep.tensor.HostBuffer;
+import org.lockstep.topology.GroupKind;
+import org.lockstep.topology.ParallelSizes;
+
+/** Where a rank listens and how its peers get there (F39 to F41). */
+@Timeout(60)
+class ListenTest {
+    private static final WorldSpec SPEC = WorldSpec.of(ParallelSizes.tensor(2))
+            .withKinds(Set.of(GroupKind.WORLD))
+            .withTransports(Set.of(TransportKind.TCP));
+
+    private static InetAddress address(String literal) throws Exception {
+        return InetAddress.getByName(literal);
+    }
+
+    private static void meet(Listen where) {
+        LocalWorld.of(2).withVenues(2).run(rendezvous -> {
+            try (CpuBackend backend = CpuBackend.create(where);
+                    World world = World.join(rendezvous, backend, SPEC)) {
+                HostBuffer x = Buffer.ofInts(1);
+                world.communicators().world().allReduce(x, ReduceOp.SUM);
+                assertThat(x.toInts()).containsExactly(2);
+            }
+            return 0;
+        });
+    }
+
+    private static boolean hasIpv6() throws Exception {
+        return NetworkInterface.networkInterfaces()
+                .flatMap(NetworkInterface::inetAddresses)
+                .anyMatch(address -> address instanceof Inet6Address && address.isLoopbackAddress());
+    }
+
+    @Test
+    void ipv6() throws Exception {
+        org.junit.jupiter.api.Assumptions.assumeTrue(hasIpv6(), "this host has no ::1");
+        meet(Listen.on(address("::1")));
+        meet(Listen.on(address("::1"), address("127.0.0.1")));
+    }
+
+    @Test
+    void severalAddressesAreOneDoor() throws Exception {
+        Listen where = Listen.on(address("127.0.0.1"), address("127.0.0.2"), address("127.0.0.3"));
+        meet(where);
+        try (Listeners listeners = Listeners.bind(where)) {
+            assertThat(listeners.channels()).hasSize(3);
+            for (ServerSocketChannel each : listeners.channels()) {
+                assertThat(each.socket().getLocalPort()).isEqualTo(listeners.port());
+            }
+            assertThat(where.literals()).containsExactly("127.0.0.1", "127.0.0.2", "127.0.0.3");
+        }
+    }
+
+    @ParameterizedTest
+    @ValueSource(strings = {"0.0.0.0", "::", "fe80::1", "169.254.1.1"})
+    void whatMeansNothingToOtherHostsIsNotTold(String literal) {
+        assertThatThrownBy(() -> Listen.on(address(literal)))
+                .isInstanceOf(IllegalArgumentException.class)
+                .hasMessageContaining("cannot be told");
+    }
+
+    @Test
+    void aHostIsKnownByItsOwnAddressFirst() throws Exception {
+        assertThat(Listen.ofHost(address("127.0.0.1")).literals()).containsExactly("127.0.0.1");
+        for (InetAddress each : NetworkInterface.networkInterfaces()
+                .flatMap(NetworkInterface::inetAddresses)
+                .filter(address -> !address.isLoopbackAddress() && !address.isLinkLocalAddress())
+                .toList()) {
+            assertThat(Listen.ofHost(each).addresses()).first().isEqualTo(each);
+            assertThat(Listen.ofHost(each).addresses())
+                    .doesNotHaveDuplicates()
+                    .noneMatch(InetAddress::isLinkLocalAddress);
+        }
+        assertThat(Listen.ofInterface("lo").literals()).contains("127.0.0.1");
+        assertThatThrownBy(() -> Listen.ofInterface("wlan77"))
+                .isInstanceOf(CommunicatorException.class)
+                .hasMessageContaining("no interface 'wlan77'")
+                .hasMessageContaining("spark.lockstep.network.interface");
+    }
+
+    @Test
+    void aPortOfTheRange() throws Exception {
+        int free;
+        try (ServerSocket any = new ServerSocket(0, 1, address("127.0.0.9"))) {
+            free = any.getLocalPort();
+        }
+        Listen where = Listen.on(address("127.0.0.9")).withPorts(free, free);
+        try (Listeners first = Listeners.bind(where)) {
+            assertThat(first.port()).isEqualTo(free);
+            CommunicatorException busy = catchThrowableOfType(CommunicatorException.class, () -> Listeners.bind(where));
+            assertThat(busy.code()).isEqualTo(ErrorCode.RENDEZVOUS_FAILED);
+            assertThat(busy)
+                    .hasMessageContaining("127.0.0.9")
+                    .hasMessageContaining("ports " + free + ".." + free)
+                    .hasMessageContaining("spark.lockstep.network.port");
+        }
+    }
+
+    @Test
+    void manyRanksShareARange() throws Exception {
+        Listen where = Listen.on(address("127.0.0.8")).withPorts(30_000, 30_015);
+        List<Listeners> all = new ArrayList<>();
+        try {
+            Set<Integer> ports = new java.util.TreeSet<>();
+            for (int i = 0; i < 16; i++) {
+                Listeners each = Listeners.bind(where);
+                all.add(each);
+                ports.add(each.port());
+            }
+            assertThat(ports).hasSize(16).allMatch(port -> port >= 30_000 && port <= 30_015);
+        } finally {
+            all.forEach(Listeners::close);
+        }
+    }
+
+    @Test
+    void rangesThatAreNone() throws Exception {
+        Listen here = Listen.loopback();
+        for (int[] range : new int[][] {{5, 4}, {-1, 4}, {1, 65536}, {0, 5}}) {
+            assertThatThrownBy(() -> here.withPorts(range[0], range[1])).isInstanceOf(IllegalArgumentException.class);
+        }
+    }
+
+    /** A connection that is refused, and one whose packets vanish: the next address is tried in either case. */
+    @ParameterizedTest
+    @ValueSource(strings = {"127.0.0.77", "192.0.2.1"})
+    void theNextAddressIsTried(String deadEnd) throws Exception {
+        Listen where = Listen.loopback();
+        LocalWorld.of(2).withVenues(2).run(rendezvous -> {
+            try (CpuBackend backend = CpuBackend.create(where);
+                    World world = World.join(new Told(rendezvous, SPEC.key(), deadEnd), backend, SPEC)) {
+                world.communicators().world().barrier();
+            }
+            return 0;
+        });
+    }
+
+    @Test
+    void whoCanBeReachedNowhereIsNamedWithAllItsAddresses() throws Exception {
+        try (Listeners mine = Listeners.bind(Listen.loopback())) {
+            InetSocketAddress gone;
+            try (ServerSocket closed = new ServerSocket(0, 1, address("127.0.0.77"))) {
+                gone = new InetSocketAddress(closed.getInetAddress(), closed.getLocalPort());
+            }
+            CommunicatorException failure = catchThrowableOfType(
+                    CommunicatorException.class,
+                    () -> new Handshakes(
+                                    Rosters.of(SPEC, List.of("127.0.0.77", "127.0.0.78"), gone.getPort(), mine.port()),
+                                    1,
+                                    SPEC,
+                                    mine,
+                                    Set.of(new Links.Id(7, 0)),
+                                    Rosters.fate(SPEC),
+                                    (id, link) -> {},
+                                    Deadline.in(java.time.Duration.ofSeconds(20)),
+                                    Handshakes.PATIENCE)
+                            .run());
+            assertThat(failure.code()).isEqualTo(ErrorCode.PEER_LOST);
+            assertThat(failure).hasMessageContaining("rank 0 at [127.0.0.77, 127.0.0.78] port " + gone.getPort());
+        }
+    }
+}

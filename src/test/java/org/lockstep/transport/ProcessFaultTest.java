@@ -1,0 +1,109 @@
+package org.lockstep.transport;
+
+import static org.assertj.core.api.Assertions.assertThat;
+
+import java.time.Duration;
+import java.util.ArrayList;
+import java.util.List;
+import java.util.concurrent.TimeUnit;
+import java.util.stream.Stream;
+import org.junit.jupiter.api.Timeout;
+import org.junit.jupiter.api.condition.EnabledOnOs;
+import org.junit.jupiter.api.condition.OS;
+import org.junit.jupiter.params.ParameterizedTest;
+import org.junit.jupiter.params.provider.Arguments;
+import org.junit.jupiter.params.provider.CsvSource;
+import org.junit.jupiter.params.provider.EnumSource;
+import org.junit.jupiter.params.provider.MethodSource;
+import org.lockstep.collective.TransportKind;
+
+/** What becomes of the others when the process of a rank dies, stands still or leaves in the middle of reductions. */
+@Timeout(120)
+@EnabledOnOs(OS.LINUX)
+class ProcessFaultTest {
+    private static final Rhythm QUICK =
+            new Rhythm(Duration.ofMillis(200), Duration.ofMillis(1000), Duration.ofMillis(3000));
+
+    static Stream<Arguments> worlds() {
+        List<Arguments> all = new ArrayList<>();
+        for (TransportKind transport : List.of(TransportKind.SHARED, TransportKind.TCP)) {
+            all.add(Arguments.of(transport, 2, 4, 0));
+            all.add(Arguments.of(transport, 3, 1_000_000, 0));
+            all.add(Arguments.of(transport, 4, 1000, 2));
+        }
+        return all.stream();
+    }
+
+    private static void assertLost(RankProcesses world, int dead, String words, long since)
+            throws InterruptedException {
+        List<String> ends = world.endsOfOthers(dead);
+        long millis = TimeUnit.NANOSECONDS.toMillis(System.nanoTime() - since);
+        System.out.println("rank " + dead + " is lost, " + ends.size() + " others know after " + millis + " ms");
+        for (String end : ends) {
+            assertThat(end).contains("PEER_LOST", words, "culprit : rank " + dead);
+        }
+    }
+
+    @ParameterizedTest
+    @MethodSource("worlds")
+    void aKilledRankIsLost(TransportKind transport, int size, int elements, int dead) throws Exception {
+        try (RankProcesses world = new RankProcesses(transport, size, elements, Rhythm.DEFAULT)) {
+            long start = System.nanoTime();
+            world.rank(dead).kill();
+            assertLost(world, dead, "rank " + dead + " is gone", start);
+        }
+    }
+
+    @ParameterizedTest
+    @MethodSource("worlds")
+    void aFrozenRankIsLostAndHearsOfItWhenItThaws(TransportKind transport, int size, int elements, int dead)
+            throws Exception {
+        try (RankProcesses world = new RankProcesses(transport, size, elements, QUICK)) {
+            long start = System.nanoTime();
+            world.rank(dead).signal("STOP");
+            assertLost(world, dead, "rank " + dead + " gave no sign of life for 3.0 s", start);
+            world.rank(dead).signal("CONT");
+            assertThat(world.rank(dead).next("over")).contains("PEER_LOST");
+        }
+    }
+
+    @ParameterizedTest
+    @EnumSource(names = {"SHARED", "TCP"})
+    void aShortFreezeIsNoDeath(TransportKind transport) throws Exception {
+        try (RankProcesses world = new RankProcesses(transport, 2, 1000, QUICK)) {
+            world.rank(1).signal("STOP");
+            TimeUnit.MILLISECONDS.sleep(1500); // longer than suspicion, shorter than loss: that is what is tested
+            world.rank(1).signal("CONT");
+            world.rank(0).say("leave");
+            assertThat(world.rank(0).ends()).isTrue();
+            assertThat(world.rank(1).next("over")).contains("PEER_LOST", "rank 0 left the group");
+        }
+    }
+
+    @ParameterizedTest
+    @EnumSource(names = {"SHARED", "TCP"})
+    void theCauseOfAFailureReachesAll(TransportKind transport) throws Exception {
+        for (int culprit : new int[] {0, 2}) {
+            try (RankProcesses world = new RankProcesses(transport, 3, 1000, Rhythm.DEFAULT)) {
+                world.rank(culprit).say("fail");
+                for (String end : world.endsOfOthers(culprit)) {
+                    assertThat(end).contains("ABORTED", "because of rank " + culprit, "the row is cursed");
+                }
+            }
+        }
+    }
+
+    @ParameterizedTest
+    @CsvSource({"SHARED, TERM", "SHARED, exit", "SHARED, halt", "TCP, TERM", "TCP, exit", "TCP, halt"})
+    void aRankWhoseProcessEndsIsLost(TransportKind transport, String how) throws Exception {
+        try (RankProcesses world = new RankProcesses(transport, 3, 1000, Rhythm.DEFAULT)) {
+            long start = System.nanoTime();
+            if (how.equals("TERM")) {
+                world.rank(1).signal(how);
+            } else {
+                world.rank(1).say(how);
+            }
+            assertLost(world, 1, "rank 1 is gone", start);
+        }
+    }
+}

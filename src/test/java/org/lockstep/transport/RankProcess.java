@@ -1,0 +1,122 @@
+package org.lockstep.transport;
+
+import java.io.BufferedReader;
+import java.io.IOException;
+import java.io.InputStreamReader;
+import java.io.PrintStream;
+import java.nio.charset.StandardCharsets;
+import java.time.Duration;
+import java.util.ArrayList;
+import java.util.HexFormat;
+import java.util.List;
+import java.util.Set;
+import java.util.UUID;
+import org.lockstep.collective.CommunicatorException;
+import org.lockstep.collective.Key;
+import org.lockstep.collective.ReduceOp;
+import org.lockstep.collective.TransportKind;
+import org.lockstep.collective.World;
+import org.lockstep.collective.WorldSpec;
+import org.lockstep.cpu.CpuBackend;
+import org.lockstep.rendezvous.Rendezvous;
+import org.lockstep.rendezvous.Venue;
+import org.lockstep.tensor.DataType;
+import org.lockstep.tensor.HostBuffer;
+import org.lockstep.topology.GroupKind;
+import org.lockstep.topology.ParallelSizes;
+
+/**
+ * One rank in a process of its own: meets the others over its pipes, then reduces without end, and says what it does in
+ * lines: {@code record ...}, {@code rank r}, {@code round}, {@code over CODE message}.
+ */
+final class RankProcess {
+    private RankProcess() {}
+
+    /** Attempt, key, index, size, transport, elements, and the rhythm in milliseconds: beat, suspicion, loss. */
+    public static void main(String[] args) throws IOException {
+        BufferedReader in = new BufferedReader(new InputStreamReader(System.in, StandardCharsets.UTF_8));
+        PrintStream out = new PrintStream(System.out, true, StandardCharsets.UTF_8);
+        int size = Integer.parseInt(args[3]);
+        WorldSpec told = WorldSpec.of(ParallelSizes.tensor(size));
+        WorldSpec spec = new WorldSpec(
+                UUID.fromString(args[0]),
+                Key.of(HexFormat.of().parseHex(args[1])),
+                told.sizes(),
+                told.order(),
+                Set.of(GroupKind.WORLD),
+                told.settings(),
+                told.objects(),
+                Duration.ofSeconds(60),
+                Duration.ofSeconds(120),
+                false,
+                Set.of(TransportKind.parse(args[4])),
+                false);
+        Rhythm rhythm = new Rhythm(millis(args[6]), millis(args[7]), millis(args[8]));
+        try (CpuBackend backend = CpuBackend.create(Listen.loopback(), rhythm);
+                World world = World.join(meeting(in, out, Integer.parseInt(args[2]), size), backend, spec)) {
+            out.println("rank " + world.state().rank());
+            HostBuffer x = HostBuffer.allocate(DataType.F32, Integer.parseInt(args[5]));
+            String order = "";
+            try {
+                for (long round = 0; order.isEmpty(); round++) {
+                    world.communicators().world().allReduce(x, ReduceOp.MAX);
+                    if (round < 3) {
+                        out.println("round");
+                    }
+                    if (in.ready()) {
+                        order = in.readLine();
+                    }
+                }
+                switch (order) {
+                    case "fail" -> throw new IllegalStateException("the row is cursed");
+                    case "halt" -> Runtime.getRuntime().halt(1);
+                    case "exit" -> System.exit(0);
+                    default -> {} // leaves in order
+                }
+            } catch (CommunicatorException end) {
+                out.println("over " + end.code() + " " + end.getMessage().replace('\n', '|'));
+            } catch (IllegalStateException end) {
+                world.abort(end);
+                out.println("over " + end.getMessage());
+            }
+        }
+    }
+
+    private static Duration millis(String text) {
+        return Duration.ofMillis(Long.parseLong(text));
+    }
+
+    private static Rendezvous meeting(BufferedReader in, PrintStream out, int index, int size) {
+        Venue venue = new Venue();
+        return new Rendezvous() {
+            @Override
+            public int index() {
+                return index;
+            }
+
+            @Override
+            public int size() {
+                return size;
+            }
+
+            @Override
+            public Venue venue() {
+                return venue;
+            }
+
+            @Override
+            public List<String> allGather(String record) {
+                out.println("record " + record);
+                try {
+                    List<String> all = new ArrayList<>();
+                    for (int i = 0; i < size; i++) {
+                        all.add(in.readLine());
+                    }
+                    return all;
+                } catch (IOException failure) {
+                    throw new IllegalStateException(failure);
+                }
+            }
+        };
+    }
+}

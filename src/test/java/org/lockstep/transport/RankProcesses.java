@@ -1,0 +1,140 @@
+package org.lockstep.transport;
+
+import java.io.BufferedReader;
+import java.io.IOException;
+import java.io.PrintStream;
+import java.nio.charset.StandardCharsets;
+import java.nio.file.Path;
+import java.util.ArrayList;
+import java.util.HexFormat;
+import java.util.List;
+import java.util.Random;
+import java.util.UUID;
+import java.util.concurrent.BlockingQueue;
+import java.util.concurrent.LinkedBlockingQueue;
+import java.util.concurrent.TimeUnit;
+import org.lockstep.collective.TransportKind;
+
+/** A world of {@link RankProcess}es that reduce without end, to be hurt. */
+final class RankProcesses implements AutoCloseable {
+    private final List<Rank> byIndex = new ArrayList<>();
+    private final Rank[] byRank;
+
+    /** One of them. */
+    static final class Rank {
+        private final Process process;
+        private final BlockingQueue<String> lines = new LinkedBlockingQueue<>();
+        private final PrintStream in;
+
+        Rank(Process process) {
+            this.process = process;
+            this.in = new PrintStream(process.getOutputStream(), true, StandardCharsets.UTF_8);
+            Thread reader = new Thread(() -> {
+                try (BufferedReader out = process.inputReader(StandardCharsets.UTF_8)) {
+                    for (String line = out.readLine(); line != null; line = out.readLine()) {
+                        lines.add(line);
+                    }
+                } catch (IOException gone) {
+                    // killed
+                }
+                lines.add("end");
+            });
+            reader.setDaemon(true);
+            reader.start();
+        }
+
+        /** What comes after {@code word} in its next line that begins so. */
+        String next(String word) throws InterruptedException {
+            while (true) {
+                String line = lines.poll(60, TimeUnit.SECONDS);
+                if (line == null || line.equals("end")) {
+                    throw new IllegalStateException("no line '" + word + "' of " + process);
+                }
+                if (line.startsWith(word)) {
+                    return line.substring(word.length()).strip();
+                }
+            }
+        }
+
+        void say(String words) {
+            in.println(words);
+        }
+
+        void kill() {
+            process.destroyForcibly();
+        }
+
+        /** Sends {@code STOP}, {@code CONT}, {@code TERM} ... */
+        void signal(String name) throws IOException, InterruptedException {
+            new ProcessBuilder("kill", "-" + name, Long.toString(process.pid()))
+                    .start()
+                    .waitFor();
+        }
+
+        boolean ends() throws InterruptedException {
+            return process.waitFor(60, TimeUnit.SECONDS);
+        }
+    }
+
+    RankProcesses(TransportKind transport, int size, int elements, Rhythm rhythm) throws Exception {
+        byte[] key = new byte[32];
+        new Random().nextBytes(key);
+        String attempt = UUID.randomUUID().toString();
+        for (int index = 0; index < size; index++) {
+            List<String> command = List.of(
+                    Path.of(System.getProperty("java.home"), "bin", "java").toString(),
+                    "-Xmx128m",
+                    "-XX:TieredStopAtLevel=1",
+                    "-cp",
+                    System.getProperty("java.class.path"),
+                    RankProcess.class.getName(),
+                    attempt,
+                    HexFormat.of().formatHex(key),
+                    Integer.toString(index),
+                    Integer.toString(size),
+                    transport.toString(),
+                    Integer.toString(elements),
+                    Long.toString(rhythm.beat().toMillis()),
+                    Long.toString(rhythm.suspicion().toMillis()),
+                    Long.toString(rhythm.loss().toMillis()));
+            byIndex.add(new Rank(new ProcessBuilder(command)
+                    .redirectError(ProcessBuilder.Redirect.INHERIT)
+                    .start()));
+        }
+        List<String> records = new ArrayList<>();
+        for (Rank each : byIndex) {
+            records.add(each.next("record"));
+        }
+        byRank = new Rank[size];
+        for (Rank each : byIndex) {
+            records.forEach(each::say);
+        }
+        for (Rank each : byIndex) {
+            byRank[Integer.parseInt(each.next("rank"))] = each;
+        }
+        for (Rank each : byIndex) {
+            each.next("round");
+            each.next("round");
+        }
+    }
+
+    Rank rank(int rank) {
+        return byRank[rank];
+    }
+
+    /** How all but {@code dead} end, in their order. */
+    List<String> endsOfOthers(int dead) throws InterruptedException {
+        List<String> ends = new ArrayList<>();
+        for (int rank = 0; rank < byRank.length; rank++) {
+            if (rank != dead) {
+                ends.add(byRank[rank].next("over"));
+            }
+        }
+        return ends;
+    }
+
+    @Override
+    public void close() {
+        byIndex.forEach(Rank::kill);
+    }
+}
