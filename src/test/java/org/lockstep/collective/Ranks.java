@@ -23,6 +23,11 @@ public interface Ranks {
         return Set.of(TransportKind.values());
     }
 
+    /** Whether they hide from others what they send over sockets. */
+    default boolean encrypts() {
+        return false;
+    }
+
     /** One rank's part, with what it needs of its world. */
     interface Part<S, T> {
         T run(S subject) throws Exception;
@@ -41,7 +46,7 @@ public interface Ranks {
     /** Runs {@code part} on every rank of a world, results by rank. */
     default <T> List<T> inWorld(int size, WorldSpec spec, Part<World, T> part) {
         record Placed<T>(int rank, T value) {}
-        WorldSpec allowed = spec.withTransports(transports());
+        WorldSpec allowed = spec.withTransports(transports()).withEncryption(encrypts());
         CyclicBarrier connected = new CyclicBarrier(size); // a failure of one shall not meet another still connecting
         List<Placed<T>> results = localWorld(size).run(rendezvous -> {
             try (CpuBackend backend = CpuBackend.create();
