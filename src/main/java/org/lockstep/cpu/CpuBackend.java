@@ -35,6 +35,19 @@ public final class CpuBackend implements Backend {
         return create(Listen.on(address));
     }
 
+    /**
+     * A backend that peers of other hosts reach at addresses of some interfaces of this host.
+     *
+     * @param known the address that others know this host by
+     * @param interfaces {@code auto} for that address alone, {@code all} for the others of this host too, or names of
+     *     interfaces, best first, separated by commas
+     * @param portMin the lowest port that may be taken, 0 for any
+     * @param portMax the highest
+     */
+    public static CpuBackend create(InetAddress known, String interfaces, int portMin, int portMax) {
+        return create(Listen.of(known, interfaces).withPorts(portMin, portMax));
+    }
+
     /** A backend that peers reach there. */
     public static CpuBackend create(Listen where) {
         return create(where, Rhythm.DEFAULT);

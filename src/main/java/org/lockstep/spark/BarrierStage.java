@@ -9,7 +9,6 @@ import org.apache.spark.api.java.JavaRDD;
 import org.apache.spark.api.java.JavaSparkContext;
 import org.apache.spark.broadcast.Broadcast;
 import org.lockstep.collective.WorldSpec;
-import org.lockstep.cpu.CpuBackend;
 import org.lockstep.rendezvous.Venue;
 import org.lockstep.topology.GroupKind;
 import org.lockstep.topology.ParallelSizes;
@@ -59,8 +58,9 @@ public final class BarrierStage<T> {
                 .withMeetingTimeout(Settings.MEETING_TIMEOUT.in(conf))
                 .withOperationTimeout(Settings.COLLECTIVE_TIMEOUT.in(conf))
                 .withStrictPlacement(Settings.STRICT_PLACEMENT.in(conf))
-                .withTransports(Settings.TRANSPORTS.in(conf));
-        return new BarrierStage<>(rows, spec, OptionalInt.empty(), CpuBackend::create);
+                .withTransports(Settings.TRANSPORTS.in(conf))
+                .withEncryption(Settings.encrypts(conf));
+        return new BarrierStage<>(rows, spec, OptionalInt.empty(), CpuFactory.of(conf));
     }
 
     /**

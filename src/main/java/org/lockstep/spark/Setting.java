@@ -2,6 +2,7 @@ package org.lockstep.spark;
 
 import java.time.Duration;
 import java.util.Arrays;
+import java.util.List;
 import java.util.Locale;
 import java.util.Set;
 import java.util.function.Function;
@@ -38,6 +39,19 @@ public record Setting<T>(String key, String fallback, String meaning, Function<S
 
     static Setting<Boolean> flag(String key, boolean fallback, String meaning) {
         return new Setting<>(key, Boolean.toString(fallback), meaning, Setting::parseFlag);
+    }
+
+    static Setting<Integer> port(String key, int fallback, String meaning) {
+        return new Setting<>(key, Integer.toString(fallback), meaning, Setting::parsePort);
+    }
+
+    static Setting<String> text(String key, String fallback, String meaning) {
+        return new Setting<>(key, fallback, meaning, Setting::parseText);
+    }
+
+    static Setting<String> choice(String key, String fallback, String meaning, String... choices) {
+        List<String> all = List.of(choices);
+        return new Setting<>(key, fallback, meaning, text -> parseChoice(text, all));
     }
 
     static Setting<Set<TransportKind>> transports(String key, String fallback, String meaning) {
@@ -89,6 +103,29 @@ public record Setting<T>(String key, String fallback, String meaning, Function<S
             throw new IllegalArgumentException("not a positive number");
         }
         return count;
+    }
+
+    private static int parsePort(String text) {
+        int port = Integer.parseInt(text.trim());
+        if (port < 0 || port > 65535) {
+            throw new IllegalArgumentException("not a port, 0 to 65535");
+        }
+        return port;
+    }
+
+    private static String parseText(String text) {
+        if (text.isBlank()) {
+            throw new IllegalArgumentException("it is empty");
+        }
+        return text.trim();
+    }
+
+    private static String parseChoice(String text, List<String> all) {
+        String choice = text.trim().toLowerCase(Locale.ROOT);
+        if (!all.contains(choice)) {
+            throw new IllegalArgumentException("not one of " + String.join(", ", all));
+        }
+        return choice;
     }
 
     private static boolean parseFlag(String text) {

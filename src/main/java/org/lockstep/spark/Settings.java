@@ -42,6 +42,27 @@ public final class Settings {
             "how ranks may reach each other: threads of one JVM, shared memory between JVMs of a host, sockets; tcp"
                     + " always may");
 
+    public static final Setting<String> ENCRYPT = Setting.choice(
+            "spark.lockstep.encrypt",
+            "auto",
+            "encrypt what ranks send over sockets (AES-256-GCM); auto: if Spark encrypts its own, by"
+                    + " spark.network.crypto.enabled or spark.ssl.rpc.enabled",
+            "auto",
+            "true",
+            "false");
+
+    public static final Setting<String> NETWORK_INTERFACE = Setting.text(
+            "spark.lockstep.network.interface",
+            "auto",
+            "where ranks listen: auto, at the address that Spark has for the executor; all, there and at the host's other"
+                    + " addresses; or names such as eth1,eth0, best first");
+
+    public static final Setting<Integer> PORT_MIN = Setting.port(
+            "spark.lockstep.network.port.min", 0, "the lowest port that a rank may listen at; 0 for any free one");
+
+    public static final Setting<Integer> PORT_MAX = Setting.port(
+            "spark.lockstep.network.port.max", 0, "the highest; each rank of a host needs one while it connects");
+
     public static final Setting<Duration> SLOTS_WAIT = Setting.time(
             "spark.lockstep.slots.wait",
             "30s",
@@ -69,6 +90,10 @@ public final class Settings {
             RUN_TIMEOUT,
             STRICT_PLACEMENT,
             TRANSPORTS,
+            ENCRYPT,
+            NETWORK_INTERFACE,
+            PORT_MIN,
+            PORT_MAX,
             SLOTS_WAIT,
             MAX_SEQUENCES,
             MAX_STEP_LENGTH,
@@ -76,6 +101,15 @@ public final class Settings {
             CACHE_BLOCK_SIZE);
 
     private Settings() {}
+
+    /** Whether what ranks send over sockets is encrypted. */
+    static boolean encrypts(SparkConf conf) {
+        String choice = ENCRYPT.in(conf);
+        return choice.equals("auto")
+                ? conf.getBoolean("spark.network.crypto.enabled", false)
+                        || conf.getBoolean("spark.ssl.rpc.enabled", false)
+                : choice.equals("true");
+    }
 
     public static List<Setting<?>> all() {
         return ALL;

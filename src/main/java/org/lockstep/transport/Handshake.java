@@ -215,7 +215,7 @@ final class Handshake {
     }
 
     /** The fixed fields, by comparison only. */
-    private Links.Id check(byte[] bytes, byte wantedRole) throws Refused {
+    Links.Id check(byte[] bytes, byte wantedRole) throws Refused {
         ByteBuffer hello = ByteBuffer.wrap(bytes);
         if (hello.getInt() != MAGIC) {
             throw new Refused("does not speak Lockstep's protocol");

@@ -48,45 +48,61 @@ public record Listen(List<InetAddress> addresses, int portMin, int portMax) {
     }
 
     /**
-     * At this host's address that others know it by, then at what other addresses its interfaces have: some of them may lead
-     * nowhere, which is for the peers to find out.
+     * At some of this host's addresses; which of them lead somewhere is for the peers to find out.
+     *
+     * @param known the address that others know this host by
+     * @param interfaces {@code auto} for that address alone, {@code all} for the others too, or names of interfaces such as
+     *     {@code eth1,eth0}, best first
+     * @throws CommunicatorException RENDEZVOUS_FAILED if there is no interface of a name with an address
      */
-    public static Listen ofHost(InetAddress known) {
-        List<InetAddress> found = new ArrayList<>(List.of(known));
-        if (!known.isLoopbackAddress()) {
-            try {
-                NetworkInterface.networkInterfaces().filter(Listen::isUp).forEach(each -> collect(each, found));
-            } catch (SocketException unknown) {
-                // the one that is known will do
+    public static Listen of(InetAddress known, String interfaces) {
+        List<InetAddress> found = new ArrayList<>();
+        if (interfaces.equals("auto") || interfaces.equals("all")) {
+            found.add(known);
+            if (interfaces.equals("all") && !known.isLoopbackAddress()) {
+                addOthers(found);
+            }
+        } else {
+            for (String name : interfaces.split(",", -1)) {
+                addNamed(name.strip(), found);
             }
         }
         return new Listen(found.subList(0, Math.min(MOST, found.size())), 0, 0);
     }
 
-    /**
-     * At the addresses of one of this host's interfaces, such as {@code eth0}.
-     *
-     * @throws CommunicatorException RENDEZVOUS_FAILED if there is none of that name with an address
-     */
-    public static Listen ofInterface(String name) {
-        List<InetAddress> found = new ArrayList<>();
+    private static void addOthers(List<InetAddress> found) {
         try {
-            NetworkInterface named = NetworkInterface.getByName(name);
+            NetworkInterface.networkInterfaces()
+                    .filter(Listen::isUp)
+                    .forEach(each -> each.inetAddresses()
+                            .filter(address -> !address.isLoopbackAddress())
+                            .forEach(address -> add(address, found)));
+        } catch (SocketException unknown) {
+            // the one that is known will do
+        }
+    }
+
+    private static void addNamed(String name, List<InetAddress> found) {
+        int before = found.size();
+        try {
+            NetworkInterface named = name.isEmpty() ? null : NetworkInterface.getByName(name);
             if (named != null) {
-                collect(named, found);
-                if (named.isLoopback()) {
-                    named.inetAddresses().forEach(found::add);
-                }
+                named.inetAddresses().forEach(address -> add(address, found));
             }
         } catch (SocketException unknown) {
             // as if there were none
         }
-        if (found.isEmpty()) {
+        if (found.size() == before) {
             throw new CommunicatorException(LockstepException.report(
                             ErrorCode.RENDEZVOUS_FAILED, "this host has no interface '" + name + "' with an address")
-                    .attempt("spark.lockstep.network.interface with the name of one that all hosts have"));
+                    .attempt("spark.lockstep.network.interface=auto, or the names of interfaces that all hosts have"));
         }
-        return new Listen(found.subList(0, Math.min(MOST, found.size())), 0, 0);
+    }
+
+    private static void add(InetAddress address, List<InetAddress> found) {
+        if (!address.isLinkLocalAddress() && !address.isMulticastAddress() && !found.contains(address)) {
+            found.add(address);
+        }
     }
 
     private static boolean isUp(NetworkInterface each) {
@@ -95,15 +111,6 @@ public record Listen(List<InetAddress> addresses, int portMin, int portMax) {
         } catch (SocketException unknown) {
             return false;
         }
-    }
-
-    private static void collect(NetworkInterface from, List<InetAddress> into) {
-        from.inetAddresses()
-                .filter(address -> !address.isLoopbackAddress()
-                        && !address.isLinkLocalAddress()
-                        && !address.isMulticastAddress()
-                        && !into.contains(address))
-                .forEach(into::add);
     }
 
     /** Here, at a port of {@code min} to {@code max}. */

@@ -110,12 +110,12 @@ final class Outlet {
         return any;
     }
 
-    /** Whether the next frame may be another one: none is half on its way, once the rest of it was offered. */
+    /** Whether the next frame may be another one: a sealed one has its number and must go first. */
     private boolean isBetween() throws IOException {
-        if (out.hasRemaining() && out.position() > 0) {
+        if (out.hasRemaining()) {
             channel.write(out);
         }
-        return !out.hasRemaining() || out.position() == 0;
+        return !out.hasRemaining();
     }
 
     /** Writes a goodbye, or why this rank goes, if that is possible at once. */

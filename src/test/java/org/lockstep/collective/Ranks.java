@@ -23,9 +23,9 @@ public interface Ranks {
         return Set.of(TransportKind.values());
     }
 
-    /** The spec of a world of the transport under test. */
-    default WorldSpec adapted(WorldSpec spec) {
-        return spec.withTransports(transports());
+    /** Whether they hide from others what they send over sockets. */
+    default boolean encrypts() {
+        return false;
     }
 
     /** One rank's part, with what it needs of its world. */
@@ -46,7 +46,7 @@ public interface Ranks {
     /** Runs {@code part} on every rank of a world, results by rank. */
     default <T> List<T> inWorld(int size, WorldSpec spec, Part<World, T> part) {
         record Placed<T>(int rank, T value) {}
-        WorldSpec allowed = adapted(spec);
+        WorldSpec allowed = spec.withTransports(transports()).withEncryption(encrypts());
         CyclicBarrier connected = new CyclicBarrier(size); // a failure of one shall not meet another still connecting
         List<Placed<T>> results = localWorld(size).run(rendezvous -> {
             try (CpuBackend backend = CpuBackend.create();

@@ -3,7 +3,6 @@ package org.lockstep.cpu;
 import java.util.Set;
 import org.lockstep.collective.CommunicatorContract;
 import org.lockstep.collective.TransportKind;
-import org.lockstep.collective.WorldSpec;
 import org.lockstep.rendezvous.LocalWorld;
 
 /** As over TCP, and nobody can read along. */
@@ -14,7 +13,12 @@ class EncryptedCommunicatorTest extends CommunicatorContract {
     }
 
     @Override
-    public WorldSpec adapted(WorldSpec spec) {
-        return spec.withTransports(Set.of(TransportKind.TCP)).withEncryption(true);
+    public Set<TransportKind> transports() {
+        return Set.of(TransportKind.TCP);
+    }
+
+    @Override
+    public boolean encrypts() {
+        return true;
     }
 }

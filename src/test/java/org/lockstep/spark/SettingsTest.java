@@ -71,6 +71,37 @@ class SettingsTest {
 
     @ParameterizedTest
     @CsvSource({
+        "auto, false, false, false",
+        "auto, true, false, true",
+        "auto, false, true, true",
+        "true, false, false, true",
+        "False, true, true, false",
+    })
+    void encryptionFollowsSparkUnlessItIsTold(String told, boolean crypto, boolean ssl, boolean encrypts) {
+        SparkConf conf = conf().set(Settings.ENCRYPT.key(), told)
+                .set("spark.network.crypto.enabled", Boolean.toString(crypto))
+                .set("spark.ssl.rpc.enabled", Boolean.toString(ssl));
+        assertThat(Settings.encrypts(conf)).isEqualTo(encrypts);
+    }
+
+    @Test
+    void portsAreARange() {
+        assertThat(CpuFactory.of(conf())).isEqualTo(new CpuFactory("auto", 0, 0));
+        SparkConf range = conf().set(Settings.PORT_MIN.key(), "40000").set(Settings.PORT_MAX.key(), "40100");
+        assertThat(CpuFactory.of(range.set(Settings.NETWORK_INTERFACE.key(), "eth1")))
+                .isEqualTo(new CpuFactory("eth1", 40000, 40100));
+        for (String max : new String[] {"39999", "0"}) {
+            assertThatThrownBy(() -> CpuFactory.of(range.set(Settings.PORT_MAX.key(), max)))
+                    .isInstanceOf(LockstepException.class)
+                    .hasMessageContaining("no range of ports");
+        }
+    }
+
+    @ParameterizedTest
+    @CsvSource({
+        "spark.lockstep.encrypt,maybe,'not one of auto, true, false'",
+        "spark.lockstep.network.port.min,70000,not a port",
+        "spark.lockstep.network.interface,'',it is empty",
         "spark.lockstep.meeting.timeout,soon,not a time",
         "spark.lockstep.cache.memory,-5m,not a size",
         "spark.lockstep.cache.memory,9999999999g,overflow",

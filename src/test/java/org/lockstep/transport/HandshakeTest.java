@@ -7,10 +7,14 @@ import java.io.IOException;
 import java.net.InetAddress;
 import java.net.InetSocketAddress;
 import java.net.Socket;
+import java.net.StandardSocketOptions;
 import java.nio.ByteBuffer;
+import java.nio.channels.ServerSocketChannel;
+import java.nio.channels.SocketChannel;
 import java.nio.charset.StandardCharsets;
 import java.time.Duration;
 import java.util.ArrayList;
+import java.util.Arrays;
 import java.util.Collections;
 import java.util.List;
 import java.util.Random;
@@ -132,10 +136,115 @@ class HandshakeTest {
         groupIsUnaffectedBy(saying(new byte[10_000]));
     }
 
+    /** What was sent, at the other end of a connection that is not one. */
+    private static Handshake accepting(SocketChannel channel) {
+        return Handshake.accept(
+                channel, SPEC.key(), SPEC.attempt(), 0, new byte[Handshake.NONCE_BYTES], Long.MAX_VALUE);
+    }
+
+    private record Pair(SocketChannel ours, SocketChannel theirs) implements AutoCloseable {
+        static Pair open(ServerSocketChannel listener) throws IOException {
+            SocketChannel theirs = SocketChannel.open(listener.getLocalAddress());
+            SocketChannel ours = listener.accept();
+            ours.configureBlocking(false);
+            return new Pair(ours, theirs);
+        }
+
+        @Override
+        public void close() throws IOException {
+            theirs.setOption(StandardSocketOptions.SO_LINGER, 0); // leaves no port behind
+            theirs.close();
+            ours.close();
+        }
+    }
+
+    /** F31: no hello but a true one gets past the door, whatever its bytes. */
+    @Test
+    void noRandomHelloBreaksTheParser() throws Exception {
+        Random random = new Random(31);
+        byte[] good = hello(SPEC.attempt(), 2, 0, GROUP, Handshake.DIALLER);
+        Handshake parser = accepting(null);
+        for (int seed = 0; seed < 100_000; seed++) {
+            byte[] bytes = good.clone();
+            if (seed % 3 == 0) {
+                random.nextBytes(bytes);
+            } else {
+                for (int flips = 1 + random.nextInt(3); flips > 0; flips--) {
+                    bytes[random.nextInt(48)] ^= (byte) (1 << random.nextInt(8));
+                }
+            }
+            try {
+                Links.Id claimed = parser.check(bytes, Handshake.DIALLER);
+                assertThat(claimed).as("seed %d", seed).isNotNull(); // group and rank are believed after the proof only
+            } catch (Handshake.Refused refused) {
+                assertThat(refused.getMessage()).isNotEmpty();
+            }
+        }
+    }
+
+    /** F33: each refusal says why, and never with what key. */
+    @Test
+    void eachRefusalHasAReason() throws Exception {
+        assertThat(reason(hello(UUID.randomUUID(), 2, 0, GROUP, Handshake.DIALLER)))
+                .contains("another attempt");
+        assertThat(reason(hello(SPEC.attempt(), 2, 1, GROUP, Handshake.DIALLER)))
+                .contains("looking for rank 1");
+        assertThat(reason(hello(SPEC.attempt(), 9, 0, GROUP, Handshake.DIALLER)))
+                .contains("claims to be rank 9");
+        assertThat(reason(hello(SPEC.attempt(), 2, 0, GROUP + 1, Handshake.DIALLER)))
+                .contains("where nobody waits");
+        assertThat(reason(hello(SPEC.attempt(), 2, 0, GROUP, Handshake.ACCEPTOR)))
+                .contains("in role 2");
+        assertThat(reason(new byte[Handshake.HELLO_BYTES])).contains("does not speak");
+        byte[] unproven = Arrays.copyOf(hello(SPEC.attempt(), 2, 0, GROUP, Handshake.DIALLER), 96);
+        assertThat(reason(unproven)).contains("does not know the key").doesNotContain("Key[");
+    }
+
+    private static String reason(byte[] words) throws Exception {
+        try (ServerSocketChannel listener = ServerSocketChannel.open()) {
+            listener.bind(new InetSocketAddress(InetAddress.getLoopbackAddress(), 0));
+            try (Pair pair = Pair.open(listener)) {
+                pair.theirs().write(ByteBuffer.wrap(words));
+                Handshake shake = accepting(pair.ours());
+                while (true) {
+                    shake.proceed(id -> id.equals(new Links.Id(GROUP, 2)));
+                }
+            } catch (Handshake.Refused refused) {
+                return String.valueOf(refused.getMessage());
+            }
+        }
+    }
+
+    /** F33: what our own answer was cannot be said back to us as a dialler's proof. */
+    @Test
+    void aReflectedProofProvesNothing() throws Exception {
+        try (ServerSocketChannel listener = ServerSocketChannel.open()) {
+            listener.bind(new InetSocketAddress(InetAddress.getLoopbackAddress(), 0));
+            try (Pair pair = Pair.open(listener)) {
+                pair.theirs().write(ByteBuffer.wrap(hello(SPEC.attempt(), 2, 0, GROUP, Handshake.DIALLER)));
+                Handshake shake = accepting(pair.ours());
+                ByteBuffer answer = ByteBuffer.allocate(96);
+                while (answer.hasRemaining()) {
+                    shake.proceed(any -> true);
+                    pair.theirs().configureBlocking(false);
+                    pair.theirs().read(answer);
+                }
+                pair.theirs().write(answer.flip().position(Handshake.HELLO_BYTES));
+                assertThatThrownBy(() -> {
+                            while (true) {
+                                shake.proceed(any -> true);
+                            }
+                        })
+                        .isInstanceOf(Handshake.Refused.class)
+                        .hasMessageContaining("does not know the key");
+            }
+        }
+    }
+
     @Test
     void aPortScan() {
         groupIsUnaffectedBy(door -> {
-            for (int i = 0; i < 100; i++) {
+            for (int i = 0; i < 1000; i++) {
                 saying(new byte[0]).visit(door);
             }
         });

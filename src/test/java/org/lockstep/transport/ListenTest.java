@@ -89,18 +89,19 @@ class ListenTest {
 
     @Test
     void aHostIsKnownByItsOwnAddressFirst() throws Exception {
-        assertThat(Listen.ofHost(address("127.0.0.1")).literals()).containsExactly("127.0.0.1");
+        assertThat(Listen.of(address("127.0.0.1"), "auto").literals()).containsExactly("127.0.0.1");
+        assertThat(Listen.of(address("127.0.0.1"), "all").literals()).containsExactly("127.0.0.1");
         for (InetAddress each : NetworkInterface.networkInterfaces()
                 .flatMap(NetworkInterface::inetAddresses)
                 .filter(address -> !address.isLoopbackAddress() && !address.isLinkLocalAddress())
                 .toList()) {
-            assertThat(Listen.ofHost(each).addresses()).first().isEqualTo(each);
-            assertThat(Listen.ofHost(each).addresses())
+            assertThat(Listen.of(each, "all").addresses()).first().isEqualTo(each);
+            assertThat(Listen.of(each, "all").addresses())
                     .doesNotHaveDuplicates()
                     .noneMatch(InetAddress::isLinkLocalAddress);
         }
-        assertThat(Listen.ofInterface("lo").literals()).contains("127.0.0.1");
-        assertThatThrownBy(() -> Listen.ofInterface("wlan77"))
+        assertThat(Listen.of(address("127.0.0.1"), "lo").literals()).contains("127.0.0.1");
+        assertThatThrownBy(() -> Listen.of(address("127.0.0.1"), "lo,wlan77"))
                 .isInstanceOf(CommunicatorException.class)
                 .hasMessageContaining("no interface 'wlan77'")
                 .hasMessageContaining("spark.lockstep.network.interface");
