@@ -94,11 +94,6 @@ abstract class LiveCommunicator implements Communicator {
         }
     }
 
-    /** Whether {@link #close} was called. */
-    protected final boolean isClosed() {
-        return closed.get();
-    }
-
     /** Whether the calling thread is the admitted one. */
     protected final boolean isInside() {
         return user.get() == Thread.currentThread();

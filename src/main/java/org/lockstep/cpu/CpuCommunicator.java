@@ -40,7 +40,7 @@ final class CpuCommunicator extends GuardedCommunicator {
     private final Duration timeout;
     private final long[] sent;
     private final long[] received;
-    private final AtomicBoolean spread = new AtomicBoolean();
+    private final AtomicBoolean ended = new AtomicBoolean(); // by the thread that is inside
     private final Runnable onSeal = this::spread;
 
     CpuCommunicator(
@@ -283,7 +283,18 @@ final class CpuCommunicator extends GuardedCommunicator {
     @Override
     protected void doClose() {
         fate.forget(onSeal);
-        mesh.close();
+        end(fate.verdict());
+    }
+
+    /** Frees the mesh, once; only who is inside may, for others would take the memory from under the one who is. */
+    private void end(@Nullable Verdict verdict) {
+        if (ended.compareAndSet(false, true)) {
+            if (verdict == null) {
+                mesh.close();
+            } else {
+                mesh.abort(verdict);
+            }
+        }
     }
 
     @Override
@@ -291,19 +302,20 @@ final class CpuCommunicator extends GuardedCommunicator {
         fate.seal(Verdict.aborted(group.rank(me), Verdict.groupId(group), cause));
     }
 
-    /** Tells the peers the verdict: here and now if nobody is inside, else through the thread that is. */
+    /**
+     * Tells the peers the verdict: here and now if nobody is inside, else through the thread that is. Also after a close
+     * that found one inside.
+     */
     private void spread() {
         Verdict verdict = fate.verdict();
-        if (verdict == null || isClosed() || spread.get()) {
+        if (verdict == null || ended.get()) {
             return;
         }
         if (isInside()) {
-            spread.set(true);
-            mesh.abort(verdict);
+            end(verdict);
         } else if (tryEnter()) {
             try {
-                spread.set(true);
-                mesh.abort(verdict);
+                end(verdict);
             } finally {
                 leave();
             }

@@ -1,17 +1,13 @@
 package org.lockstep.transport;
 
 import java.nio.ByteBuffer;
-import java.util.List;
-import java.util.UUID;
 import java.util.concurrent.ConcurrentHashMap;
 import java.util.concurrent.ConcurrentMap;
-import java.util.concurrent.atomic.AtomicInteger;
 import java.util.concurrent.atomic.AtomicIntegerArray;
-import org.lockstep.rendezvous.Venue;
 import org.lockstep.topology.ProcessGroup;
 
 /**
- * Where the threads of one group find each other in their JVM: a channel for each direction between two ranks, made when
+ * Where the threads of one group meet in their JVM: a channel for each direction between two ranks, made when
  * first used, and a seat for each rank. Thread-safe.
  */
 final class Board {
@@ -20,16 +16,9 @@ final class Board {
 
     private static final int RING_BYTES = 4 * COPIED_BYTES;
 
-    private final Venue venue;
-    private final Key key;
     private final Seats seats;
-    private final int members;
     private final ConcurrentMap<Long, Channel> channels = new ConcurrentHashMap<>();
     private final AtomicIntegerArray left;
-    private final AtomicInteger gone = new AtomicInteger();
-
-    /** Under which the threads of one group find their board in the venue. */
-    private record Key(UUID attempt, List<Integer> ranks) {}
 
     /** One direction between two threads. */
     private record Channel(Ring ring, Loans loans) {
@@ -39,18 +28,10 @@ final class Board {
         }
     }
 
-    private Board(Venue venue, Key key, int members) {
-        this.venue = venue;
-        this.key = key;
-        this.seats = new Seats(key.ranks().size());
-        this.members = members;
-        this.left = new AtomicIntegerArray(key.ranks().size());
-    }
-
-    /** The group's board, made by whoever comes first of its {@code members} ranks in this venue. */
-    static Board of(Venue venue, UUID attempt, ProcessGroup group, int members) {
-        Key key = new Key(attempt, List.copyOf(group.ranks()));
-        return venue.shared(key, Board.class, () -> new Board(venue, key, members));
+    /** Of a group of {@code size}. */
+    Board(int size) {
+        seats = new Seats(size);
+        left = new AtomicIntegerArray(size);
     }
 
     Seats seats() {
@@ -82,12 +63,5 @@ final class Board {
     void leave(int me) {
         left.set(me, 1);
         seats.wakeAll();
-    }
-
-    /** A rank has no business here any more; the last one clears the place. To be called once by each. */
-    void forget() {
-        if (gone.incrementAndGet() == members) {
-            venue.forget(key);
-        }
     }
 }

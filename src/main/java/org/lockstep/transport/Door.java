@@ -1,7 +1,6 @@
 package org.lockstep.transport;
 
 import java.time.Duration;
-import java.util.ArrayList;
 import java.util.LinkedHashMap;
 import java.util.LinkedHashSet;
 import java.util.List;
@@ -16,6 +15,7 @@ import org.lockstep.collective.Roster;
 import org.lockstep.collective.TransportKind;
 import org.lockstep.collective.WorldSpec;
 import org.lockstep.rendezvous.Venue;
+import org.lockstep.topology.GroupKind;
 import org.lockstep.topology.ProcessGroup;
 
 /**
@@ -93,7 +93,10 @@ public final class Door implements AutoCloseable {
             // Also frees the groups made before the one that failed; the first cause stays.
             connected.abort(fate.seal(Verdict.aborted(rank, 0, failure)));
             if (failure instanceof Failed failed) {
-                throw failed.verdict().exception("connect", groups.get(0), roster::describe);
+                ProcessGroup here = groups.isEmpty()
+                        ? roster.grid().group(GroupKind.WORLD, rank).orElseThrow()
+                        : groups.get(0);
+                throw failed.verdict().exception("connect", here, roster::describe);
             }
             throw failure;
         } finally {
@@ -140,34 +143,47 @@ public final class Door implements AutoCloseable {
     /** The mesh of rank in group {@code me}: to each peer a link of the kind that fits the pair. */
     private Mesh mesh(ProcessGroup group, int me, Roster roster, Connected connected, Deadline deadline) {
         int rank = group.rank(me);
-        Map<TransportKind, Long> kinds = group.stream()
+        Set<TransportKind> kinds = group.stream()
                 .filter(peer -> peer != rank)
-                .boxed()
-                .collect(Collectors.groupingBy(peer -> roster.transport(rank, peer), Collectors.counting()));
-        Board board = null;
-        if (kinds.containsKey(TransportKind.THREAD)) {
-            board = Board.of(venue, spec.attempt(), group, Math.toIntExact(kinds.get(TransportKind.THREAD)) + 1);
-            connected.ends.add(board::forget);
-        }
+                .mapToObj(peer -> roster.transport(rank, peer))
+                .collect(Collectors.toSet());
+        Board board = kinds.contains(TransportKind.THREAD) ? connected.fate.board(group) : null;
+        TcpLinks sockets = kinds.contains(TransportKind.TCP) ? new TcpLinks(group, me, connected.links, GRACE) : null;
         Segment segment = null;
-        if (kinds.containsKey(TransportKind.SHARED)) {
-            segment = Segment.of(roster, group, me, spec, connected.fate, deadline);
+        try {
+            segment = kinds.contains(TransportKind.SHARED)
+                    ? Segment.of(roster, group, me, spec, connected.fate, deadline)
+                    : null;
+            return mesh(group, me, roster, connected, board, segment, sockets);
+        } catch (RuntimeException | Error failure) {
+            // What a mesh would free is nobody's yet.
+            if (segment != null) {
+                segment.close();
+            }
+            if (sockets != null) {
+                Sockets.closeQuietly(sockets.selector());
+            }
+            throw failure;
         }
-        TcpLinks sockets = null;
-        if (kinds.containsKey(TransportKind.TCP)) {
-            sockets = new TcpLinks(group, me, connected.links, GRACE);
-        }
+    }
+
+    private static Mesh mesh(
+            ProcessGroup group,
+            int me,
+            Roster roster,
+            Connected connected,
+            @Nullable Board threads,
+            @Nullable Segment processes,
+            @Nullable TcpLinks hosts) {
+        int rank = group.rank(me);
         boolean crowded = roster.ranksOnHost(rank) > Runtime.getRuntime().availableProcessors();
         Pause pause = new Pause(
                 me,
                 crowded,
-                board == null ? null : board.seats(),
-                sockets == null ? null : sockets.selector(),
-                kinds.keySet().equals(Set.of(TransportKind.TCP)),
-                sockets == null ? () -> {} : sockets::awaitReadiness);
-        Board threads = board;
-        Segment processes = segment;
-        TcpLinks hosts = sockets;
+                threads == null ? null : threads.seats(),
+                hosts == null ? null : hosts.selector(),
+                threads == null && processes == null,
+                hosts == null ? () -> {} : hosts::awaitReadiness);
         LinkSet links = new LinkSet(
                 group,
                 me,
@@ -196,7 +212,6 @@ public final class Door implements AutoCloseable {
     public static final class Connected {
         private final Fate fate;
         private final Map<ProcessGroup, Mesh> meshes = new LinkedHashMap<>();
-        private final List<Runnable> ends = new ArrayList<>();
         private final AtomicBoolean ended = new AtomicBoolean();
         private final Links links = new Links();
 
@@ -224,7 +239,6 @@ public final class Door implements AutoCloseable {
         /** All meshes were closed or aborted. Idempotent. */
         public void end() {
             if (ended.compareAndSet(false, true)) {
-                ends.forEach(Runnable::run);
                 links.close(fate.verdict());
                 fate.leave();
             }

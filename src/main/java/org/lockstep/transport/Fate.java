@@ -3,12 +3,15 @@ package org.lockstep.transport;
 import java.util.List;
 import java.util.Queue;
 import java.util.UUID;
+import java.util.concurrent.ConcurrentHashMap;
 import java.util.concurrent.ConcurrentLinkedQueue;
+import java.util.concurrent.ConcurrentMap;
 import java.util.concurrent.CopyOnWriteArrayList;
 import java.util.concurrent.atomic.AtomicInteger;
 import java.util.concurrent.atomic.AtomicReference;
 import org.jspecify.annotations.Nullable;
 import org.lockstep.rendezvous.Venue;
+import org.lockstep.topology.ProcessGroup;
 
 /**
  * What all communicators of one attempt in one JVM share: they live and die together. Thread-safe.
@@ -25,6 +28,7 @@ public final class Fate {
     private final AtomicInteger entered = new AtomicInteger();
     private final AtomicInteger gone = new AtomicInteger();
     private final Queue<Runnable> ends = new ConcurrentLinkedQueue<>();
+    private final ConcurrentMap<List<Integer>, Board> boards = new ConcurrentHashMap<>(); // by ranks
 
     private record Key(UUID attempt) {}
 
@@ -40,6 +44,11 @@ public final class Fate {
         Fate fate = venue.shared(key, Fate.class, () -> new Fate(venue, key, members));
         fate.entered.incrementAndGet();
         return fate;
+    }
+
+    /** Where the threads of a group meet, made by whoever comes first. */
+    Board board(ProcessGroup group) {
+        return boards.computeIfAbsent(List.copyOf(group.ranks()), ranks -> new Board(ranks.size()));
     }
 
     /** Calls {@code end} when all ranks have left, or all that came where the fate is sealed. It does not throw. */
@@ -68,6 +77,9 @@ public final class Fate {
     public Verdict seal(Verdict candidate) {
         if (verdict.compareAndSet(null, candidate)) {
             listeners.forEach(Runnable::run);
+            if (gone.get() == entered.get()) {
+                end(); // all who came left in order; now it is known that no more will come
+            }
             return candidate;
         }
         Verdict first = verdict.get();
@@ -81,9 +93,13 @@ public final class Fate {
             venue.forget(key);
         }
         if (left == members || (verdict.get() != null && left == entered.get())) {
-            for (Runnable end = ends.poll(); end != null; end = ends.poll()) {
-                end.run();
-            }
+            end();
+        }
+    }
+
+    private void end() {
+        for (Runnable end = ends.poll(); end != null; end = ends.poll()) {
+            end.run();
         }
     }
 }

@@ -19,15 +19,15 @@ final class Loans {
         return (int) (number & (Ring.TAGS - 1));
     }
 
-    /** By the lender, before the message {@code number} is published. */
+    /** By the lender, when the ring has room for the tag of message {@code number}, and before it is published. */
     void show(long number, HostBuffer buffer) {
         shown.setPlain(slot(number), buffer);
     }
 
     /** By the lender: whether {@code buffer}, shown as {@code number}, is not looked at and never will be. */
     boolean replace(long number, HostBuffer buffer) {
-        if (returned.get() >= number) {
-            return true;
+        if (shown.get(slot(number)) != buffer) {
+            return returned.get() >= number; // the borrower looks at it, or did
         }
         HostBuffer copy = HostBuffer.allocate(buffer.type(), buffer.length());
         copy.copyFrom(buffer);

@@ -52,11 +52,6 @@ final class Memory {
         return (long) WORD.getAcquire(bytes, at);
     }
 
-    /** Adds to a word, atomically for all who share the memory; the sum. */
-    long add(int at, long more) {
-        return (long) WORD.getAndAdd(bytes, at, more) + more;
-    }
-
     /** Without an order of its own: a {@link #publish} of another word follows. */
     void set(int at, long word) {
         bytes.putLong(at, word);

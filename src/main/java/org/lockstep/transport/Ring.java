@@ -99,15 +99,20 @@ final class Ring {
             return (long) done * width;
         }
 
+        /** Whether there is room for one more tag; there will be until it is written. */
+        boolean hasRoom() {
+            if (number - taken >= TAGS) {
+                taken = memory.read(ring.base + TAKEN);
+            }
+            return number - taken < TAGS;
+        }
+
         /** Whether all is written. */
         boolean push() {
             OperationTag next = tag;
             if (next != null) {
-                if (number - taken >= TAGS) {
-                    taken = memory.read(ring.base + TAKEN);
-                    if (number - taken >= TAGS) {
-                        return false;
-                    }
+                if (!hasRoom()) {
+                    return false;
                 }
                 int line = ring.line(number + 1);
                 HostBuffer elements = data;

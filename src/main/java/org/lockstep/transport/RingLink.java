@@ -26,6 +26,7 @@ final class RingLink extends Link {
     private long wantedBytes;
     private boolean here;
     private @Nullable HostBuffer lentNow; // to this rank
+    private @Nullable HostBuffer lendNext; // by this rank, as soon as the peer can be told
     private final Deque<Loan> outstanding = new ArrayDeque<>(); // lent by this rank
     private long seenOut;
 
@@ -84,8 +85,7 @@ final class RingLink extends Link {
     public void send(OperationTag tag, @Nullable HostBuffer data) {
         if (given != null && data != null && lends(data.bytes())) {
             out.begin(tag, LENT, null);
-            outstanding.add(new Loan(out.number(), data));
-            given.show(out.number(), data);
+            lendNext = data;
         } else {
             out.begin(tag, 0, data);
         }
@@ -95,7 +95,14 @@ final class RingLink extends Link {
 
     @Override
     public boolean pushed() {
-        boolean all = out.push();
+        HostBuffer loan = lendNext;
+        if (given != null && loan != null && out.hasRoom()) {
+            // Not earlier: the place to show it belongs to the message that many tags ago until that is taken.
+            outstanding.add(new Loan(out.number(), loan));
+            given.show(out.number(), loan);
+            lendNext = null;
+        }
+        boolean all = lendNext == null && out.push();
         long now = all ? Long.MAX_VALUE : out.doneBytes();
         if (now != seenOut) {
             seenOut = now;
@@ -126,7 +133,7 @@ final class RingLink extends Link {
                 outstanding.remove();
             }
         }
-        return outstanding.isEmpty();
+        return lendNext == null && outstanding.isEmpty();
     }
 
     @Override
@@ -138,7 +145,7 @@ final class RingLink extends Link {
                 outstanding.remove();
             }
         }
-        return outstanding.isEmpty();
+        return lendNext == null && outstanding.isEmpty();
     }
 
     @Override
