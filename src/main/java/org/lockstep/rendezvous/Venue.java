@@ -45,4 +45,9 @@ public final class Venue implements Serializable {
     public void forget(Object key) {
         contents().things().remove(key);
     }
+
+    /** Whether nothing is shared here: all who came have left. */
+    public boolean isEmpty() {
+        return contents().things().isEmpty();
+    }
 }

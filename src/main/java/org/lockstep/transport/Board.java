@@ -52,7 +52,7 @@ final class Board {
                 in.loans(),
                 COPIED_BYTES,
                 seats,
-                () -> left.get(peer) != 0);
+                () -> left.get(peer) == 0 ? RingLink.Presence.HERE : RingLink.Presence.LEFT);
     }
 
     private Channel channel(int from, int to) {

@@ -26,7 +26,7 @@ import org.lockstep.topology.ProcessGroup;
  */
 public final class Door implements AutoCloseable {
     /** A peer that is gone is told as such only if nobody tells why so soon. */
-    private static final Duration GRACE = Duration.ofMillis(200);
+    static final Duration GRACE = Duration.ofMillis(200);
 
     private final Venue venue;
     private final WorldSpec spec;
@@ -199,9 +199,7 @@ public final class Door implements AutoCloseable {
                         threads.leave(me);
                     }
                     if (processes != null) {
-                        if (orderly) {
-                            processes.leave(me);
-                        }
+                        processes.leave(me, orderly);
                         processes.close();
                     }
                 });

@@ -2,7 +2,7 @@ package org.lockstep.transport;
 
 import java.util.ArrayDeque;
 import java.util.Deque;
-import java.util.function.BooleanSupplier;
+import java.util.function.Supplier;
 import org.jspecify.annotations.Nullable;
 import org.lockstep.collective.OperationTag;
 import org.lockstep.collective.TransportKind;
@@ -21,7 +21,7 @@ final class RingLink extends Link {
     private final @Nullable Loans taken;
     private final int copied;
     private final @Nullable Seats seats;
-    private final BooleanSupplier peerLeft;
+    private final Supplier<Presence> presence;
     private @Nullable OperationTag wanted;
     private long wantedBytes;
     private boolean here;
@@ -29,6 +29,17 @@ final class RingLink extends Link {
     private @Nullable HostBuffer lendNext; // by this rank, as soon as the peer can be told
     private final Deque<Loan> outstanding = new ArrayDeque<>(); // lent by this rank
     private long seenOut;
+    private boolean gone; // the peer
+    private long goneSince;
+
+    /** What a peer says of itself where both can see it. */
+    enum Presence {
+        HERE,
+        /** After its last operation. */
+        LEFT,
+        /** In the middle. */
+        GONE
+    }
 
     /** A message that the peer may look at. */
     private record Loan(long number, HostBuffer data) {}
@@ -43,7 +54,7 @@ final class RingLink extends Link {
             @Nullable Loans taken,
             int copied,
             @Nullable Seats seats,
-            BooleanSupplier peerLeft) {
+            Supplier<Presence> presence) {
         super(peer);
         this.group = group;
         this.me = me;
@@ -53,7 +64,7 @@ final class RingLink extends Link {
         this.taken = taken;
         this.copied = copied;
         this.seats = seats;
-        this.peerLeft = peerLeft;
+        this.presence = presence;
     }
 
     /** A thread of this JVM; messages of more than {@code copied} bytes are lent. */
@@ -67,13 +78,13 @@ final class RingLink extends Link {
             Loans taken,
             int copied,
             Seats seats,
-            BooleanSupplier peerLeft) {
-        return new RingLink(group, me, peer, out, in, given, taken, copied, seats, peerLeft);
+            Supplier<Presence> presence) {
+        return new RingLink(group, me, peer, out, in, given, taken, copied, seats, presence);
     }
 
     /** A JVM of this host. */
-    static RingLink ofProcess(ProcessGroup group, int me, int peer, Ring out, Ring in, BooleanSupplier peerLeft) {
-        return new RingLink(group, me, peer, out, in, null, null, Integer.MAX_VALUE, null, peerLeft);
+    static RingLink ofProcess(ProcessGroup group, int me, int peer, Ring out, Ring in, Supplier<Presence> presence) {
+        return new RingLink(group, me, peer, out, in, null, null, Integer.MAX_VALUE, null, presence);
     }
 
     @Override
@@ -231,11 +242,22 @@ final class RingLink extends Link {
 
     @Override
     public void check() {
-        if (peerLeft.getAsBoolean() && !in.arrived()) {
-            OperationTag tag = wanted;
-            String mine = tag == null ? "a transfer" : tag.asExpected(peer());
-            throw new Failed(Verdict.lost(group, me, mine, peer(), "left the group", null));
+        Presence now = presence.get();
+        if (now == Presence.LEFT && !in.arrived()) {
+            throw lost("left the group");
         }
+        if (now == Presence.GONE && !gone) {
+            gone = true; // who knows why may tell first
+            goneSince = System.nanoTime();
+        } else if (gone && System.nanoTime() - goneSince >= Door.GRACE.toNanos()) {
+            throw lost("is gone, it gave the group up");
+        }
+    }
+
+    private Failed lost(String how) {
+        OperationTag tag = wanted;
+        String mine = tag == null ? "a transfer" : tag.asExpected(peer());
+        return new Failed(Verdict.lost(group, me, mine, peer(), how, null));
     }
 
     /** What this link has of its own is on the heap; that the rank left is told by who made the link. */

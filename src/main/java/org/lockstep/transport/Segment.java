@@ -43,6 +43,7 @@ final class Segment implements AutoCloseable {
     private static final int RANKS = 64; // a word for each rank in group: 0 until it has mapped the file
     private static final int HERE = 1;
     private static final int LEFT = 2;
+    private static final int GONE = 3;
     private static final Logger LOG = LoggerFactory.getLogger(Segment.class);
     private static final int LARGEST_RING = 128 * 1024;
     private static final int SMALLEST_RING = 4 * 1024;
@@ -285,12 +286,20 @@ final class Segment implements AutoCloseable {
     Link link(int me, int peer) {
         Ring out = new Ring(memory, plan.place(me, peer), plan.ringBytes());
         Ring in = new Ring(memory, plan.place(peer, me), plan.ringBytes());
-        return RingLink.ofProcess(group, me, peer, out, in, () -> memory.read(RANKS + 8 * peer) == LEFT);
+        return RingLink.ofProcess(group, me, peer, out, in, () -> presence(peer));
     }
 
-    /** Rank in group {@code me} sends and receives no more. */
-    void leave(int me) {
-        memory.publish(RANKS + 8 * me, LEFT);
+    private RingLink.Presence presence(int peer) {
+        long word = memory.read(RANKS + 8 * peer);
+        return word == LEFT ? RingLink.Presence.LEFT : word == GONE ? RingLink.Presence.GONE : RingLink.Presence.HERE;
+    }
+
+    /**
+     * Rank in group {@code me} sends and receives no more; if not in order its peers see that here when nobody tells them
+     * why.
+     */
+    void leave(int me, boolean orderly) {
+        memory.publish(RANKS + 8 * me, orderly ? LEFT : GONE);
     }
 
     /** Unmaps it; no link of it may be used any more. Idempotent. */

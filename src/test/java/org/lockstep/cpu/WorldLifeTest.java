@@ -131,17 +131,6 @@ class WorldLifeTest {
         assertThat(openSockets()).isLessThanOrEqualTo(before);
     }
 
-    @Test
-    void nothingIsLeftAfterManyLives() throws Exception {
-        lives(4); // what is made once and for all
-        int sockets = openSockets();
-        lives(50);
-        assertThat(openSockets()).isLessThanOrEqualTo(sockets);
-        assertThat(Thread.getAllStackTraces().keySet())
-                .extracting(Thread::getName)
-                .noneMatch(name -> name.startsWith("lockstep-"));
-    }
-
     private static void lives(int count) {
         for (int life = 0; life < count; life++) {
             boolean good = life % 2 == 0;

@@ -1,6 +1,7 @@
 package org.lockstep.transport;
 
 import static org.assertj.core.api.Assertions.assertThat;
+import static org.assertj.core.api.Assertions.catchThrowable;
 import static org.assertj.core.api.Assertions.catchThrowableOfType;
 import static org.awaitility.Awaitility.await;
 
@@ -87,11 +88,27 @@ class SegmentTest {
         assertThat(first).isNotDone();
         try (Segment late = of(1, Duration.ofSeconds(20))) {
             try (Segment early = first.get(20, TimeUnit.SECONDS)) {
-                early.leave(0);
+                early.leave(0, true);
             }
             Link link = late.link(1, 0);
             Failed failure = catchThrowableOfType(Failed.class, link::check);
             assertThat(failure.verdict().code()).isEqualTo(ErrorCode.PEER_LOST);
+        }
+    }
+
+    @Test
+    void whoGivesUpInTheMiddleIsMissedThoughNobodyTellsWhy() throws Exception {
+        CompletableFuture<Segment> first = CompletableFuture.supplyAsync(() -> of(0, Duration.ofSeconds(20)));
+        try (Segment late = of(1, Duration.ofSeconds(20));
+                Segment early = first.get(20, TimeUnit.SECONDS)) {
+            Link link = late.link(1, 0);
+            link.check();
+            early.leave(0, false);
+            link.check(); // who knows why may tell first
+            await().until(() -> catchThrowable(link::check) instanceof Failed);
+            Failed failure = catchThrowableOfType(Failed.class, link::check);
+            assertThat(failure.verdict().code()).isEqualTo(ErrorCode.PEER_LOST);
+            assertThat(failure).hasMessageContaining("rank 0 is gone");
         }
     }
 

@@ -1,0 +1,199 @@
+package org.lockstep.cpu;
+
+import static org.assertj.core.api.Assertions.assertThat;
+import static org.awaitility.Awaitility.await;
+
+import java.io.File;
+import java.lang.management.BufferPoolMXBean;
+import java.lang.management.ManagementFactory;
+import java.nio.file.Files;
+import java.nio.file.Path;
+import java.time.Duration;
+import java.util.ArrayList;
+import java.util.List;
+import java.util.Map;
+import java.util.Queue;
+import java.util.Set;
+import java.util.TreeMap;
+import java.util.TreeSet;
+import java.util.concurrent.ConcurrentLinkedQueue;
+import java.util.concurrent.CyclicBarrier;
+import java.util.concurrent.atomic.AtomicInteger;
+import java.util.stream.Collectors;
+import java.util.stream.Stream;
+import org.junit.jupiter.api.Timeout;
+import org.junit.jupiter.params.ParameterizedTest;
+import org.junit.jupiter.params.provider.Arguments;
+import org.junit.jupiter.params.provider.MethodSource;
+import org.lockstep.collective.Communicator;
+import org.lockstep.collective.CommunicatorException;
+import org.lockstep.collective.ReduceOp;
+import org.lockstep.collective.TransportKind;
+import org.lockstep.collective.Work;
+import org.lockstep.collective.World;
+import org.lockstep.collective.WorldSpec;
+import org.lockstep.rendezvous.LocalWorld;
+import org.lockstep.rendezvous.Venue;
+import org.lockstep.tensor.Buffer;
+import org.lockstep.tensor.DataType;
+import org.lockstep.tensor.HostBuffer;
+import org.lockstep.topology.ParallelSizes;
+
+/**
+ * What many worlds leave behind, whether they end well or in the middle: no thread, no descriptor, no mapping, no file in
+ * shared memory, no memory outside the heap, nothing in the place where threads meet.
+ */
+@Timeout(180)
+class NothingIsLeftTest {
+    private static final int RANKS = 3;
+    private static final int CYCLES =
+            Integer.getInteger("lockstep.test.cycles", 250); // of each kind of world, one half of them aborted
+
+    static Stream<Arguments> worlds() {
+        return Stream.of(
+                Arguments.of(1, Set.of(TransportKind.THREAD)),
+                Arguments.of(3, Set.of(TransportKind.SHARED)),
+                Arguments.of(3, Set.of(TransportKind.TCP)),
+                Arguments.of(2, Set.of(TransportKind.THREAD, TransportKind.SHARED)),
+                Arguments.of(2, Set.of(TransportKind.THREAD, TransportKind.TCP)));
+    }
+
+    @ParameterizedTest(name = "{0} JVMs over {1}")
+    @MethodSource("worlds")
+    void afterManyLives(int venues, Set<TransportKind> transports) throws Exception {
+        for (int cycle = 0; cycle < 8; cycle++) { // what is made once and for all
+            live(cycle, venues, transports);
+        }
+        Left before = Left.now();
+        for (int cycle = 0; cycle < CYCLES; cycle++) {
+            live(cycle, venues, transports);
+        }
+        // Idle threads take a moment to end, memory outside the heap is freed after the garbage, and other tests, of
+        // this
+        // JVM and of others on this host, may only just be ending.
+        await().atMost(Duration.ofSeconds(30))
+                .pollInterval(Duration.ofMillis(50))
+                .untilAsserted(() -> Left.now().requireNoMoreThan(before));
+    }
+
+    /** One world, from the meeting to its end. */
+    private static void live(int cycle, int venues, Set<TransportKind> transports) {
+        boolean good = cycle % 2 == 0;
+        WorldSpec spec = WorldSpec.of(ParallelSizes.tensor(RANKS)).withTransports(transports);
+        AtomicInteger failed = new AtomicInteger();
+        Queue<Venue> seen = new ConcurrentLinkedQueue<>();
+        CyclicBarrier connected = new CyclicBarrier(RANKS); // a failure of one shall not meet another still connecting
+        LocalWorld.of(RANKS).withVenues(venues).run(rendezvous -> {
+            seen.add(rendezvous.venue());
+            try (CpuBackend backend = CpuBackend.create();
+                    World world = World.join(rendezvous, backend, spec)) {
+                connected.await();
+                use(world.communicators().tensor(), world.state().rank());
+                if (!good) {
+                    fail(world, cycle);
+                }
+            } catch (CommunicatorException expected) {
+                failed.incrementAndGet();
+            }
+            return 0;
+        });
+        if (good) {
+            assertThat(failed).hasValue(0);
+        }
+        assertThat(seen).hasSize(RANKS).allMatch(Venue::isEmpty);
+    }
+
+    private static void use(Communicator communicator, int rank) {
+        for (int length : new int[] {10, 100_000}) {
+            HostBuffer x = HostBuffer.allocate(DataType.F32, length);
+            x.floats()[length - 1] = rank;
+            communicator.allReduce(x, ReduceOp.SUM);
+            assertThat(x.floats()[length - 1]).isEqualTo(3f);
+        }
+        HostBuffer y = Buffer.ofInts(rank);
+        Work work = communicator.async(queue -> queue.allReduce(y, ReduceOp.MAX));
+        assertThat(communicator.broadcastObject(rank == 1 ? "hello" : null, 1, String.class))
+                .isEqualTo("hello");
+        work.await();
+        assertThat(y.toInts()).containsExactly(2);
+    }
+
+    /** One rank aborts while the others are in the middle: inside, waiting for what is queued, or closing over it. */
+    private static void fail(World world, int cycle) {
+        int part = (world.state().rank() + cycle / 2) % RANKS;
+        Communicator communicator = world.communicators().tensor();
+        if (part == 0) {
+            world.abort(new IllegalStateException("enough"));
+        } else if (part == 1) {
+            communicator.allReduce(HostBuffer.allocate(DataType.F32, 100_000), ReduceOp.SUM);
+        } else {
+            Work work = communicator.async(
+                    queue -> queue.allReduce(HostBuffer.allocate(DataType.F32, 100_000), ReduceOp.SUM));
+            if (cycle % 4 == 1) {
+                work.await();
+            }
+        }
+    }
+
+    /** What there is of all that could be left. */
+    record Left(
+            Set<String> threads,
+            Map<String, Integer> descriptors,
+            List<String> mappings,
+            Set<String> files,
+            long bytes) {
+        static Left now() throws Exception {
+            System.gc();
+            Set<String> threads = Thread.getAllStackTraces().keySet().stream()
+                    .map(Thread::getName)
+                    .filter(name -> name.startsWith("lockstep-"))
+                    .collect(Collectors.toCollection(TreeSet::new));
+            Path maps = Path.of("/proc/self/maps");
+            List<String> mappings = new ArrayList<>();
+            if (Files.exists(maps)) {
+                Files.readAllLines(maps).stream()
+                        .filter(line -> line.contains("/dev/shm/"))
+                        .forEach(mappings::add);
+            }
+            Set<String> files = new TreeSet<>();
+            String[] shared = new File("/dev/shm").list((folder, name) -> name.startsWith("lockstep-"));
+            if (shared != null) {
+                files.addAll(List.of(shared));
+            }
+            long bytes = 0;
+            for (BufferPoolMXBean pool : ManagementFactory.getPlatformMXBeans(BufferPoolMXBean.class)) {
+                bytes += pool.getMemoryUsed();
+            }
+            return new Left(threads, openNow(), mappings, files, bytes);
+        }
+
+        /** By what they are open on: sockets, selectors, files and their paths. */
+        private static Map<String, Integer> openNow() throws Exception {
+            Map<String, Integer> found = new TreeMap<>();
+            File[] open = new File("/proc/self/fd").listFiles();
+            if (open != null) {
+                for (File each : open) {
+                    Path link = each.toPath();
+                    if (Files.isSymbolicLink(link)) {
+                        String target = Files.readSymbolicLink(link).toString().replaceFirst(":\\[\\d+]$", "");
+                        if (!target.endsWith(".jar") && !target.startsWith("/proc/")) { // the class path's come and go
+                            found.merge(target, 1, Integer::sum);
+                        }
+                    }
+                }
+            }
+            return found;
+        }
+
+        void requireNoMoreThan(Left before) {
+            assertThat(threads).isSubsetOf(before.threads);
+            assertThat(descriptors)
+                    .allSatisfy((target, count) -> assertThat(count)
+                            .as("descriptors of %s", target)
+                            .isLessThanOrEqualTo(before.descriptors.getOrDefault(target, 0)));
+            assertThat(mappings).as("mappings").isEmpty();
+            assertThat(files).as("files in /dev/shm").isSubsetOf(before.files);
+            assertThat(bytes).as("bytes outside the heap").isLessThan(before.bytes + (1 << 20));
+        }
+    }
+}
