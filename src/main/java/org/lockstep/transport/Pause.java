@@ -15,11 +15,13 @@ import org.jspecify.annotations.Nullable;
  */
 final class Pause {
     private static final int LOOK = 32; // turns of spinning between two looks at the clock
-    private static final long SPIN_NANOS = 50_000;
+    private static final long SPIN_NANOS = 20_000;
     private static final long YIELD_NANOS = 2_000_000;
     private static final long FIRST_NAP_NANOS = 20_000;
 
     private final boolean spins;
+    private final int eager; // turns without a look at the clock
+    private final long yieldNanos;
     private final int rank;
     private final @Nullable Seats seats;
     private final @Nullable Selector selector;
@@ -53,6 +55,8 @@ final class Pause {
             Runnable beforeSelect) {
         this.rank = rank;
         this.spins = !crowded && !onlySockets;
+        this.eager = crowded ? 2 : LOOK;
+        this.yieldNanos = crowded && selector != null ? SPIN_NANOS : YIELD_NANOS; // a selector wakes at once
         this.seats = seats;
         this.selector = selector;
         this.onlySockets = onlySockets;
@@ -91,7 +95,7 @@ final class Pause {
     @SuppressWarnings("ThreadPriorityCheck") // a hint: what is waited for is checked again either way
     boolean turn() {
         int turn = ++turns;
-        if (turn % LOOK != 0 && (spins ? !spun : turn < LOOK)) {
+        if (turn % LOOK != 0 && (spins ? !spun : turn < eager)) {
             Thread.onSpinWait();
             return false;
         }
@@ -108,7 +112,7 @@ final class Pause {
             return true;
         }
         spun = true;
-        if (rested < YIELD_NANOS) {
+        if (rested < yieldNanos) {
             Thread.yield();
             return turn % 8 == 0;
         }
