@@ -46,8 +46,7 @@ import org.lockstep.topology.ParallelSizes;
 @Timeout(180)
 class NothingIsLeftTest {
     private static final int RANKS = 3;
-    private static final int CYCLES =
-            Integer.getInteger("lockstep.test.cycles", 250); // of each kind of world, one half of them aborted
+    private static final int CYCLES = 1000; // of each kind of world, one half of them aborted
 
     static Stream<Arguments> worlds() {
         return Stream.of(
