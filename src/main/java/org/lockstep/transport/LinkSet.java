@@ -109,7 +109,7 @@ final class LinkSet {
         }
         for (int peer = 0; peer < links.length; peer++) {
             Link link = links[peer];
-            if (link != null && (awaited[peer] || !link.isReturned())) {
+            if (link != null && (awaited[peer] || !link.isReturned() || !link.pushed())) {
                 link.check();
             }
         }

@@ -15,7 +15,7 @@ import org.jspecify.annotations.Nullable;
  */
 final class Pause {
     private static final int LOOK = 32; // turns of spinning between two looks at the clock
-    private static final long SPIN_NANOS = 20_000;
+    private static final long SPIN_NANOS = 50_000; // shorter ones yield whole time slices away on a busy machine
     private static final long YIELD_NANOS = 2_000_000;
     private static final long FIRST_NAP_NANOS = 20_000;
 
