@@ -1,5 +1,7 @@
 package org.lockstep.cli.bench;
 
+import java.lang.management.CompilationMXBean;
+import java.lang.management.ManagementFactory;
 import java.util.Arrays;
 import java.util.Comparator;
 import java.util.List;
@@ -31,7 +33,8 @@ final class Stopwatch {
     private static final int LARGE_BYTES = 64 << 10;
 
     private static final long WARM_BLOCK_NANOS = 20_000_000;
-    private static final int SETTLED_BLOCKS = 4;
+    private static final int SETTLED_BLOCKS = 8;
+    private static final long SETTLE_NANOS_AT_MOST = 4_000_000_000L;
     private static final int MOST_CALLS = 20_000;
     private static final int TRIALS = 4;
     private static final int CALLS_OF_A_TRIAL = 2;
@@ -144,20 +147,22 @@ final class Stopwatch {
     }
 
     /**
-     * Repeats until it gets no faster: what ran in between may have made the JIT compile again, which on a busy machine
-     * takes its time.
+     * Repeats until it gets no faster and the JIT is idle: what ran in between may have made it compile again, and while it
+     * does, it takes a core that a rank needs.
      */
     private void settle(Exchange exchange) {
         int calls = Math.max(2, callsOfABatch(exchange) / 2);
         double best = Double.MAX_VALUE;
         int idle = 0;
         double spent = 0;
-        while (idle < SETTLED_BLOCKS && spent < WARM_NANOS_AT_MOST) {
+        while (idle < SETTLED_BLOCKS && spent < SETTLE_NANOS_AT_MOST) {
+            double compiled = compilation();
             long start = System.nanoTime();
             exchange.loop().repeat(calls);
             double took = slowest((double) (System.nanoTime() - start));
             spent += took;
-            idle = took < 0.9 * best ? 0 : idle + 1;
+            boolean compiles = slowest(compilation() - compiled) > 0;
+            idle = compiles || took < 0.9 * best ? 0 : idle + 1;
             best = Math.min(best, took);
             if (took < WARM_BLOCK_NANOS / 4.0 && calls < MOST_CALLS) {
                 calls *= 2;
@@ -165,6 +170,12 @@ final class Stopwatch {
                 idle = 0;
             }
         }
+    }
+
+    /** What the JIT has spent so far, in milliseconds; 0 where it does not tell. */
+    private static double compilation() {
+        CompilationMXBean jit = ManagementFactory.getCompilationMXBean();
+        return jit != null && jit.isCompilationTimeMonitoringSupported() ? jit.getTotalCompilationTime() : 0;
     }
 
     private static long called(Exchange exchange) {
