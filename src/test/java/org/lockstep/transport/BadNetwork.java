@@ -9,13 +9,11 @@ import java.util.concurrent.ConcurrentLinkedQueue;
 import java.util.concurrent.CyclicBarrier;
 import org.lockstep.collective.Communicator;
 import org.lockstep.collective.CommunicatorException;
-import org.lockstep.collective.Hello;
 import org.lockstep.collective.World;
 import org.lockstep.collective.WorldSpec;
 import org.lockstep.cpu.CpuBackend;
 import org.lockstep.rendezvous.LocalWorld;
 import org.lockstep.rendezvous.Rendezvous;
-import org.lockstep.rendezvous.Venue;
 
 /** Worlds of pretended JVMs with a {@link ChaosProxy} before each door. */
 final class BadNetwork {
@@ -70,46 +68,14 @@ final class BadNetwork {
 
     /** The meeting, where each party tells the others of its proxy's port instead of its own. */
     private Rendezvous through(Rendezvous meeting) {
-        return new Rendezvous() {
-            @Override
-            public int index() {
-                return meeting.index();
+        return new Told(meeting, spec.key(), mine -> {
+            try {
+                ChaosProxy proxy = new ChaosProxy(InetAddress.getLoopbackAddress(), mine.port(), chaos);
+                proxies.add(proxy);
+                return new Told.Place(mine.addresses(), proxy.port());
+            } catch (IOException failure) {
+                throw new IllegalStateException(failure);
             }
-
-            @Override
-            public int size() {
-                return meeting.size();
-            }
-
-            @Override
-            public Venue venue() {
-                return meeting.venue();
-            }
-
-            @Override
-            public List<String> allGather(String record) {
-                Hello mine = Hello.decode(record, spec.key());
-                try {
-                    ChaosProxy proxy = new ChaosProxy(InetAddress.getLoopbackAddress(), mine.port(), chaos);
-                    proxies.add(proxy);
-                    Hello told = new Hello(
-                            mine.attempt(),
-                            mine.version(),
-                            mine.identity(),
-                            mine.partition(),
-                            mine.venue(),
-                            mine.backend(),
-                            mine.addresses(),
-                            proxy.port(),
-                            mine.sizes(),
-                            mine.order(),
-                            mine.settings(),
-                            mine.ids());
-                    return meeting.allGather(told.encode(spec.key()));
-                } catch (IOException failure) {
-                    throw new IllegalStateException(failure);
-                }
-            }
-        };
+        });
     }
 }

@@ -157,7 +157,7 @@ class ListenTest {
         Listen where = Listen.loopback();
         LocalWorld.of(2).withVenues(2).run(rendezvous -> {
             try (CpuBackend backend = CpuBackend.create(where);
-                    World world = World.join(new Told(rendezvous, SPEC.key(), deadEnd), backend, SPEC)) {
+                    World world = World.join(Told.withDeadEnd(rendezvous, SPEC.key(), deadEnd), backend, SPEC)) {
                 world.communicators().world().barrier();
             }
             return 0;

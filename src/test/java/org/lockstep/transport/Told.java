@@ -2,13 +2,26 @@ package org.lockstep.transport;
 
 import java.util.ArrayList;
 import java.util.List;
+import java.util.function.UnaryOperator;
 import org.lockstep.collective.Hello;
 import org.lockstep.collective.Key;
 import org.lockstep.rendezvous.Rendezvous;
 import org.lockstep.rendezvous.Venue;
 
-/** A meeting where each party tells of an address that leads nowhere before its own. */
-record Told(Rendezvous meeting, Key key, String deadEnd) implements Rendezvous {
+/** A meeting where each party tells the others that it is at other addresses and another port than it is. */
+record Told(Rendezvous meeting, Key key, UnaryOperator<Place> tale) implements Rendezvous {
+    /** Where a party says it is. */
+    record Place(List<String> addresses, int port) {}
+
+    /** A meeting where each party tells of an address that leads nowhere before its own. */
+    static Told withDeadEnd(Rendezvous meeting, Key key, String deadEnd) {
+        return new Told(meeting, key, mine -> {
+            List<String> addresses = new ArrayList<>(List.of(deadEnd));
+            addresses.addAll(mine.addresses());
+            return new Place(addresses, mine.port());
+        });
+    }
+
     @Override
     public int index() {
         return meeting.index();
@@ -27,8 +40,7 @@ record Told(Rendezvous meeting, Key key, String deadEnd) implements Rendezvous {
     @Override
     public List<String> allGather(String record) {
         Hello mine = Hello.decode(record, key);
-        List<String> addresses = new ArrayList<>(List.of(deadEnd));
-        addresses.addAll(mine.addresses());
+        Place told = tale.apply(new Place(mine.addresses(), mine.port()));
         return meeting.allGather(new Hello(
                         mine.attempt(),
                         mine.version(),
@@ -36,8 +48,8 @@ record Told(Rendezvous meeting, Key key, String deadEnd) implements Rendezvous {
                         mine.partition(),
                         mine.venue(),
                         mine.backend(),
-                        addresses,
-                        mine.port(),
+                        told.addresses(),
+                        told.port(),
                         mine.sizes(),
                         mine.order(),
                         mine.settings(),
