@@ -5,6 +5,7 @@ import org.jspecify.annotations.Nullable;
 import org.lockstep.collective.Blocks;
 import org.lockstep.collective.OperationTag;
 import org.lockstep.collective.ReduceOp;
+import org.lockstep.tensor.DataType;
 import org.lockstep.tensor.HostBuffer;
 import org.lockstep.transport.Mesh;
 
@@ -146,6 +147,13 @@ class Collectives {
             mesh.exchange(all, tag, offers, targets);
         }
         mesh.settle();
+    }
+
+    /** This rank's part of a reduction, in the type in which parts of a sum travel: 16-bit elements as f32. */
+    static HostBuffer wide(HostBuffer send, ReduceOp op) {
+        DataType type = send.type();
+        boolean half = type == DataType.BF16 || type == DataType.F16;
+        return own(send, op).to(half ? DataType.F32 : type);
     }
 
     /** This rank's part of a reduction. */

@@ -39,16 +39,10 @@ final class LayeredCollectives extends Collectives {
         this.across = mesh.circle(reach.across());
     }
 
-    /** The type in which parts of a sum travel. */
-    static DataType accumulator(DataType type) {
-        return type == DataType.BF16 || type == DataType.F16 ? DataType.F32 : type;
-    }
-
     @Override
     void allReduce(OperationTag tag, HostBuffer send, HostBuffer receive, ReduceOp op) {
-        DataType type = accumulator(send.type());
-        HostBuffer mine = own(send, op);
-        mine = type == mine.type() ? mine : mine.to(type);
+        HostBuffer mine = wide(send, op);
+        DataType type = mine.type();
         HostBuffer result = type == receive.type() ? receive : HostBuffer.allocate(type, receive.length());
         Blocks shares = Blocks.shares(near.size(), mine.length());
         HostBuffer part = HostBuffer.allocate(type, shares.count(reach.place()));
@@ -66,14 +60,13 @@ final class LayeredCollectives extends Collectives {
         }
         mesh.exchange(near, tag, offers, targets);
         mesh.settle();
-        copy(type == receive.type() ? result : result.to(receive.type()), receive);
+        copy(result.to(receive.type()), receive);
     }
 
     @Override
     void reduceScatter(OperationTag tag, HostBuffer send, HostBuffer receive, ReduceOp op, Blocks blocks) {
-        DataType type = accumulator(send.type());
-        HostBuffer mine = own(send, op);
-        mine = type == mine.type() ? mine : mine.to(type);
+        HostBuffer mine = wide(send, op);
+        DataType type = mine.type();
         HostBuffer result = type == receive.type() ? receive : HostBuffer.allocate(type, receive.length());
         HostBuffer[] parts = new HostBuffer[across.size()];
         for (int host = 0; host < parts.length; host++) {
@@ -91,7 +84,7 @@ final class LayeredCollectives extends Collectives {
         fold(across, tag, own, result, op.kind(), divisor(op));
         reduction.finish(result);
         mesh.settle();
-        copy(type == receive.type() ? result : result.to(receive.type()), receive);
+        copy(result.to(receive.type()), receive);
     }
 
     @Override

@@ -39,10 +39,10 @@ final class TreeCollectives extends Collectives {
 
     @Override
     void allReduce(OperationTag tag, HostBuffer send, HostBuffer receive, ReduceOp op) {
-        DataType type = LayeredCollectives.accumulator(send.type());
-        HostBuffer sum = HostBuffer.allocate(type, send.length());
-        sum.copyFrom(own(send, op).to(type));
-        HostBuffer theirs = HostBuffer.allocate(type, send.length());
+        HostBuffer mine = wide(send, op);
+        HostBuffer sum = HostBuffer.allocate(mine.type(), mine.length());
+        sum.copyFrom(mine);
+        HostBuffer theirs = HostBuffer.allocate(mine.type(), mine.length());
         int length = sum.size();
         for (int distance = 1; distance < size; distance *= 2) {
             if ((me & distance) != 0) {

@@ -6,7 +6,6 @@ import java.util.List;
 import java.util.Map;
 import org.jspecify.annotations.Nullable;
 import org.lockstep.collective.OperationTag;
-import org.lockstep.collective.TransportKind;
 import org.lockstep.tensor.DataType;
 import org.lockstep.tensor.HostBuffer;
 
@@ -292,11 +291,6 @@ public final class Mesh {
     /** Returns when no peer looks at this rank's memory any more. */
     public void settle() {
         links.settle();
-    }
-
-    /** What carries messages to a rank in group. */
-    public TransportKind kind(int peer) {
-        return links.link(peer).kind();
     }
 
     /** Tells the peers that this rank left, and frees everything. Waits for nobody. */
