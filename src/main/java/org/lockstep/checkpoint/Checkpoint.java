@@ -123,14 +123,25 @@ public final class Checkpoint implements AutoCloseable {
      * @throws IndexOutOfBoundsException if they are not all there
      */
     public HostBuffer readColumns(String name, long from, long count) {
+        return readBlock(name, 0, info(name).shape().dim(0), from, count);
+    }
+
+    /**
+     * As {@link #readColumns}, of rows {@code fromRow .. fromRow + rows - 1} only: {@code [rows, columns]}.
+     *
+     * @throws IndexOutOfBoundsException if they are not all there
+     */
+    public HostBuffer readBlock(String name, long fromRow, long rows, long fromColumn, long columns) {
         TensorInfo info = info(name);
         Shape shape = requireRank(info, info.shape().rank() == 2, "two dims");
-        Objects.checkFromIndexSize(from, count, shape.dim(1));
-        int size = info.type().bytes();
-        if (count == shape.dim(1)) {
-            return read(name);
+        Objects.checkFromIndexSize(fromRow, rows, shape.dim(0));
+        Objects.checkFromIndexSize(fromColumn, columns, shape.dim(1));
+        if (columns == shape.dim(1)) {
+            return readRows(name, fromRow, rows);
         }
-        return gather(info, shape.dim(0), shape.dim(1) * size, info.offset() + from * size, count);
+        int size = info.type().bytes();
+        long row = shape.dim(1) * size;
+        return gather(info, rows, row, info.offset() + fromRow * row + fromColumn * size, columns);
     }
 
     /** Bytes of weights read so far, headers not counted. */

@@ -7,7 +7,7 @@ import java.util.function.BooleanSupplier;
 import org.jspecify.annotations.Nullable;
 import org.lockstep.ErrorCode;
 import org.lockstep.LockstepException;
-import org.lockstep.tensor.DataType;
+import org.lockstep.tensor.WeightType;
 import org.lockstep.topology.ParallelSizes;
 import org.lockstep.topology.RankOrder;
 import picocli.CommandLine.Command;
@@ -60,20 +60,22 @@ final class GenerateCommand implements Callable<Integer> {
     private final Screen screen;
     private final BooleanSupplier verbose;
 
-    /** vLLM's names of the types of weights. */
-    enum WeightType {
+    /** vLLM's names of the types of weights, and q8. */
+    enum Dtype {
         AUTO,
         FLOAT32,
         BFLOAT16,
-        FLOAT16;
+        FLOAT16,
+        Q8;
 
         @Nullable
-        DataType dataType() {
+        WeightType weightType() {
             return switch (this) {
                 case AUTO -> null;
-                case FLOAT32 -> DataType.F32;
-                case BFLOAT16 -> DataType.BF16;
-                case FLOAT16 -> DataType.F16;
+                case FLOAT32 -> WeightType.F32;
+                case BFLOAT16 -> WeightType.BF16;
+                case FLOAT16 -> WeightType.F16;
+                case Q8 -> WeightType.Q8;
             };
         }
     }
@@ -140,9 +142,9 @@ final class GenerateCommand implements Callable<Integer> {
             names = "--dtype",
             paramLabel = "TYPE",
             description =
-                    "Type that the weights are held in: auto (as stored), float32, bfloat16, float16 (default: auto)."
-                            + " They are converted as they are read.")
-    private WeightType dtype = WeightType.AUTO;
+                    "Type that the weights are held in: auto (as stored), float32, bfloat16, float16, or q8: 8 bits, in"
+                            + " blocks of 32 with a scale (default: auto). They are converted as they are read.")
+    private Dtype dtype = Dtype.AUTO;
 
     @Option(
             names = "--max-model-len",
@@ -197,7 +199,7 @@ final class GenerateCommand implements Callable<Integer> {
                     optional(ranks),
                     RankOrder.parse(order),
                     sampling.params(model == null),
-                    dtype.dataType(),
+                    dtype.weightType(),
                     optional(maxModelLength),
                     optional(maxSequences),
                     optional(maxStepLength),

@@ -4,7 +4,7 @@ import java.util.Map;
 import java.util.OptionalInt;
 import org.jspecify.annotations.Nullable;
 import org.lockstep.inference.SamplingParams;
-import org.lockstep.tensor.DataType;
+import org.lockstep.tensor.WeightType;
 import org.lockstep.topology.ParallelSizes;
 import org.lockstep.topology.RankOrder;
 
@@ -19,7 +19,7 @@ import org.lockstep.topology.RankOrder;
  * @param ranks the world size, where given
  * @param order of the axes
  * @param params of the sampling
- * @param dataType of the weights, null for the stored one
+ * @param weightType how the weights are held, null as they are stored
  * @param maxModelLength positions of a row, where given
  * @param maxSequences rows at once, where given
  * @param maxStepLength prompt positions of a step, where given
@@ -36,7 +36,7 @@ record GenerateRequest(
         OptionalInt ranks,
         RankOrder order,
         SamplingParams params,
-        @Nullable DataType dataType,
+        @Nullable WeightType weightType,
         OptionalInt maxModelLength,
         OptionalInt maxSequences,
         OptionalInt maxStepLength,

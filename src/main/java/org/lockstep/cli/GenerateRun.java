@@ -15,7 +15,7 @@ import org.lockstep.model.ModelConfig;
 import org.lockstep.spark.Generation;
 import org.lockstep.spark.Llm;
 import org.lockstep.spark.Plan;
-import org.lockstep.tensor.DataType;
+import org.lockstep.tensor.WeightType;
 import org.lockstep.topology.ProcessGrid;
 
 /** One run of {@code lockstep generate}: prompts from a file, answers to a file or to the screen. */
@@ -157,7 +157,7 @@ final class GenerateRun implements Callable<Integer> {
                 .pipelineParallel(request.sizes().pp())
                 .dataParallel(request.sizes().dp())
                 .order(request.order());
-        DataType weights = request.dataType();
+        WeightType weights = request.weightType();
         llm = weights == null ? llm : llm.weightType(weights);
         llm = request.ranks().isPresent() ? llm.ranks(request.ranks().getAsInt()) : llm;
         llm = request.maxModelLength().isPresent()

@@ -4,12 +4,16 @@ import java.util.Arrays;
 import org.jspecify.annotations.Nullable;
 import org.lockstep.tensor.BatchLayout;
 import org.lockstep.tensor.Buffer;
+import org.lockstep.tensor.CacheBlocks;
 import org.lockstep.tensor.DataType;
 import org.lockstep.tensor.Device;
 import org.lockstep.tensor.HostBuffer;
 import org.lockstep.tensor.Kernels;
+import org.lockstep.tensor.MatrixSource;
 import org.lockstep.tensor.Shape;
 import org.lockstep.tensor.Tensor;
+import org.lockstep.tensor.Weight;
+import org.lockstep.tensor.WeightType;
 
 /**
  * The maths of a decoder in plain Java over heap arrays: weights f32, bf16 or f16, activations f32.
@@ -45,21 +49,41 @@ public final class CpuKernels implements Kernels {
     }
 
     @Override
-    public void embed(Tensor table, int[] ids, int firstRow, Tensor out) {
+    public Weight prepare(MatrixSource source, WeightType type, int segments) {
+        if (segments < 1 || source.columns() % segments != 0) {
+            throw new IllegalArgumentException(
+                    "prepare: columns (" + source.columns() + ") are not divisible by segments (" + segments + ")");
+        }
+        DataType held = switch (type) {
+            case F32 -> DataType.F32;
+            case BF16 -> DataType.BF16;
+            case F16 -> DataType.F16;
+            case Q8 -> throw new IllegalArgumentException("weights of q8 are not held here");
+        };
+        HostBuffer all = source.read(0, source.rows()).to(held);
+        return new HostWeight(all, source.rows(), source.columns(), type, segments);
+    }
+
+    @Override
+    public CacheBlocks cache(int blocks, int blockSize, int heads, int headSize) {
+        return HostCache.allocate(blocks, blockSize, heads, headSize);
+    }
+
+    @Override
+    public void embed(Weight table, int[] ids, int firstRow, Tensor out) {
         require(
-                table.shape().rank() == 2
-                        && out.shape().equals(Shape.of(ids.length, table.shape().dim(1))),
+                out.shape().equals(Shape.of(ids.length, table.columns())),
                 "embed",
-                table,
+                Shape.of(table.rows(), table.columns()),
                 ids.length + " ids",
-                out);
-        HostBuffer rows = host(table);
+                out.shape());
+        HostBuffer rows = host(table).buffer();
         HostBuffer target = floats(out);
-        int hidden = (int) table.shape().dim(1);
+        int hidden = table.columns();
         for (int t = 0; t < ids.length; t++) {
             int row = ids[t] - firstRow;
             int at = target.offset() + t * hidden;
-            if (row >= 0 && row < table.shape().dim(0)) {
+            if (row >= 0 && row < table.rows()) {
                 Widening.widen(rows, row * hidden, hidden, target.floats(), at);
             } else {
                 Arrays.fill(target.floats(), at, at + hidden, 0f);
@@ -73,9 +97,9 @@ public final class CpuKernels implements Kernels {
         require(
                 hidden > 0 && out.shape().equals(x.shape()) && weight.shape().equals(Shape.of(hidden)),
                 "rmsNorm",
-                x,
+                x.shape(),
                 weight.shape(),
-                out);
+                out.shape());
         HostBuffer from = floats(x);
         HostBuffer to = floats(out);
         HostBuffer scale = floats(weight);
@@ -107,34 +131,25 @@ public final class CpuKernels implements Kernels {
     }
 
     @Override
-    public void linear(Tensor x, Tensor weight, @Nullable Tensor bias, int segments, Tensor out) {
+    public void linear(Tensor x, Weight weight, @Nullable Tensor bias, Tensor out) {
         require(
                 x.shape().rank() == 2
-                        && weight.shape().rank() == 2
-                        && x.shape().dim(1) == weight.shape().dim(1)
-                        && out.shape()
-                                .equals(Shape.of(
-                                        x.shape().dim(0), weight.shape().dim(0)))
-                        && (bias == null
-                                || bias.shape().equals(Shape.of(weight.shape().dim(0)))),
+                        && x.shape().dim(1) == weight.columns()
+                        && out.shape().equals(Shape.of(x.shape().dim(0), weight.rows()))
+                        && (bias == null || bias.shape().equals(Shape.of(weight.rows()))),
                 "linear",
-                x,
-                weight.shape() + (bias == null ? "" : " + " + bias.shape()),
-                out);
-        int in = (int) x.shape().dim(1);
-        if (segments < 1 || in % segments != 0) {
-            throw new IllegalArgumentException(
-                    "linear: in (" + in + ") is not divisible by segments (" + segments + ")");
-        }
+                x.shape(),
+                Shape.of(weight.rows(), weight.columns()) + (bias == null ? "" : " + " + bias.shape()),
+                out.shape());
         product.multiply(new MatrixProduct.Operands(
                 floats(x),
-                host(weight),
+                host(weight).buffer(),
                 bias == null ? null : floats(bias),
                 floats(out),
                 (int) x.shape().dim(0),
-                in,
-                (int) weight.shape().dim(0),
-                segments));
+                weight.columns(),
+                weight.rows(),
+                weight.segments()));
     }
 
     @Override
@@ -150,9 +165,9 @@ public final class CpuKernels implements Kernels {
                         && Arrays.stream(layout.contextLengths())
                                 .allMatch(c -> c <= cos.shape().dim(0)),
                 "rotate",
-                heads,
+                heads.shape(),
                 cos.shape() + " for " + layout.tokens() + " tokens, head size " + headSize,
-                heads);
+                heads.shape());
         HostBuffer x = floats(heads);
         HostBuffer cosines = floats(cos);
         HostBuffer sines = floats(sin);
@@ -184,12 +199,21 @@ public final class CpuKernels implements Kernels {
     }
 
     @Override
-    public void writeCache(Tensor step, Tensor cache, BatchLayout layout) {
-        int width = (int) step.shape().dim(1);
-        requireCache("writeCache", step, cache, layout);
-        require(cache.shape().dim(2) == width, "writeCache", step, cache.shape(), cache);
-        HostBuffer from = floats(step);
-        HostBuffer to = floats(cache);
+    public void writeCache(Tensor keys, Tensor values, CacheBlocks cache, BatchLayout layout) {
+        Shape step = Shape.of(layout.tokens(), (long) cache.heads() * cache.headSize());
+        require(
+                keys.shape().equals(step) && layout.blockSize() == cache.blockSize(),
+                "writeCache",
+                keys.shape(),
+                "blocks of " + layout.blockSize(),
+                step + " in blocks of " + cache.blockSize());
+        require(values.shape().equals(step), "writeCache", values.shape(), keys.shape(), step);
+        HostCache to = host(cache);
+        write(floats(keys), to.keys(), layout, (int) step.dim(1));
+        write(floats(values), to.values(), layout, (int) step.dim(1));
+    }
+
+    private static void write(HostBuffer from, HostBuffer to, BatchLayout layout, int width) {
         for (int s = 0; s < layout.sequences(); s++) {
             int first = layout.queryStarts()[s];
             for (int token = first; token < layout.queryStarts()[s + 1]; token++) {
@@ -203,27 +227,27 @@ public final class CpuKernels implements Kernels {
     }
 
     @Override
-    public void attention(Tensor query, Tensor keys, Tensor values, BatchLayout layout, int headSize, Tensor out) {
-        requireCache("attention", query, keys, layout);
+    public void attention(Tensor query, CacheBlocks cache, BatchLayout layout, Tensor out) {
+        int headSize = cache.headSize();
         int heads = (int) query.shape().dim(1) / headSize;
-        int kvHeads = (int) keys.shape().dim(2) / headSize;
         require(
-                query.shape().dim(1) == (long) heads * headSize
-                        && keys.shape().dim(2) == (long) kvHeads * headSize
-                        && kvHeads > 0
-                        && heads % kvHeads == 0
-                        && values.shape().equals(keys.shape())
+                query.shape().equals(Shape.of(layout.tokens(), (long) heads * headSize))
+                        && heads % cache.heads() == 0
+                        && layout.blockSize() == cache.blockSize()
                         && out.shape().equals(query.shape()),
                 "attention",
-                query,
-                keys.shape() + " and " + values.shape() + ", head size " + headSize,
-                out);
-        attention.attend(floats(query), heads, floats(keys), floats(values), kvHeads, layout, headSize, floats(out));
+                query.shape(),
+                cache.heads() + " key/value heads of " + headSize + " in blocks of " + cache.blockSize() + " for "
+                        + layout.tokens() + " tokens in blocks of " + layout.blockSize(),
+                out.shape());
+        HostCache from = host(cache);
+        attention.attend(
+                floats(query), heads, from.keys(), from.values(), cache.heads(), layout, headSize, floats(out));
     }
 
     @Override
     public void swiGlu(Tensor gate, Tensor up) {
-        require(gate.shape().equals(up.shape()), "swiGlu", gate, up.shape(), gate);
+        require(gate.shape().equals(up.shape()), "swiGlu", gate.shape(), up.shape(), gate.shape());
         HostBuffer a = floats(gate);
         HostBuffer b = floats(up);
         float[] g = a.floats();
@@ -236,7 +260,7 @@ public final class CpuKernels implements Kernels {
 
     @Override
     public void add(Tensor x, Tensor y) {
-        require(x.shape().equals(y.shape()), "add", x, y.shape(), x);
+        require(x.shape().equals(y.shape()), "add", x.shape(), y.shape(), x.shape());
         HostBuffer a = floats(x);
         HostBuffer b = floats(y);
         float[] to = a.floats();
@@ -252,16 +276,55 @@ public final class CpuKernels implements Kernels {
                 x.shape().rank() == 2
                         && out.shape().equals(Shape.of(rows.length, x.shape().dim(1))),
                 "gatherRows",
-                x,
+                x.shape(),
                 rows.length + " rows",
-                out);
+                out.shape());
         for (int i = 0; i < rows.length; i++) {
             host(out.rows(i, 1)).copyFrom(host(x.rows(rows[i], 1)));
         }
     }
 
     @Override
+    public void argmax(Tensor x, int[] out) {
+        HostBuffer rows = floats(x);
+        int n = (int) x.shape().dim(-1);
+        for (int row = 0; row < x.shape().dim(0); row++) {
+            out[row] = argmax(rows.floats(), rows.offset() + row * n, n);
+        }
+    }
+
+    private static int argmax(float[] x, int at, int n) {
+        int best = -1;
+        float most = Float.NEGATIVE_INFINITY;
+        for (int i = 0; i < n; i++) {
+            float v = x[at + i];
+            if (!(v < Float.POSITIVE_INFINITY)) {
+                return -1;
+            }
+            if (v > most) {
+                most = v;
+                best = i;
+            }
+        }
+        return best;
+    }
+
+    @Override
     public void close() {}
+
+    private static HostWeight host(Weight weight) {
+        if (weight instanceof HostWeight host) {
+            return host;
+        }
+        throw new IllegalArgumentException("a weight of another device was given to kernels of " + Device.HOST);
+    }
+
+    private static HostCache host(CacheBlocks cache) {
+        if (cache instanceof HostCache host) {
+            return host;
+        }
+        throw new IllegalArgumentException("a cache of another device was given to kernels of " + Device.HOST);
+    }
 
     private static HostBuffer host(Tensor tensor) {
         Buffer buffer = tensor.buffer();
@@ -280,22 +343,9 @@ public final class CpuKernels implements Kernels {
         return host;
     }
 
-    private static void requireCache(String kernel, Tensor step, Tensor cache, BatchLayout layout) {
-        require(
-                step.shape().rank() == 2
-                        && step.shape().dim(0) == layout.tokens()
-                        && cache.shape().rank() == 3
-                        && cache.shape().dim(1) == layout.blockSize(),
-                kernel,
-                step,
-                cache.shape() + " for " + layout.tokens() + " tokens, block size " + layout.blockSize(),
-                cache);
-    }
-
-    private static void require(boolean fits, String kernel, Tensor x, Object with, Tensor out) {
+    private static void require(boolean fits, String kernel, Object x, Object with, Object out) {
         if (!fits) {
-            throw new IllegalArgumentException(
-                    kernel + ": " + x.shape() + " with " + with + " does not give " + out.shape());
+            throw new IllegalArgumentException(kernel + ": " + x + " with " + with + " does not give " + out);
         }
     }
 }

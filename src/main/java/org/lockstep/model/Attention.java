@@ -2,6 +2,7 @@ package org.lockstep.model;
 
 import org.lockstep.collective.Communicator;
 import org.lockstep.tensor.BatchLayout;
+import org.lockstep.tensor.CacheBlocks;
 import org.lockstep.tensor.Kernels;
 
 /**
@@ -74,7 +75,7 @@ final class Attention {
     }
 
     /** From {@code normed} to {@code delta}; this step's keys and values join the cache. */
-    void forward(RunState.Activations a, BatchLayout layout, KvCache.Layer cache) {
+    void forward(RunState.Activations a, BatchLayout layout, CacheBlocks cache) {
         // queries, keys, values
         wq.forward(a.normed(), a.query());
         wk.forward(a.normed(), a.key());
@@ -85,9 +86,8 @@ final class Attention {
         kernels.rotate(a.key(), rotary.cos(), rotary.sin(), layout, headSize);
 
         // attention over the context, this step included
-        kernels.writeCache(a.key(), cache.keys(), layout);
-        kernels.writeCache(a.value(), cache.values(), layout);
-        kernels.attention(a.query(), cache.keys(), cache.values(), layout, headSize, a.attended());
+        kernels.writeCache(a.key(), a.value(), cache, layout);
+        kernels.attention(a.query(), cache, layout, a.attended());
 
         // all heads of all ranks
         wo.forward(a.attended(), a.delta());

@@ -3,6 +3,7 @@ package org.lockstep.model;
 import org.jspecify.annotations.Nullable;
 import org.lockstep.tensor.Kernels;
 import org.lockstep.tensor.Tensor;
+import org.lockstep.tensor.Weight;
 
 /**
  * A linear layer cut by output columns: each rank computes its own, and nothing is communicated (Shoeybi et al., 2019).
@@ -11,10 +12,10 @@ import org.lockstep.tensor.Tensor;
  */
 final class ColumnParallelLinear {
     private final Kernels kernels;
-    private final Tensor weight; // (share of out, in)
+    private final Weight weight; // (share of out, in)
     private final @Nullable Tensor bias; // (share of out)
 
-    private ColumnParallelLinear(Kernels kernels, Tensor weight, @Nullable Tensor bias) {
+    private ColumnParallelLinear(Kernels kernels, Weight weight, @Nullable Tensor bias) {
         this.kernels = kernels;
         this.weight = weight;
         this.bias = bias;
@@ -39,6 +40,6 @@ final class ColumnParallelLinear {
      * @param out (tokens, share of out)
      */
     void forward(Tensor x, Tensor out) {
-        kernels.linear(x, weight, bias, 1, out);
+        kernels.linear(x, weight, bias, out);
     }
 }

@@ -2,6 +2,7 @@ package org.lockstep.model;
 
 import org.lockstep.collective.Communicator;
 import org.lockstep.tensor.BatchLayout;
+import org.lockstep.tensor.CacheBlocks;
 import org.lockstep.tensor.Kernels;
 import org.lockstep.tensor.Tensor;
 
@@ -49,7 +50,7 @@ final class DecoderLayer {
     }
 
     /** Moves {@code hidden} one layer on. */
-    void forward(RunState.Activations a, BatchLayout layout, KvCache.Layer cache) {
+    void forward(RunState.Activations a, BatchLayout layout, CacheBlocks cache) {
         kernels.rmsNorm(a.hidden(), attentionNorm, epsilon, a.normed());
         attention.forward(a, layout, cache);
         kernels.add(a.hidden(), a.delta());

@@ -2,8 +2,7 @@ package org.lockstep.model;
 
 import java.util.List;
 import java.util.stream.IntStream;
-import org.lockstep.tensor.DataType;
-import org.lockstep.tensor.Tensor;
+import org.lockstep.tensor.CacheBlocks;
 
 /**
  * The keys and values of every token so far, in blocks, for the layers and the key/value heads of one rank.
@@ -13,26 +12,16 @@ import org.lockstep.tensor.Tensor;
  * @param size of each layer's part
  * @param layers of this pipeline stage
  */
-record KvCache(CacheSize size, List<Layer> layers) {
-    /**
-     * One layer's part.
-     *
-     * @param keys (blocks, blockSize, kvHeads · headSize), f32
-     * @param values likewise
-     */
-    record Layer(Tensor keys, Tensor values) {}
-
+record KvCache(CacheSize size, List<CacheBlocks> layers) {
     KvCache {
         layers = List.copyOf(layers);
     }
 
-    static KvCache allocate(StageMemory memory, CacheSize size, int layers, int width) {
+    static KvCache allocate(StageMemory memory, CacheSize size, int layers, int heads, int headSize) {
         return new KvCache(
                 size,
                 IntStream.range(0, layers)
-                        .mapToObj(i -> new Layer(
-                                memory.zeros(DataType.F32, size.blocks(), size.blockSize(), width),
-                                memory.zeros(DataType.F32, size.blocks(), size.blockSize(), width)))
+                        .mapToObj(i -> memory.cache(size, heads, headSize))
                         .toList());
     }
 }

@@ -6,7 +6,7 @@ import org.jspecify.annotations.Nullable;
 import org.lockstep.ErrorCode;
 import org.lockstep.LockstepException;
 import org.lockstep.checkpoint.ModelFiles;
-import org.lockstep.tensor.DataType;
+import org.lockstep.tensor.WeightType;
 
 /**
  * The settings of a Llama model, as config.json and generation_config.json hold them. Immutable.
@@ -28,7 +28,7 @@ import org.lockstep.tensor.DataType;
  * @param tiedEmbeddings whether the head is the embedding; a file then stores either or both
  * @param endTokens ids that end a completion; may be empty
  * @param beginToken id before a prompt, as far as the model's settings say so
- * @param weightType floating type to hold the matrices in; null as each is stored
+ * @param weightType how the matrices are held; null as each is stored
  */
 public record ModelConfig(
         String architecture,
@@ -48,7 +48,7 @@ public record ModelConfig(
         boolean tiedEmbeddings,
         List<Integer> endTokens,
         @Nullable Integer beginToken,
-        @Nullable DataType weightType)
+        @Nullable WeightType weightType)
         implements Serializable {
     private static final long serialVersionUID = 1;
 
@@ -65,11 +65,8 @@ public record ModelConfig(
         return ConfigReader.read(files);
     }
 
-    /** This model with its matrices held in another floating type; null leaves each as it is stored. */
-    public ModelConfig withWeightType(@Nullable DataType type) {
-        if (type != null && type != DataType.F32 && type != DataType.BF16 && type != DataType.F16) {
-            throw new IllegalArgumentException("weights are held as f32, bf16 or f16, not as " + type);
-        }
+    /** This model with its matrices held in another way; null leaves each as it is stored. */
+    public ModelConfig withWeightType(@Nullable WeightType type) {
         return new ModelConfig(
                 architecture,
                 hiddenSize,

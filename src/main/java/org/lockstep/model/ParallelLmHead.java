@@ -5,6 +5,7 @@ import org.lockstep.collective.Communicator;
 import org.lockstep.tensor.DataType;
 import org.lockstep.tensor.Kernels;
 import org.lockstep.tensor.Tensor;
+import org.lockstep.tensor.Weight;
 
 /**
  * The head cut by vocabulary: each rank computes the logits of its tokens, an all-gather joins them and the padding is cut
@@ -21,7 +22,7 @@ final class ParallelLmHead {
     private final Kernels kernels;
     private final Communicator tensor;
     private final StageMemory memory;
-    private final Tensor weight; // (share of the vocabulary, hidden)
+    private final Weight weight; // (share of the vocabulary, hidden)
     private final int vocabulary;
     private Room room;
 
@@ -58,19 +59,19 @@ final class ParallelLmHead {
      * @param weight (share, hidden), from {@link #loadTable} or an embedding that it is tied to
      * @param vocabulary tokens without padding
      */
-    ParallelLmHead(Kernels kernels, Communicator tensor, StageMemory memory, Tensor weight, int vocabulary) {
+    ParallelLmHead(Kernels kernels, Communicator tensor, StageMemory memory, Weight weight, int vocabulary) {
         this.kernels = kernels;
         this.tensor = tensor;
         this.memory = memory;
         this.weight = weight;
         this.vocabulary = vocabulary;
-        this.room = Room.allocate(memory, 1, tensor.size(), weight.shape().dim(0), vocabulary);
+        this.room = Room.allocate(memory, 1, tensor.size(), weight.rows(), vocabulary);
     }
 
     /** Loads this rank's share of the weight; a tied model may store it under the name of the embedding. */
-    static Tensor loadTable(Parameters parameters, ModelConfig config, ShardPlan plan) {
+    static Weight loadTable(Parameters parameters, ModelConfig config, ShardPlan plan) {
         boolean underEmbedding = config.tiedEmbeddings() && parameters.contains(VocabParallelEmbedding.NAME);
-        return parameters.paddedRows(
+        return parameters.rows(
                 underEmbedding ? VocabParallelEmbedding.NAME : NAME,
                 config.vocabularySize(),
                 config.hiddenSize(),
@@ -88,19 +89,19 @@ final class ParallelLmHead {
         int rows = (int) x.shape().dim(0);
         if (rows > room.rows()) {
             room.release(memory);
-            room = Room.allocate(memory, rows, tensor.size(), weight.shape().dim(0), vocabulary);
+            room = Room.allocate(memory, rows, tensor.size(), weight.rows(), vocabulary);
         }
         Tensor logits = room.logits().rows(0, rows);
         if (rows == 0) {
             return logits;
         }
         if (tensor.size() == 1) {
-            kernels.linear(x, weight, null, 1, logits);
+            kernels.linear(x, weight, null, logits);
             return logits;
         }
         Tensor local = room.local().rows(0, rows); // (rows, share)
         Tensor gathered = room.gathered().rows(0, (long) tensor.size() * rows); // (ranks · rows, share)
-        kernels.linear(x, weight, null, 1, local);
+        kernels.linear(x, weight, null, local);
         tensor.allGather(local.buffer(), gathered.buffer());
         joinRows(gathered, rows, logits);
         return logits;
@@ -109,7 +110,7 @@ final class ParallelLmHead {
     /** From (ranks, rows, share) to (rows, vocabulary): the shares of a row side by side, the padding cut off. */
     private void joinRows(Tensor gathered, int rows, Tensor logits) {
         int ranks = tensor.size();
-        long share = weight.shape().dim(0);
+        long share = weight.rows();
         long width = ranks * share;
         int[] order = new int[rows * ranks];
         for (int i = 0; i < order.length; i++) {

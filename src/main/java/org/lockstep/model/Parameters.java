@@ -8,8 +8,11 @@ import org.lockstep.checkpoint.Checkpoint;
 import org.lockstep.checkpoint.TensorInfo;
 import org.lockstep.tensor.DataType;
 import org.lockstep.tensor.HostBuffer;
+import org.lockstep.tensor.MatrixSource;
 import org.lockstep.tensor.Shape;
 import org.lockstep.tensor.Tensor;
+import org.lockstep.tensor.Weight;
+import org.lockstep.tensor.WeightType;
 
 /**
  * The tensors of a checkpoint as layers ask for them: checked, cut while reading, and put on the device.
@@ -23,10 +26,10 @@ final class Parameters {
 
     private final Checkpoint checkpoint;
     private final StageMemory memory;
-    private final @Nullable DataType weightType;
+    private final @Nullable WeightType weightType;
 
-    /** Matrices are converted to {@code weightType} as they are read; null leaves them as they are stored. */
-    Parameters(Checkpoint checkpoint, StageMemory memory, @Nullable DataType weightType) {
+    /** Matrices are held as {@code weightType}; null leaves them as they are stored. */
+    Parameters(Checkpoint checkpoint, StageMemory memory, @Nullable WeightType weightType) {
         this.checkpoint = checkpoint;
         this.memory = memory;
         this.weightType = weightType;
@@ -47,30 +50,69 @@ final class Parameters {
         return memory.upload(checkpoint.readRows(name, from, count).to(DataType.F32), count);
     }
 
-    /** Rows {@code from} to {@code from + count - 1} of a matrix (rows, columns), in their weight type. */
-    Tensor rows(String name, int rows, int columns, int from, int count) {
-        check(checkpoint, name, Shape.of(rows, columns));
-        return memory.upload(matrix(checkpoint.readRows(name, from, count)), count, columns);
+    /** Rows {@code from} to {@code from + count - 1} of a matrix (rows, columns); zeros where it has no more. */
+    Weight rows(String name, int rows, int columns, int from, int count) {
+        return prepare(new Block(name, rows, columns, from, count, 0, columns), 1);
     }
 
-    /** As {@link #rows}, with rows of zeros where the matrix has no more. */
-    Tensor paddedRows(String name, int rows, int columns, int from, int count) {
-        int there = Math.max(0, Math.min(count, rows - from));
-        if (there == count) {
-            return rows(name, rows, columns, from, count);
-        }
-        DataType type = check(checkpoint, name, Shape.of(rows, columns)).type();
-        HostBuffer padded = HostBuffer.allocate(type, (long) count * columns);
-        if (there > 0) {
-            padded.slice(0, (long) there * columns).copyFrom(checkpoint.readRows(name, from, there));
-        }
-        return memory.upload(matrix(padded), count, columns);
+    /** Columns {@code from} to {@code from + count - 1} of a matrix (rows, columns), summed in so many segments. */
+    Weight columns(String name, int rows, int columns, int from, int count, int segments) {
+        return prepare(new Block(name, rows, columns, 0, rows, from, count), segments);
     }
 
-    /** Columns {@code from} to {@code from + count - 1} of a matrix (rows, columns), in their weight type. */
-    Tensor columns(String name, int rows, int columns, int from, int count) {
-        check(checkpoint, name, Shape.of(rows, columns));
-        return memory.upload(matrix(checkpoint.readColumns(name, from, count)), rows, count);
+    private Weight prepare(Block block, int segments) {
+        return memory.prepare(block, weightType == null ? WeightType.of(block.type()) : weightType, segments);
+    }
+
+    /** A part of a tensor of the checkpoint, read as it is asked for. */
+    private final class Block implements MatrixSource {
+        private final String name;
+        private final DataType type;
+        private final int there; // rows of the tensor; what is asked for beyond them is padding
+        private final int firstRow;
+        private final int rows;
+        private final int firstColumn;
+        private final int columns;
+
+        Block(String name, int allRows, int allColumns, int firstRow, int rows, int firstColumn, int columns) {
+            this.name = name;
+            this.type = check(checkpoint, name, Shape.of(allRows, allColumns)).type();
+            this.there = allRows;
+            this.firstRow = firstRow;
+            this.rows = rows;
+            this.firstColumn = firstColumn;
+            this.columns = columns;
+        }
+
+        @Override
+        public int rows() {
+            return rows;
+        }
+
+        @Override
+        public int columns() {
+            return columns;
+        }
+
+        @Override
+        public DataType type() {
+            return type;
+        }
+
+        @Override
+        public HostBuffer read(int from, int count) {
+            int first = firstRow + from;
+            int stored = Math.max(0, Math.min(count, there - first));
+            if (stored == count) {
+                return checkpoint.readBlock(name, first, count, firstColumn, columns);
+            }
+            HostBuffer padded = HostBuffer.allocate(type, (long) count * columns);
+            if (stored > 0) {
+                padded.slice(0, (long) stored * columns)
+                        .copyFrom(checkpoint.readBlock(name, first, stored, firstColumn, columns));
+            }
+            return padded;
+        }
     }
 
     /**
@@ -94,9 +136,5 @@ final class Parameters {
                     .exception();
         }
         return info;
-    }
-
-    private HostBuffer matrix(HostBuffer stored) {
-        return weightType == null ? stored : stored.to(weightType);
     }
 }

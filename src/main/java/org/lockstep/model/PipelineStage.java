@@ -11,6 +11,7 @@ import org.lockstep.collective.Communicators;
 import org.lockstep.tensor.BatchLayout;
 import org.lockstep.tensor.Kernels;
 import org.lockstep.tensor.Tensor;
+import org.lockstep.tensor.Weight;
 import org.lockstep.topology.LayerRange;
 import org.lockstep.topology.ParallelState;
 
@@ -69,7 +70,7 @@ public final class PipelineStage implements AutoCloseable {
         this.layers = range.stream()
                 .mapToObj(layer -> DecoderLayer.load(parameters, kernels, tensor, rotary, layer, config, plan))
                 .toList();
-        Tensor table = state.isPipelineLastStage()
+        Weight table = state.isPipelineLastStage()
                 ? embedding != null && config.tiedEmbeddings()
                         ? embedding.table()
                         : ParallelLmHead.loadTable(parameters, config, plan)
@@ -79,7 +80,7 @@ public final class PipelineStage implements AutoCloseable {
         this.head = table == null || norm == null
                 ? null
                 : new Head(norm, new ParallelLmHead(kernels, tensor, memory, table, config.vocabularySize()));
-        this.cache = KvCache.allocate(memory, cacheSize, range.size(), plan.keyValueHeads() * config.headSize());
+        this.cache = KvCache.allocate(memory, cacheSize, range.size(), plan.keyValueHeads(), config.headSize());
         this.run = RunState.allocate(memory, config, plan, maxTokens);
     }
 

@@ -5,6 +5,7 @@ import org.lockstep.collective.Communicator;
 import org.lockstep.collective.ReduceOp;
 import org.lockstep.tensor.Kernels;
 import org.lockstep.tensor.Tensor;
+import org.lockstep.tensor.Weight;
 
 /**
  * A linear layer cut by input rows, the other half of a {@link ColumnParallelLinear}: each rank multiplies its share of
@@ -16,17 +17,14 @@ import org.lockstep.tensor.Tensor;
 final class RowParallelLinear {
     private final Kernels kernels;
     private final Communicator tensor;
-    private final Tensor weight; // (out, share of in)
+    private final Weight weight; // (out, share of in)
     private final @Nullable Tensor bias; // (1, out)
-    private final int segments;
 
-    private RowParallelLinear(
-            Kernels kernels, Communicator tensor, Tensor weight, @Nullable Tensor bias, int segments) {
+    private RowParallelLinear(Kernels kernels, Communicator tensor, Weight weight, @Nullable Tensor bias) {
         this.kernels = kernels;
         this.tensor = tensor;
         this.weight = weight;
         this.bias = bias;
-        this.segments = segments;
     }
 
     /**
@@ -45,9 +43,9 @@ final class RowParallelLinear {
             int segments,
             boolean bias) {
         int count = in / tensor.size();
-        Tensor weight = parameters.columns(name + ".weight", out, in, tensor.rankInGroup() * count, count);
+        Weight weight = parameters.columns(name + ".weight", out, in, tensor.rankInGroup() * count, count, segments);
         Tensor row = bias ? Tensor.of(parameters.vector(name + ".bias", out).buffer(), 1, out) : null;
-        return new RowParallelLinear(kernels, tensor, weight, row, segments);
+        return new RowParallelLinear(kernels, tensor, weight, row);
     }
 
     /**
@@ -57,7 +55,7 @@ final class RowParallelLinear {
      * @param out (tokens, out)
      */
     void forward(Tensor x, Tensor out) {
-        kernels.linear(x, weight, null, segments, out);
+        kernels.linear(x, weight, null, out);
         tensor.allReduce(out.buffer(), ReduceOp.SUM);
         if (bias != null) {
             for (long token = 0; token < out.shape().dim(0); token++) {

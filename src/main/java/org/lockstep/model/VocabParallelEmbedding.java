@@ -4,6 +4,7 @@ import org.lockstep.collective.Communicator;
 import org.lockstep.collective.ReduceOp;
 import org.lockstep.tensor.Kernels;
 import org.lockstep.tensor.Tensor;
+import org.lockstep.tensor.Weight;
 
 /**
  * The embedding cut by vocabulary: each rank looks up the tokens it has and leaves zeros for the others, an all-reduce
@@ -16,10 +17,10 @@ final class VocabParallelEmbedding {
 
     private final Kernels kernels;
     private final Communicator tensor;
-    private final Tensor table; // (share of the vocabulary, hidden)
+    private final Weight table; // (share of the vocabulary, hidden)
     private final int firstToken;
 
-    private VocabParallelEmbedding(Kernels kernels, Communicator tensor, Tensor table, int firstToken) {
+    private VocabParallelEmbedding(Kernels kernels, Communicator tensor, Weight table, int firstToken) {
         this.kernels = kernels;
         this.tensor = tensor;
         this.table = table;
@@ -31,7 +32,7 @@ final class VocabParallelEmbedding {
             Parameters parameters, Kernels kernels, Communicator tensor, ModelConfig config, ShardPlan plan) {
         boolean underHead =
                 config.tiedEmbeddings() && !parameters.contains(NAME) && parameters.contains(ParallelLmHead.NAME);
-        Tensor table = parameters.paddedRows(
+        Weight table = parameters.rows(
                 underHead ? ParallelLmHead.NAME : NAME,
                 config.vocabularySize(),
                 config.hiddenSize(),
@@ -41,7 +42,7 @@ final class VocabParallelEmbedding {
     }
 
     /** The table, for a head tied to it. */
-    Tensor table() {
+    Weight table() {
         return table;
     }
 

@@ -29,7 +29,7 @@ import org.lockstep.inference.SamplingParams;
 import org.lockstep.inference.Tokenizer;
 import org.lockstep.model.ModelConfig;
 import org.lockstep.model.ModelTensors;
-import org.lockstep.tensor.DataType;
+import org.lockstep.tensor.WeightType;
 import org.lockstep.topology.GroupKind;
 import org.lockstep.topology.ParallelSizes;
 import org.lockstep.topology.ProcessGrid;
@@ -163,8 +163,8 @@ public final class Llm {
         return new Llm(spark, source, config, sizes, order, OptionalInt.of(worldSize), limits, progress);
     }
 
-    /** The floating type to hold the weights in: f32, bf16 or f16; by default each as it is stored. */
-    public Llm weightType(DataType type) {
+    /** How to hold the weights: f32, bf16, f16, or quantised to 8 bits as they are read; by default as they are stored. */
+    public Llm weightType(WeightType type) {
         return new Llm(spark, source, config.withWeightType(type), sizes, order, ranks, limits, progress);
     }
 

@@ -21,13 +21,25 @@ public interface Kernels extends AutoCloseable {
     Tensor upload(HostBuffer source, long... dims);
 
     /**
+     * Reads a weight matrix once and lays it out for this device.
+     *
+     * @param type how it is held: converted, or quantised, where it is stored otherwise
+     * @param segments equal runs of columns that {@link #linear} sums apart; a divisor of the columns; 1 for one run
+     * @throws IllegalArgumentException if the columns are not divisible by the segments
+     */
+    Weight prepare(MatrixSource source, WeightType type, int segments);
+
+    /** Room for the keys and values of one layer, all zeros. */
+    CacheBlocks cache(int blocks, int blockSize, int heads, int headSize);
+
+    /**
      * Looks rows up: {@code out[t] = table[ids[t] - firstRow]}, and zeros where the id is not in this table, so that the
      * sum over tensor ranks is the lookup in the whole vocabulary.
      *
-     * @param table (rows, hidden), of any floating type
+     * @param table (rows, hidden)
      * @param out (tokens, hidden), f32
      */
-    void embed(Tensor table, int[] ids, int firstRow, Tensor out);
+    void embed(Weight table, int[] ids, int firstRow, Tensor out);
 
     /**
      * {@code out = x / sqrt(mean(x²) + epsilon) · weight} (Zhang and Sennrich, 2019).
@@ -40,16 +52,16 @@ public interface Kernels extends AutoCloseable {
     /**
      * {@code out = x · weightᵀ + bias}.
      *
-     * <p>Each dot product is summed in {@code segments} equal runs of columns whose sums are then added as a balanced
+     * <p>Each dot product is summed in the weight's segments, equal runs of columns whose sums are then added as a balanced
      * binary tree. A matrix cut over tensor ranks by columns, each rank with its share of the segments, and added up by
      * {@code allReduce} (whose order is the same tree) then gives the bits of the uncut one.
      *
      * @param x (tokens, in), f32
-     * @param weight (out, in), of any floating type
-     * @param segments a divisor of {@code in}; 1 for one run
+     * @param weight (out, in)
+     * @param bias (out), f32
      * @param out (tokens, out), f32
      */
-    void linear(Tensor x, Tensor weight, @Nullable Tensor bias, int segments, Tensor out);
+    void linear(Tensor x, Weight weight, @Nullable Tensor bias, Tensor out);
 
     /**
      * Rotates each head of each token by its position, in place; pairs are (i, i + headSize / 2) as in Hugging Face's
@@ -62,23 +74,21 @@ public interface Kernels extends AutoCloseable {
     void rotate(Tensor heads, Tensor cos, Tensor sin, BatchLayout layout, int headSize);
 
     /**
-     * Writes this step's keys or values to their slots.
+     * Writes this step's keys and values to their slots.
      *
-     * @param step (tokens, kvHeads · headSize)
-     * @param cache (blocks, blockSize, kvHeads · headSize)
+     * @param keys (tokens, kvHeads · headSize)
+     * @param values likewise
      */
-    void writeCache(Tensor step, Tensor cache, BatchLayout layout);
+    void writeCache(Tensor keys, Tensor values, CacheBlocks cache, BatchLayout layout);
 
     /**
      * Causal grouped-query attention of this step's queries over their sequences' cached context, this step included.
      * Query head h reads key/value head h · kvHeads / heads. Scores are scaled by headSize^-0.5.
      *
      * @param query (tokens, heads · headSize)
-     * @param keys (blocks, blockSize, kvHeads · headSize)
-     * @param values likewise
      * @param out (tokens, heads · headSize)
      */
-    void attention(Tensor query, Tensor keys, Tensor values, BatchLayout layout, int headSize, Tensor out);
+    void attention(Tensor query, CacheBlocks cache, BatchLayout layout, Tensor out);
 
     /** {@code gate = silu(gate) · up}, in place (Shazeer, 2020, SwiGLU). */
     void swiGlu(Tensor gate, Tensor up);
@@ -88,6 +98,15 @@ public interface Kernels extends AutoCloseable {
 
     /** {@code out[i] = x[rows[i]]}. */
     void gatherRows(Tensor x, int[] rows, Tensor out);
+
+    /**
+     * The index of the largest element of each row, the lowest of several; -1 where an element is NaN or plus infinity, or
+     * all are minus infinity.
+     *
+     * @param x (rows, n), f32
+     * @param out at least {@code rows} long
+     */
+    void argmax(Tensor x, int[] out);
 
     @Override
     void close();

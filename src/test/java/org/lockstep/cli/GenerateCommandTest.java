@@ -21,7 +21,7 @@ import org.junit.jupiter.params.provider.CsvSource;
 import org.lockstep.ErrorCode;
 import org.lockstep.inference.SamplingParams;
 import org.lockstep.spark.Llm;
-import org.lockstep.tensor.DataType;
+import org.lockstep.tensor.WeightType;
 import org.lockstep.topology.ParallelSizes;
 import org.lockstep.topology.RankOrder;
 import picocli.CommandLine;
@@ -92,7 +92,7 @@ class GenerateCommandTest {
                                 .withSeed(-3L)
                                 .withStop(List.of(".", "@END"))
                                 .withIgnoreEos(true),
-                        DataType.BF16,
+                        WeightType.BF16,
                         OptionalInt.of(512),
                         OptionalInt.of(16),
                         OptionalInt.of(1024),

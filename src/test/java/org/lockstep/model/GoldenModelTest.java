@@ -146,10 +146,7 @@ class GoldenModelTest {
                         RunState.Activations a = RunState.allocate(memory, config, plan, ids.length)
                                 .of(ids.length);
                         KvCache cache = KvCache.allocate(
-                                memory,
-                                GreedyDecoding.CACHE,
-                                config.layers(),
-                                plan.keyValueHeads() * config.headSize());
+                                memory, GreedyDecoding.CACHE, config.layers(), plan.keyValueHeads(), config.headSize());
                         BatchLayout layout = GreedyDecoding.layout(new int[][] {ids}, new int[1], new int[][] {ids}, 0);
                         VocabParallelEmbedding.load(parameters, kernels, tensor, config, plan)
                                 .forward(ids, a.hidden());

@@ -22,6 +22,7 @@ import org.lockstep.tensor.DataType;
 import org.lockstep.tensor.HostBuffer;
 import org.lockstep.tensor.Kernels;
 import org.lockstep.tensor.Tensor;
+import org.lockstep.tensor.Weight;
 
 /** Each layer, cut over tensor ranks, gives on every rank the bits of the whole one. */
 @Timeout(60)
@@ -149,7 +150,7 @@ class ShardedLayersTest {
     void headJoinsRowsAndCutsThePaddingOffAlsoWhenItsRoomGrows(int ranks) {
         float[] x = random(TOKENS * 24);
         assertShardedIsDense(ranks, rank -> {
-            Tensor table = ParallelLmHead.loadTable(rank.parameters(), config, rank.plan());
+            Weight table = ParallelLmHead.loadTable(rank.parameters(), config, rank.plan());
             ParallelLmHead head = new ParallelLmHead(rank.kernels(), rank.tensor(), rank.memory(), table, 37);
             Tensor input = Tensor.of(Buffer.ofFloats(x), TOKENS, 24);
             float[] one = head.forward(input.rows(2, 1)).buffer().toHost().toFloats();
@@ -232,7 +233,7 @@ class ShardedLayersTest {
 
     private KvCache cache(Rank rank) {
         return KvCache.allocate(
-                rank.memory(), new CacheSize(4, 3), 1, rank.plan().keyValueHeads() * config.headSize());
+                rank.memory(), new CacheSize(4, 3), 1, rank.plan().keyValueHeads(), config.headSize());
     }
 
     private static BatchLayout layout() {

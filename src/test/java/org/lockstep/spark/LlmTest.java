@@ -35,7 +35,7 @@ import org.junit.jupiter.params.provider.MethodSource;
 import org.lockstep.ErrorCode;
 import org.lockstep.LockstepException;
 import org.lockstep.inference.SamplingParams;
-import org.lockstep.tensor.DataType;
+import org.lockstep.tensor.WeightType;
 
 /** Rows in, rows out, through a real barrier stage, with the bundled model. */
 @Timeout(180)
@@ -211,9 +211,9 @@ class LlmTest {
 
     @ParameterizedTest
     @EnumSource(
-            value = DataType.class,
+            value = WeightType.class,
             names = {"F32", "BF16"})
-    void weightsWidenedOrAsStoredTellTheSameStories(DataType type) {
+    void weightsWidenedOrAsStoredTellTheSameStories(WeightType type) {
         assertThat(Llm.bundled(spark)
                         .tensorParallel(2)
                         .dataParallel(1)
@@ -224,7 +224,7 @@ class LlmTest {
 
     @Test
     void weightsInATypeThatRoundsStillTellStories() {
-        assertThat(Llm.bundled(spark).dataParallel(1).weightType(DataType.F16).generate(prompts, golden()))
+        assertThat(Llm.bundled(spark).dataParallel(1).weightType(WeightType.F16).generate(prompts, golden()))
                 .hasSize(12)
                 .allSatisfy(story -> assertThat(story).isNotBlank());
     }

@@ -36,10 +36,11 @@ public abstract class KernelsContract {
             int out = size[2];
             Tensor x = random(DataType.F32, tokens, in);
             Tensor weight = random(type, out, in);
+            Weight prepared = prepare(weight, 1);
             Tensor bias = random(DataType.F32, out);
             for (Tensor b : new Tensor[] {null, bias}) {
                 Tensor y = kernels.zeros(DataType.F32, tokens, out);
-                kernels.linear(x, weight, b, 1, y);
+                kernels.linear(x, prepared, b, y);
                 double[] expected = new double[tokens * out];
                 for (int t = 0; t < tokens; t++) {
                     for (int o = 0; o < out; o++) {
@@ -112,7 +113,7 @@ public abstract class KernelsContract {
     void embedLooksUpItsOwnRowsAndLeavesZerosForOthers(DataType type) {
         Tensor table = random(type, 4, 5);
         Tensor out = random(DataType.F32, 5, 5);
-        kernels.embed(table, new int[] {9, 10, 13, 14, 12}, 10, out);
+        kernels.embed(prepare(table, 1), new int[] {9, 10, 13, 14, 12}, 10, out);
         double[] expected = new double[25];
         for (int i = 0; i < 5; i++) {
             expected[5 + i] = get(table, i);
@@ -174,11 +175,12 @@ public abstract class KernelsContract {
     @CsvSource({"4,4,6,4", "8,2,4,3", "6,1,5,1", "3,3,1,16"})
     void attentionIsTheSoftmaxOfTheScoresOverTheContextSoFar(int heads, int kvHeads, int size, int blockSize) {
         BatchLayout layout = layout(blockSize, new int[][] {{5, 5}, {1, 11}, {3, 7}, {1, 1}});
-        Tensor keys = random(DataType.F32, 40, blockSize, kvHeads * size);
-        Tensor values = random(DataType.F32, 40, blockSize, kvHeads * size);
+        Tensor keys = random(DataType.F32, 40 * blockSize, kvHeads * size); // slot by slot
+        Tensor values = random(DataType.F32, 40 * blockSize, kvHeads * size);
+        CacheBlocks cache = filled(keys, values, blockSize, kvHeads, size);
         Tensor query = random(DataType.F32, layout.tokens(), heads * size);
         Tensor out = kernels.zeros(DataType.F32, layout.tokens(), heads * size);
-        kernels.attention(query, keys, values, layout, size, out);
+        kernels.attention(query, cache, layout, out);
         double[] expected = new double[layout.tokens() * heads * size];
         for (int s = 0; s < layout.sequences(); s++) {
             for (int t = layout.queryStarts()[s]; t < layout.queryStarts()[s + 1]; t++) {
@@ -232,15 +234,13 @@ public abstract class KernelsContract {
         float[] whole = null;
         for (int[] chunks : new int[][] {{9}, {1, 1, 1, 1, 1, 1, 1, 1, 1}, {4, 5}, {2, 6, 1}}) {
             for (int blockSize : new int[] {1, 4, 16}) {
-                Tensor keys = kernels.zeros(DataType.F32, 20, blockSize, 2 * size);
-                Tensor values = kernels.zeros(DataType.F32, 20, blockSize, 2 * size);
+                CacheBlocks cache = kernels.cache(20, blockSize, 2, size);
                 Tensor out = kernels.zeros(DataType.F32, 9, heads * size);
                 int done = 0;
                 for (int chunk : chunks) {
                     BatchLayout layout = layout(blockSize, new int[][] {{chunk, done + chunk}});
-                    kernels.writeCache(steps.rows(done, chunk), keys, layout);
-                    kernels.writeCache(steps.rows(done, chunk), values, layout);
-                    kernels.attention(query.rows(done, chunk), keys, values, layout, size, out.rows(done, chunk));
+                    kernels.writeCache(steps.rows(done, chunk), steps.rows(done, chunk), cache, layout);
+                    kernels.attention(query.rows(done, chunk), cache, layout, out.rows(done, chunk));
                     done += chunk;
                 }
                 whole = whole == null ? floats(out) : whole;
@@ -251,30 +251,74 @@ public abstract class KernelsContract {
 
     @Test
     void scoresFarApartDoNotOverflow() {
-        BatchLayout layout = layout(4, new int[][] {{2, 2}});
+        BatchLayout layout = new BatchLayout(new int[] {0, 2}, new int[] {2}, new int[][] {{0}}, 4);
         Tensor huge = kernels.upload(Buffer.ofFloats(1e18f, -1e18f, 1e18f, 1e18f), 2, 2);
-        Tensor keys = kernels.zeros(DataType.F32, 1, 4, 2);
-        BatchLayout first = new BatchLayout(layout.queryStarts(), layout.contextLengths(), new int[][] {{0}}, 4);
-        kernels.writeCache(huge, keys, first);
+        CacheBlocks cache = kernels.cache(1, 4, 1, 2);
+        kernels.writeCache(huge, huge, cache, layout);
         Tensor out = kernels.zeros(DataType.F32, 2, 2);
-        kernels.attention(huge, keys, keys, first, 2, out);
+        kernels.attention(huge, cache, layout, out);
         assertThat(floats(out)).doesNotContain(Float.NaN, Float.POSITIVE_INFINITY);
     }
 
     @Test
-    void writeCachePutsEachTokenIntoItsSlotAndTouchesNoOther() {
-        BatchLayout layout = new BatchLayout(new int[] {0, 2, 3}, new int[] {4, 1}, new int[][] {{2, 0}, {3}}, 3);
-        Tensor step = kernels.upload(Buffer.ofFloats(1, 2, 3, 4, 5, 6), 3, 2);
-        Tensor cache = kernels.zeros(DataType.F32, 4, 3, 2);
-        kernels.writeCache(step, cache, layout);
-        float[] expected = new float[24];
-        expected[16] = 1; // position 2: block 2, slot 2
-        expected[17] = 2;
-        expected[0] = 3; // position 3: block 0, slot 0
-        expected[1] = 4;
-        expected[18] = 5; // the other sequence: block 3, slot 0
-        expected[19] = 6;
-        assertThat(floats(cache)).isEqualTo(expected);
+    void writeCacheTouchesNoOtherSlot() {
+        int blockSize = 3;
+        Tensor keys = random(DataType.F32, 4 * blockSize, 4);
+        Tensor values = random(DataType.F32, 4 * blockSize, 4);
+        CacheBlocks cache = filled(keys, values, blockSize, 2, 2);
+        // position 3 of a sequence in blocks 2 and 0, position 0 of one in block 3
+        BatchLayout layout =
+                new BatchLayout(new int[] {0, 1, 2}, new int[] {4, 1}, new int[][] {{2, 0}, {3}}, blockSize);
+        Tensor newKeys = random(DataType.F32, 2, 4);
+        Tensor newValues = random(DataType.F32, 2, 4);
+        kernels.writeCache(newKeys, newValues, cache, layout);
+        for (int t = 0; t < 2; t++) {
+            int slot = t == 0 ? 0 : 9;
+            keys.buffer()
+                    .toHost()
+                    .slice(slot * 4L, 4)
+                    .copyFrom(newKeys.buffer().toHost().slice(t * 4L, 4));
+            values.buffer()
+                    .toHost()
+                    .slice(slot * 4L, 4)
+                    .copyFrom(newValues.buffer().toHost().slice(t * 4L, 4));
+        }
+        CacheBlocks expected = filled(keys, values, blockSize, 2, 2);
+        BatchLayout all = new BatchLayout(new int[] {0, 1}, new int[] {12}, new int[][] {{0, 1, 2, 3}}, blockSize);
+        Tensor query = random(DataType.F32, 1, 4);
+        Tensor out = kernels.zeros(DataType.F32, 1, 4);
+        Tensor wanted = kernels.zeros(DataType.F32, 1, 4);
+        kernels.attention(query, cache, all, out);
+        kernels.attention(query, expected, all, wanted);
+        assertThat(floats(out)).isEqualTo(floats(wanted));
+    }
+
+    @Test
+    void argmaxIsTheFirstOfTheLargestAndNoneWhereAnElementIsNotFinite() {
+        float inf = Float.POSITIVE_INFINITY;
+        for (int n : new int[] {1, 5, 37}) {
+            float[][] rows = new float[5][n];
+            for (float[] row : rows) {
+                for (int i = 0; i < n; i++) {
+                    row[i] = -1 - random.nextInt(5);
+                }
+            }
+            rows[1][n - 1] = 3;
+            rows[2][n / 2] = Float.NaN;
+            rows[3][n / 3] = inf;
+            Arrays.fill(rows[4], -inf);
+            int first = 0;
+            for (int i = 0; i < n; i++) {
+                first = rows[0][i] > rows[0][first] ? i : first;
+            }
+            HostBuffer all = HostBuffer.allocate(DataType.F32, 5L * n);
+            for (int r = 0; r < 5; r++) {
+                all.slice((long) r * n, n).copyFrom(Buffer.ofFloats(rows[r]));
+            }
+            int[] out = new int[5];
+            kernels.argmax(kernels.upload(all, 5, n), out);
+            assertThat(out).containsExactly(first, n - 1, -1, -1, -1);
+        }
     }
 
     @Test
@@ -303,13 +347,13 @@ public abstract class KernelsContract {
         Tensor x = random(DataType.F32, 2, 6);
         Tensor weight = random(DataType.F32, 3, 5);
         Tensor out = kernels.zeros(DataType.F32, 2, 3);
-        assertThatThrownBy(() -> kernels.linear(x, weight, null, 1, out))
+        assertThatThrownBy(() -> kernels.linear(x, prepare(weight, 1), null, out))
                 .isInstanceOf(IllegalArgumentException.class)
                 .hasMessage("linear: [2, 6] with [3, 5] does not give [2, 3]");
         Tensor fits = random(DataType.F32, 3, 6);
-        assertThatThrownBy(() -> kernels.linear(x, fits, null, 4, out))
+        assertThatThrownBy(() -> prepare(fits, 4))
                 .isInstanceOf(IllegalArgumentException.class)
-                .hasMessage("linear: in (6) is not divisible by segments (4)");
+                .hasMessage("prepare: columns (6) are not divisible by segments (4)");
         assertThatThrownBy(() -> kernels.add(x, out)).isInstanceOf(IllegalArgumentException.class);
         assertThatThrownBy(() -> kernels.rmsNorm(x, out, 1e-5f, x)).isInstanceOf(IllegalArgumentException.class);
     }
@@ -318,8 +362,29 @@ public abstract class KernelsContract {
 
     private Tensor linear(Tensor x, Tensor weight, int segments) {
         Tensor y = kernels.zeros(DataType.F32, x.shape().dim(0), weight.shape().dim(0));
-        kernels.linear(x, weight, null, segments, y);
+        kernels.linear(x, prepare(weight, segments), null, y);
         return y;
+    }
+
+    private Weight prepare(Tensor matrix, int segments) {
+        return kernels.prepare(
+                MatrixSource.of(matrix.buffer().toHost(), (int) matrix.shape().dim(0), (int)
+                        matrix.shape().dim(1)),
+                WeightType.of(matrix.type()),
+                segments);
+    }
+
+    /** A cache whose slots hold these rows. */
+    private CacheBlocks filled(Tensor keys, Tensor values, int blockSize, int heads, int size) {
+        int slots = (int) keys.shape().dim(0);
+        CacheBlocks cache = kernels.cache(slots / blockSize, blockSize, heads, size);
+        int[] blocks = IntStream.range(0, slots / blockSize).toArray();
+        kernels.writeCache(
+                keys,
+                values,
+                cache,
+                new BatchLayout(new int[] {0, slots}, new int[] {slots}, new int[][] {blocks}, blockSize));
+        return cache;
     }
 
     private static float tree(float[][] parts, int at, int lo, int hi) {
