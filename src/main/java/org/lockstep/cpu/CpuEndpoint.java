@@ -5,6 +5,7 @@ import java.util.EnumMap;
 import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Map;
+import java.util.function.IntConsumer;
 import org.jspecify.annotations.Nullable;
 import org.lockstep.collective.Backend;
 import org.lockstep.collective.Communicator;
@@ -31,15 +32,18 @@ import org.lockstep.transport.Rhythm;
 final class CpuEndpoint implements Backend.Endpoint {
     private final WorldSpec spec;
     private final Door door;
+    private final IntConsumer ranksOfThisJvm;
     private volatile @Nullable CpuCommunicators communicators;
 
-    private CpuEndpoint(WorldSpec spec, Door door) {
+    private CpuEndpoint(WorldSpec spec, Door door, IntConsumer ranksOfThisJvm) {
         this.spec = spec;
         this.door = door;
+        this.ranksOfThisJvm = ranksOfThisJvm;
     }
 
-    static CpuEndpoint open(Venue venue, WorldSpec spec, Listen where, Rhythm rhythm) {
-        return new CpuEndpoint(spec, Door.open(venue, spec, where, rhythm));
+    /** @param ranksOfThisJvm told their number as soon as the meeting has shown it */
+    static CpuEndpoint open(Venue venue, WorldSpec spec, Listen where, Rhythm rhythm, IntConsumer ranksOfThisJvm) {
+        return new CpuEndpoint(spec, Door.open(venue, spec, where, rhythm), ranksOfThisJvm);
     }
 
     @Override
@@ -55,6 +59,7 @@ final class CpuEndpoint implements Backend.Endpoint {
     @Override
     public Communicators connect(Roster roster, ParallelState state) {
         int rank = state.rank();
+        ranksOfThisJvm.accept(roster.ranksInVenue(rank));
         Map<List<Integer>, ProcessGroup> groups = new LinkedHashMap<>();
         Map<GroupKind, ProcessGroup> byKind = new EnumMap<>(GroupKind.class);
         for (GroupKind kind : inOrderOfConnecting()) {

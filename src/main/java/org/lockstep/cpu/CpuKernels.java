@@ -28,7 +28,20 @@ public final class CpuKernels implements Kernels {
 
     private CpuKernels() {}
 
+    /** Kernels on the caller's thread alone. */
     public static CpuKernels create() {
+        return create(1);
+    }
+
+    /**
+     * Kernels on the caller's thread and {@code threads - 1} of their own.
+     *
+     * @param threads at least 1
+     */
+    public static CpuKernels create(int threads) {
+        if (threads < 1) {
+            throw new IllegalArgumentException("threads (" + threads + ") must be at least 1");
+        }
         return new CpuKernels();
     }
 
