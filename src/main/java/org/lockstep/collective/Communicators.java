@@ -36,7 +36,10 @@ public interface Communicators extends AutoCloseable {
         return of(GroupKind.MODEL);
     }
 
-    /** Over all groups of this rank. */
+    /** Calls to ranks of the world that compute, in whatever groups they are. */
+    ControlPlane controlPlane();
+
+    /** Over all groups of this rank; without calls over the control plane. */
     Traffic traffic();
 
     /** Closes all groups, in reverse order of making. Idempotent. */

@@ -4,22 +4,25 @@ import java.util.List;
 import java.util.Map;
 import org.lockstep.collective.Communicator;
 import org.lockstep.collective.Communicators;
+import org.lockstep.collective.ControlPlane;
 import org.lockstep.collective.Traffic;
 import org.lockstep.topology.GroupKind;
+import org.lockstep.transport.Door;
+import org.lockstep.transport.Verdict;
 
 /** The live groups of one rank: kinds with the same ranks share one communicator. Threads: as the interface says. */
 final class CpuCommunicators implements Communicators {
     private final int rank;
     private final Map<GroupKind, Communicator> byKind;
     private final List<Communicator> live;
-    private final Runnable end;
+    private final Door.Connected connected;
 
-    /** The communicators of {@code live}, in the order of making; {@code end} frees what they have in common. */
-    CpuCommunicators(int rank, Map<GroupKind, Communicator> byKind, List<Communicator> live, Runnable end) {
+    /** The communicators of {@code live}, in the order of making, and what they have in common. */
+    CpuCommunicators(int rank, Map<GroupKind, Communicator> byKind, List<Communicator> live, Door.Connected connected) {
         this.rank = rank;
         this.byKind = Map.copyOf(byKind);
         this.live = List.copyOf(live);
-        this.end = end;
+        this.connected = connected;
     }
 
     @Override
@@ -34,6 +37,11 @@ final class CpuCommunicators implements Communicators {
     }
 
     @Override
+    public ControlPlane controlPlane() {
+        return connected.controlPlane();
+    }
+
+    @Override
     public Traffic traffic() {
         return live.stream().map(Communicator::traffic).reduce(Traffic.NONE, Traffic::plus);
     }
@@ -43,13 +51,14 @@ final class CpuCommunicators implements Communicators {
         for (int i = live.size() - 1; i >= 0; i--) {
             live.get(i).close();
         }
-        end.run();
+        connected.end();
     }
 
     @Override
     public void abort(Throwable cause) {
         live.forEach(communicator -> communicator.abort(cause));
-        end.run();
+        connected.fate().seal(Verdict.aborted(rank, 0, cause)); // also where every group is of one rank
+        connected.end();
     }
 
     @Override

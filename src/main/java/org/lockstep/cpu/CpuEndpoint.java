@@ -92,7 +92,7 @@ final class CpuEndpoint implements Backend.Endpoint {
         });
         Map<GroupKind, Communicator> kinds = new EnumMap<>(GroupKind.class);
         byKind.forEach((kind, group) -> kinds.put(kind, live.get(List.copyOf(group.ranks()))));
-        CpuCommunicators made = new CpuCommunicators(rank, kinds, List.copyOf(live.values()), connected::end);
+        CpuCommunicators made = new CpuCommunicators(rank, kinds, List.copyOf(live.values()), connected);
         communicators = made;
         return made;
     }

@@ -4,6 +4,7 @@ import java.io.IOException;
 import java.nio.channels.SelectionKey;
 import java.nio.channels.Selector;
 import java.util.ArrayList;
+import java.util.HashMap;
 import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Locale;
@@ -20,14 +21,16 @@ import org.slf4j.Logger;
 import org.slf4j.LoggerFactory;
 
 /**
- * One JVM's part in watching the others of its attempt: signs of life both ways, and the first verdict told to all.
+ * One JVM's part in watching the others of its attempt: signs of life both ways, the first verdict told to all, and the
+ * calls that its ranks make ({@link Switchboard}).
  *
- * <p>The connections are a star around the JVM of the first rank, which passes verdicts on. A JVM that closes its
+ * <p>The connections are a star around the JVM of the first rank, which passes verdicts and calls on. A JVM that closes its
  * connection without a goodbye is lost at once, one that is silent for too long after a while. A JVM that was itself
  * stopped hears everything first and judges nobody by the time that it missed. When the first rank's JVM has said goodbye
  * the others are on their own: then only data connections tell of a loss.
  *
- * <p>The one thread of its own that an attempt has in a JVM, for a rank that computes can hear nothing. Thread-safe.
+ * <p>The one thread of its own that an attempt has in a JVM, for a rank that computes can hear nothing; it answers for it.
+ * Thread-safe.
  */
 final class Control {
     /** The number of this star among the groups on the wire. */
@@ -37,17 +40,21 @@ final class Control {
     private static final long FAREWELL_MILLIS = 2000;
 
     private final Fate fate;
+    private final Roster roster;
     private final int me;
     private final Rhythm rhythm;
     private final Selector selector;
     private final Queue<Station> arrivals = new ConcurrentLinkedQueue<>();
     private final List<Station> stations = new ArrayList<>();
+    private final Map<Integer, Station> byRank = new HashMap<>(); // also those that left
+    private final List<Message> early = new ArrayList<>(); // to stations that are not here yet
     private final Runnable wake;
     private final Thread thread;
     private volatile boolean stopped;
 
-    private Control(Fate fate, int me, Rhythm rhythm, Selector selector) {
+    private Control(Fate fate, Roster roster, int me, Rhythm rhythm, Selector selector) {
         this.fate = fate;
+        this.roster = roster;
         this.me = me;
         this.rhythm = rhythm;
         this.selector = selector;
@@ -79,10 +86,11 @@ final class Control {
     }
 
     /** Begins to watch on behalf of this JVM, whose lowest rank is {@code me}, until the fate is over. */
-    static Control start(Fate fate, int me, Rhythm rhythm) {
+    static Control start(Fate fate, Roster roster, int me, Rhythm rhythm) {
         try {
-            Control control = new Control(fate, me, rhythm, Selector.open());
+            Control control = new Control(fate, roster, me, rhythm, Selector.open());
             fate.listen(control.wake);
+            fate.switchboard().carriedBy(control.wake);
             control.thread.start();
             fate.atEnd(control::stop);
             return control;
@@ -120,13 +128,14 @@ final class Control {
             long beatAt = turn;
             while (!stopped) {
                 long nanos = beatAt - System.nanoTime();
-                if (nanos > 0) {
+                if (nanos > 0 && stations.stream().noneMatch(Station::isBusy)) {
                     selector.select((SelectionKey ready) -> {}, 1 + TimeUnit.NANOSECONDS.toMillis(nanos));
                 }
                 long last = turn;
                 turn = System.nanoTime();
                 admit();
                 stations.forEach(this::hear);
+                send();
                 forgive(turn - last - 2 * rhythm.beat().toNanos());
                 boolean beats = turn - beatAt >= 0;
                 if (beats) {
@@ -158,14 +167,65 @@ final class Control {
         while (station != null) {
             station.register(selector);
             stations.add(station);
+            for (int rank : station.ranks()) {
+                byRank.put(rank, station);
+            }
             station = arrivals.poll();
         }
     }
 
     private void hear(Station station) {
-        Verdict verdict = station.listen();
+        Verdict verdict = station.listen(message -> take(message, station));
         if (verdict != null) {
             fate.seal(verdict);
+        }
+    }
+
+    /** A message came: for a rank of this JVM, or to be passed on. */
+    private void take(Message message, Station bringer) {
+        boolean leads = isHere(roster.grid().rankOffset());
+        boolean known = leads ? bringer.has(message.from()) : isRank(message.from()) && !isHere(message.from());
+        if (!known || !isRank(message.to())) {
+            bringer.refuse("a call of rank " + message.from() + " to rank " + message.to());
+        } else if (isHere(message.to())) {
+            fate.switchboard().arrive(message);
+        } else if (leads) {
+            send(message);
+        } else {
+            bringer.refuse("a call to rank " + message.to() + ", which is elsewhere");
+        }
+    }
+
+    private boolean isRank(int rank) {
+        int place = rank - roster.grid().rankOffset();
+        return place >= 0 && place < roster.size();
+    }
+
+    private boolean isHere(int rank) {
+        return roster.hello(rank).venue() == roster.hello(me).venue();
+    }
+
+    /** Sends what the ranks of this JVM have to say, and what waited for a connection. */
+    private void send() {
+        List<Message> waited = List.copyOf(early);
+        early.clear();
+        waited.forEach(this::send);
+        for (Message message = fate.switchboard().next();
+                message != null;
+                message = fate.switchboard().next()) {
+            send(message);
+        }
+    }
+
+    private void send(Message message) {
+        int first = roster.grid().rankOffset();
+        Station station = byRank.get(isHere(first) ? message.to() : first);
+        if (station == null) {
+            early.add(message);
+        } else if (station.isOver()) {
+            lose(station, "left before a call of rank " + message.from() + " reached it");
+        } else {
+            station.post(message);
         }
     }
 

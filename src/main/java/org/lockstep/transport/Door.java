@@ -11,6 +11,7 @@ import java.util.concurrent.atomic.AtomicBoolean;
 import java.util.stream.Collectors;
 import org.jspecify.annotations.Nullable;
 import org.lockstep.ErrorCode;
+import org.lockstep.collective.ControlPlane;
 import org.lockstep.collective.Roster;
 import org.lockstep.collective.TransportKind;
 import org.lockstep.collective.WorldSpec;
@@ -77,7 +78,7 @@ public final class Door implements AutoCloseable {
     public Connected connect(Roster roster, int rank, List<ProcessGroup> groups) {
         Deadline deadline = Deadline.in(spec.meetingTimeout());
         Fate fate = Fate.of(venue, spec.attempt(), roster.ranksInVenue(rank));
-        Connected connected = new Connected(fate);
+        Connected connected = new Connected(fate, new Extension(fate.switchboard(), roster, rank));
         Connecting now = new Connecting(rank, fate);
         connecting = now;
         if (!listeners.isOpen()) {
@@ -112,7 +113,7 @@ public final class Door implements AutoCloseable {
         if (wanted.isEmpty()) {
             return;
         }
-        Control control = stations.isEmpty() ? null : Control.start(connected.fate, rank, rhythm);
+        Control control = stations.isEmpty() ? null : Control.start(connected.fate, roster, rank, rhythm);
         Handshakes.Taker taker = (id, connection) -> {
             List<Integer> there = stations.get(id.peer());
             if (id.group() == Control.GROUP && control != null && there != null) {
@@ -212,13 +213,20 @@ public final class Door implements AutoCloseable {
         private final Map<ProcessGroup, Mesh> meshes = new LinkedHashMap<>();
         private final AtomicBoolean ended = new AtomicBoolean();
         private final Links links = new Links();
+        private final Extension extension;
 
-        private Connected(Fate fate) {
+        private Connected(Fate fate, Extension extension) {
             this.fate = fate;
+            this.extension = extension;
         }
 
         public Fate fate() {
             return fate;
+        }
+
+        /** Until the {@link #end}. */
+        public ControlPlane controlPlane() {
+            return extension;
         }
 
         public Mesh mesh(ProcessGroup group) {
@@ -238,6 +246,7 @@ public final class Door implements AutoCloseable {
         public void end() {
             if (ended.compareAndSet(false, true)) {
                 links.close(fate.verdict());
+                extension.close();
                 fate.leave();
             }
         }

@@ -29,6 +29,7 @@ public final class Fate {
     private final AtomicInteger gone = new AtomicInteger();
     private final Queue<Runnable> ends = new ConcurrentLinkedQueue<>();
     private final ConcurrentMap<List<Integer>, Board> boards = new ConcurrentHashMap<>(); // by ranks
+    private final Switchboard switchboard;
 
     private record Key(UUID attempt) {}
 
@@ -36,6 +37,7 @@ public final class Fate {
         this.venue = venue;
         this.key = key;
         this.members = members;
+        this.switchboard = new Switchboard(this);
     }
 
     /** A rank enters the fate of an attempt that has {@code members} of them in this venue; the first one makes it. */
@@ -49,6 +51,11 @@ public final class Fate {
     /** Where the threads of a group meet, made by whoever comes first. */
     Board board(ProcessGroup group) {
         return boards.computeIfAbsent(List.copyOf(group.ranks()), ranks -> new Board(ranks.size()));
+    }
+
+    /** Where the calls of this JVM's ranks meet. */
+    Switchboard switchboard() {
+        return switchboard;
     }
 
     /** Calls {@code end} when all ranks have left, or all that came where the fate is sealed. It does not throw. */

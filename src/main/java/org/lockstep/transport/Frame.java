@@ -4,6 +4,7 @@ import java.nio.ByteBuffer;
 import java.nio.charset.StandardCharsets;
 import java.util.List;
 import org.lockstep.ErrorCode;
+import org.lockstep.collective.ControlPlane;
 import org.lockstep.collective.OperationTag;
 import org.lockstep.collective.OperationTag.Operation;
 import org.lockstep.collective.ReduceOp;
@@ -19,9 +20,12 @@ import org.lockstep.tensor.DataType;
  * ABORT      bytes of text, code &lt;&lt; 32  group       rank, culprit &lt;&lt; 32    the text
  * GOODBYE    0                          zero        zero
  * HEARTBEAT  0                          zero        zero
+ * CALL       port, all bytes &lt;&lt; 32      number      from, to &lt;&lt; 32       the next bytes, at most {@value #PARCEL}
+ * ANSWER     as the CALL that it answers
  * </pre>
  *
- * <p>How many bytes follow a DATA header is not in it: the receiver knows from its own operation, whose tag must be equal.
+ * <p>How many bytes follow a DATA header is not in it: the receiver knows from its own operation, whose tag must be equal. A CALL or ANSWER of more bytes than a frame has comes as several, all
+ * with the same header; between them come frames without a payload and verdicts only.
  */
 final class Frame {
     static final int BYTES = 24;
@@ -29,11 +33,16 @@ final class Frame {
     /** The most bytes of elements in one frame: whole elements of every type, and well inside the second-level cache. */
     static final int CHUNK = 64 * 1024;
 
+    /** The most bytes of a call in one frame: a heartbeat that waits for its end is not late. */
+    static final int PARCEL = 16 * 1024;
+
     static final int DATA = 1;
     static final int MORE = 2;
     static final int ABORT = 3;
     static final int GOODBYE = 4;
     static final int HEARTBEAT = 5;
+    static final int CALL = 6;
+    static final int ANSWER = 7;
 
     // Their places in these lists are their numbers on the wire; both ends have the same version.
     private static final List<Operation> OPERATIONS = List.of(Operation.values());
@@ -141,5 +150,33 @@ final class Frame {
             }
         }
         throw new IllegalArgumentException("a verdict of unknown code " + number);
+    }
+
+    static void put(ByteBuffer out, Message.Envelope envelope) {
+        put(
+                out,
+                envelope.answers() ? ANSWER : CALL,
+                envelope.port() | (long) envelope.bytes() << 32,
+                envelope.number(),
+                (envelope.from() & 0xffffffffL) | (long) envelope.to() << 32);
+    }
+
+    /**
+     * What the CALL or ANSWER header there says.
+     *
+     * @throws IllegalArgumentException if no call has so many bytes
+     */
+    static Message.Envelope envelope(ByteBuffer in, int at) {
+        int bytes = in.getInt(at + 4);
+        if (bytes < 0 || bytes > ControlPlane.MAX_BYTES) {
+            throw new IllegalArgumentException("a call of " + bytes + " bytes");
+        }
+        return new Message.Envelope(
+                kind(in, at) == ANSWER,
+                in.get(at) & 0xff,
+                in.getLong(at + 8),
+                in.getInt(at + 16),
+                in.getInt(at + 20),
+                bytes);
     }
 }

@@ -4,6 +4,7 @@ import java.io.IOException;
 import java.nio.ByteBuffer;
 import java.nio.channels.SocketChannel;
 import java.nio.charset.StandardCharsets;
+import org.jspecify.annotations.Nullable;
 import org.lockstep.collective.OperationTag;
 import org.lockstep.tensor.HostBuffer;
 
@@ -131,6 +132,30 @@ final class Inlet {
         } catch (IllegalArgumentException nonsense) {
             throw new Damaged(String.valueOf(nonsense.getMessage()));
         }
+    }
+
+    /** What the CALL or ANSWER header that is here says. */
+    Message.Envelope envelope() throws Damaged {
+        try {
+            return Frame.envelope(in, head);
+        } catch (IllegalArgumentException nonsense) {
+            throw new Damaged(String.valueOf(nonsense.getMessage()));
+        }
+    }
+
+    /** The payload of the frame whose header is here; null until all its {@code count} bytes are. To be followed by {@link #end}. */
+    byte @Nullable [] payload(int count) throws IOException, Damaged {
+        if (!has(seal.frameBytes(count))) {
+            return null;
+        }
+        if (count > 0 && !seal.isPayloadWhole(in, head, count)) {
+            throw new Damaged("damaged bytes of a call");
+        }
+        byte[] bytes = new byte[count];
+        at = head + seal.headerBytes();
+        in.position(at).get(bytes).clear();
+        end = count == 0 ? 0 : at + count;
+        return bytes;
     }
 
     /** The frame that is here begins a message of so many bytes. */

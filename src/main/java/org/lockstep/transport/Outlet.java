@@ -45,6 +45,16 @@ final class Outlet {
         fill();
     }
 
+    /** The frame of a message with its bytes from {@code from} on, as many as fit into one; returns their number. */
+    int begin(Message message, int from) {
+        int bytes = Math.min(message.content().length - from, Frame.PARCEL);
+        out.clear();
+        Frame.put(out, message.envelope());
+        out.position(seal.headerBytes()).put(message.content(), from, bytes).clear();
+        send(bytes);
+        return bytes;
+    }
+
     void begin(Verdict verdict) {
         byte[] text = Frame.text(verdict);
         out.clear();
