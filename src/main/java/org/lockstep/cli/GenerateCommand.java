@@ -158,7 +158,7 @@ final class GenerateCommand implements Callable<Integer> {
     @Option(
             names = "--max-num-batched-tokens",
             paramLabel = "N",
-            description = "Prompt positions that a step of a replica computes at most.")
+            description = "Positions that a step of a replica computes at most, over all its rows.")
     private @Nullable Integer maxStepLength;
 
     @Option(

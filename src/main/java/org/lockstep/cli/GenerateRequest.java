@@ -22,7 +22,7 @@ import org.lockstep.topology.RankOrder;
  * @param weightType how the weights are held, null as they are stored
  * @param maxModelLength positions of a row, where given
  * @param maxSequences rows at once, where given
- * @param maxStepLength prompt positions of a step, where given
+ * @param maxStepLength positions of a step, where given
  * @param master of Spark for a run without spark-submit, null for local
  * @param conf of Spark for a run without spark-submit
  * @param verbose whether Spark's log is shown

@@ -1,7 +1,12 @@
 package org.lockstep.inference;
 
+import java.util.HashSet;
+import java.util.LinkedHashMap;
 import java.util.List;
+import java.util.Map;
+import java.util.Objects;
 import java.util.Optional;
+import java.util.Set;
 import org.jspecify.annotations.Nullable;
 import org.lockstep.ErrorCode;
 import org.lockstep.LockstepException;
@@ -33,6 +38,7 @@ public final class Generator implements AutoCloseable {
     private final PlanRelay relay;
     private final Sampler sampler;
     private final boolean source;
+    private final @Nullable Scheduler scheduler; // on the source rank
     private final boolean samples;
     private final int sourceRank;
     private final int samplerRank;
@@ -47,14 +53,8 @@ public final class Generator implements AutoCloseable {
 
     /** Hears of progress, on the source rank's thread; what it throws ends the run. */
     public interface Listener {
-        /**
-         * After each step.
-         *
-         * @param sequences computed in it
-         * @param promptTokens of these, the tokens of prompts
-         * @param outputTokens put out by it
-         */
-        default void onStep(int sequences, int promptTokens, int outputTokens) {}
+        /** After each step. */
+        default void onStep(StepStats stats) {}
 
         /** As soon as a request is done; in the order of being done. */
         default void onCompletion(Completion completion) {}
@@ -85,6 +85,7 @@ public final class Generator implements AutoCloseable {
         this.sourceRank = replica.rankInGroup(state.modelParallelSrcRank());
         this.samplerRank = replica.rankInGroup(sampler(state, replica));
         this.source = me == sourceRank;
+        this.scheduler = source ? new Scheduler(options, 1) : null;
         this.samples = me == samplerRank;
     }
 
@@ -148,31 +149,65 @@ public final class Generator implements AutoCloseable {
      *
      * @param requests on the source rank; empty on all others, and there too if there is nothing to do
      * @return on the source rank one completion for each request, in the same order; empty on all others
-     * @throws IllegalArgumentException before anything is sent, if a rank that is not the source has requests, a prompt is
-     *     empty, has an id outside the vocabulary or leaves no room for a token, or stop strings come without a tokenizer
+     * @throws IllegalArgumentException before anything is sent, if a rank that is not the source has requests, an id comes
+     *     twice, a prompt is empty, has an id outside the vocabulary or leaves no room for a token, or stop strings come
+     *     without a tokenizer
      * @throws LockstepException INTERNAL if the logits are not finite; otherwise what the communicators throw
      */
     public List<Completion> run(List<Request> requests, Listener listener) {
-        SourceDesk desk = null;
-        if (source) {
-            desk = new SourceDesk(config, options, tokenizer, requests, listener);
-        } else if (!requests.isEmpty()) {
+        if (!source && !requests.isEmpty()) {
             throw new IllegalArgumentException(
                     requests.size() + " requests on a rank that is not its replica's source (rank " + sourceRank
                             + " of the model group)");
         }
+        Map<Long, Completion> done = new LinkedHashMap<>();
+        Set<Long> ids = new HashSet<>();
+        for (Request request : requests) {
+            SourceDesk.check(request, config, options, tokenizer);
+            if (!ids.add(request.id())) {
+                throw new IllegalArgumentException("request id " + request.id() + " comes twice");
+            }
+        }
+        run(RequestSource.of(requests), new Listener() {
+            @Override
+            public void onStep(StepStats stats) {
+                listener.onStep(stats);
+            }
+
+            @Override
+            public void onCompletion(Completion completion) {
+                done.put(completion.id(), completion);
+                listener.onCompletion(completion);
+            }
+        });
+        return requests.stream()
+                .map(request -> Objects.requireNonNull(done.get(request.id())))
+                .toList();
+    }
+
+    /**
+     * Completes the requests that the source gives, until it is drained; the listener gets the completions, and nothing is
+     * kept of them. Collective: every rank of the replica calls it.
+     *
+     * @param requests on the source rank; not asked on any other
+     * @throws IllegalArgumentException before anything of it is sent, if a request has the id of one that is not done, a
+     *     prompt that is empty, has an id outside the vocabulary or leaves no room for a token, or stop strings and there is
+     *     no tokenizer
+     * @throws LockstepException INTERNAL if the logits are not finite; ABORTED if interrupted while it waits for requests;
+     *     otherwise what the communicators throw
+     */
+    public void run(RequestSource requests, Listener listener) {
+        SourceDesk desk =
+                scheduler == null ? null : new SourceDesk(config, options, tokenizer, scheduler, requests, listener);
         @Nullable Sequence[] running = new @Nullable Sequence[options.maxSequences()];
         while (true) {
             StepPlan plan = relay.share(desk == null ? null : desk.next(), sourceRank);
-            for (int slot : plan.released()) {
-                running[slot] = null;
-            }
             if (plan.end()) {
-                return desk == null ? List.of() : desk.completions();
+                return;
             }
-            for (StepPlan.Admission each : plan.admitted()) {
-                running[each.slot()] =
-                        new Sequence(each.id(), each.prompt(), each.params(), each.limit(), each.blocks());
+            MicroBatch.seat(plan, running);
+            if (plan.slots().length == 0) {
+                continue;
             }
             MicroBatch batch = MicroBatch.of(plan, running, options.blockSize());
             Optional<Tensor> logits = forward.forward(batch.ids(), batch.layout(), batch.logitRows());

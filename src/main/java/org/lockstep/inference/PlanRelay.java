@@ -17,18 +17,21 @@ import org.lockstep.tensor.Kernels;
  * second broadcast. Most steps only decode, and fit. Confined to its rank's thread.
  */
 final class PlanRelay {
-    private static final int HEADER = 256;
+    private static final int LEAST_HEADER = 256;
+    private static final int MOST_HEADER = 2048; // what is sent in every step, however few sequences run
 
     private final Communicator replica;
     private final Kernels kernels;
     private final GeneratorOptions options;
     private final int limit;
+    private final int headerSize;
 
     PlanRelay(Communicator replica, Kernels kernels, GeneratorOptions options) {
         this.replica = replica;
         this.kernels = kernels;
         this.options = options;
         this.limit = StepPlan.encodedLimit(options);
+        this.headerSize = Math.max(LEAST_HEADER, Math.min(MOST_HEADER, 1 + StepPlan.encodedDecode(options)));
     }
 
     /**
@@ -43,18 +46,18 @@ final class PlanRelay {
         int[] whole = plan == null ? null : plan.encode();
         int[] first = null;
         if (whole != null) {
-            first = new int[HEADER];
+            first = new int[headerSize];
             first[0] = whole.length;
-            System.arraycopy(whole, 0, first, 1, Math.min(whole.length, HEADER - 1));
+            System.arraycopy(whole, 0, first, 1, Math.min(whole.length, headerSize - 1));
         }
-        int[] header = broadcast(first, HEADER, root);
+        int[] header = broadcast(first, headerSize, root);
         int length = header[0];
         if (length < 1 || length > limit) {
             throw LockstepException.report(
                             ErrorCode.PROTOCOL, "a step plan of " + length + " ints is announced, not 1.." + limit)
                     .exception();
         }
-        int inHeader = Math.min(length, HEADER - 1);
+        int inHeader = Math.min(length, headerSize - 1);
         int[] ints = Arrays.copyOf(Arrays.copyOfRange(header, 1, 1 + inHeader), length);
         if (length > inHeader) {
             int[] rest = whole == null ? null : Arrays.copyOfRange(whole, inHeader, length);

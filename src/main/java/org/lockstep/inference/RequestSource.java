@@ -1,6 +1,8 @@
 package org.lockstep.inference;
 
 import java.time.Duration;
+import java.util.ArrayList;
+import java.util.Iterator;
 import java.util.List;
 
 /**
@@ -28,4 +30,27 @@ public interface RequestSource {
      * @throws InterruptedException if the task is to end
      */
     void await(Duration most) throws InterruptedException;
+
+    /** These requests, in this order; confined to one thread. */
+    static RequestSource of(List<Request> requests) {
+        Iterator<Request> left = List.copyOf(requests).iterator();
+        return new RequestSource() {
+            @Override
+            public List<Request> poll(int most) {
+                List<Request> taken = new ArrayList<>();
+                while (taken.size() < most && left.hasNext()) {
+                    taken.add(left.next());
+                }
+                return taken;
+            }
+
+            @Override
+            public boolean isDrained() {
+                return !left.hasNext();
+            }
+
+            @Override
+            public void await(Duration most) {}
+        };
+    }
 }

@@ -5,33 +5,38 @@ import java.util.Arrays;
 /**
  * One request on its way: its tokens so far, how many of them are computed, and the cache blocks that hold them.
  *
- * <p>Every rank of a replica holds an equal one. Mutable; confined to its rank's thread.
+ * <p>Every rank of a replica holds an equal one; the source rank's scheduler holds its own, which it is ahead with while a
+ * step is on its way. Mutable; confined to its rank's thread.
  */
 final class Sequence {
+    private static final int[] NO_BLOCKS = {};
+
     private final long id;
     private final SamplingParams params;
-    private final int[] blocks;
     private final int promptTokens;
     private final int[] tokens;
     private int size;
+    private int[] blocks = NO_BLOCKS;
+    private int blockCount;
     private int computed;
 
     /**
-     * Starts with the prompt, nothing of it computed.
+     * Knows some tokens, nothing of them computed, and has no blocks.
      *
-     * @param limit most tokens it will ever have, prompt included; more than the prompt's
+     * @param known the prompt, and what of the output is known already
+     * @param promptTokens how many of {@code known} are prompt; at least 1
+     * @param limit most tokens it will ever have, prompt included; more than {@code known} has
      */
-    Sequence(long id, int[] prompt, SamplingParams params, int limit, int[] blocks) {
-        if (prompt.length == 0 || prompt.length >= limit) {
-            throw new IllegalArgumentException("request " + id + " has a prompt of " + prompt.length
-                    + " tokens, which is not in 1.." + (limit - 1));
+    Sequence(long id, int[] known, int promptTokens, SamplingParams params, int limit) {
+        if (promptTokens < 1 || promptTokens > known.length || known.length >= limit) {
+            throw new IllegalArgumentException("request " + id + " has a prompt of " + promptTokens + " tokens of "
+                    + known.length + ", which is not in 1.." + (limit - 1));
         }
         this.id = id;
         this.params = params;
-        this.blocks = blocks;
-        this.promptTokens = prompt.length;
-        this.tokens = Arrays.copyOf(prompt, limit);
-        this.size = prompt.length;
+        this.promptTokens = promptTokens;
+        this.tokens = Arrays.copyOf(known, limit);
+        this.size = known.length;
     }
 
     long id() {
@@ -42,8 +47,13 @@ final class Sequence {
         return params;
     }
 
+    /** Blocks of the cache by position, {@link #blockCount} many; what follows in the array means nothing. */
     int[] blocks() {
         return blocks;
+    }
+
+    int blockCount() {
+        return blockCount;
     }
 
     /** Tokens known: prompt and output. */
@@ -59,9 +69,19 @@ final class Sequence {
         return size - promptTokens;
     }
 
-    /** Tokens whose keys and values are in the cache; the next step goes on from here. */
+    /** Most tokens it will ever have. */
+    int limit() {
+        return tokens.length;
+    }
+
+    /** Tokens whose keys and values are in the cache, or will be by the steps on their way; the next goes on from here. */
     int computed() {
         return computed;
+    }
+
+    /** Tokens known and not computed. */
+    int remaining() {
+        return size - computed;
     }
 
     int token(int position) {
@@ -72,9 +92,39 @@ final class Sequence {
         return size == tokens.length;
     }
 
+    /** A fresh copy of all tokens known. */
+    int[] known() {
+        return Arrays.copyOf(tokens, size);
+    }
+
     /** A fresh copy of the output. */
     int[] output() {
         return Arrays.copyOfRange(tokens, promptTokens, size);
+    }
+
+    /**
+     * Begins to run.
+     *
+     * @param first its first blocks; copied by need
+     * @param computed how many tokens they hold already
+     */
+    void start(int[] first, int computed) {
+        this.blocks = first;
+        this.blockCount = first.length;
+        this.computed = computed;
+    }
+
+    /** Has its blocks no more, and must be computed again. */
+    void stop() {
+        start(NO_BLOCKS, 0);
+    }
+
+    /** Goes on in another block when those it has are full. */
+    void addBlock(int block) {
+        if (blockCount == blocks.length) {
+            blocks = Arrays.copyOf(blocks, blockCount + Math.max(4, blockCount / 2));
+        }
+        blocks[blockCount++] = block;
     }
 
     /** Copies the next {@code count} tokens to compute. */
@@ -86,7 +136,7 @@ final class Sequence {
         System.arraycopy(tokens, computed, to, at, count);
     }
 
-    /** Notes that the next {@code count} tokens are in the cache. */
+    /** Notes that the next {@code count} tokens are in the cache, or on their way there. */
     void advance(int count) {
         computed += count;
     }

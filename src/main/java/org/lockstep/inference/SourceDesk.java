@@ -1,53 +1,64 @@
 package org.lockstep.inference;
 
+import java.time.Duration;
 import java.util.ArrayList;
 import java.util.HashMap;
 import java.util.List;
 import java.util.Map;
 import org.jspecify.annotations.Nullable;
+import org.lockstep.ErrorCode;
+import org.lockstep.LockstepException;
 import org.lockstep.inference.Generator.Listener;
 import org.lockstep.model.ModelConfig;
 
 /**
- * What only the source rank has: the requests of one run, the schedule, the text so far, and the word when a sequence is
+ * What only the source rank has: the requests of one run that are not done, the text so far, and the word when a sequence is
  * done. Mutable; confined to the source rank's thread.
+ *
+ * <p>It asks its source for as many requests as could have a slot, and for no more: one that waits here is one that another
+ * replica could have begun with. When there is nothing to compute it waits for a request, but not for long: the other ranks
+ * sit in an operation with a deadline, and an empty plan keeps them there.
  */
 final class SourceDesk {
+    private static final Duration PATIENCE = Duration.ofMillis(200);
+
     private final ModelConfig config;
+    private final GeneratorOptions options;
     private final @Nullable Tokenizer tokenizer;
+    private final RequestSource source;
     private final Listener listener;
     private final Scheduler scheduler;
-    private final Map<Long, Integer> places = new HashMap<>(); // of request ids in the caller's order
-    private final List<Request> requests;
-    private final @Nullable Completion[] done;
-    private final @Nullable TextStream[] texts; // by slot
-    private int promptTokens;
-    private int sequences;
+    private final Map<Long, Open> open = new HashMap<>(); // by request id: all that wait or run
+    private final @Nullable Open[] bySlot;
 
+    /** A request that is not done. */
+    private record Open(Request request, @Nullable TextStream text) {}
+
+    /** Begins a run; the scheduler must be idle and may know blocks of the run before. */
     SourceDesk(
             ModelConfig config,
             GeneratorOptions options,
             @Nullable Tokenizer tokenizer,
-            List<Request> requests,
+            Scheduler scheduler,
+            RequestSource source,
             Listener listener) {
         this.config = config;
+        this.options = options;
         this.tokenizer = tokenizer;
+        this.scheduler = scheduler;
+        this.source = source;
         this.listener = listener;
-        this.requests = List.copyOf(requests);
-        this.scheduler = new Scheduler(options);
-        this.done = new @Nullable Completion[requests.size()];
-        this.texts = new @Nullable TextStream[options.maxSequences()];
-        for (int i = 0; i < requests.size(); i++) {
-            Request request = requests.get(i);
-            check(request);
-            if (places.put(request.id(), i) != null) {
-                throw new IllegalArgumentException("request id " + request.id() + " comes twice");
-            }
-            scheduler.add(request);
-        }
+        this.bySlot = new @Nullable Open[options.maxSequences()];
     }
 
-    private void check(Request request) {
+    /**
+     * Refuses what could not be completed.
+     *
+     * @throws IllegalArgumentException if the prompt is empty, leaves no room for a token or has one that is not in the
+     *     vocabulary, or there are stop strings and no tokenizer
+     */
+    static void check(Request request, ModelConfig config, GeneratorOptions options, @Nullable Tokenizer tokenizer) {
+        Scheduler.check(request, options);
         for (int token : request.prompt()) {
             if (token < 0 || token >= config.vocabularySize()) {
                 throw new IllegalArgumentException(
@@ -59,51 +70,79 @@ final class SourceDesk {
         }
     }
 
+    /** The plan of the next micro-batch; after the last, the end. */
     StepPlan next() {
+        pull();
+        if (scheduler.isIdle()) {
+            if (source.isDrained()) {
+                return StepPlan.last();
+            }
+            await();
+            pull();
+        }
         StepPlan plan = scheduler.next();
-        sequences = plan.slots().length;
-        promptTokens = 0;
         for (StepPlan.Admission admission : plan.admitted()) {
-            promptTokens += admission.prompt().length;
-            Request request = requests.get(place(admission.id()));
-            texts[admission.slot()] = tokenizer == null ? null : tokenizer.stream(request.prompt(), request.params());
+            bySlot[admission.slot()] = open.get(admission.id());
         }
         return plan;
     }
 
-    private int place(long id) {
-        Integer place = places.get(id);
-        if (place == null) {
-            throw new IllegalStateException("no request " + id);
+    private void pull() {
+        int room = scheduler.room();
+        if (room == 0) {
+            return;
         }
-        return place;
+        for (Request request : source.poll(room)) {
+            check(request, config, options, tokenizer);
+            TextStream text = tokenizer == null ? null : tokenizer.stream(request.prompt(), request.params());
+            if (open.put(request.id(), new Open(request, text)) != null) {
+                throw new IllegalArgumentException("request id " + request.id() + " comes twice");
+            }
+            scheduler.add(request);
+        }
     }
 
-    /** Takes the step's tokens, which the sequences already have, and ends those that are done. */
+    private void await() {
+        try {
+            source.await(PATIENCE);
+        } catch (InterruptedException interrupted) {
+            Thread.currentThread().interrupt();
+            throw LockstepException.report(ErrorCode.ABORTED, "interrupted while waiting for requests")
+                    .cause(interrupted)
+                    .exception();
+        }
+    }
+
+    /** Takes the micro-batch's tokens, which the ranks' sequences already have, and ends those that are done. */
     void accept(MicroBatch batch, int[] tokens) {
+        scheduler.land(batch.plan().slots());
         List<Completion> ended = new ArrayList<>();
         for (int row = 0; row < tokens.length; row++) {
-            Sequence sequence = batch.sequences().get(row);
             int slot = batch.slots()[row];
-            Completion completion = accept(slot, sequence, tokens[row]);
+            scheduler.append(slot, tokens[row]);
+            Completion completion = accept(slot, batch.sequences().get(row), tokens[row]);
             if (completion != null) {
                 scheduler.finish(slot);
-                texts[slot] = null;
-                done[place(sequence.id())] = completion;
+                bySlot[slot] = null;
+                open.remove(completion.id());
                 ended.add(completion);
             }
         }
-        listener.onStep(sequences, promptTokens, tokens.length);
+        listener.onStep(scheduler.stats(batch.layout().sequences(), tokens.length));
         ended.forEach(listener::onCompletion);
     }
 
     private @Nullable Completion accept(int slot, Sequence sequence, int token) {
-        SamplingParams params = requests.get(place(sequence.id())).params();
-        TextStream text = texts[slot];
-        if (!params.ignoreEos() && config.endTokens().contains(token)) {
+        Open row = bySlot[slot];
+        if (row == null) {
+            throw new IllegalStateException("no request in slot " + slot);
+        }
+        SamplingParams params = row.request.params();
+        TextStream text = row.text;
+        if (!params.ignoreEos() && contains(config.endTokens(), token)) {
             return complete(sequence, text, FinishReason.STOP, null);
         }
-        if (params.stopTokenIds().contains(token)) {
+        if (contains(params.stopTokenIds(), token)) {
             return complete(sequence, text, FinishReason.STOP, Integer.toString(token));
         }
         if (text != null) {
@@ -115,6 +154,15 @@ final class SourceDesk {
         return text != null && text.stop().isPresent()
                 ? complete(sequence, text, FinishReason.STOP, text.stop().get())
                 : null;
+    }
+
+    private static boolean contains(List<Integer> tokens, int token) {
+        for (int each : tokens) {
+            if (each == token) {
+                return true;
+            }
+        }
+        return false;
     }
 
     private static Completion complete(
@@ -131,18 +179,5 @@ final class SourceDesk {
             }
         }
         return new Completion(sequence.id(), all, sequence.output(), finish, why, sequence.promptTokens());
-    }
-
-    /** All completions, in the order of the requests. */
-    List<Completion> completions() {
-        List<Completion> all = new ArrayList<>(done.length);
-        for (Completion each : done) {
-            if (each == null) {
-                throw new IllegalStateException("the run ended before request "
-                        + requests.get(all.size()).id());
-            }
-            all.add(each);
-        }
-        return all;
     }
 }

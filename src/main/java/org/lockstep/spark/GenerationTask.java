@@ -20,6 +20,7 @@ import org.lockstep.inference.PromptCheck;
 import org.lockstep.inference.Request;
 import org.lockstep.inference.RequestExchange;
 import org.lockstep.inference.SamplingParams;
+import org.lockstep.inference.StepStats;
 import org.lockstep.inference.Tokenizer;
 import org.lockstep.model.ModelConfig;
 
@@ -135,8 +136,8 @@ final class GenerationTask implements RankFunction<IndexedRow, Row> {
     /** Tells the driver, through its accumulators, how far this replica is. */
     private final class Counting implements Generator.Listener {
         @Override
-        public void onStep(int sequences, int promptTokens, int outputTokens) {
-            counters.outputTokens().add(outputTokens);
+        public void onStep(StepStats stats) {
+            counters.outputTokens().add(stats.outputTokens());
         }
 
         @Override

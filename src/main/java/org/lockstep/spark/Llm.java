@@ -183,7 +183,7 @@ public final class Llm {
         return with(new LlmLimits(limits.maxModelLength(), OptionalInt.of(rows), limits.maxStepLength()));
     }
 
-    /** Prompt positions that a step computes at most. */
+    /** Positions that a step computes at most, over all its rows. */
     public Llm maxStepLength(int positions) {
         return with(new LlmLimits(limits.maxModelLength(), limits.maxSequences(), OptionalInt.of(positions)));
     }

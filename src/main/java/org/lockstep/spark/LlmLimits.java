@@ -14,7 +14,7 @@ import org.lockstep.topology.ParallelSizes;
  *
  * @param maxModelLength prompt and completion of a row together
  * @param maxSequences rows generated together
- * @param maxStepLength prompt positions in one step
+ * @param maxStepLength positions computed in one step
  */
 record LlmLimits(OptionalInt maxModelLength, OptionalInt maxSequences, OptionalInt maxStepLength) {
     private static final int MOST_SEQUENCES = 4096;
@@ -23,8 +23,8 @@ record LlmLimits(OptionalInt maxModelLength, OptionalInt maxSequences, OptionalI
     static final LlmLimits NONE = new LlmLimits(OptionalInt.empty(), OptionalInt.empty(), OptionalInt.empty());
 
     /**
-     * The limits in numbers. A row may be as long as the model allows where the user says so; else no longer than a step
-     * and the cache's memory allow as they are.
+     * The limits in numbers. A row may be as long as the model allows where the user says so; else no longer than the
+     * cache's memory allows as it is.
      *
      * @throws LockstepException USAGE or NOT_ENOUGH_MEMORY if the model or the cache's memory does not allow them
      */
@@ -36,8 +36,7 @@ record LlmLimits(OptionalInt maxModelLength, OptionalInt maxSequences, OptionalI
         long memory = Settings.CACHE_MEMORY.in(conf);
         long perBlock = bytesPerBlock(config, sizes, blockSize);
         long affordable = Math.min(memory / perBlock, MOST_POSITIONS / blockSize);
-        int length = maxModelLength.orElse((int) Math.min(
-                config.maxPositions(), Math.max(2, Math.min(Math.max(step, 2), affordable * blockSize))));
+        int length = maxModelLength.orElse((int) Math.min(config.maxPositions(), Math.max(2, affordable * blockSize)));
         if (length < 2 || length > config.maxPositions()) {
             throw LockstepException.report(
                             ErrorCode.USAGE,
@@ -57,8 +56,8 @@ record LlmLimits(OptionalInt maxModelLength, OptionalInt maxSequences, OptionalI
                             + "m, or a smaller --max-model-len")
                     .exception();
         }
-        return new GeneratorOptions(length, sequences, Math.max(step, Math.max(length, sequences)), blockSize, (int)
-                Math.min(affordable, (long) perSequence * sequences));
+        int blocks = (int) Math.min(affordable, (long) perSequence * sequences);
+        return new GeneratorOptions(length, sequences, Math.max(step, sequences), blockSize, blocks, true);
     }
 
     private static int positive(String name, int value, int most) {

@@ -75,8 +75,8 @@ public final class Settings {
     public static final Setting<Integer> MAX_STEP_LENGTH = Setting.count(
             "spark.lockstep.batch.maxStepLength",
             2048,
-            "prompt positions that one step of a replica computes at most, over all its rows; raised to the model"
-                    + " length where that is set longer (--max-num-batched-tokens)");
+            "positions that one step of a replica computes at most, over all its rows; a longer prompt takes several"
+                    + " (--max-num-batched-tokens)");
 
     public static final Setting<Long> CACHE_MEMORY =
             Setting.bytes("spark.lockstep.cache.memory", "512m", "heap for each rank's key/value cache at most");

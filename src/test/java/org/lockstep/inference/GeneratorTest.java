@@ -134,8 +134,8 @@ class GeneratorTest {
         List<String> heard = new ArrayList<>();
         Generator.Listener listener = new Generator.Listener() {
             @Override
-            public void onStep(int sequences, int promptTokens, int outputTokens) {
-                heard.add(sequences + ":" + promptTokens + ":" + outputTokens);
+            public void onStep(StepStats stats) {
+                heard.add(stats.sequences() + ":" + stats.promptTokens() + ":" + stats.outputTokens());
             }
 
             @Override

@@ -63,7 +63,7 @@ class GoldenStoryTest {
         GeneratorOptions alone = GeneratorOptions.of(512).withMaxSequences(1);
         assertThat(LocalReplicas.fable(1, 1, 1).with(alone).complete(requests()))
                 .isEqualTo(dense);
-        GeneratorOptions ragged = new GeneratorOptions(100, 5, 100, 7, 20);
+        GeneratorOptions ragged = new GeneratorOptions(100, 5, 12, 7, 20, true);
         assertThat(LocalReplicas.fable(2, 2, 1).with(ragged).complete(requests()))
                 .isEqualTo(dense);
         GeneratorOptions wide = GeneratorOptions.of(512).withMaxSequences(40);

@@ -16,7 +16,7 @@ class SamplerTest {
     private static final SamplingParams SAMPLED = SamplingParams.DEFAULT.withMaxTokens(1000);
 
     private static Sequence sequence(long id, SamplingParams params, int... prompt) {
-        return new Sequence(id, prompt, params, 4096, new int[0]);
+        return new Sequence(id, prompt, prompt.length, params, 4096);
     }
 
     private static int sample(SamplingParams params, float... logits) {

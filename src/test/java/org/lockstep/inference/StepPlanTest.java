@@ -13,7 +13,7 @@ import org.lockstep.ErrorCode;
 import org.lockstep.LockstepException;
 
 class StepPlanTest {
-    private static final GeneratorOptions OPTIONS = new GeneratorOptions(32, 4, 40, 4, 32);
+    private static final GeneratorOptions OPTIONS = new GeneratorOptions(32, 4, 40, 4, 32, true);
     private static final SamplingParams PARAMS = SamplingParams.DEFAULT
             .withTemperature(0.7)
             .withTopP(0.9)
@@ -33,8 +33,11 @@ class StepPlanTest {
                 false,
                 new int[] {2, 0},
                 List.of(
-                        new StepPlan.Admission(2, -5L << 40, PARAMS, 9, new int[] {1, 2, 3}, new int[] {31, 0, 7}),
-                        new StepPlan.Admission(0, 6, SamplingParams.greedy(), 2, new int[] {9}, new int[] {1})),
+                        new StepPlan.Admission(
+                                2, -5L << 40, PARAMS, 9, new int[] {1, 2, 3, 4, 5, 6}, 3, 4, new int[] {31, 0}),
+                        new StepPlan.Admission(0, 6, SamplingParams.greedy(), 2, new int[] {9}, 1, 0, new int[] {1})),
+                new int[] {3},
+                new int[] {30},
                 new int[] {1, 2, 0},
                 new int[] {1, 3, 1});
     }
@@ -44,6 +47,8 @@ class StepPlanTest {
         StepPlan read = StepPlan.decode(sample().encode(), OPTIONS);
         assertThat(read.end()).isFalse();
         assertThat(read.released()).containsExactly(2, 0);
+        assertThat(read.grown()).containsExactly(3);
+        assertThat(read.grownBlocks()).containsExactly(30);
         assertThat(read.slots()).containsExactly(1, 2, 0);
         assertThat(read.counts()).containsExactly(1, 3, 1);
         assertThat(read.tokens()).isEqualTo(5);
@@ -52,12 +57,12 @@ class StepPlanTest {
         assertThat(first.slot()).isEqualTo(2);
         assertThat(first.id()).isEqualTo(-5L << 40);
         assertThat(first.limit()).isEqualTo(9);
-        assertThat(first.prompt()).containsExactly(1, 2, 3);
-        assertThat(first.blocks()).containsExactly(31, 0, 7);
+        assertThat(first.tokens()).containsExactly(1, 2, 3, 4, 5, 6);
+        assertThat(first.promptTokens()).isEqualTo(3);
+        assertThat(first.computed()).isEqualTo(4);
+        assertThat(first.blocks()).containsExactly(31, 0);
         assertThat(first.params()).isEqualTo(PARAMS);
-        StepPlan end = new StepPlan(true, new int[] {3}, List.of(), new int[0], new int[0]);
-        assertThat(StepPlan.decode(end.encode(), OPTIONS).end()).isTrue();
-        assertThat(StepPlan.decode(end.encode(), OPTIONS).released()).containsExactly(3);
+        assertThat(StepPlan.decode(StepPlan.last().encode(), OPTIONS).end()).isTrue();
     }
 
     @Test
@@ -69,12 +74,24 @@ class StepPlanTest {
         for (int slot = 0; slot < 4; slot++) {
             int from = slot * 8;
             int[] blocks = IntStream.range(from, from + 8).toArray();
-            all.add(new StepPlan.Admission(slot, slot, params, 32, new int[10], blocks));
+            all.add(new StepPlan.Admission(slot, slot, params, 32, new int[31], 9, 0, blocks));
         }
+        int[] slots = {0, 1, 2, 3};
         StepPlan plan =
-                new StepPlan(false, new int[] {0, 1, 2, 3}, all, new int[] {0, 1, 2, 3}, new int[] {10, 10, 10, 10});
-        assertThat(plan.encode().length).isEqualTo(StepPlan.encodedLimit(OPTIONS));
+                new StepPlan(false, slots, all, slots, new int[] {8, 9, 10, 11}, slots, new int[] {10, 10, 10, 10});
+        assertThat(plan.encode().length).isBetween(StepPlan.encodedLimit(OPTIONS) - 10, StepPlan.encodedLimit(OPTIONS));
         assertThat(StepPlan.decode(plan.encode(), OPTIONS).encode()).isEqualTo(plan.encode());
+    }
+
+    @Test
+    void aStepThatDecodesIsAFewInts() {
+        GeneratorOptions options = GeneratorOptions.of(1024).withMaxSequences(64);
+        int[] slots = IntStream.range(0, 64).toArray();
+        int[] ones = new int[64];
+        Arrays.fill(ones, 1);
+        int[] few = Arrays.copyOf(slots, 16);
+        StepPlan plan = new StepPlan(false, new int[0], List.of(), few, few, slots, ones);
+        assertThat(plan.encode().length).isEqualTo(StepPlan.encodedDecode(options));
     }
 
     @Test
@@ -114,10 +131,11 @@ class StepPlanTest {
     @Test
     void namesWhatIsWrong() {
         int[] ints = sample().encode();
-        ints[3] = 5;
+        ints[4] = 5;
         assertThatThrownBy(() -> StepPlan.decode(ints, OPTIONS))
-                .hasMessageContaining("sequences (5) at 3 is not in 0..4");
-        StepPlan twice = new StepPlan(false, new int[] {1, 1}, List.of(), new int[0], new int[0]);
+                .hasMessageContaining("sequences (5) at 4 is not in 0..4");
+        int[] none = {};
+        StepPlan twice = new StepPlan(false, new int[] {1, 1}, List.of(), none, none, none, none);
         assertThatThrownBy(() -> StepPlan.decode(twice.encode(), OPTIONS))
                 .hasMessageContaining("released slots [1, 1] are not distinct");
     }
