@@ -1,8 +1,12 @@
 package org.lockstep.inference;
 
+import java.util.Arrays;
 import java.util.List;
 import org.lockstep.ErrorCode;
 import org.lockstep.LockstepException;
+import org.lockstep.tensor.HostBuffer;
+import org.lockstep.tensor.Kernels;
+import org.lockstep.tensor.Tensor;
 
 /**
  * Logits to a token, in vLLM's order: no end token before {@code minTokens}, penalties (repetition, frequency, presence),
@@ -15,6 +19,8 @@ import org.lockstep.LockstepException;
 final class Sampler {
     // SplitMix64: Steele, Lea, Flood, "Fast splittable pseudorandom number generators", 2014
     private static final long GAMMA = 0x9e3779b97f4a7c15L;
+
+    private static final int NONE = -1;
 
     private final List<Integer> endTokens;
     private final int vocabularySize;
@@ -36,6 +42,46 @@ final class Sampler {
         this.weights = new double[vocabularySize];
         this.order = new int[vocabularySize];
         this.seen = new int[vocabularySize];
+    }
+
+    /**
+     * Chooses a token for each row of logits. What is only greedy is done by the device, all rows at once and without a copy
+     * of them.
+     *
+     * @param logits (rows, vocabularySize), f32
+     * @param sequences row by row
+     * @throws LockstepException as {@link #sample(float[], int, Sequence)}
+     */
+    int[] sample(Tensor logits, List<Sequence> sequences, Kernels kernels) {
+        int[] tokens = new int[sequences.size()];
+        Arrays.fill(tokens, NONE);
+        boolean greedy = false;
+        for (Sequence sequence : sequences) {
+            greedy |= isOnlyGreedy(sequence);
+        }
+        if (greedy) {
+            kernels.argmax(logits, tokens);
+        }
+        HostBuffer rows = null;
+        for (int row = 0; row < tokens.length; row++) {
+            Sequence sequence = sequences.get(row);
+            if (tokens[row] == NONE
+                    || !isOnlyGreedy(sequence)) { // the device has no words for a logit that is no number
+                rows = rows == null ? logits.buffer().toHost() : rows;
+                tokens[row] = sample(rows.floats(), rows.offset() + row * vocabularySize, sequence);
+            }
+        }
+        return tokens;
+    }
+
+    /** Whether the token is the largest logit and nothing else counts. */
+    private static boolean isOnlyGreedy(Sequence sequence) {
+        SamplingParams params = sequence.params();
+        return params.isGreedy()
+                && sequence.outputTokens() >= params.minTokens()
+                && params.repetitionPenalty() == 1
+                && params.frequencyPenalty() == 0
+                && params.presencePenalty() == 0;
     }
 
     /**
