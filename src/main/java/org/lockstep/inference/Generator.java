@@ -16,7 +16,6 @@ import org.lockstep.model.CacheSize;
 import org.lockstep.model.ModelConfig;
 import org.lockstep.model.PipelineStage;
 import org.lockstep.tensor.BatchLayout;
-import org.lockstep.tensor.HostBuffer;
 import org.lockstep.tensor.Kernels;
 import org.lockstep.tensor.Tensor;
 import org.lockstep.topology.Axis;
@@ -37,15 +36,21 @@ public final class Generator implements AutoCloseable {
     private final @Nullable Tokenizer tokenizer;
     private final PlanRelay relay;
     private final Sampler sampler;
+    private final Timetable timetable;
+    private final Kernels kernels;
     private final boolean source;
     private final @Nullable Scheduler scheduler; // on the source rank
     private final boolean samples;
     private final int sourceRank;
     private final int samplerRank;
+    private long nanos;
+    private long computeNanos;
 
-    /** One step of the model on this rank; see {@link PipelineStage#forward}. */
+    /** The model on this rank; see {@link PipelineStage}. */
     interface ForwardPass extends AutoCloseable {
-        Optional<Tensor> forward(int[] ids, BatchLayout layout, int[] logitRows);
+        void exchange(int outgoing, int incoming);
+
+        Optional<Tensor> forward(int chunk, int[] ids, BatchLayout layout, int[] logitRows);
 
         @Override
         void close();
@@ -85,7 +90,12 @@ public final class Generator implements AutoCloseable {
         this.sourceRank = replica.rankInGroup(state.modelParallelSrcRank());
         this.samplerRank = replica.rankInGroup(sampler(state, replica));
         this.source = me == sourceRank;
-        this.scheduler = source ? new Scheduler(options, 1) : null;
+        this.kernels = kernels;
+        this.timetable = new Timetable(
+                state.pipelineModelParallelWorldSize(),
+                state.grid().sizes().chunks(),
+                state.pipelineModelParallelRank());
+        this.scheduler = source ? new Scheduler(options, timetable.stages()) : null;
         this.samples = me == samplerRank;
     }
 
@@ -113,8 +123,13 @@ public final class Generator implements AutoCloseable {
                 options.maxTokensPerStep());
         ForwardPass forward = new ForwardPass() {
             @Override
-            public Optional<Tensor> forward(int[] ids, BatchLayout layout, int[] logitRows) {
-                return stage.forward(ids, layout, logitRows);
+            public void exchange(int outgoing, int incoming) {
+                stage.exchange(outgoing, incoming);
+            }
+
+            @Override
+            public Optional<Tensor> forward(int chunk, int[] ids, BatchLayout layout, int[] logitRows) {
+                return stage.forward(chunk, ids, layout, logitRows);
             }
 
             @Override
@@ -199,39 +214,84 @@ public final class Generator implements AutoCloseable {
     public void run(RequestSource requests, Listener listener) {
         SourceDesk desk =
                 scheduler == null ? null : new SourceDesk(config, options, tokenizer, scheduler, requests, listener);
-        @Nullable Sequence[] running = new @Nullable Sequence[options.maxSequences()];
-        while (true) {
-            StepPlan plan = relay.share(desk == null ? null : desk.next(), sourceRank);
-            if (plan.end()) {
-                return;
-            }
-            MicroBatch.seat(plan, running);
-            if (plan.slots().length == 0) {
-                continue;
-            }
-            MicroBatch batch = MicroBatch.of(plan, running, options.blockSize());
-            Optional<Tensor> logits = forward.forward(batch.ids(), batch.layout(), batch.logitRows());
-            int[] tokens =
-                    relay.broadcast(sample(batch, logits), batch.sequences().size(), samplerRank);
-            append(batch, tokens);
-            if (desk != null) {
-                desk.accept(batch, tokens);
-            }
+        long start = System.nanoTime();
+        try {
+            loop(desk);
+        } finally {
+            nanos += System.nanoTime() - start;
         }
     }
 
-    /** One token a sequence on the sampling rank; null on all others. */
-    private int @Nullable [] sample(MicroBatch batch, Optional<Tensor> logits) {
-        if (!samples) {
-            return null;
+    /** A micro-batch on its way, the tick it came in with, and its tokens once they are sampled here. */
+    private static final class Flight {
+        final MicroBatch batch;
+        final long start;
+        int @Nullable [] tokens;
+
+        Flight(MicroBatch batch, long start) {
+            this.batch = batch;
+            this.start = start;
         }
-        HostBuffer rows = logits.orElseThrow().buffer().toHost();
-        int[] tokens = new int[batch.sequences().size()];
-        for (int row = 0; row < tokens.length; row++) {
-            int from = rows.offset() + row * config.vocabularySize();
-            tokens[row] = sampler.sample(rows.floats(), from, batch.sequences().get(row));
+    }
+
+    /** Tick by tick: tokens of the micro-batch that has arrived, the plan of the next, and this rank's own turn. */
+    private void loop(@Nullable SourceDesk desk) {
+        @Nullable Sequence[] running = new @Nullable Sequence[options.maxSequences()];
+        @Nullable Flight[] lanes = new @Nullable Flight[timetable.stages()];
+        int outgoing = 0; // tokens whose hidden states this rank has for its neighbour
+        for (long tick = 0; ; tick++) {
+            int entering = timetable.entering(tick);
+            Flight arrived = lanes[entering];
+            if (arrived != null && tick - arrived.start == timetable.length()) {
+                land(arrived, desk);
+                arrived = null;
+                lanes[entering] = null;
+            }
+            if (arrived == null) {
+                StepPlan plan = relay.share(desk == null ? null : desk.next(), sourceRank);
+                if (plan.end()) {
+                    return;
+                }
+                MicroBatch.seat(plan, running);
+                if (plan.slots().length > 0) {
+                    lanes[entering] = new Flight(MicroBatch.of(plan, running, options.blockSize()), tick);
+                }
+            }
+            outgoing = work(lanes[timetable.working(tick)], tick, outgoing);
         }
-        return tokens;
+    }
+
+    /** This rank's turn with a micro-batch, or with none; returns how many tokens its neighbour gets afterwards. */
+    private int work(@Nullable Flight flight, long tick, int outgoing) {
+        if (flight == null) {
+            forward.exchange(outgoing, 0);
+            return 0;
+        }
+        MicroBatch batch = flight.batch;
+        int age = (int) (tick - flight.start);
+        forward.exchange(outgoing, age == 0 ? 0 : batch.tokens());
+        long start = System.nanoTime();
+        Optional<Tensor> logits = forward.forward(timetable.chunk(age), batch.ids(), batch.layout(), batch.logitRows());
+        boolean last = timetable.isLast(age);
+        if (last && samples) {
+            flight.tokens = sampler.sample(logits.orElseThrow(), batch.sequences(), kernels);
+        }
+        computeNanos += System.nanoTime() - start;
+        return last ? 0 : batch.tokens();
+    }
+
+    private void land(Flight flight, @Nullable SourceDesk desk) {
+        MicroBatch batch = flight.batch;
+        int[] tokens = relay.broadcast(flight.tokens, batch.sequences().size(), samplerRank);
+        append(batch, tokens);
+        if (desk != null) {
+            desk.accept(batch, tokens);
+        }
+    }
+
+    /** How this rank spent the time of its runs so far. */
+    public StageTimes times() {
+        return new StageTimes(nanos, computeNanos);
     }
 
     private void append(MicroBatch batch, int[] tokens) {

@@ -97,6 +97,11 @@ public record ModelConfig(
      * @throws LockstepException MODEL_SHAPE with the numbers and the nearest sizes that work
      */
     public void checkSplit(int tensor, int pipeline) {
+        checkSplit(tensor, pipeline, 1);
+    }
+
+    /** {@link #checkSplit(int, int)} where each stage has several {@code chunks} of layers. */
+    public void checkSplit(int tensor, int pipeline, int chunks) {
         String wrong = tensorFault(tensor);
         if (wrong != null) {
             throw LockstepException.report(ErrorCode.MODEL_SHAPE, wrong)
@@ -112,6 +117,14 @@ public record ModelConfig(
                                             + ")")
                     .attempt("set pipeline parallel to " + (pipeline < 1 ? 1 : layers)
                             + (pipeline < 1 ? "" : " or less"))
+                    .exception();
+        }
+        if (chunks < 1 || (long) pipeline * chunks > layers) {
+            throw LockstepException.report(
+                            ErrorCode.MODEL_SHAPE,
+                            "pipeline (" + pipeline + ") × virtual pipeline (" + chunks + ") is not in 1.." + layers
+                                    + ", the model's layers")
+                    .attempt("set virtual pipeline parallel to " + layers / pipeline + " or less")
                     .exception();
         }
     }

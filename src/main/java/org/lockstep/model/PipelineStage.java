@@ -1,7 +1,9 @@
 package org.lockstep.model;
 
+import java.util.ArrayList;
 import java.util.List;
 import java.util.Optional;
+import java.util.stream.IntStream;
 import org.jspecify.annotations.Nullable;
 import org.lockstep.LockstepException;
 import org.lockstep.checkpoint.Checkpoint;
@@ -18,10 +20,15 @@ import org.lockstep.topology.ParallelState;
 /**
  * One rank's part of a model: some of its layers, a share of each.
  *
- * <p>All ranks of a replica make the same {@link #forward} calls in the same order. The tensor ranks of a stage work on the
- * same tokens in step; each hands its hidden states to its own neighbour in the next stage. Logits have the same bits for
- * every pipeline size and batch, and for every tensor size that divides the model's segments (the largest power of two, up
- * to 8, in its heads and in its intermediate size).
+ * <p>The layers come in chunks, one, or several in an interleaved pipeline (Narayanan et al., 2021): a batch passes the first
+ * chunk of every stage, then goes round to the second of the first. {@link #forward} takes the batch at hand through a chunk;
+ * {@link #exchange} hands what came out to the next stage and takes in what comes from the one before, both at once, so that
+ * a ring of stages that all have work cannot block. Who works on what when is the caller's business.
+ *
+ * <p>The tensor ranks of a stage make the same calls in the same order and work on the same tokens; each hands its hidden
+ * states to its own neighbour. Logits have the same bits for every pipeline size, number of chunks and batch, and for every
+ * tensor size that divides the model's segments (the largest power of two, up to 8, in its heads and in its intermediate
+ * size).
  *
  * <p>Confined to its rank's thread. After a {@link CommunicatorException} only {@link #close} may be called.
  */
@@ -29,17 +36,19 @@ public final class PipelineStage implements AutoCloseable {
     static final String FINAL_NORM = "model.norm.weight";
 
     private final ModelConfig config;
-    private final LayerRange range;
     private final Kernels kernels;
     private final Communicator pipeline;
     private final StageMemory memory;
     private final long weightBytes;
     private final int positions;
     private final @Nullable VocabParallelEmbedding embedding; // on the first stage
-    private final List<DecoderLayer> layers;
+    private final List<Chunk> chunks;
     private final @Nullable Head head; // on the last stage
-    private final KvCache cache;
+    private final CacheSize cacheSize;
     private final RunState run;
+
+    /** Layers that follow each other, and their part of the cache. */
+    private record Chunk(LayerRange range, List<DecoderLayer> layers, KvCache cache) {}
 
     /** What follows the last layer. */
     private record Head(Tensor norm, ParallelLmHead logits) {}
@@ -56,7 +65,7 @@ public final class PipelineStage implements AutoCloseable {
         this.config = config;
         this.kernels = kernels;
         this.memory = memory;
-        this.range = state.layers(config.layers());
+        this.cacheSize = cacheSize;
         this.pipeline = communicators.pipeline();
         this.positions = (int) Math.min(config.maxPositions(), cacheSize.tokens());
         Communicator tensor = communicators.tensor();
@@ -64,13 +73,15 @@ public final class PipelineStage implements AutoCloseable {
         Parameters parameters = new Parameters(checkpoint, memory, config.weightType());
         RotaryTable rotary = RotaryTable.of(config, positions, memory);
         long before = memory.bytes();
-        this.embedding = state.isPipelineFirstStage()
+        this.embedding = state.isPipelineFirstStage(0)
                 ? VocabParallelEmbedding.load(parameters, kernels, tensor, config, plan)
                 : null;
-        this.layers = range.stream()
-                .mapToObj(layer -> DecoderLayer.load(parameters, kernels, tensor, rotary, layer, config, plan))
+        List<List<DecoderLayer>> layers = ranges(state, config).stream()
+                .map(range -> range.stream()
+                        .mapToObj(layer -> DecoderLayer.load(parameters, kernels, tensor, rotary, layer, config, plan))
+                        .toList())
                 .toList();
-        Weight table = state.isPipelineLastStage()
+        Weight table = state.isPipelineLastStage(true)
                 ? embedding != null && config.tiedEmbeddings()
                         ? embedding.table()
                         : ParallelLmHead.loadTable(parameters, config, plan)
@@ -80,8 +91,20 @@ public final class PipelineStage implements AutoCloseable {
         this.head = table == null || norm == null
                 ? null
                 : new Head(norm, new ParallelLmHead(kernels, tensor, memory, table, config.vocabularySize()));
-        this.cache = KvCache.allocate(memory, cacheSize, range.size(), plan.keyValueHeads(), config.headSize());
-        this.run = RunState.allocate(memory, config, plan, maxTokens);
+        List<Chunk> parts = new ArrayList<>();
+        for (LayerRange range : ranges(state, config)) {
+            KvCache cache = KvCache.allocate(memory, cacheSize, range.size(), plan.keyValueHeads(), config.headSize());
+            parts.add(new Chunk(range, layers.get(parts.size()), cache));
+        }
+        this.chunks = List.copyOf(parts);
+        this.run = RunState.allocate(memory, config, plan, maxTokens, pipeline.size() > 1);
+    }
+
+    private static List<LayerRange> ranges(ParallelState state, ModelConfig config) {
+        return IntStream.range(0, state.grid().sizes().chunks())
+                .mapToObj(chunk ->
+                        state.withVirtualPipelineModelParallelRank(chunk).layers(config.layers()))
+                .toList();
     }
 
     /**
@@ -102,7 +125,10 @@ public final class PipelineStage implements AutoCloseable {
             Kernels kernels,
             CacheSize cache,
             int maxTokens) {
-        config.checkSplit(state.tensorModelParallelWorldSize(), state.pipelineModelParallelWorldSize());
+        config.checkSplit(
+                state.tensorModelParallelWorldSize(),
+                state.pipelineModelParallelWorldSize(),
+                state.grid().sizes().chunks());
         StageMemory memory = new StageMemory(kernels);
         boolean loaded = false;
         try {
@@ -127,9 +153,9 @@ public final class PipelineStage implements AutoCloseable {
         return head != null;
     }
 
-    /** The layers held here. */
-    public LayerRange layers() {
-        return range;
+    /** The layers held here, chunk by chunk. */
+    public List<LayerRange> layers() {
+        return chunks.stream().map(Chunk::range).toList();
     }
 
     /** Bytes of this rank's weights on its device, norms and biases as the f32 they are widened to. */
@@ -138,36 +164,61 @@ public final class PipelineStage implements AutoCloseable {
     }
 
     /**
-     * Computes one step: the batch's tokens through this stage's layers.
+     * Hands the hidden states that the last {@link #forward} left to the next stage, and takes in those of another batch from
+     * the stage before; after the last stage comes the first. The neighbours do their part in the same turn.
      *
+     * @param outgoing tokens of the batch that goes on; 0 if none does
+     * @param incoming tokens of the batch that comes; 0 if none does, as where a batch enters the model
+     * @throws CommunicatorException if a peer is lost or disagrees
+     */
+    public void exchange(int outgoing, int incoming) {
+        if (outgoing == 0 && incoming == 0) {
+            return;
+        }
+        Tensor out = run.hidden(outgoing);
+        run.turn();
+        Tensor in = run.hidden(incoming);
+        pipeline.grouped(together -> {
+            if (outgoing > 0) {
+                together.send(out.buffer(), neighbour(1));
+            }
+            if (incoming > 0) {
+                together.receive(in.buffer(), neighbour(-1));
+            }
+        });
+    }
+
+    /**
+     * Takes a batch through one chunk of this stage's layers: from its tokens where they enter the model, else from the
+     * hidden states that {@link #exchange} took in.
+     *
+     * @param chunk from 0
      * @param ids the tokens of the step, the same on all ranks; (tokens)
      * @param layout where they stand; its blocks are of this stage's cache
      * @param logitRows the tokens of the step after which logits are wanted, the same on all ranks; may be empty
-     * @return on the last stage logits (logitRows, vocabulary), f32, equal on its tensor ranks and valid until the next
-     *     call; elsewhere empty
-     * @throws IllegalArgumentException if the step is larger than this stage was made for, or an id, block or row does not
-     *     exist; thrown before anything is computed or sent
+     * @return after the last chunk of the last stage logits (logitRows, vocabulary), f32, equal on its tensor ranks and valid
+     *     until the next call; elsewhere empty
+     * @throws IllegalArgumentException if the step is larger than this stage was made for, or a chunk, id, block or row does
+     *     not exist; thrown before anything is computed
      * @throws CommunicatorException if a peer is lost or disagrees
      */
-    public Optional<Tensor> forward(int[] ids, BatchLayout layout, int[] logitRows) {
-        check(ids, layout, logitRows);
+    public Optional<Tensor> forward(int chunk, int[] ids, BatchLayout layout, int[] logitRows) {
+        check(chunk, ids, layout, logitRows);
         RunState.Activations a = run.of(layout.tokens());
 
-        // in: tokens, or the stage before
-        if (embedding != null) {
+        // in: tokens, or what came from the stage before
+        if (embedding != null && chunk == 0) {
             embedding.forward(ids, a.hidden());
-        } else {
-            pipeline.receive(a.hidden().buffer(), neighbour(-1));
         }
 
         // the layers
-        for (int i = 0; i < layers.size(); i++) {
-            layers.get(i).forward(a, layout, cache.layers().get(i));
+        Chunk part = chunks.get(chunk);
+        for (int i = 0; i < part.layers().size(); i++) {
+            part.layers().get(i).forward(a, layout, part.cache().layers().get(i));
         }
 
-        // out: the next stage, or logits
-        if (head == null) {
-            pipeline.send(a.hidden().buffer(), neighbour(1));
+        // out: what goes to the next stage, or logits
+        if (head == null || chunk < chunks.size() - 1) {
             return Optional.empty();
         }
         Tensor last = a.normed().rows(0, logitRows.length); // (logitRows, hidden)
@@ -181,21 +232,24 @@ public final class PipelineStage implements AutoCloseable {
         return Math.floorMod(pipeline.rankInGroup() + distance, pipeline.size());
     }
 
-    private void check(int[] ids, BatchLayout layout, int[] logitRows) {
+    private void check(int chunk, int[] ids, BatchLayout layout, int[] logitRows) {
+        if (chunk < 0 || chunk >= chunks.size()) {
+            throw new IllegalArgumentException("chunk (" + chunk + ") is not in 0.." + (chunks.size() - 1));
+        }
         int tokens = layout.tokens();
         if (ids.length != tokens
                 || logitRows.length > tokens
                 || tokens > run.maxTokens()
-                || layout.blockSize() != cache.size().blockSize()) {
+                || layout.blockSize() != cacheSize.blockSize()) {
             throw new IllegalArgumentException(
                     "a step of " + ids.length + " ids and " + logitRows.length + " logit rows in a layout of " + tokens
                             + " tokens and blocks of " + layout.blockSize() + "; this stage takes " + run.maxTokens()
-                            + " tokens and blocks of " + cache.size().blockSize());
+                            + " tokens and blocks of " + cacheSize.blockSize());
         }
         requireBelow("token", ids, config.vocabularySize());
         requireBelow("logit row", logitRows, tokens);
         for (int s = 0; s < layout.sequences(); s++) {
-            requireBelow("block", layout.blockTables()[s], cache.size().blocks());
+            requireBelow("block", layout.blockTables()[s], cacheSize.blocks());
             if (layout.contextLengths()[s] > positions) {
                 throw new IllegalArgumentException("sequence " + s + " has a context of " + layout.contextLengths()[s]
                         + " tokens, more than the " + positions + " positions of this stage");

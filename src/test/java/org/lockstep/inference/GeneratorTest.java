@@ -215,7 +215,10 @@ class GeneratorTest {
     /** A model whose every logit is NaN. */
     private record NotANumber(boolean last) implements Generator.ForwardPass {
         @Override
-        public Optional<Tensor> forward(int[] ids, BatchLayout layout, int[] logitRows) {
+        public void exchange(int outgoing, int incoming) {}
+
+        @Override
+        public Optional<Tensor> forward(int chunk, int[] ids, BatchLayout layout, int[] logitRows) {
             float[] logits = new float[logitRows.length * Fable.VOCABULARY];
             Arrays.fill(logits, Float.NaN);
             return last
@@ -230,15 +233,18 @@ class GeneratorTest {
     @Test
     void stopStringsNeedATokenizer() {
         LocalReplicas fable = LocalReplicas.fable(1, 1, 1);
-        new LocalReplicas(Fable::files, 1, 1, 1, false, 1, fable.options()).onEveryRank((world, generator, backend) -> {
-            assertRefused(
-                    generator, new Request(0, new int[] {1}, GREEDY.withStop(List.of("x"))), "there is no tokenizer");
-            assertThat(generator
-                            .run(List.of(new Request(0, GOLDEN.promptIds(), GREEDY)))
-                            .get(0)
-                            .text())
-                    .isEmpty();
-            return null;
-        });
+        new LocalReplicas(Fable::files, 1, 1, 1, 1, false, 1, fable.options())
+                .onEveryRank((world, generator, backend) -> {
+                    assertRefused(
+                            generator,
+                            new Request(0, new int[] {1}, GREEDY.withStop(List.of("x"))),
+                            "there is no tokenizer");
+                    assertThat(generator
+                                    .run(List.of(new Request(0, GOLDEN.promptIds(), GREEDY)))
+                                    .get(0)
+                                    .text())
+                            .isEmpty();
+                    return null;
+                });
     }
 }

@@ -70,6 +70,15 @@ class GoldenStoryTest {
         assertThat(LocalReplicas.fable(1, 1, 2).with(wide).complete(requests())).isEqualTo(dense);
     }
 
+    @ParameterizedTest(name = "tensor {0} × pipeline {1} × {2} chunks × data {3}")
+    @CsvSource({"1,2,2,1", "2,2,2,1", "1,2,2,2"})
+    void interleavedStagesTellThemToo(int tensor, int pipeline, int chunks, int data) {
+        assertThat(LocalReplicas.fable(tensor, pipeline, data)
+                        .interleaved(chunks)
+                        .complete(requests()))
+                .isEqualTo(dense);
+    }
+
     @Test
     void theSameWordsWithTcpBetweenPretendedJvms() {
         assertThat(LocalReplicas.fable(2, 2, 2).over(2).complete(requests())).isEqualTo(dense);
@@ -119,6 +128,7 @@ class GoldenStoryTest {
                     () -> ModelFiles.resource("/org/lockstep/oracle/models/" + name),
                     shape[0],
                     shape[1],
+                    1,
                     shape[2],
                     false,
                     1,

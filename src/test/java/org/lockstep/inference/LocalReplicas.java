@@ -20,22 +20,28 @@ record LocalReplicas(
         Supplier<ModelFiles> model,
         int tensor,
         int pipeline,
+        int chunks,
         int data,
         boolean text,
         int venues,
         GeneratorOptions options) {
 
     static LocalReplicas fable(int tensor, int pipeline, int data) {
-        return new LocalReplicas(Fable::files, tensor, pipeline, data, true, 1, GeneratorOptions.of(512));
+        return new LocalReplicas(Fable::files, tensor, pipeline, 1, data, true, 1, GeneratorOptions.of(512));
     }
 
     LocalReplicas with(GeneratorOptions other) {
-        return new LocalReplicas(model, tensor, pipeline, data, text, venues, other);
+        return new LocalReplicas(model, tensor, pipeline, chunks, data, text, venues, other);
+    }
+
+    /** The same with several chunks of layers on each stage. */
+    LocalReplicas interleaved(int each) {
+        return new LocalReplicas(model, tensor, pipeline, each, data, text, venues, options);
     }
 
     /** The same over several pretended JVMs, with TCP between them. */
     LocalReplicas over(int jvms) {
-        return new LocalReplicas(model, tensor, pipeline, data, text, jvms, options);
+        return new LocalReplicas(model, tensor, pipeline, chunks, data, text, jvms, options);
     }
 
     /** What one rank does with its world and generator. */
@@ -44,8 +50,10 @@ record LocalReplicas(
     }
 
     <T extends @Nullable Object> List<T> onEveryRank(Work<T> work) {
-        ParallelSizes sizes =
-                ParallelSizes.tensor(tensor).withPipeline(pipeline).withData(data);
+        ParallelSizes sizes = ParallelSizes.tensor(tensor)
+                .withPipeline(pipeline)
+                .withData(data)
+                .withVirtualPipeline(chunks == 1 ? null : chunks);
         WorldSpec spec = WorldSpec.of(sizes).withObjects(RequestExchange.OBJECTS.toArray(new Class<?>[0]));
         return LocalWorld.of(tensor * pipeline * data)
                 .withVenues(venues)

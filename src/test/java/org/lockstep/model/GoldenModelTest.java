@@ -108,7 +108,7 @@ class GoldenModelTest {
                                 kernels,
                                 GreedyDecoding.CACHE,
                                 16)) {
-                    return stage.forward(prompt[0], layout, rows)
+                    return stage.forward(0, prompt[0], layout, rows)
                             .orElseThrow()
                             .buffer()
                             .toHost()
@@ -143,7 +143,7 @@ class GoldenModelTest {
                             StageMemory memory = new StageMemory(kernels)) {
                         Parameters parameters = new Parameters(checkpoint, memory, null);
                         RotaryTable rotary = RotaryTable.of(config, ids.length, memory);
-                        RunState.Activations a = RunState.allocate(memory, config, plan, ids.length)
+                        RunState.Activations a = RunState.allocate(memory, config, plan, ids.length, false)
                                 .of(ids.length);
                         KvCache cache = KvCache.allocate(
                                 memory, GreedyDecoding.CACHE, config.layers(), plan.keyValueHeads(), config.headSize());

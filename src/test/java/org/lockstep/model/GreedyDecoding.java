@@ -1,6 +1,7 @@
 package org.lockstep.model;
 
 import java.util.Arrays;
+import java.util.Optional;
 import java.util.stream.IntStream;
 import org.lockstep.checkpoint.Checkpoint;
 import org.lockstep.checkpoint.ModelFiles;
@@ -51,7 +52,7 @@ final class GreedyDecoding {
                         .map(s -> layout.queryStarts()[s + 1] - 1)
                         .toArray();
                 int[] flat = Arrays.stream(ids).flatMapToInt(Arrays::stream).toArray();
-                float[][] logits = stage.forward(flat, layout, rows)
+                float[][] logits = forward(stage, flat, layout, rows)
                         .map(GreedyDecoding::rows)
                         .orElse(new float[0][]);
                 first = step == 0 ? logits : first;
@@ -64,6 +65,18 @@ final class GreedyDecoding {
             }
             return new Seen(first, tokens, checkpoint.bytesRead(), stage.weightBytes());
         }
+    }
+
+    /** One batch through the whole ring, nothing else under way; the logits where they come out. */
+    static Optional<Tensor> forward(PipelineStage stage, int[] ids, BatchLayout layout, int[] rows) {
+        Optional<Tensor> logits = Optional.empty();
+        int chunks = stage.layers().size();
+        for (int chunk = 0; chunk < chunks; chunk++) {
+            stage.exchange(0, stage.isFirst() && chunk == 0 ? 0 : ids.length);
+            logits = stage.forward(chunk, ids, layout, rows);
+            stage.exchange(stage.isLast() && chunk == chunks - 1 ? 0 : ids.length, 0);
+        }
+        return logits;
     }
 
     /** All tokens of {@code ids} in one step; sequences own their blocks from the start. */

@@ -74,7 +74,9 @@ class PipelineStageTest {
                 1,
                 2,
                 (stage, checkpoint) -> stage.layers() + " " + stage.isFirst() + " " + stage.isLast());
-        assertThat(stages).containsExactly(new LayerRange(0, 1) + " true false", new LayerRange(1, 2) + " false true");
+        assertThat(stages)
+                .containsExactly(
+                        List.of(new LayerRange(0, 1)) + " true false", List.of(new LayerRange(1, 2)) + " false true");
     }
 
     @ParameterizedTest
@@ -93,7 +95,7 @@ class PipelineStageTest {
                 model.write(folder),
                 tensor,
                 pipeline,
-                (stage, checkpoint) -> stage.forward(new int[] {3, 1, 4}, layout(3, 0), new int[] {2})
+                (stage, checkpoint) -> GreedyDecoding.forward(stage, new int[] {3, 1, 4}, layout(3, 0), new int[] {2})
                         .map(logits -> logits.buffer().toHost().toFloats())
                         .orElse(new float[0]));
         return byRank.get(byRank.size() - 1);
@@ -111,15 +113,16 @@ class PipelineStageTest {
         SyntheticModel model = SyntheticModel.awkward();
         float[][] whole = runAlone(
                 model,
-                (stage, checkpoint) -> GreedyDecoding.rows(
-                        stage.forward(ids, layout(10, 0), IntStream.range(0, 10).toArray())
-                                .orElseThrow()));
+                (stage, checkpoint) -> GreedyDecoding.rows(stage.forward(
+                                0, ids, layout(10, 0), IntStream.range(0, 10).toArray())
+                        .orElseThrow()));
         float[][] chunked = runAlone(model, (stage, checkpoint) -> {
             float[][] seen = new float[10][];
             int done = 0;
             for (String cut : cuts.split(",")) {
                 int count = Integer.parseInt(cut);
                 float[][] rows = GreedyDecoding.rows(stage.forward(
+                                0,
                                 Arrays.copyOfRange(ids, done, done + count),
                                 layout(count, done),
                                 IntStream.range(0, count).toArray())
@@ -138,14 +141,16 @@ class PipelineStageTest {
         float[][] both = runAlone(
                 model,
                 (stage, checkpoint) -> GreedyDecoding.rows(stage.forward(
+                                0,
                                 new int[] {7, 8, 9, 3, 1},
                                 new BatchLayout(new int[] {0, 3, 5}, new int[] {3, 2}, new int[][] {{2}, {4}}, 4),
                                 new int[] {4, 2})
                         .orElseThrow()));
         float[][] alone = runAlone(
                 model,
-                (stage, checkpoint) -> GreedyDecoding.rows(stage.forward(new int[] {3, 1}, layout(2, 0), new int[] {1})
-                        .orElseThrow()));
+                (stage, checkpoint) ->
+                        GreedyDecoding.rows(stage.forward(0, new int[] {3, 1}, layout(2, 0), new int[] {1})
+                                .orElseThrow()));
         assertThat(both[0]).isEqualTo(alone[0]);
         assertThat(both[1]).isNotEqualTo(alone[0]);
     }
@@ -154,7 +159,7 @@ class PipelineStageTest {
     void aStepWithoutLogitRowsFillsTheCacheOnly() {
         Shape shape = runAlone(
                 SyntheticModel.awkward(),
-                (stage, checkpoint) -> stage.forward(new int[] {3}, layout(1, 0), new int[0])
+                (stage, checkpoint) -> stage.forward(0, new int[] {3}, layout(1, 0), new int[0])
                         .orElseThrow()
                         .shape());
         assertThat(shape).isEqualTo(Shape.of(0, 37));
@@ -210,29 +215,32 @@ class PipelineStageTest {
     void aStepThatDoesNotFitIsRefusedBeforeAnythingIsComputed() {
         runAlone(SyntheticModel.awkward(), (stage, checkpoint) -> {
             int[] none = {};
-            assertIllegal(() -> stage.forward(new int[] {1, 2}, layout(1, 0), none), "2 ids");
-            assertIllegal(() -> stage.forward(new int[] {37}, layout(1, 0), none), "token (37) is not in 0..36");
-            assertIllegal(() -> stage.forward(new int[] {-1}, layout(1, 0), none), "token (-1)");
-            assertIllegal(() -> stage.forward(new int[] {1}, layout(1, 0), new int[] {1}), "logit row (1)");
+            assertIllegal(() -> stage.forward(0, new int[] {1, 2}, layout(1, 0), none), "2 ids");
+            assertIllegal(() -> stage.forward(0, new int[] {37}, layout(1, 0), none), "token (37) is not in 0..36");
+            assertIllegal(() -> stage.forward(0, new int[] {-1}, layout(1, 0), none), "token (-1)");
+            assertIllegal(() -> stage.forward(0, new int[] {1}, layout(1, 0), new int[] {1}), "logit row (1)");
             assertIllegal(
                     () -> stage.forward(
+                            0,
                             new int[] {1},
                             new BatchLayout(new int[] {0, 1}, new int[] {1}, new int[][] {{6}}, 4),
                             none),
                     "block (6) is not in 0..5");
             assertIllegal(
                     () -> stage.forward(
+                            0,
                             new int[] {1},
                             new BatchLayout(new int[] {0, 1}, new int[] {25}, new int[][] {{0, 1, 2, 3, 4, 5, 0}}, 4),
                             none),
                     "25 tokens, more than the 24 positions");
             assertIllegal(
                     () -> stage.forward(
+                            0,
                             new int[] {1},
                             new BatchLayout(new int[] {0, 1}, new int[] {1}, new int[][] {{0}}, 8),
                             none),
                     "blocks of 8");
-            assertIllegal(() -> stage.forward(new int[13], layout(13, 0), none), "takes 12 tokens");
+            assertIllegal(() -> stage.forward(0, new int[13], layout(13, 0), none), "takes 12 tokens");
             return stage;
         });
     }

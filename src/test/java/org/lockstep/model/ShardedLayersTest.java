@@ -225,7 +225,7 @@ class ShardedLayersTest {
 
     private RunState.Activations activations(Rank rank) {
         RunState.Activations a =
-                RunState.allocate(rank.memory(), config, rank.plan(), 9).of(TOKENS);
+                RunState.allocate(rank.memory(), config, rank.plan(), 9, false).of(TOKENS);
         a.hidden().buffer().toHost().copyFrom(Buffer.ofFloats(random(TOKENS * 24)));
         a.normed().buffer().toHost().copyFrom(Buffer.ofFloats(random(TOKENS * 24)));
         return a;
