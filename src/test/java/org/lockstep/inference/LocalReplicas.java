@@ -46,7 +46,7 @@ record LocalReplicas(
     <T extends @Nullable Object> List<T> onEveryRank(Work<T> work) {
         ParallelSizes sizes =
                 ParallelSizes.tensor(tensor).withPipeline(pipeline).withData(data);
-        WorldSpec spec = WorldSpec.of(sizes).withObjects(RequestExchange.OBJECTS.toArray(new Class<?>[0]));
+        WorldSpec spec = WorldSpec.of(sizes);
         return LocalWorld.of(tensor * pipeline * data)
                 .withVenues(venues)
                 .withDeadline(Duration.ofMinutes(3))
@@ -91,12 +91,15 @@ record LocalReplicas(
                     home.add(requests.get(i));
                 }
             }
-            return new RequestExchange(
-                            world.communicators().world(),
-                            world.state(),
-                            backend.kernels(),
-                            java.time.Duration.ofMinutes(5))
-                    .run(home, generator::run);
+            return new RequestExchange(world.communicators(), world.state(), backend.kernels(), Duration.ofMinutes(5))
+                    .run(
+                            home,
+                            (source, done) -> generator.run(source, new Generator.Listener() {
+                                @Override
+                                public void onCompletion(Completion completion) {
+                                    done.accept(completion);
+                                }
+                            }));
         });
         return byRank.stream()
                 .flatMap(List::stream)
