@@ -1,15 +1,14 @@
 package org.lockstep.inference;
 
-import java.lang.reflect.Array;
 import java.time.Duration;
-import java.util.ArrayList;
-import java.util.Collections;
 import java.util.List;
-import java.util.function.Function;
-import java.util.function.ToIntFunction;
+import java.util.function.Consumer;
 import org.lockstep.ErrorCode;
 import org.lockstep.LockstepException;
 import org.lockstep.collective.Communicator;
+import org.lockstep.collective.CommunicatorException;
+import org.lockstep.collective.Communicators;
+import org.lockstep.collective.ControlPlane;
 import org.lockstep.tensor.Buffer;
 import org.lockstep.tensor.DataType;
 import org.lockstep.tensor.HostBuffer;
@@ -19,211 +18,136 @@ import org.lockstep.topology.ParallelState;
 import org.lockstep.topology.ProcessGroup;
 
 /**
- * Rows stay home: each rank of the world keeps its rows, their requests travel to the replicas' source ranks, their
- * completions travel back.
+ * Rows stay home: each rank of the world keeps its rows, replicas pull their requests as they have room for them, and the
+ * completions come home.
  *
- * <p>Requests are numbered over the world in the order of ranks, and within a rank in the order given; request k goes to
- * replica k mod replicas, so every replica has its share within one. One all-gather tells all ranks how many requests each
- * has; from it all of them know who sends what to whom, and walk through the pairs in the same order, so that nobody waits
- * for one that waits for him. Confined to its rank's thread.
+ * <p>Requests are numbered over the world in the order of ranks, and within a rank in the order given; one all-gather tells
+ * all ranks how many each has. From then on nothing is collective: the source rank of a replica leases numbers from the
+ * {@link Ledger}, which the first rank has, fetches these requests where they are, and sends completions there, all by calls
+ * over the {@link ControlPlane}, for the ranks asked compute. A slow replica so takes fewer; one that leaves before the
+ * end gives back what it has not completed, and the others do it. Confined to its rank's thread.
  */
 public final class RequestExchange {
-    /** What travels: to be named in {@code WorldSpec.objects}. */
-    public static final List<Class<?>> OBJECTS = List.of(
-            SamplingParams.class,
-            FinishReason.class,
-            Request.class,
-            Request[].class,
-            Completion.class,
-            Completion[].class);
-
-    private static final int PARCEL = 1 << 20; // ints and chars, far below what an object may have
-
-    private final Communicator world;
-    private final Duration patience;
+    private final Communicators communicators;
+    private final ParallelState state;
     private final Kernels kernels;
-    private final int me;
-    private final int[] sources; // by replica, as ranks in the world group
+    private final Duration patience;
+
+    /** What completes requests: one replica, on each of its ranks. */
+    @FunctionalInterface
+    public interface Replica {
+        /**
+         * Completes requests until there are no more.
+         *
+         * @param source on the replica's source rank what it is to complete; drained from the beginning on all others
+         * @param done takes each completion, in any order, on the source rank
+         */
+        void run(RequestSource source, Consumer<Completion> done) throws InterruptedException;
+    }
 
     /**
      * Makes no connection and sends nothing.
      *
+     * @param communicators with the group of the whole world
      * @param patience how long a rank waits for the slowest to have its requests, and for the slowest replica to be done;
      *     one that dies meanwhile is noticed at once
      */
-    public RequestExchange(Communicator world, ParallelState state, Kernels kernels, Duration patience) {
-        ProcessGroup all = state.worldGroup();
-        this.world = world;
-        this.patience = patience;
+    public RequestExchange(Communicators communicators, ParallelState state, Kernels kernels, Duration patience) {
+        this.communicators = communicators;
+        this.state = state;
         this.kernels = kernels;
-        this.me = all.rankInGroup(state.rank());
-        this.sources = state.grid().groups(GroupKind.MODEL).stream()
-                .mapToInt(replica -> all.rankInGroup(replica.first()))
-                .toArray();
+        this.patience = patience;
     }
 
     /**
-     * Sends this rank's requests out, has each replica complete what it got, and brings the completions home. Collective:
-     * every rank of the world calls it, with or without requests of its own.
+     * Has the replicas complete all requests of the world, each one exactly once. Collective: every rank of the world calls
+     * it, with or without requests of its own. Whatever fails on one rank ends it on all: the communicators are aborted.
      *
-     * @param home this rank's requests
-     * @param replica completes requests, in order; called once on every rank, with an empty list on those that are no
-     *     source, such as {@code generator::run}
+     * @param home this rank's requests; no two in the world have the same id
+     * @param replica is called once on every rank
      * @return the completions of {@code home}, in the same order
      */
-    public List<Completion> run(List<Request> home, Function<List<Request>, List<Completion>> replica) {
-        world.barrier(patience);
-        Routes routes = new Routes(counts(home.size()), sources.length);
-        List<Request> mine = new ArrayList<>();
-        for (int from = 0; from < world.size(); from++) {
-            for (int to = 0; to < sources.length; to++) {
-                List<Request> parcel = from == me ? routes.pick(home, from, to) : List.of();
-                mine.addAll(carry(
-                        parcel, routes.count(from, to), from, sources[to], Request[].class, RequestExchange::weight));
-            }
+    public List<Completion> run(List<Request> home, Replica replica) {
+        try {
+            return exchange(home, replica);
+        } catch (InterruptedException interrupted) {
+            Thread.currentThread().interrupt();
+            communicators.abort(interrupted);
+            throw new CommunicatorException(LockstepException.report(
+                            ErrorCode.ABORTED, "rank " + state.rank() + " was interrupted while its replica worked")
+                    .cause(interrupted));
+        } catch (RuntimeException | Error failure) {
+            communicators.abort(failure);
+            throw failure;
         }
-        List<Completion> done = replica.apply(mine);
-        check(mine, done);
-        world.barrier(patience); // replicas end when they end: none may run into another's deadline for one operation
-        List<List<Completion>> back = new ArrayList<>(Collections.nCopies(sources.length, List.of()));
-        int given = 0;
-        for (int to = 0; to < world.size(); to++) {
-            for (int from = 0; from < sources.length; from++) {
-                int count = routes.count(to, from);
-                List<Completion> parcel = List.of();
-                if (sources[from] == me) {
-                    parcel = done.subList(given, given + count);
-                    given += count;
-                }
-                List<Completion> arrived =
-                        carry(parcel, count, sources[from], to, Completion[].class, RequestExchange::weight);
-                if (to == me) {
-                    back.set(from, arrived);
-                }
-            }
-        }
-        return routes.merge(back, me);
     }
 
-    private long[] counts(int own) {
-        if (world.size() == 1) {
-            return new long[] {own};
+    private List<Completion> exchange(List<Request> home, Replica replica) throws InterruptedException {
+        Communicator world = communicators.world();
+        ControlPlane plane = communicators.controlPlane();
+        ProcessGroup all = state.worldGroup();
+        List<Integer> sources = state.grid().groups(GroupKind.MODEL).stream()
+                .map(ProcessGroup::first)
+                .toList();
+        HomeService mine = new HomeService(home);
+        plane.serve(Leases.HOME, mine);
+        world.barrier(patience);
+        long[] offsets = offsets(world, home.size());
+        if (state.rank() == all.first()) {
+            Ledger ledger = new Ledger(offsets[world.size()], sources.size());
+            plane.serve(Leases.LEDGER, new LedgerService(ledger, sources));
         }
+        world.barrier(); // who asks first may be asked last
+        if (sources.contains(state.rank())) {
+            LeasedSource source = new LeasedSource(plane, all.stream().toArray(), offsets, all.first(), patience);
+            replica.run(source, source::accept);
+            source.finish();
+        } else {
+            replica.run(new NoRequests(), RequestExchange::refuse);
+        }
+        world.barrier(patience); // replicas end when they end: none may run into another's deadline for one operation
+        plane.retire(Leases.HOME);
+        plane.retire(Leases.LEDGER);
+        return mine.completions();
+    }
+
+    private static void refuse(Completion completion) {
+        throw new IllegalArgumentException(completion + " is of a rank that is no source");
+    }
+
+    /** The number of each rank's first request, and of all. */
+    private long[] offsets(Communicator world, int own) {
+        long[] offsets = new long[world.size() + 1];
         try (Buffer send = kernels.upload(HostBuffer.of(DataType.I64, new long[] {own}), 1)
                         .buffer();
                 Buffer receive = kernels.zeros(DataType.I64, world.size()).buffer()) {
             world.allGather(send, receive);
-            HostBuffer host = receive.toHost();
-            long[] counts = new long[world.size()];
-            for (int i = 0; i < counts.length; i++) {
-                counts[i] = host.longs()[host.offset() + i];
-            }
-            return counts;
-        }
-    }
-
-    /** Moves {@code count} values from one rank to another, in parcels of bounded size; returns them on the receiver. */
-    private <T> List<T> carry(List<T> values, int count, int from, int to, Class<T[]> type, ToIntFunction<T> weight) {
-        if (from == to) {
-            return values;
-        }
-        if (me == from) {
-            int next = 0;
-            while (next < count) {
-                int first = next;
-                for (long room = PARCEL; next < count && (next == first || room > 0); next++) {
-                    room -= weight.applyAsInt(values.get(next));
-                }
-                T[] empty = type.cast(Array.newInstance(type.getComponentType(), 0));
-                world.sendObject(values.subList(first, next).toArray(empty), to);
-            }
-        }
-        List<T> arrived = new ArrayList<>();
-        while (me == to && arrived.size() < count) {
-            T[] parcel = world.receiveObject(from, type);
-            if (parcel.length == 0 || parcel.length > count - arrived.size()) {
-                throw LockstepException.report(
-                                ErrorCode.PROTOCOL,
-                                "rank " + from + " sent " + parcel.length + " requests or completions, not 1 to "
-                                        + (count - arrived.size()))
-                        .exception();
-            }
-            Collections.addAll(arrived, parcel);
-        }
-        return arrived;
-    }
-
-    private static int weight(Request request) {
-        return request.prompt().length
-                + 64
-                + request.params().stop().stream().mapToInt(String::length).sum();
-    }
-
-    private static int weight(Completion completion) {
-        return completion.tokens().length + completion.text().length() + 64;
-    }
-
-    private static void check(List<Request> asked, List<Completion> done) {
-        boolean fits = asked.size() == done.size();
-        for (int i = 0; fits && i < asked.size(); i++) {
-            fits = asked.get(i).id() == done.get(i).id();
-        }
-        if (!fits) {
-            throw new IllegalArgumentException("the replica was given " + asked.size() + " requests and returned "
-                    + done.size() + " completions, or others than asked for");
-        }
-    }
-
-    /** Who sends how many to whom, from the counts alone: equal on all ranks. */
-    private static final class Routes {
-        private final long[] offsets;
-        private final int replicas;
-
-        Routes(long[] counts, int replicas) {
-            this.replicas = replicas;
-            this.offsets = new long[counts.length + 1];
-            for (int rank = 0; rank < counts.length; rank++) {
-                if (counts[rank] < 0 || counts[rank] > Integer.MAX_VALUE) {
-                    throw LockstepException.report(
-                                    ErrorCode.PROTOCOL, "rank " + rank + " has " + counts[rank] + " requests")
+            HostBuffer counts = receive.toHost();
+            for (int rank = 0; rank < world.size(); rank++) {
+                long count = counts.longs()[counts.offset() + rank];
+                if (count < 0 || count > Integer.MAX_VALUE) {
+                    throw LockstepException.report(ErrorCode.PROTOCOL, "rank " + rank + " has " + count + " requests")
                             .exception();
                 }
-                offsets[rank + 1] = offsets[rank] + counts[rank];
+                offsets[rank + 1] = offsets[rank] + count;
             }
         }
+        return offsets;
+    }
 
-        /** Requests of {@code home} that go to {@code replica}. */
-        int count(int home, int replica) {
-            return (int) (upTo(offsets[home + 1], replica) - upTo(offsets[home], replica));
+    /** What a rank has that only follows. */
+    private static final class NoRequests implements RequestSource {
+        @Override
+        public List<Request> poll(int most) {
+            return List.of();
         }
 
-        private long upTo(long end, int replica) {
-            return (end - replica + replicas - 1) / replicas;
+        @Override
+        public boolean isDrained() {
+            return true;
         }
 
-        private int replicaOf(int home, int place) {
-            return (int) ((offsets[home] + place) % replicas);
-        }
-
-        <T> List<T> pick(List<T> values, int home, int replica) {
-            List<T> picked = new ArrayList<>();
-            for (int i = 0; i < values.size(); i++) {
-                if (replicaOf(home, i) == replica) {
-                    picked.add(values.get(i));
-                }
-            }
-            return picked;
-        }
-
-        <T> List<T> merge(List<List<T>> byReplica, int home) {
-            int size = (int) (offsets[home + 1] - offsets[home]);
-            int[] next = new int[replicas];
-            List<T> merged = new ArrayList<>(size);
-            for (int i = 0; i < size; i++) {
-                int replica = replicaOf(home, i);
-                merged.add(byReplica.get(replica).get(next[replica]++));
-            }
-            return merged;
-        }
+        @Override
+        public void await(Duration most) {}
     }
 }

@@ -8,6 +8,7 @@ import java.util.Iterator;
 import java.util.List;
 import java.util.Map;
 import java.util.Optional;
+import java.util.function.Consumer;
 import org.apache.spark.sql.Row;
 import org.apache.spark.sql.RowFactory;
 import org.lockstep.checkpoint.Checkpoint;
@@ -99,8 +100,8 @@ final class GenerationTask implements RankFunction<IndexedRow, Row> {
         counters.rowsDone().add(errors.size());
 
         Map<Long, Completion> completions = new HashMap<>();
-        new RequestExchange(rank.communicators().world(), rank.state(), rank.kernels(), patience)
-                .run(requests, mine -> generator.run(mine, new Counting()))
+        new RequestExchange(rank.communicators(), rank.state(), rank.kernels(), patience)
+                .run(requests, (source, done) -> generator.run(source, new Counting(done)))
                 .forEach(completion -> completions.put(completion.id(), completion));
         return home.stream().map(row -> answer(row, completions, errors)).toList();
     }
@@ -133,8 +134,14 @@ final class GenerationTask implements RankFunction<IndexedRow, Row> {
                 collectiveNanos);
     }
 
-    /** Tells the driver, through its accumulators, how far this replica is. */
+    /** Sends completions home, and tells the driver, through its accumulators, how far this replica is. */
     private final class Counting implements Generator.Listener {
+        private final Consumer<Completion> home;
+
+        Counting(Consumer<Completion> home) {
+            this.home = home;
+        }
+
         @Override
         public void onStep(StepStats stats) {
             counters.outputTokens().add(stats.outputTokens());
@@ -142,6 +149,7 @@ final class GenerationTask implements RankFunction<IndexedRow, Row> {
 
         @Override
         public void onCompletion(Completion completion) {
+            home.accept(completion);
             counters.rowsDone().add(1L);
             counters.promptTokens().add(completion.promptTokens());
         }

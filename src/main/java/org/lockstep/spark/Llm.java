@@ -24,7 +24,6 @@ import org.lockstep.LockstepException;
 import org.lockstep.checkpoint.Checkpoint;
 import org.lockstep.checkpoint.ModelFiles;
 import org.lockstep.inference.GeneratorOptions;
-import org.lockstep.inference.RequestExchange;
 import org.lockstep.inference.SamplingParams;
 import org.lockstep.inference.Tokenizer;
 import org.lockstep.model.ModelConfig;
@@ -290,7 +289,6 @@ public final class Llm {
                 .connecting(KINDS.get(0), KINDS.toArray(GroupKind[]::new))
                 .agreeingOn(Map.of(
                         "model", config.toString(), "options", plan.options().toString()))
-                .registering(RequestExchange.OBJECTS.toArray(Class<?>[]::new))
                 .mapRanks(task)
                 .persist(StorageLevel.MEMORY_AND_DISK());
         ProgressListener listener = new ProgressListener(counters, even.count(), start, progress);

@@ -54,7 +54,7 @@ record LocalReplicas(
                 .withPipeline(pipeline)
                 .withData(data)
                 .withVirtualPipeline(chunks == 1 ? null : chunks);
-        WorldSpec spec = WorldSpec.of(sizes).withObjects(RequestExchange.OBJECTS.toArray(new Class<?>[0]));
+        WorldSpec spec = WorldSpec.of(sizes);
         return LocalWorld.of(tensor * pipeline * data)
                 .withVenues(venues)
                 .withDeadline(Duration.ofMinutes(3))
@@ -99,12 +99,15 @@ record LocalReplicas(
                     home.add(requests.get(i));
                 }
             }
-            return new RequestExchange(
-                            world.communicators().world(),
-                            world.state(),
-                            backend.kernels(),
-                            java.time.Duration.ofMinutes(5))
-                    .run(home, generator::run);
+            return new RequestExchange(world.communicators(), world.state(), backend.kernels(), Duration.ofMinutes(5))
+                    .run(
+                            home,
+                            (source, done) -> generator.run(source, new Generator.Listener() {
+                                @Override
+                                public void onCompletion(Completion completion) {
+                                    done.accept(completion);
+                                }
+                            }));
         });
         return byRank.stream()
                 .flatMap(List::stream)

@@ -6,46 +6,51 @@ import static org.assertj.core.api.Assertions.assertThatThrownBy;
 import java.time.Duration;
 import java.util.ArrayList;
 import java.util.List;
+import java.util.Queue;
+import java.util.concurrent.ConcurrentLinkedQueue;
+import java.util.concurrent.CountDownLatch;
+import java.util.concurrent.atomic.AtomicInteger;
+import java.util.function.Consumer;
 import java.util.stream.IntStream;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.Timeout;
 import org.junit.jupiter.params.ParameterizedTest;
 import org.junit.jupiter.params.provider.CsvSource;
+import org.junit.jupiter.params.provider.ValueSource;
+import org.lockstep.collective.CommunicatorException;
 import org.lockstep.collective.World;
 import org.lockstep.collective.WorldSpec;
 import org.lockstep.cpu.CpuBackend;
 import org.lockstep.rendezvous.LocalWorld;
 import org.lockstep.topology.ParallelSizes;
 
+/** Rows to replicas and back, over one JVM and over several pretended ones, with replicas that only pretend to compute. */
 @Timeout(120)
 class RequestExchangeTest {
+    private static final Duration SOON = Duration.ofSeconds(1);
     private static final SamplingParams PARAMS = SamplingParams.DEFAULT
             .withStop(List.of("a", "b", "c"))
             .withStopTokenIds(List.of(1, 2))
             .withSeed(5L);
 
     private interface Work {
-        void run(World world, RequestExchange exchange);
+        void run(World world, RequestExchange exchange) throws Exception;
     }
 
-    private static void onEveryRank(ParallelSizes sizes, int ranks, Work work) {
-        onEveryRank(WorldSpec.of(sizes), ranks, work);
+    private static void onEveryRank(ParallelSizes sizes, int ranks, int venues, Work work) {
+        onEveryRank(WorldSpec.of(sizes), ranks, venues, work);
     }
 
-    private static void onEveryRank(WorldSpec plain, int ranks, Work work) {
-        WorldSpec spec = plain.withObjects(RequestExchange.OBJECTS.toArray(new Class<?>[0]));
-        LocalWorld.of(ranks).run(rendezvous -> {
+    private static void onEveryRank(WorldSpec spec, int ranks, int venues, Work work) {
+        LocalWorld.of(ranks).withVenues(venues).run(rendezvous -> {
             try (CpuBackend backend = CpuBackend.create();
                     World world = World.join(rendezvous, backend, spec)) {
                 try {
                     work.run(
                             world,
                             new RequestExchange(
-                                    world.communicators().world(),
-                                    world.state(),
-                                    backend.kernels(),
-                                    Duration.ofMinutes(1)));
-                    return null;
+                                    world.communicators(), world.state(), backend.kernels(), Duration.ofMinutes(1)));
+                    return 0;
                 } catch (Throwable failure) {
                     world.abort(failure);
                     throw failure;
@@ -64,32 +69,43 @@ class RequestExchangeTest {
                 request.id(), "text " + request.id(), request.prompt(), reason, request.id() % 3 == 0 ? "a" : null, 1);
     }
 
-    @Test
-    void aReplicaMayWorkLongerThanTheDeadlineOfOneOperation() {
-        Duration deadline = Duration.ofMillis(300);
-        WorldSpec spec = WorldSpec.of(ParallelSizes.data(2)).withOperationTimeout(deadline);
-        onEveryRank(spec, 2, (world, exchange) -> {
-            int rank = world.state().rank();
-            List<Completion> done = exchange.run(List.of(request(2 * rank), request(2 * rank + 1)), requests -> {
-                long end = System.nanoTime() + rank * deadline.multipliedBy(3).toNanos();
-                while (System.nanoTime() - end < 0) {
-                    Thread.onSpinWait(); // the second replica computes
-                }
-                return requests.stream().map(RequestExchangeTest::completion).toList();
-            });
-            assertThat(done).extracting(Completion::id).containsExactly(2L * rank, 2L * rank + 1);
-        });
+    private static List<Request> requests(int from, int count) {
+        return IntStream.range(from, from + count)
+                .mapToObj(RequestExchangeTest::request)
+                .toList();
     }
 
-    @ParameterizedTest(name = "tensor {0} × pipeline {1} × data {2}")
-    @CsvSource({"4,1,1", "2,2,1", "2,1,2", "1,2,2", "1,1,4"})
-    void everyRowIsCompletedOnceAndComesHome(int tensor, int pipeline, int data) {
+    private static List<Completion> completions(List<Request> requests) {
+        return requests.stream().map(RequestExchangeTest::completion).toList();
+    }
+
+    /** Completes whatever comes, the last of each batch first. */
+    private static void work(RequestSource source, Consumer<Completion> done, int slots) throws InterruptedException {
+        while (!source.isDrained()) {
+            List<Request> batch = source.poll(slots);
+            for (int i = batch.size() - 1; i >= 0; i--) {
+                done.accept(completion(batch.get(i)));
+            }
+            if (batch.isEmpty()) {
+                source.await(SOON);
+            }
+        }
+    }
+
+    @ParameterizedTest(name = "tensor {0} × pipeline {1} × data {2} over {3} JVMs")
+    @CsvSource({
+        "4,1,1,1", "2,2,1,1", "2,1,2,1", "1,2,2,1", "1,1,4,1", "4,1,1,2", "2,1,2,2", "1,1,4,2", "2,1,2,4", "1,1,4,4"
+    })
+    void everyRowIsCompletedOnceAndComesHome(int tensor, int pipeline, int data, int venues) {
         ParallelSizes sizes =
                 ParallelSizes.tensor(tensor).withPipeline(pipeline).withData(data);
-        onEveryRank(sizes, 4, (world, exchange) -> {
+        int step = venues == 1 ? 1 : 5; // through all four ranks' numbers all the same
+        List<Queue<Long>> seen = new ArrayList<>();
+        IntStream.range(0, 256).forEach(combination -> seen.add(new ConcurrentLinkedQueue<>()));
+        onEveryRank(sizes, 4, venues, (world, exchange) -> {
             int rank = world.state().rank();
             boolean source = world.state().modelParallelSrcRank() == rank;
-            for (int combination = 0; combination < 256; combination++) {
+            for (int combination = 0; combination < 256; combination += step) {
                 int total = 0;
                 List<Request> home = new ArrayList<>();
                 for (int each = 0; each < 4; each++) {
@@ -100,47 +116,175 @@ class RequestExchangeTest {
                         total++;
                     }
                 }
-                int rows = total;
-                List<Completion> done = exchange.run(home, given -> {
-                    assertThat(given.size()).isBetween(source ? rows / data : 0, source ? (rows + data - 1) / data : 0);
-                    assertThat(given)
-                            .isEqualTo(given.stream()
-                                    .map(each -> request(each.id()))
-                                    .toList());
-                    return given.stream().map(RequestExchangeTest::completion).toList();
+                Queue<Long> polled = seen.get(combination);
+                List<Completion> done = exchange.run(home, (requests, take) -> {
+                    assertThat(requests.isDrained()).isEqualTo(!source);
+                    work(
+                            requests,
+                            completion -> {
+                                polled.add(completion.id());
+                                take.accept(completion);
+                            },
+                            3);
                 });
-                assertThat(done)
-                        .as("combination %d rank %d", combination, rank)
-                        .isEqualTo(home.stream()
-                                .map(RequestExchangeTest::completion)
-                                .toList());
+                assertThat(done).as("combination %d rank %d", combination, rank).isEqualTo(completions(home));
+                assertThat(polled).doesNotHaveDuplicates().hasSize(total);
             }
         });
     }
 
+    @ParameterizedTest
+    @ValueSource(ints = {1, 2})
+    void aSlowReplicaTakesFewerRows(int venues) {
+        CountDownLatch others = new CountDownLatch(1);
+        onEveryRank(ParallelSizes.data(2), 2, venues, (world, exchange) -> {
+            int rank = world.state().rank();
+            AtomicInteger taken = new AtomicInteger();
+            List<Request> home = requests(100 * rank, 100);
+            List<Completion> done = exchange.run(home, (source, take) -> {
+                if (rank == 1) { // is in its first step for as long as the other one works
+                    source.await(SOON);
+                    List<Request> first = source.poll(4);
+                    taken.addAndGet(first.size());
+                    others.await();
+                    first.forEach(each -> take.accept(completion(each)));
+                }
+                work(
+                        source,
+                        completion -> {
+                            taken.incrementAndGet();
+                            take.accept(completion);
+                            if (rank == 0 && taken.get() == 180) {
+                                others.countDown();
+                            }
+                        },
+                        4);
+            });
+            assertThat(done).isEqualTo(completions(home));
+            assertThat(taken.get()).isBetween(rank == 0 ? 180 : 1, rank == 0 ? 199 : 20);
+        });
+    }
+
+    @ParameterizedTest
+    @ValueSource(ints = {1, 2})
+    void whatAReplicaGivesBackTheOtherDoes(int venues) {
+        onEveryRank(ParallelSizes.data(2), 2, venues, (world, exchange) -> {
+            int rank = world.state().rank();
+            List<Request> home = requests(10 * rank, 10);
+            List<Completion> done = exchange.run(home, (source, take) -> {
+                if (rank == 1) { // takes some, completes one of them, and leaves
+                    List<Request> mine = source.poll(4);
+                    while (mine.isEmpty()) {
+                        source.await(SOON);
+                        mine = source.poll(4);
+                    }
+                    take.accept(completion(mine.get(mine.size() - 1)));
+                } else {
+                    work(source, take, 2);
+                }
+            });
+            assertThat(done).isEqualTo(completions(home));
+        });
+    }
+
     @Test
-    void manyLongRowsTravelInSeveralParcels() {
-        onEveryRank(ParallelSizes.data(2), 2, (world, exchange) -> {
+    void rowsThatAllReplicasLeaveUndoneAreAnError() {
+        onEveryRank(
+                ParallelSizes.data(1),
+                1,
+                1,
+                (world, exchange) -> assertThatThrownBy(() -> exchange.run(
+                                requests(1, 3),
+                                (source, done) ->
+                                        done.accept(completion(source.poll(2).get(0)))))
+                        .hasMessageContaining("INTERNAL")
+                        .hasMessageContaining("2 of 3 requests of this rank were left undone")
+                        .hasMessageContaining("request 2 of 3 tokens"));
+    }
+
+    @ParameterizedTest
+    @ValueSource(ints = {1, 2, 4})
+    void aReplicaThatFailsEndsAllWithItsCause(int venues) {
+        assertThatThrownBy(() -> onEveryRank(ParallelSizes.tensor(2).withData(2), 4, venues, (world, exchange) -> {
+                    int rank = world.state().rank();
+                    try {
+                        exchange.run(requests(10 * rank, 10), (source, done) -> {
+                            if (rank == 2) {
+                                throw new IllegalStateException("the row is cursed");
+                            }
+                            work(source, done, 2);
+                        });
+                    } catch (CommunicatorException told) {
+                        assertThat(rank).isNotEqualTo(2);
+                        assertThat(told)
+                                .hasMessageContaining("because of rank 2")
+                                .hasMessageContaining("cursed");
+                        return;
+                    }
+                    throw new AssertionError("rank " + rank + " went on");
+                }))
+                .isInstanceOf(IllegalStateException.class)
+                .hasMessage("the row is cursed");
+    }
+
+    @Test
+    void whatAReplicaMakesUpIsRefused() {
+        for (long id : new long[] {0, 77}) { // complete already, and never asked for
+            onEveryRank(
+                    ParallelSizes.data(1),
+                    1,
+                    1,
+                    (world, exchange) -> assertThatThrownBy(() -> exchange.run(requests(0, 3), (source, done) -> {
+                                source.poll(3);
+                                done.accept(completion(request(0)));
+                                done.accept(completion(request(id)));
+                            }))
+                            .isInstanceOf(IllegalArgumentException.class)
+                            .hasMessageContaining("is of no request that this replica has"));
+        }
+    }
+
+    @Test
+    void anIdThatComesTwiceIsRefused() {
+        onEveryRank(
+                ParallelSizes.data(1),
+                1,
+                1,
+                (world, exchange) -> assertThatThrownBy(() ->
+                                exchange.run(List.of(request(7), request(7)), (source, done) -> work(source, done, 2)))
+                        .hasMessage("request id 7 comes twice"));
+    }
+
+    @ParameterizedTest
+    @ValueSource(ints = {1, 2})
+    void aReplicaMayWorkLongerThanTheDeadlineOfOneOperation(int venues) {
+        Duration deadline = Duration.ofMillis(300);
+        WorldSpec spec = WorldSpec.of(ParallelSizes.data(2)).withOperationTimeout(deadline);
+        onEveryRank(spec, 2, venues, (world, exchange) -> {
+            int rank = world.state().rank();
+            List<Request> home = requests(2 * rank, 2);
+            List<Completion> done = exchange.run(home, (source, take) -> {
+                long end = System.nanoTime() + rank * deadline.multipliedBy(3).toNanos();
+                source.await(SOON);
+                while (System.nanoTime() - end < 0) {
+                    Thread.onSpinWait(); // the second replica computes
+                }
+                work(source, take, 1);
+            });
+            assertThat(done).isEqualTo(completions(home));
+        });
+    }
+
+    @ParameterizedTest
+    @ValueSource(ints = {1, 2})
+    void manyLongRowsTravelInSeveralParcels(int venues) {
+        onEveryRank(ParallelSizes.data(2), 2, venues, (world, exchange) -> {
             List<Request> home = new ArrayList<>();
             for (int i = 0; i < 40 && world.state().rank() == 1; i++) {
                 home.add(new Request(i, new int[100_000], PARAMS));
             }
-            List<Completion> done = exchange.run(
-                    home,
-                    given -> given.stream().map(RequestExchangeTest::completion).toList());
-            assertThat(done)
-                    .extracting(Completion::id)
-                    .isEqualTo(home.stream().map(Request::id).toList());
+            List<Completion> done = exchange.run(home, (source, take) -> work(source, take, 8));
+            assertThat(done).isEqualTo(completions(home));
         });
-    }
-
-    @Test
-    void aReplicaThatLosesARowIsToldSo() {
-        onEveryRank(
-                ParallelSizes.data(1),
-                1,
-                (world, exchange) -> assertThatThrownBy(() -> exchange.run(List.of(request(1)), given -> List.of()))
-                        .isInstanceOf(IllegalArgumentException.class)
-                        .hasMessageContaining("given 1 requests and returned 0 completions"));
     }
 }

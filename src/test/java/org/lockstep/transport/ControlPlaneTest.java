@@ -134,7 +134,7 @@ class ControlPlaneTest {
             plane.serve(PORT, (from, question) -> CompletableFuture.completedFuture(question));
             world.communicators().world().barrier();
             int next = (world.state().rank() + 1) % RANKS;
-            byte[] much = words(next, 24 << 20); // longer under way than the silence after which a JVM is lost
+            byte[] much = words(next, 8 << 20); // longer under way than the silence after which a JVM is lost
             assertThat(plane.call(next, PORT, much.clone()).get()).isEqualTo(much);
             world.communicators().world().barrier();
         });
