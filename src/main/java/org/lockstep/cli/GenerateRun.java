@@ -139,7 +139,10 @@ final class GenerateRun implements Callable<Integer> {
         above.flush();
 
         // The cluster may have grown since: what runs is what was shown.
-        Generation generation = run(llm.dataParallel(plan.grid().sizes().dp()), prompts);
+        Generation generation;
+        try (Llm shown = llm.dataParallel(plan.grid().sizes().dp())) {
+            generation = run(shown, prompts);
+        }
         if (output != null) {
             output.write(generation.rows(), prompts.jsonColumns());
         } else {

@@ -46,8 +46,14 @@ import org.lockstep.topology.RankOrder;
  *
  * <p>An immutable description: each method but {@code generate} and {@code run} returns another, and nothing is launched
  * before those. Thread-safe. What cannot run is refused on the driver, as a {@link LockstepException} with the numbers.
+ *
+ * <p>After a run the loaded shards and connected groups stay in the executors, for the next run with the same sizes, limits
+ * and weights of this description or of another that comes from the same {@code load}: it starts at once. They end with
+ * {@link #close}, when another layout or another model runs, when a run fails, and after
+ * {@code spark.lockstep.resident.idle}. Of two runs at once the second does not share: it loads for itself, and nothing of
+ * it stays.
  */
-public final class Llm {
+public final class Llm implements AutoCloseable {
     private static final List<StructField> OUTPUT_FIELDS = List.of(
             DataTypes.createStructField("text", DataTypes.StringType, true),
             DataTypes.createStructField("finish_reason", DataTypes.StringType, true),
@@ -73,6 +79,7 @@ public final class Llm {
     private final OptionalInt ranks;
     private final LlmLimits limits;
     private final Consumer<Progress> progress;
+    private final Residence residence;
 
     private Llm(
             SparkSession spark,
@@ -82,7 +89,8 @@ public final class Llm {
             RankOrder order,
             OptionalInt ranks,
             LlmLimits limits,
-            Consumer<Progress> progress) {
+            Consumer<Progress> progress,
+            Residence residence) {
         this.spark = spark;
         this.source = source;
         this.config = config;
@@ -91,6 +99,7 @@ public final class Llm {
         this.ranks = ranks;
         this.limits = limits;
         this.progress = progress;
+        this.residence = residence;
     }
 
     /**
@@ -122,7 +131,8 @@ public final class Llm {
                     RankOrder.DEFAULT,
                     OptionalInt.empty(),
                     LlmLimits.NONE,
-                    done -> {});
+                    done -> {},
+                    new Residence(context));
         }
     }
 
@@ -155,22 +165,22 @@ public final class Llm {
     }
 
     private Llm with(ParallelSizes changed) {
-        return new Llm(spark, source, config, changed, order, ranks, limits, progress);
+        return new Llm(spark, source, config, changed, order, ranks, limits, progress, residence);
     }
 
     /** The world size, where replicas are not set. */
     public Llm ranks(int worldSize) {
-        return new Llm(spark, source, config, sizes, order, OptionalInt.of(worldSize), limits, progress);
+        return new Llm(spark, source, config, sizes, order, OptionalInt.of(worldSize), limits, progress, residence);
     }
 
     /** How to hold the weights: f32, bf16, f16, or quantised to 8 bits as they are read; by default as they are stored. */
     public Llm weightType(WeightType type) {
-        return new Llm(spark, source, config.withWeightType(type), sizes, order, ranks, limits, progress);
+        return new Llm(spark, source, config.withWeightType(type), sizes, order, ranks, limits, progress, residence);
     }
 
     /** The order of the axes, innermost first. */
     public Llm order(RankOrder changed) {
-        return new Llm(spark, source, config, sizes, changed, ranks, limits, progress);
+        return new Llm(spark, source, config, sizes, changed, ranks, limits, progress, residence);
     }
 
     /** Positions that a prompt and its completion may fill together; by default the model's own limit. */
@@ -189,12 +199,12 @@ public final class Llm {
     }
 
     private Llm with(LlmLimits changed) {
-        return new Llm(spark, source, config, sizes, order, ranks, changed, progress);
+        return new Llm(spark, source, config, sizes, order, ranks, changed, progress, residence);
     }
 
     /** Calls {@code consumer} now and then while {@code generate} runs, on a thread of Spark's. */
     public Llm onProgress(Consumer<Progress> consumer) {
-        return new Llm(spark, source, config, sizes, order, ranks, limits, consumer);
+        return new Llm(spark, source, config, sizes, order, ranks, limits, consumer, residence);
     }
 
     /**
@@ -256,11 +266,12 @@ public final class Llm {
         StructType schema = outputSchema(rows.schema(), promptColumn);
         Plan plan = plan();
         int world = plan.grid().worldSize();
-        try (EvenRows even = EvenRows.of(rows.javaRDD(), world)) {
+        try (Residence.Stay stay = residence.enter(layout(plan));
+                EvenRows even = EvenRows.of(rows.javaRDD(), world)) {
             RunCounters counters = RunCounters.register(spark.sparkContext());
             JavaRDD<Row> answers = even.count() == 0
                     ? JavaSparkContext.fromSparkContext(spark.sparkContext()).emptyRDD()
-                    : launch(plan, even, rows.schema().fieldIndex(promptColumn), params, counters, start);
+                    : launch(plan, stay, even, rows.schema().fieldIndex(promptColumn), params, counters, start);
             RunReport report = new RunReport(
                     even.count(),
                     counters.rowsFailed().value(),
@@ -273,8 +284,29 @@ public final class Llm {
         }
     }
 
+    /** What a rank that stays must have in common with one that is wanted; the rest is the application's. */
+    private String layout(Plan plan) {
+        return String.join(
+                "\n",
+                config.toString(),
+                plan.grid().sizes() + " " + order,
+                plan.options().toString());
+    }
+
+    /** Gives back what stays in the executors, now or when the run that uses it is over. Idempotent; runs may follow. */
+    @Override
+    public void close() {
+        residence.close();
+    }
+
     private JavaRDD<Row> launch(
-            Plan plan, EvenRows even, int promptColumn, SamplingParams params, RunCounters counters, long start) {
+            Plan plan,
+            Residence.Stay stay,
+            EvenRows even,
+            int promptColumn,
+            SamplingParams params,
+            RunCounters counters,
+            long start) {
         SparkContext context = spark.sparkContext();
         GenerationTask task = new GenerationTask(
                 source,
@@ -287,6 +319,7 @@ public final class Llm {
         JavaRDD<Row> answers = BarrierStage.over(even.rows())
                 .with(plan.grid().sizes())
                 .with(order)
+                .staying(stay)
                 .connecting(KINDS.get(0), KINDS.toArray(GroupKind[]::new))
                 .agreeingOn(Map.of(
                         "model", config.toString(), "options", plan.options().toString()))
@@ -306,6 +339,7 @@ public final class Llm {
             return KeptRows.of(answers);
         } catch (Exception e) {
             answers.unpersist(false);
+            stay.fail();
             throw GangFailure.of(e);
         } finally {
             context.setJobDescription(before);

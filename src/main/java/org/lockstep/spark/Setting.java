@@ -29,6 +29,11 @@ public record Setting<T>(String key, String fallback, String meaning, Function<S
         return new Setting<>(key, fallback, meaning, Setting::parseTime);
     }
 
+    /** A time that may be {@code 0s}, for never. */
+    static Setting<Duration> timeOrZero(String key, String fallback, String meaning) {
+        return new Setting<>(key, fallback, meaning, Setting::parseTimeOrZero);
+    }
+
     static Setting<Long> bytes(String key, String fallback, String meaning) {
         return new Setting<>(key, fallback, meaning, Setting::parseBytes);
     }
@@ -72,14 +77,19 @@ public record Setting<T>(String key, String fallback, String meaning, Function<S
     }
 
     private static Duration parseTime(String text) {
+        Duration time = parseTimeOrZero(text);
+        if (time.isZero()) {
+            throw new IllegalArgumentException("not a time such as 500ms, 30s, 5m or 1h: it is zero");
+        }
+        return time;
+    }
+
+    private static Duration parseTimeOrZero(String text) {
         Matcher time = TIME.matcher(text.trim().toLowerCase(Locale.ROOT));
         if (!time.matches()) {
             throw new IllegalArgumentException("not a time such as 500ms, 30s, 5m or 1h");
         }
         long amount = Long.parseLong(time.group(1));
-        if (amount == 0) {
-            throw new IllegalArgumentException("not a time such as 500ms, 30s, 5m or 1h: it is zero");
-        }
         return switch (time.group(2)) {
             case "ms" -> Duration.ofMillis(amount);
             case "s" -> Duration.ofSeconds(amount);

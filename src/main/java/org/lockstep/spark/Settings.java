@@ -84,6 +84,12 @@ public final class Settings {
     public static final Setting<Integer> CACHE_BLOCK_SIZE =
             Setting.count("spark.lockstep.cache.blockSize", 16, "positions in a block of the key/value cache");
 
+    public static final Setting<Duration> RESIDENT_IDLE = Setting.timeOrZero(
+            "spark.lockstep.resident.idle",
+            "10m",
+            "how long loaded shards and connected groups stay in the executors for the next generate of the same Llm; 0s:"
+                    + " they end with each run");
+
     private static final List<Setting<?>> ALL = List.of(
             MEETING_TIMEOUT,
             COLLECTIVE_TIMEOUT,
@@ -98,7 +104,8 @@ public final class Settings {
             MAX_SEQUENCES,
             MAX_STEP_LENGTH,
             CACHE_MEMORY,
-            CACHE_BLOCK_SIZE);
+            CACHE_BLOCK_SIZE,
+            RESIDENT_IDLE);
 
     private Settings() {}
 
