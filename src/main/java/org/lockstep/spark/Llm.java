@@ -217,7 +217,8 @@ public final class Llm implements AutoCloseable {
         config.checkSplit(grid.sizes().tp(), grid.sizes().pp());
         GeneratorOptions options = options(grid.sizes());
         String transports = ExpectedPlaces.of(context, grid).lines(KINDS);
-        return new Plan(source.toString(), config, grid, options, context.master(), transports);
+        int threads = ClusterPreflight.cores(context.getConf()).of(world); // shared by all ranks of a local master only
+        return new Plan(source.toString(), config, grid, options, context.master(), threads, transports);
     }
 
     private GeneratorOptions options(ParallelSizes resolved) {

@@ -4,6 +4,7 @@ import java.time.Duration;
 import java.util.Arrays;
 import java.util.List;
 import java.util.Locale;
+import java.util.OptionalInt;
 import java.util.Set;
 import java.util.function.Function;
 import java.util.regex.Matcher;
@@ -40,6 +41,17 @@ public record Setting<T>(String key, String fallback, String meaning, Function<S
 
     static Setting<Integer> count(String key, int fallback, String meaning) {
         return new Setting<>(key, Integer.toString(fallback), meaning, Setting::parseCount);
+    }
+
+    /** A number that may be {@code auto}, which is empty. */
+    static Setting<OptionalInt> countOrAuto(String key, String meaning) {
+        return new Setting<>(
+                key,
+                "auto",
+                meaning,
+                text -> text.trim().equalsIgnoreCase("auto")
+                        ? OptionalInt.empty()
+                        : OptionalInt.of(parseCount(text)));
     }
 
     static Setting<Boolean> flag(String key, boolean fallback, String meaning) {

@@ -4,6 +4,7 @@ import java.time.Duration;
 import java.util.Arrays;
 import java.util.Comparator;
 import java.util.List;
+import java.util.OptionalInt;
 import java.util.Set;
 import org.apache.spark.SparkConf;
 import org.lockstep.ErrorCode;
@@ -90,6 +91,11 @@ public final class Settings {
             "how long loaded shards and connected groups stay in the executors for the next generate of the same Llm; 0s:"
                     + " they end with each run");
 
+    public static final Setting<OptionalInt> CPU_THREADS = Setting.countOrAuto(
+            "spark.lockstep.cpu.threads",
+            "cores that a rank computes on; auto: spark.task.cpus on a cluster; under local[n] the n cores, as far as the"
+                    + " machine has them, in equal parts for the ranks");
+
     private static final List<Setting<?>> ALL = List.of(
             MEETING_TIMEOUT,
             COLLECTIVE_TIMEOUT,
@@ -105,7 +111,8 @@ public final class Settings {
             MAX_STEP_LENGTH,
             CACHE_MEMORY,
             CACHE_BLOCK_SIZE,
-            RESIDENT_IDLE);
+            RESIDENT_IDLE,
+            CPU_THREADS);
 
     private Settings() {}
 
