@@ -169,9 +169,14 @@ final class GenerateRun implements Callable<Integer> {
         llm = request.maxSequences().isPresent()
                 ? llm.maxSequences(request.maxSequences().getAsInt())
                 : llm;
-        return request.maxStepLength().isPresent()
+        llm = request.maxStepLength().isPresent()
                 ? llm.maxStepLength(request.maxStepLength().getAsInt())
                 : llm;
+        llm = request.blockSize().isPresent()
+                ? llm.blockSize(request.blockSize().getAsInt())
+                : llm;
+        Boolean prefixes = request.prefixCaching();
+        return prefixes == null ? llm : llm.prefixCaching(prefixes);
     }
 
     private Generation run(Llm llm, Prompts prompts) {

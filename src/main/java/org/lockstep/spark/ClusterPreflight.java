@@ -190,6 +190,21 @@ public final class ClusterPreflight {
         return isLocal(master) ? Cores.shared(all) : Cores.exactly(cpus(conf));
     }
 
+    /**
+     * Bytes of heap that there are for one of {@code world} ranks: of this JVM's under a local master, else of an
+     * executor's, where it is known how many ranks share it.
+     */
+    static long heapOfARank(SparkContext spark, int world) {
+        if (spark.isLocal()) {
+            return Runtime.getRuntime().maxMemory() / world;
+        }
+        SparkConf conf = spark.getConf();
+        Matcher cluster = LOCAL_CLUSTER.matcher(spark.master());
+        int cores = cluster.matches() ? Integer.parseInt(cluster.group(2)) : conf.getInt("spark.executor.cores", 1);
+        int ranks = Math.max(1, Math.min(world, cores / cpus(conf)));
+        return conf.getSizeAsBytes("spark.executor.memory", "1g") / ranks;
+    }
+
     /** The n of {@code local[n]}; every core of the machine where it is a star. */
     private static int localThreads(String master) {
         Matcher local = LOCAL.matcher(master);

@@ -6,7 +6,6 @@ import java.util.List;
 import java.util.Locale;
 import java.util.Map;
 import java.util.OptionalInt;
-import java.util.Set;
 import java.util.function.Consumer;
 import org.apache.spark.SparkContext;
 import org.apache.spark.api.java.JavaRDD;
@@ -16,7 +15,6 @@ import org.apache.spark.sql.Row;
 import org.apache.spark.sql.RowFactory;
 import org.apache.spark.sql.SparkSession;
 import org.apache.spark.sql.types.DataTypes;
-import org.apache.spark.sql.types.StructField;
 import org.apache.spark.sql.types.StructType;
 import org.apache.spark.storage.StorageLevel;
 import org.lockstep.ErrorCode;
@@ -27,8 +25,10 @@ import org.lockstep.inference.GeneratorOptions;
 import org.lockstep.inference.RequestExchange;
 import org.lockstep.inference.SamplingParams;
 import org.lockstep.inference.Tokenizer;
+import org.lockstep.model.CacheSize;
 import org.lockstep.model.ModelConfig;
 import org.lockstep.model.ModelTensors;
+import org.lockstep.model.RankMemory;
 import org.lockstep.tensor.WeightType;
 import org.lockstep.topology.GroupKind;
 import org.lockstep.topology.ParallelSizes;
@@ -54,16 +54,8 @@ import org.lockstep.topology.RankOrder;
  * it stays.
  */
 public final class Llm implements AutoCloseable {
-    private static final List<StructField> OUTPUT_FIELDS = List.of(
-            DataTypes.createStructField("text", DataTypes.StringType, true),
-            DataTypes.createStructField("finish_reason", DataTypes.StringType, true),
-            DataTypes.createStructField("prompt_tokens", DataTypes.IntegerType, true),
-            DataTypes.createStructField("output_tokens", DataTypes.IntegerType, true),
-            DataTypes.createStructField("error", DataTypes.StringType, true));
-
     /** The columns that {@code generate} adds, in this order, after the input's own. */
-    public static final List<String> OUTPUT_COLUMNS =
-            OUTPUT_FIELDS.stream().map(StructField::name).toList();
+    public static final List<String> OUTPUT_COLUMNS = AnswerSchema.COLUMNS;
 
     private static final List<GroupKind> KINDS =
             List.of(GroupKind.TENSOR, GroupKind.PIPELINE, GroupKind.MODEL, GroupKind.WORLD);
@@ -72,34 +64,34 @@ public final class Llm implements AutoCloseable {
     public static final String BUNDLED = "/org/lockstep/models/fable";
 
     private final SparkSession spark;
-    private final ModelSource source;
+    private final Found found;
     private final ModelConfig config;
     private final ParallelSizes sizes;
     private final RankOrder order;
     private final OptionalInt ranks;
     private final LlmLimits limits;
     private final Consumer<Progress> progress;
-    private final Residence residence;
+
+    /** What {@code load} found, the same for all descriptions that come from it. */
+    private record Found(ModelSource source, WeightType stored, Residence residence) {}
 
     private Llm(
             SparkSession spark,
-            ModelSource source,
+            Found found,
             ModelConfig config,
             ParallelSizes sizes,
             RankOrder order,
             OptionalInt ranks,
             LlmLimits limits,
-            Consumer<Progress> progress,
-            Residence residence) {
+            Consumer<Progress> progress) {
         this.spark = spark;
-        this.source = source;
+        this.found = found;
         this.config = config;
         this.sizes = sizes;
         this.order = order;
         this.ranks = ranks;
         this.limits = limits;
         this.progress = progress;
-        this.residence = residence;
     }
 
     /**
@@ -122,17 +114,16 @@ public final class Llm implements AutoCloseable {
         Settings.check(context.getConf());
         try (ModelFiles files = source.open()) {
             ModelConfig config = ModelConfig.read(files);
-            check(files, config);
+            WeightType stored = check(files, config);
             return new Llm(
                     spark,
-                    source,
+                    new Found(source, stored, new Residence(context)),
                     config,
                     ParallelSizes.tensor(1),
                     RankOrder.DEFAULT,
                     OptionalInt.empty(),
                     LlmLimits.NONE,
-                    done -> {},
-                    new Residence(context));
+                    done -> {});
         }
     }
 
@@ -140,13 +131,16 @@ public final class Llm implements AutoCloseable {
      * Checks a model's files against its settings, with or without Spark: the headers of the weights and the tokenizer are
      * read, no weight is.
      *
+     * @return how the matrices are stored
      * @throws LockstepException CHECKPOINT_INVALID or TOKENIZER_INVALID
      */
-    public static void check(ModelFiles files, ModelConfig config) {
+    public static WeightType check(ModelFiles files, ModelConfig config) {
+        WeightType stored;
         try (Checkpoint checkpoint = Checkpoint.open(files)) {
-            ModelTensors.check(config, checkpoint);
+            stored = ModelTensors.check(config, checkpoint);
         }
         Tokenizer.load(files, config.vocabularySize()).close();
+        return stored;
     }
 
     /** Ranks that share each layer. Must divide the model's heads. */
@@ -165,46 +159,56 @@ public final class Llm implements AutoCloseable {
     }
 
     private Llm with(ParallelSizes changed) {
-        return new Llm(spark, source, config, changed, order, ranks, limits, progress, residence);
+        return new Llm(spark, found, config, changed, order, ranks, limits, progress);
     }
 
     /** The world size, where replicas are not set. */
     public Llm ranks(int worldSize) {
-        return new Llm(spark, source, config, sizes, order, OptionalInt.of(worldSize), limits, progress, residence);
+        return new Llm(spark, found, config, sizes, order, OptionalInt.of(worldSize), limits, progress);
     }
 
     /** How to hold the weights: f32, bf16, f16, or quantised to 8 bits as they are read; by default as they are stored. */
     public Llm weightType(WeightType type) {
-        return new Llm(spark, source, config.withWeightType(type), sizes, order, ranks, limits, progress, residence);
+        return new Llm(spark, found, config.withWeightType(type), sizes, order, ranks, limits, progress);
     }
 
     /** The order of the axes, innermost first. */
     public Llm order(RankOrder changed) {
-        return new Llm(spark, source, config, sizes, changed, ranks, limits, progress, residence);
+        return new Llm(spark, found, config, sizes, changed, ranks, limits, progress);
     }
 
     /** Positions that a prompt and its completion may fill together; by default the model's own limit. */
     public Llm maxModelLength(int positions) {
-        return with(new LlmLimits(OptionalInt.of(positions), limits.maxSequences(), limits.maxStepLength()));
+        return with(limits.withMaxModelLength(positions));
     }
 
     /** Rows that a replica generates together at most. */
     public Llm maxSequences(int rows) {
-        return with(new LlmLimits(limits.maxModelLength(), OptionalInt.of(rows), limits.maxStepLength()));
+        return with(limits.withMaxSequences(rows));
     }
 
     /** Positions that a step computes at most, over all its rows. */
     public Llm maxStepLength(int positions) {
-        return with(new LlmLimits(limits.maxModelLength(), limits.maxSequences(), OptionalInt.of(positions)));
+        return with(limits.withMaxStepLength(positions));
+    }
+
+    /** Positions in a block of the key/value cache. */
+    public Llm blockSize(int positions) {
+        return with(limits.withBlockSize(positions));
+    }
+
+    /** Whether prompts that begin alike share the cache's blocks of that beginning; by default they do. */
+    public Llm prefixCaching(boolean on) {
+        return with(limits.withPrefixCaching(on));
     }
 
     private Llm with(LlmLimits changed) {
-        return new Llm(spark, source, config, sizes, order, ranks, changed, progress, residence);
+        return new Llm(spark, found, config, sizes, order, ranks, changed, progress);
     }
 
     /** Calls {@code consumer} now and then while {@code generate} runs, on a thread of Spark's. */
     public Llm onProgress(Consumer<Progress> consumer) {
-        return new Llm(spark, source, config, sizes, order, ranks, limits, consumer, residence);
+        return new Llm(spark, found, config, sizes, order, ranks, limits, consumer);
     }
 
     /**
@@ -217,8 +221,16 @@ public final class Llm implements AutoCloseable {
         config.checkSplit(grid.sizes().tp(), grid.sizes().pp());
         GeneratorOptions options = options(grid.sizes());
         String transports = ExpectedPlaces.of(context, grid).lines(KINDS);
-        int threads = ClusterPreflight.cores(context.getConf()).of(world); // shared by all ranks of a local master only
-        return new Plan(source.toString(), config, grid, options, context.master(), threads, transports);
+        RankMemory memory = RankMemory.of(
+                config,
+                found.stored(),
+                grid.sizes().tp(),
+                grid.sizes().pp(),
+                new CacheSize(options.cacheBlocks(), options.blockSize()),
+                options.maxTokensPerStep(),
+                options.maxSequences());
+        PerRank perRank = PerRank.of(context, world, memory);
+        return new Plan(found.source().toString(), config, grid, options, context.master(), perRank, transports);
     }
 
     private GeneratorOptions options(ParallelSizes resolved) {
@@ -264,10 +276,10 @@ public final class Llm implements AutoCloseable {
     /** As {@link #generate(Dataset, String, SamplingParams)}, with a report of how it went. */
     public Generation run(Dataset<Row> rows, String promptColumn, SamplingParams params) {
         long start = System.nanoTime();
-        StructType schema = outputSchema(rows.schema(), promptColumn);
+        StructType schema = AnswerSchema.of(rows.schema(), promptColumn);
         Plan plan = plan();
         int world = plan.grid().worldSize();
-        try (Residence.Stay stay = residence.enter(layout(plan));
+        try (Residence.Stay stay = found.residence().enter(layout(plan));
                 EvenRows even = EvenRows.of(rows.javaRDD(), world)) {
             RunCounters counters = RunCounters.register(spark.sparkContext());
             JavaRDD<Row> answers = even.count() == 0
@@ -297,7 +309,7 @@ public final class Llm implements AutoCloseable {
     /** Gives back what stays in the executors, now or when the run that uses it is over. Idempotent; runs may follow. */
     @Override
     public void close() {
-        residence.close();
+        found.residence().close();
     }
 
     private JavaRDD<Row> launch(
@@ -310,7 +322,7 @@ public final class Llm implements AutoCloseable {
             long start) {
         SparkContext context = spark.sparkContext();
         GenerationTask task = new GenerationTask(
-                source,
+                found.source(),
                 config,
                 plan.options(),
                 params,
@@ -346,37 +358,5 @@ public final class Llm implements AutoCloseable {
             context.setJobDescription(before);
             context.removeSparkListener(listener);
         }
-    }
-
-    /** The input's fields and ours; the prompt column is there, of strings, and no name is taken. */
-    private static StructType outputSchema(StructType input, String promptColumn) {
-        Set<String> names = Set.of(input.fieldNames());
-        if (!names.contains(promptColumn)) {
-            throw LockstepException.report(
-                            ErrorCode.USAGE,
-                            "there is no column '" + promptColumn + "' among " + List.of(input.fieldNames()))
-                    .attempt("--prompt-column, or name the column of prompts in generate")
-                    .exception();
-        }
-        if (!input.apply(promptColumn).dataType().equals(DataTypes.StringType)) {
-            throw LockstepException.report(
-                            ErrorCode.USAGE,
-                            "column '" + promptColumn + "' is of "
-                                    + input.apply(promptColumn).dataType().simpleString() + ", prompts are strings")
-                    .exception();
-        }
-        StructType output = input;
-        for (StructField field : OUTPUT_FIELDS) {
-            if (names.contains(field.name())) {
-                throw LockstepException.report(
-                                ErrorCode.USAGE,
-                                "the input has a column '" + field.name() + "', which is one of ours: "
-                                        + OUTPUT_COLUMNS)
-                        .attempt("rename it before generate")
-                        .exception();
-            }
-            output = output.add(field);
-        }
-        return output;
     }
 }

@@ -83,7 +83,13 @@ public final class Settings {
             Setting.bytes("spark.lockstep.cache.memory", "512m", "heap for each rank's key/value cache at most");
 
     public static final Setting<Integer> CACHE_BLOCK_SIZE =
-            Setting.count("spark.lockstep.cache.blockSize", 16, "positions in a block of the key/value cache");
+            Setting.count("spark.lockstep.cache.blockSize", 16, "positions in a block of the key/value cache (--block-size)");
+
+    public static final Setting<Boolean> CACHE_PREFIXES = Setting.flag(
+            "spark.lockstep.cache.prefixes",
+            true,
+            "prompts that begin alike are computed once: they share the cache's blocks of that beginning"
+                    + " (--enable-prefix-caching)");
 
     public static final Setting<Duration> RESIDENT_IDLE = Setting.timeOrZero(
             "spark.lockstep.resident.idle",
@@ -111,6 +117,7 @@ public final class Settings {
             MAX_STEP_LENGTH,
             CACHE_MEMORY,
             CACHE_BLOCK_SIZE,
+            CACHE_PREFIXES,
             RESIDENT_IDLE,
             CPU_THREADS);
 
