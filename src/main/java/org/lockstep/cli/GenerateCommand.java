@@ -162,6 +162,18 @@ final class GenerateCommand implements Callable<Integer> {
     private @Nullable Integer maxStepLength;
 
     @Option(
+            names = "--block-size",
+            paramLabel = "N",
+            description = "Positions in a block of the key/value cache.")
+    private @Nullable Integer blockSize;
+
+    @Option(
+            names = "--enable-prefix-caching",
+            negatable = true,
+            description = "Compute the beginning that prompts have in common once (on by default), or not.")
+    private @Nullable Boolean prefixCaching;
+
+    @Option(
             names = "--master",
             paramLabel = "URL",
             description = "Spark master for a run without spark-submit. Default: local[world size].")
@@ -203,6 +215,8 @@ final class GenerateCommand implements Callable<Integer> {
                     optional(maxModelLength),
                     optional(maxSequences),
                     optional(maxStepLength),
+                    optional(blockSize),
+                    prefixCaching,
                     master,
                     conf,
                     verbose.getAsBoolean());

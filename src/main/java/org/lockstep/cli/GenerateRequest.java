@@ -23,6 +23,8 @@ import org.lockstep.topology.RankOrder;
  * @param maxModelLength positions of a row, where given
  * @param maxSequences rows at once, where given
  * @param maxStepLength positions of a step, where given
+ * @param blockSize positions of a block of the cache, where given
+ * @param prefixCaching whether equal beginnings are computed once, null for the default
  * @param master of Spark for a run without spark-submit, null for local
  * @param conf of Spark for a run without spark-submit
  * @param verbose whether Spark's log is shown
@@ -40,6 +42,8 @@ record GenerateRequest(
         OptionalInt maxModelLength,
         OptionalInt maxSequences,
         OptionalInt maxStepLength,
+        OptionalInt blockSize,
+        @Nullable Boolean prefixCaching,
         @Nullable String master,
         Map<String, String> conf,
         boolean verbose) {

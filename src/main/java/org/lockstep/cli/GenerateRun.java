@@ -139,7 +139,10 @@ final class GenerateRun implements Callable<Integer> {
         above.flush();
 
         // The cluster may have grown since: what runs is what was shown.
-        Generation generation = run(llm.dataParallel(plan.grid().sizes().dp()), prompts);
+        Generation generation;
+        try (Llm shown = llm.dataParallel(plan.grid().sizes().dp())) {
+            generation = run(shown, prompts);
+        }
         if (output != null) {
             output.write(generation.rows(), prompts.jsonColumns());
         } else {
@@ -166,9 +169,14 @@ final class GenerateRun implements Callable<Integer> {
         llm = request.maxSequences().isPresent()
                 ? llm.maxSequences(request.maxSequences().getAsInt())
                 : llm;
-        return request.maxStepLength().isPresent()
+        llm = request.maxStepLength().isPresent()
                 ? llm.maxStepLength(request.maxStepLength().getAsInt())
                 : llm;
+        llm = request.blockSize().isPresent()
+                ? llm.blockSize(request.blockSize().getAsInt())
+                : llm;
+        Boolean prefixes = request.prefixCaching();
+        return prefixes == null ? llm : llm.prefixCaching(prefixes);
     }
 
     private Generation run(Llm llm, Prompts prompts) {

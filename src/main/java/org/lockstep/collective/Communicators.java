@@ -42,6 +42,9 @@ public interface Communicators extends AutoCloseable {
     /** Over all groups of this rank; without calls over the control plane. */
     Traffic traffic();
 
+    /** Whether no rank of the world is known to have failed. From any thread. */
+    boolean isAlive();
+
     /** Closes all groups, in reverse order of making. Idempotent. */
     @Override
     void close();

@@ -37,6 +37,7 @@ import org.lockstep.topology.RankOrder;
  * @param sizes as the party was told them; one may be -1
  * @param order as the party was told it
  * @param settings what else must be equal
+ * @param tenure the rank that this party already is in a world that stays, if it holds one
  * @param ids this party's share of unique ids, at most 255
  */
 public record Hello(
@@ -51,10 +52,11 @@ public record Hello(
         ParallelSizes sizes,
         RankOrder order,
         Settings settings,
+        @Nullable Tenure tenure,
         List<UniqueId> ids) {
 
     /** The version of this format, and of everything said afterwards. */
-    public static final int PROTOCOL = 1;
+    public static final int PROTOCOL = 2;
 
     /** The longest text, but for 128 bytes an id. */
     public static final int MAX_CHARS = 256;
@@ -63,7 +65,7 @@ public record Hello(
     private static final int TAG_BYTES = 10;
     private static final int ROOM = MAX_CHARS / 4 * 3 - TAG_BYTES;
     private static final int VERSION_BYTES = 8;
-    private static final int APPLICATION_BYTES = 24;
+    private static final int APPLICATION_BYTES = 17;
     private static final int HOST_BYTES = 28;
     private static final int HOST_LEAST = 8; // what the largest numbers leave, those of sizes that no world has apart
     private static final int BACKEND_BYTES = 6;
@@ -71,8 +73,11 @@ public record Hello(
     private static final int ADDRESS_BYTES = 22; // of all addresses: one of each kind, or four of the short one
     private static final int PARTITION_BYTES = 5;
     private static final int GPU_BYTES = 22;
-    // protocol 18, boot id 8, memory 4, venue 8, count 1, port 2, GPU or none 1, order 2, digest 6, two counts
-    private static final int FIXED_BYTES = 52;
+    private static final int TENURE_RANK_BYTES = 3;
+    private static final int TENURE_SESSION_BYTES = 4;
+    // protocol 18, boot id 8, memory 4, venue 8, count 1, port 2, GPU or none 1, order 2, digest 6, tenure 7, two
+    // counts
+    private static final int FIXED_BYTES = 59;
 
     /**
      * A digest of what must be equal on all parties.
@@ -85,6 +90,39 @@ public record Hello(
         public Settings {
             hints = List.copyOf(hints);
         }
+    }
+
+    /**
+     * A rank in a world that an earlier meeting connected and that stays.
+     *
+     * @param rank 0 to 2^24 - 2
+     * @param session tells that world from others
+     */
+    public record Tenure(int rank, int session) {
+        private static final int MOST = (1 << (8 * TENURE_RANK_BYTES)) - 2;
+
+        public Tenure {
+            if (rank < 0 || rank > MOST) {
+                throw new IllegalArgumentException("rank (" + rank + ") is not in 0.." + MOST);
+            }
+        }
+    }
+
+    /** The record of a party that holds no rank yet. */
+    public Hello(
+            UUID attempt,
+            String version,
+            Identity identity,
+            int partition,
+            long venue,
+            String backend,
+            List<String> addresses,
+            int port,
+            ParallelSizes sizes,
+            RankOrder order,
+            Settings settings,
+            List<UniqueId> ids) {
+        this(attempt, version, identity, partition, venue, backend, addresses, port, sizes, order, settings, null, ids);
     }
 
     public Hello {
@@ -180,7 +218,9 @@ public record Hello(
                 .fixed(settings.digest(), 6)
                 .octet(settings.hints().size());
         settings.hints().forEach(out::octet);
-        out.octet(ids.size());
+        out.fixed(tenure == null ? 0 : tenure.rank() + 1, TENURE_RANK_BYTES)
+                .fixed(tenure == null ? 0 : tenure.session(), TENURE_SESSION_BYTES)
+                .octet(ids.size());
         ids.forEach(id -> out.raw(id.bytes()));
         byte[] signed = out.toBytes();
         out.raw(Arrays.copyOf(key.hmacSha256(signed), TAG_BYTES));
@@ -281,6 +321,7 @@ public record Hello(
         for (int left = in.octet(); left > 0; left--) {
             hints.add((byte) in.octet());
         }
+        Tenure tenure = tenure((int) in.fixed(TENURE_RANK_BYTES), (int) in.fixed(TENURE_SESSION_BYTES));
         List<UniqueId> ids = new ArrayList<>();
         for (int left = in.octet(); left > 0; left--) {
             ids.add(UniqueId.of(in.raw(UniqueId.BYTES)));
@@ -290,7 +331,12 @@ public record Hello(
         }
         Settings settings = new Settings(digest, hints);
         return new Hello(
-                attempt, version, identity, partition, venue, backend, addresses, port, sizes, order, settings, ids);
+                attempt, version, identity, partition, venue, backend, addresses, port, sizes, order, settings, tenure,
+                ids);
+    }
+
+    private static @Nullable Tenure tenure(int rankOrNone, int session) {
+        return rankOrNone == 0 ? null : new Tenure(rankOrNone - 1, session);
     }
 
     private static Identity.@Nullable Gpu gpu(int kind, Reader in) {

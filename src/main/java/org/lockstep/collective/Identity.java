@@ -17,7 +17,7 @@ import org.jspecify.annotations.Nullable;
  * Who a party is before it has a rank: which application's which stage it works for, on which host, with which GPU.
  * Immutable.
  *
- * @param application the scheduler's name of the application; one longer than 24 bytes is shortened in the record
+ * @param application the scheduler's name of the application; one longer than 17 bytes is shortened in the record
  * @param stage the scheduler's number of the stage
  * @param stageAttempt which attempt of that stage this is
  * @param bootId tells hosts of equal name apart: a hash of the kernel's boot id, 0 where there is none

@@ -2,6 +2,7 @@ package org.lockstep.collective;
 
 import java.util.ArrayList;
 import java.util.HashMap;
+import java.util.HashSet;
 import java.util.HexFormat;
 import java.util.LinkedHashMap;
 import java.util.List;
@@ -285,6 +286,20 @@ public final class Roster {
         }
         boolean shared = a.identity().sharesMemory(b.identity()) && transports.contains(TransportKind.SHARED);
         return shared ? TransportKind.SHARED : TransportKind.TCP;
+    }
+
+    /** Whether the parties hold all ranks of one world that stayed: it can go on without connecting anything. */
+    boolean resumes() {
+        Hello.Tenure first = byRank.get(0).tenure();
+        Set<Integer> held = new HashSet<>();
+        for (Hello hello : byRank) {
+            Hello.Tenure tenure = hello.tenure();
+            if (first == null || tenure == null || tenure.session() != first.session()) {
+                return false;
+            }
+            held.add(tenure.rank() - grid.rankOffset());
+        }
+        return held.size() == size() && held.stream().allMatch(rank -> rank >= 0 && rank < size());
     }
 
     /** How many ranks of the world live on a rank's host, itself included. */

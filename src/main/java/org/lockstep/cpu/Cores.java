@@ -25,7 +25,7 @@ public record Cores(int count, boolean shared) {
     }
 
     /** The cores of one of {@code ranks} in this JVM. */
-    int of(int ranks) {
+    public int of(int ranks) {
         return shared ? Math.max(1, count / ranks) : count;
     }
 }

@@ -47,6 +47,11 @@ final class CpuCommunicators implements Communicators {
     }
 
     @Override
+    public boolean isAlive() {
+        return connected.fate().verdict() == null;
+    }
+
+    @Override
     public void close() {
         for (int i = live.size() - 1; i >= 0; i--) {
             live.get(i).close();

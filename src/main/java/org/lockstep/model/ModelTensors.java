@@ -3,6 +3,7 @@ package org.lockstep.model;
 import org.lockstep.LockstepException;
 import org.lockstep.checkpoint.Checkpoint;
 import org.lockstep.tensor.Shape;
+import org.lockstep.tensor.WeightType;
 
 /**
  * The tensors that a model's settings promise, compared with those that its files hold: headers only, no weight is read.
@@ -19,10 +20,13 @@ public final class ModelTensors {
     /**
      * Finds out on the driver what each rank would otherwise find out for its own share, after the launch.
      *
+     * @return how the matrices are stored, by the first layer's
      * @throws LockstepException CHECKPOINT_INVALID naming a tensor that is missing or has another shape or type
      */
-    public static void check(ModelConfig config, Checkpoint checkpoint) {
+    public static WeightType check(ModelConfig config, Checkpoint checkpoint) {
         new ModelTensors(config, checkpoint).check();
+        return WeightType.of(
+                checkpoint.info("model.layers.0.self_attn.q_proj.weight").type());
     }
 
     private void check() {

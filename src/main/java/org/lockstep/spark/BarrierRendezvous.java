@@ -11,6 +11,7 @@ import java.util.concurrent.ExecutionException;
 import java.util.concurrent.TimeUnit;
 import java.util.concurrent.TimeoutException;
 import java.util.concurrent.atomic.AtomicBoolean;
+import java.util.function.Supplier;
 import org.apache.spark.BarrierTaskContext;
 import org.apache.spark.TaskContext;
 import org.apache.spark.TaskKilledException;
@@ -43,12 +44,13 @@ final class BarrierRendezvous implements Rendezvous {
     /**
      * The door of the task that runs on this thread.
      *
+     * @param venue asked for only in a barrier stage
      * @throws LockstepException NOT_IN_BARRIER_STAGE
      */
-    static BarrierRendezvous ofCurrentTask(Venue venue, Duration timeout) {
+    static BarrierRendezvous ofCurrentTask(Supplier<Venue> venue, Duration timeout) {
         TaskContext context = TaskContext.get();
         if (context instanceof BarrierTaskContext barrier) {
-            return new BarrierRendezvous(barrier, venue, timeout);
+            return new BarrierRendezvous(barrier, venue.get(), timeout);
         }
         String where = context == null ? "no Spark task runs on this thread" : "this task's stage is no barrier stage";
         throw LockstepException.report(ErrorCode.NOT_IN_BARRIER_STAGE, "ranks meet in a barrier stage, but " + where)

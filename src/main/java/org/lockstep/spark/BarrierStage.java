@@ -1,7 +1,9 @@
 package org.lockstep.spark;
 
+import java.time.Duration;
 import java.util.EnumSet;
 import java.util.Map;
+import java.util.Optional;
 import java.util.OptionalInt;
 import java.util.Set;
 import org.apache.spark.SparkConf;
@@ -9,7 +11,6 @@ import org.apache.spark.api.java.JavaRDD;
 import org.apache.spark.api.java.JavaSparkContext;
 import org.apache.spark.broadcast.Broadcast;
 import org.lockstep.collective.WorldSpec;
-import org.lockstep.rendezvous.Venue;
 import org.lockstep.topology.GroupKind;
 import org.lockstep.topology.ParallelSizes;
 import org.lockstep.topology.RankOrder;
@@ -42,12 +43,15 @@ public final class BarrierStage<T> {
     private final WorldSpec spec;
     private final OptionalInt ranks;
     private final BackendFactory backend;
+    private final Optional<Residence.Stay> stay;
 
-    private BarrierStage(JavaRDD<T> rows, WorldSpec spec, OptionalInt ranks, BackendFactory backend) {
+    private BarrierStage(
+            JavaRDD<T> rows, WorldSpec spec, OptionalInt ranks, BackendFactory backend, Optional<Residence.Stay> stay) {
         this.rows = rows;
         this.spec = spec;
         this.ranks = ranks;
         this.backend = backend;
+        this.stay = stay;
     }
 
     /** A stage of data-parallel ranks only, on CPUs, with the deadlines of the configuration. */
@@ -60,7 +64,7 @@ public final class BarrierStage<T> {
                 .withStrictPlacement(Settings.STRICT_PLACEMENT.in(conf))
                 .withTransports(Settings.TRANSPORTS.in(conf))
                 .withEncryption(Settings.encrypts(conf));
-        return new BarrierStage<>(rows, spec, OptionalInt.empty(), CpuFactory.of(conf));
+        return new BarrierStage<>(rows, spec, OptionalInt.empty(), CpuFactory.of(conf), Optional.empty());
     }
 
     /**
@@ -76,12 +80,12 @@ public final class BarrierStage<T> {
     }
 
     private BarrierStage<T> with(WorldSpec changed) {
-        return new BarrierStage<>(rows, changed, ranks, backend);
+        return new BarrierStage<>(rows, changed, ranks, backend, stay);
     }
 
     /** The world size, where the sizes leave it open. */
     public BarrierStage<T> ranks(int worldSize) {
-        return new BarrierStage<>(rows, spec, OptionalInt.of(worldSize), backend);
+        return new BarrierStage<>(rows, spec, OptionalInt.of(worldSize), backend, stay);
     }
 
     /** The kinds of groups to connect; all others stay plans. By default those of inference. */
@@ -107,7 +111,12 @@ public final class BarrierStage<T> {
 
     /** Another device than the CPU. */
     public BarrierStage<T> on(BackendFactory factory) {
-        return new BarrierStage<>(rows, spec, ranks, factory);
+        return new BarrierStage<>(rows, spec, ranks, factory, stay);
+    }
+
+    /** Ranks that wait for the next stage of the same residence when their task is done. */
+    BarrierStage<T> staying(Residence.Stay where) {
+        return new BarrierStage<>(rows, spec, ranks, backend, Optional.of(where));
     }
 
     /**
@@ -126,12 +135,14 @@ public final class BarrierStage<T> {
             LOG.warn("repartitioning {} partitions to {}, one to a rank", rows.getNumPartitions(), world);
             input = rows.repartition(world);
         }
-        Broadcast<Venue> venue = spark.broadcast(new Venue());
+        Broadcast<Residents> residents =
+                stay.map(Residence.Stay::residents).orElseGet(() -> spark.broadcast(new Residents()));
+        Duration idle = stay.map(Residence.Stay::idle).orElse(Duration.ZERO);
         WorldSpec resolved = spec.withSizes(spec.sizes().resolve(world)).newAttempt();
         ClassTag<U> anything = anyTag();
         return input.rdd()
                 .barrier()
-                .mapPartitions(new RankTask<>(function, resolved, backend, venue), false, anything)
+                .mapPartitions(new RankTask<>(function, resolved, backend, residents, idle), false, anything)
                 .toJavaRDD();
     }
 

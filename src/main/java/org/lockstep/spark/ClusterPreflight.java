@@ -11,6 +11,7 @@ import org.apache.spark.SparkContext;
 import org.apache.spark.sql.SparkSession;
 import org.lockstep.ErrorCode;
 import org.lockstep.LockstepException;
+import org.lockstep.cpu.Cores;
 import org.lockstep.topology.ParallelSizes;
 import org.slf4j.Logger;
 import org.slf4j.LoggerFactory;
@@ -78,10 +79,8 @@ public final class ClusterPreflight {
         check(conf);
         OptionalInt world = fixedWorld(sizes, ranks);
         String master = conf.get("spark.master", "");
-        Matcher local = LOCAL.matcher(master);
-        if (local.matches()) {
-            int threads = local.group(1) == null ? 1 : Integer.parseInt(local.group(1));
-            int slots = threads / cpus(conf);
+        if (LOCAL.matcher(master).matches()) {
+            int slots = localThreads(master) / cpus(conf);
             requireSlots(world.orElse(smallestWorld(sizes)), slots, sizes, master);
         }
     }
@@ -164,6 +163,55 @@ public final class ClusterPreflight {
 
     private static int cpus(SparkConf conf) {
         return setting(conf, "spark.task.cpus", () -> Math.max(1, conf.getInt("spark.task.cpus", 1)));
+    }
+
+    /**
+     * The cores that a rank computes on. A number that is set and exceeds the cores of an executor is a warning: such ranks
+     * take each other's time, which is slow and nothing worse.
+     */
+    static Cores cores(SparkConf conf) {
+        String master = conf.get("spark.master", "");
+        OptionalInt set = Settings.CPU_THREADS.in(conf);
+        int all = isLocal(master)
+                ? Math.min(localThreads(master), Runtime.getRuntime().availableProcessors())
+                : setting(
+                        conf, "spark.executor.cores", () -> conf.getInt("spark.executor.cores", Integer.MAX_VALUE));
+        if (set.isPresent()) {
+            if (set.getAsInt() > all) {
+                LOG.warn(
+                        "{} = {}, but an executor of {} has {} cores: ranks will take each other's",
+                        Settings.CPU_THREADS.key(),
+                        set.getAsInt(),
+                        master,
+                        all);
+            }
+            return Cores.exactly(set.getAsInt());
+        }
+        return isLocal(master) ? Cores.shared(all) : Cores.exactly(cpus(conf));
+    }
+
+    /**
+     * Bytes of heap that there are for one of {@code world} ranks: of this JVM's under a local master, else of an
+     * executor's, where it is known how many ranks share it.
+     */
+    static long heapOfARank(SparkContext spark, int world) {
+        if (spark.isLocal()) {
+            return Runtime.getRuntime().maxMemory() / world;
+        }
+        SparkConf conf = spark.getConf();
+        Matcher cluster = LOCAL_CLUSTER.matcher(spark.master());
+        int cores = cluster.matches() ? Integer.parseInt(cluster.group(2)) : conf.getInt("spark.executor.cores", 1);
+        int ranks = Math.max(1, Math.min(world, cores / cpus(conf)));
+        return conf.getSizeAsBytes("spark.executor.memory", "1g") / ranks;
+    }
+
+    /** The n of {@code local[n]}; every core of the machine where it is a star. */
+    private static int localThreads(String master) {
+        Matcher local = LOCAL.matcher(master);
+        if (!local.matches()) {
+            return Integer.MAX_VALUE;
+        }
+        return local.group(1) == null ? 1 : Math.max(1, Integer.parseInt(local.group(1)));
     }
 
     /** A setting of Spark's own, whose errors do not say which it is. */

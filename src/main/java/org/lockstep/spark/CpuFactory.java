@@ -6,16 +6,18 @@ import org.apache.spark.SparkConf;
 import org.lockstep.ErrorCode;
 import org.lockstep.LockstepException;
 import org.lockstep.collective.Backend;
+import org.lockstep.cpu.Cores;
 import org.lockstep.cpu.CpuBackend;
 
 /**
- * CPUs, whose ranks listen where the configuration says.
+ * CPUs, whose ranks listen where the configuration says and compute on the cores that it gives them.
  *
- * @param interfaces as {@link CpuBackend#create(InetAddress, String, int, int)} takes them
+ * @param interfaces as {@link CpuBackend#create(InetAddress, String, int, int, Cores)} takes them
  * @param portMin 0 for any port
  * @param portMax not less
+ * @param cores of a rank
  */
-record CpuFactory(String interfaces, int portMin, int portMax) implements BackendFactory {
+record CpuFactory(String interfaces, int portMin, int portMax, Cores cores) implements BackendFactory {
     @Serial
     private static final long serialVersionUID = 1;
 
@@ -30,11 +32,11 @@ record CpuFactory(String interfaces, int portMin, int portMax) implements Backen
                     .attempt("both, such as 40000 and 40100, or neither")
                     .exception();
         }
-        return new CpuFactory(Settings.NETWORK_INTERFACE.in(conf), min, max);
+        return new CpuFactory(Settings.NETWORK_INTERFACE.in(conf), min, max, ClusterPreflight.cores(conf));
     }
 
     @Override
     public Backend create(InetAddress address) {
-        return CpuBackend.create(address, interfaces, portMin, portMax);
+        return CpuBackend.create(address, interfaces, portMin, portMax, cores);
     }
 }

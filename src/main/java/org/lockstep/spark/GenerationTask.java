@@ -11,8 +11,6 @@ import java.util.Optional;
 import java.util.function.Consumer;
 import org.apache.spark.sql.Row;
 import org.apache.spark.sql.RowFactory;
-import org.lockstep.checkpoint.Checkpoint;
-import org.lockstep.checkpoint.ModelFiles;
 import org.lockstep.collective.Traffic;
 import org.lockstep.inference.Completion;
 import org.lockstep.inference.Generator;
@@ -60,25 +58,22 @@ final class GenerationTask implements RankFunction<IndexedRow, Row> {
 
     @Override
     public Iterator<Row> apply(Rank rank, Iterator<IndexedRow> rows) {
+        Optional<ModelShare> stayed = rank.kept().map(ModelShare.class::cast);
         long start = System.nanoTime();
-        try (ModelFiles files = source.open();
-                Tokenizer tokenizer = Tokenizer.load(files, config.vocabularySize());
-                Generator generator = load(rank, files, tokenizer)) {
-            long loaded = System.nanoTime();
-            Traffic before = rank.communicators().traffic();
-            List<Row> answers = generate(rank, tokenizer, generator, rows);
-            long end = System.nanoTime();
-            long waited = rank.communicators().traffic().nanos() - before.nanos();
-            counters.reports().add(report(rank, loaded - start, end - loaded, waited));
-            return answers.iterator();
-        }
+        ModelShare share = stayed.orElseGet(() -> load(rank));
+        long loaded = System.nanoTime();
+        Traffic before = rank.communicators().traffic();
+        List<Row> answers = generate(rank, share.tokenizer(), share.generator(), rows);
+        long end = System.nanoTime();
+        long waited = rank.communicators().traffic().nanos() - before.nanos();
+        counters.reports().add(report(rank, stayed.isPresent() ? 0 : loaded - start, end - loaded, waited));
+        return answers.iterator();
     }
 
-    private Generator load(Rank rank, ModelFiles files, Tokenizer tokenizer) {
-        try (Checkpoint checkpoint = Checkpoint.open(files)) {
-            return Generator.load(
-                    config, checkpoint, rank.state(), rank.communicators(), rank.kernels(), tokenizer, options);
-        }
+    private ModelShare load(Rank rank) {
+        ModelShare share = ModelShare.load(source, config, options, rank);
+        rank.keep(share, share::close);
+        return share;
     }
 
     private List<Row> generate(Rank rank, Tokenizer tokenizer, Generator generator, Iterator<IndexedRow> rows) {
@@ -127,6 +122,7 @@ final class GenerationTask implements RankFunction<IndexedRow, Row> {
         return new RankReport(
                 rank.state().rank(),
                 rank.world().roster().host(rank.state().rank()),
+                rank.world().isResumed(),
                 rank.world().meetingTime().toNanos(),
                 rank.setupTime().minus(rank.world().meetingTime()).toNanos(),
                 loadNanos,

@@ -6,7 +6,6 @@ import java.util.List;
 import java.util.Locale;
 import java.util.Map;
 import java.util.OptionalInt;
-import java.util.Set;
 import java.util.function.Consumer;
 import org.apache.spark.SparkContext;
 import org.apache.spark.api.java.JavaRDD;
@@ -16,7 +15,6 @@ import org.apache.spark.sql.Row;
 import org.apache.spark.sql.RowFactory;
 import org.apache.spark.sql.SparkSession;
 import org.apache.spark.sql.types.DataTypes;
-import org.apache.spark.sql.types.StructField;
 import org.apache.spark.sql.types.StructType;
 import org.apache.spark.storage.StorageLevel;
 import org.lockstep.ErrorCode;
@@ -26,8 +24,10 @@ import org.lockstep.checkpoint.ModelFiles;
 import org.lockstep.inference.GeneratorOptions;
 import org.lockstep.inference.SamplingParams;
 import org.lockstep.inference.Tokenizer;
+import org.lockstep.model.CacheSize;
 import org.lockstep.model.ModelConfig;
 import org.lockstep.model.ModelTensors;
+import org.lockstep.model.RankMemory;
 import org.lockstep.tensor.WeightType;
 import org.lockstep.topology.GroupKind;
 import org.lockstep.topology.ParallelSizes;
@@ -45,18 +45,16 @@ import org.lockstep.topology.RankOrder;
  *
  * <p>An immutable description: each method but {@code generate} and {@code run} returns another, and nothing is launched
  * before those. Thread-safe. What cannot run is refused on the driver, as a {@link LockstepException} with the numbers.
+ *
+ * <p>After a run the loaded shards and connected groups stay in the executors, for the next run with the same sizes, limits
+ * and weights of this description or of another that comes from the same {@code load}: it starts at once. They end with
+ * {@link #close}, when another layout or another model runs, when a run fails, and after
+ * {@code spark.lockstep.resident.idle}. Of two runs at once the second does not share: it loads for itself, and nothing of
+ * it stays.
  */
-public final class Llm {
-    private static final List<StructField> OUTPUT_FIELDS = List.of(
-            DataTypes.createStructField("text", DataTypes.StringType, true),
-            DataTypes.createStructField("finish_reason", DataTypes.StringType, true),
-            DataTypes.createStructField("prompt_tokens", DataTypes.IntegerType, true),
-            DataTypes.createStructField("output_tokens", DataTypes.IntegerType, true),
-            DataTypes.createStructField("error", DataTypes.StringType, true));
-
+public final class Llm implements AutoCloseable {
     /** The columns that {@code generate} adds, in this order, after the input's own. */
-    public static final List<String> OUTPUT_COLUMNS =
-            OUTPUT_FIELDS.stream().map(StructField::name).toList();
+    public static final List<String> OUTPUT_COLUMNS = AnswerSchema.COLUMNS;
 
     private static final List<GroupKind> KINDS =
             List.of(GroupKind.TENSOR, GroupKind.PIPELINE, GroupKind.MODEL, GroupKind.WORLD);
@@ -65,7 +63,7 @@ public final class Llm {
     public static final String BUNDLED = "/org/lockstep/models/fable";
 
     private final SparkSession spark;
-    private final ModelSource source;
+    private final Found found;
     private final ModelConfig config;
     private final ParallelSizes sizes;
     private final RankOrder order;
@@ -73,9 +71,12 @@ public final class Llm {
     private final LlmLimits limits;
     private final Consumer<Progress> progress;
 
+    /** What {@code load} found, the same for all descriptions that come from it. */
+    private record Found(ModelSource source, WeightType stored, Residence residence) {}
+
     private Llm(
             SparkSession spark,
-            ModelSource source,
+            Found found,
             ModelConfig config,
             ParallelSizes sizes,
             RankOrder order,
@@ -83,7 +84,7 @@ public final class Llm {
             LlmLimits limits,
             Consumer<Progress> progress) {
         this.spark = spark;
-        this.source = source;
+        this.found = found;
         this.config = config;
         this.sizes = sizes;
         this.order = order;
@@ -112,10 +113,10 @@ public final class Llm {
         Settings.check(context.getConf());
         try (ModelFiles files = source.open()) {
             ModelConfig config = ModelConfig.read(files);
-            check(files, config);
+            WeightType stored = check(files, config);
             return new Llm(
                     spark,
-                    source,
+                    new Found(source, stored, new Residence(context)),
                     config,
                     ParallelSizes.tensor(1),
                     RankOrder.DEFAULT,
@@ -129,13 +130,16 @@ public final class Llm {
      * Checks a model's files against its settings, with or without Spark: the headers of the weights and the tokenizer are
      * read, no weight is.
      *
+     * @return how the matrices are stored
      * @throws LockstepException CHECKPOINT_INVALID or TOKENIZER_INVALID
      */
-    public static void check(ModelFiles files, ModelConfig config) {
+    public static WeightType check(ModelFiles files, ModelConfig config) {
+        WeightType stored;
         try (Checkpoint checkpoint = Checkpoint.open(files)) {
-            ModelTensors.check(config, checkpoint);
+            stored = ModelTensors.check(config, checkpoint);
         }
         Tokenizer.load(files, config.vocabularySize()).close();
+        return stored;
     }
 
     /** Ranks that share each layer. Must divide the model's heads. */
@@ -154,46 +158,56 @@ public final class Llm {
     }
 
     private Llm with(ParallelSizes changed) {
-        return new Llm(spark, source, config, changed, order, ranks, limits, progress);
+        return new Llm(spark, found, config, changed, order, ranks, limits, progress);
     }
 
     /** The world size, where replicas are not set. */
     public Llm ranks(int worldSize) {
-        return new Llm(spark, source, config, sizes, order, OptionalInt.of(worldSize), limits, progress);
+        return new Llm(spark, found, config, sizes, order, OptionalInt.of(worldSize), limits, progress);
     }
 
     /** How to hold the weights: f32, bf16, f16, or quantised to 8 bits as they are read; by default as they are stored. */
     public Llm weightType(WeightType type) {
-        return new Llm(spark, source, config.withWeightType(type), sizes, order, ranks, limits, progress);
+        return new Llm(spark, found, config.withWeightType(type), sizes, order, ranks, limits, progress);
     }
 
     /** The order of the axes, innermost first. */
     public Llm order(RankOrder changed) {
-        return new Llm(spark, source, config, sizes, changed, ranks, limits, progress);
+        return new Llm(spark, found, config, sizes, changed, ranks, limits, progress);
     }
 
     /** Positions that a prompt and its completion may fill together; by default the model's own limit. */
     public Llm maxModelLength(int positions) {
-        return with(new LlmLimits(OptionalInt.of(positions), limits.maxSequences(), limits.maxStepLength()));
+        return with(limits.withMaxModelLength(positions));
     }
 
     /** Rows that a replica generates together at most. */
     public Llm maxSequences(int rows) {
-        return with(new LlmLimits(limits.maxModelLength(), OptionalInt.of(rows), limits.maxStepLength()));
+        return with(limits.withMaxSequences(rows));
     }
 
     /** Positions that a step computes at most, over all its rows. */
     public Llm maxStepLength(int positions) {
-        return with(new LlmLimits(limits.maxModelLength(), limits.maxSequences(), OptionalInt.of(positions)));
+        return with(limits.withMaxStepLength(positions));
+    }
+
+    /** Positions in a block of the key/value cache. */
+    public Llm blockSize(int positions) {
+        return with(limits.withBlockSize(positions));
+    }
+
+    /** Whether prompts that begin alike share the cache's blocks of that beginning; by default they do. */
+    public Llm prefixCaching(boolean on) {
+        return with(limits.withPrefixCaching(on));
     }
 
     private Llm with(LlmLimits changed) {
-        return new Llm(spark, source, config, sizes, order, ranks, changed, progress);
+        return new Llm(spark, found, config, sizes, order, ranks, changed, progress);
     }
 
     /** Calls {@code consumer} now and then while {@code generate} runs, on a thread of Spark's. */
     public Llm onProgress(Consumer<Progress> consumer) {
-        return new Llm(spark, source, config, sizes, order, ranks, limits, consumer);
+        return new Llm(spark, found, config, sizes, order, ranks, limits, consumer);
     }
 
     /**
@@ -206,7 +220,16 @@ public final class Llm {
         config.checkSplit(grid.sizes().tp(), grid.sizes().pp());
         GeneratorOptions options = options(grid.sizes());
         String transports = ExpectedPlaces.of(context, grid).lines(KINDS);
-        return new Plan(source.toString(), config, grid, options, context.master(), transports);
+        RankMemory memory = RankMemory.of(
+                config,
+                found.stored(),
+                grid.sizes().tp(),
+                grid.sizes().pp(),
+                new CacheSize(options.cacheBlocks(), options.blockSize()),
+                options.maxTokensPerStep(),
+                options.maxSequences());
+        PerRank perRank = PerRank.of(context, world, memory);
+        return new Plan(found.source().toString(), config, grid, options, context.master(), perRank, transports);
     }
 
     private GeneratorOptions options(ParallelSizes resolved) {
@@ -252,14 +275,15 @@ public final class Llm {
     /** As {@link #generate(Dataset, String, SamplingParams)}, with a report of how it went. */
     public Generation run(Dataset<Row> rows, String promptColumn, SamplingParams params) {
         long start = System.nanoTime();
-        StructType schema = outputSchema(rows.schema(), promptColumn);
+        StructType schema = AnswerSchema.of(rows.schema(), promptColumn);
         Plan plan = plan();
         int world = plan.grid().worldSize();
-        try (EvenRows even = EvenRows.of(rows.javaRDD(), world)) {
+        try (Residence.Stay stay = found.residence().enter(layout(plan));
+                EvenRows even = EvenRows.of(rows.javaRDD(), world)) {
             RunCounters counters = RunCounters.register(spark.sparkContext());
             JavaRDD<Row> answers = even.count() == 0
                     ? JavaSparkContext.fromSparkContext(spark.sparkContext()).emptyRDD()
-                    : launch(plan, even, rows.schema().fieldIndex(promptColumn), params, counters, start);
+                    : launch(plan, stay, even, rows.schema().fieldIndex(promptColumn), params, counters, start);
             RunReport report = new RunReport(
                     even.count(),
                     counters.rowsFailed().value(),
@@ -272,11 +296,32 @@ public final class Llm {
         }
     }
 
+    /** What a rank that stays must have in common with one that is wanted; the rest is the application's. */
+    private String layout(Plan plan) {
+        return String.join(
+                "\n",
+                config.toString(),
+                plan.grid().sizes() + " " + order,
+                plan.options().toString());
+    }
+
+    /** Gives back what stays in the executors, now or when the run that uses it is over. Idempotent; runs may follow. */
+    @Override
+    public void close() {
+        found.residence().close();
+    }
+
     private JavaRDD<Row> launch(
-            Plan plan, EvenRows even, int promptColumn, SamplingParams params, RunCounters counters, long start) {
+            Plan plan,
+            Residence.Stay stay,
+            EvenRows even,
+            int promptColumn,
+            SamplingParams params,
+            RunCounters counters,
+            long start) {
         SparkContext context = spark.sparkContext();
         GenerationTask task = new GenerationTask(
-                source,
+                found.source(),
                 config,
                 plan.options(),
                 params,
@@ -286,6 +331,7 @@ public final class Llm {
         JavaRDD<Row> answers = BarrierStage.over(even.rows())
                 .with(plan.grid().sizes())
                 .with(order)
+                .staying(stay)
                 .connecting(KINDS.get(0), KINDS.toArray(GroupKind[]::new))
                 .agreeingOn(Map.of(
                         "model", config.toString(), "options", plan.options().toString()))
@@ -304,42 +350,11 @@ public final class Llm {
             return KeptRows.of(answers);
         } catch (Exception e) {
             answers.unpersist(false);
+            stay.fail();
             throw GangFailure.of(e);
         } finally {
             context.setJobDescription(before);
             context.removeSparkListener(listener);
         }
-    }
-
-    /** The input's fields and ours; the prompt column is there, of strings, and no name is taken. */
-    private static StructType outputSchema(StructType input, String promptColumn) {
-        Set<String> names = Set.of(input.fieldNames());
-        if (!names.contains(promptColumn)) {
-            throw LockstepException.report(
-                            ErrorCode.USAGE,
-                            "there is no column '" + promptColumn + "' among " + List.of(input.fieldNames()))
-                    .attempt("--prompt-column, or name the column of prompts in generate")
-                    .exception();
-        }
-        if (!input.apply(promptColumn).dataType().equals(DataTypes.StringType)) {
-            throw LockstepException.report(
-                            ErrorCode.USAGE,
-                            "column '" + promptColumn + "' is of "
-                                    + input.apply(promptColumn).dataType().simpleString() + ", prompts are strings")
-                    .exception();
-        }
-        StructType output = input;
-        for (StructField field : OUTPUT_FIELDS) {
-            if (names.contains(field.name())) {
-                throw LockstepException.report(
-                                ErrorCode.USAGE,
-                                "the input has a column '" + field.name() + "', which is one of ours: "
-                                        + OUTPUT_COLUMNS)
-                        .attempt("rename it before generate")
-                        .exception();
-            }
-            output = output.add(field);
-        }
-        return output;
     }
 }

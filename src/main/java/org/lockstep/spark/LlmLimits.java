@@ -1,5 +1,6 @@
 package org.lockstep.spark;
 
+import java.util.Optional;
 import java.util.OptionalInt;
 import org.apache.spark.SparkConf;
 import org.lockstep.ErrorCode;
@@ -15,12 +16,40 @@ import org.lockstep.topology.ParallelSizes;
  * @param maxModelLength prompt and completion of a row together
  * @param maxSequences rows generated together
  * @param maxStepLength positions computed in one step
+ * @param blockSize positions in a block of the cache
+ * @param prefixCaching whether rows share the blocks of equal beginnings
  */
-record LlmLimits(OptionalInt maxModelLength, OptionalInt maxSequences, OptionalInt maxStepLength) {
+record LlmLimits(
+        OptionalInt maxModelLength,
+        OptionalInt maxSequences,
+        OptionalInt maxStepLength,
+        OptionalInt blockSize,
+        Optional<Boolean> prefixCaching) {
     private static final int MOST_SEQUENCES = 4096;
     private static final long MOST_POSITIONS = 1 << 24; // positions in a cache
 
-    static final LlmLimits NONE = new LlmLimits(OptionalInt.empty(), OptionalInt.empty(), OptionalInt.empty());
+    static final LlmLimits NONE = new LlmLimits(
+            OptionalInt.empty(), OptionalInt.empty(), OptionalInt.empty(), OptionalInt.empty(), Optional.empty());
+
+    LlmLimits withMaxModelLength(int positions) {
+        return new LlmLimits(OptionalInt.of(positions), maxSequences, maxStepLength, blockSize, prefixCaching);
+    }
+
+    LlmLimits withMaxSequences(int rows) {
+        return new LlmLimits(maxModelLength, OptionalInt.of(rows), maxStepLength, blockSize, prefixCaching);
+    }
+
+    LlmLimits withMaxStepLength(int positions) {
+        return new LlmLimits(maxModelLength, maxSequences, OptionalInt.of(positions), blockSize, prefixCaching);
+    }
+
+    LlmLimits withBlockSize(int positions) {
+        return new LlmLimits(maxModelLength, maxSequences, maxStepLength, OptionalInt.of(positions), prefixCaching);
+    }
+
+    LlmLimits withPrefixCaching(boolean on) {
+        return new LlmLimits(maxModelLength, maxSequences, maxStepLength, blockSize, Optional.of(on));
+    }
 
     /**
      * The limits in numbers. A row may be as long as the model allows where the user says so; else no longer than the
@@ -32,11 +61,11 @@ record LlmLimits(OptionalInt maxModelLength, OptionalInt maxSequences, OptionalI
         int sequences = positive("max-num-seqs", maxSequences.orElse(Settings.MAX_SEQUENCES.in(conf)), MOST_SEQUENCES);
         int step = positive(
                 "max-num-batched-tokens", maxStepLength.orElse(Settings.MAX_STEP_LENGTH.in(conf)), Integer.MAX_VALUE);
-        int blockSize = positive("cache block size", Settings.CACHE_BLOCK_SIZE.in(conf), 1 << 16);
+        int block = positive("block-size", blockSize.orElse(Settings.CACHE_BLOCK_SIZE.in(conf)), 1 << 16);
         long memory = Settings.CACHE_MEMORY.in(conf);
-        long perBlock = bytesPerBlock(config, sizes, blockSize);
-        long affordable = Math.min(memory / perBlock, MOST_POSITIONS / blockSize);
-        int length = maxModelLength.orElse((int) Math.min(config.maxPositions(), Math.max(2, affordable * blockSize)));
+        long perBlock = bytesPerBlock(config, sizes, block);
+        long affordable = Math.min(memory / perBlock, MOST_POSITIONS / block);
+        int length = maxModelLength.orElse((int) Math.min(config.maxPositions(), Math.max(2, affordable * block)));
         if (length < 2 || length > config.maxPositions()) {
             throw LockstepException.report(
                             ErrorCode.USAGE,
@@ -45,19 +74,20 @@ record LlmLimits(OptionalInt maxModelLength, OptionalInt maxSequences, OptionalI
                     .attempt("--max-model-len " + config.maxPositions())
                     .exception();
         }
-        int perSequence = (length + blockSize - 1) / blockSize;
+        int perSequence = (length + block - 1) / block;
         if (affordable < perSequence) {
             throw LockstepException.report(
                             ErrorCode.NOT_ENOUGH_MEMORY,
-                            "a key/value cache of " + memory + " bytes holds " + affordable * blockSize
+                            "a key/value cache of " + memory + " bytes holds " + affordable * block
                                     + " positions, one row of " + length + " needs " + perSequence * perBlock
                                     + " bytes")
                     .attempt("--conf " + Settings.CACHE_MEMORY.key() + "=" + (perSequence * perBlock / (1 << 20) + 1)
                             + "m, or a smaller --max-model-len")
                     .exception();
         }
+        boolean prefixes = prefixCaching.orElse(Settings.CACHE_PREFIXES.in(conf));
         int blocks = (int) Math.min(affordable, (long) perSequence * sequences);
-        return new GeneratorOptions(length, sequences, Math.max(step, sequences), blockSize, blocks, true);
+        return new GeneratorOptions(length, sequences, Math.max(step, sequences), block, blocks, prefixes);
     }
 
     private static int positive(String name, int value, int most) {

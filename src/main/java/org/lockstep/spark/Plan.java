@@ -13,6 +13,7 @@ import org.lockstep.topology.ProcessGrid;
  * @param grid of ranks, all sizes resolved
  * @param options resolved
  * @param master of Spark
+ * @param perRank what a rank has and wants
  * @param transports by which the groups would be connected, in words, as far as the driver knows the ranks' places
  */
 public record Plan(
@@ -21,6 +22,7 @@ public record Plan(
         ProcessGrid grid,
         GeneratorOptions options,
         String master,
+        PerRank perRank,
         String transports) {
 
     @Override
@@ -30,7 +32,7 @@ public record Plan(
         return String.format(
                 Locale.ROOT,
                 "%s: %d layers, hidden %d, %d heads (%d key/value), vocabulary %,d, weights %s, on %s%n"
-                        + "a replica: up to %d rows at once, %,d positions a row, %,d in its cache%n%s%n%s",
+                        + "a replica: up to %d rows at once, %,d positions a row, %,d in its cache%n%s%n%s%n%s",
                 model,
                 config.layers(),
                 config.hiddenSize(),
@@ -42,6 +44,7 @@ public record Plan(
                 options.maxSequences(),
                 options.maxModelLength(),
                 (long) options.cacheBlocks() * options.blockSize(),
+                perRank,
                 MachinePicture.of(grid).withLayers(config.layers()),
                 transports);
     }

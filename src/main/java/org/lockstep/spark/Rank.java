@@ -1,7 +1,7 @@
 package org.lockstep.spark;
 
 import java.time.Duration;
-import org.lockstep.collective.Backend;
+import java.util.Optional;
 import org.lockstep.collective.Communicators;
 import org.lockstep.collective.World;
 import org.lockstep.tensor.Kernels;
@@ -12,29 +12,27 @@ import org.lockstep.topology.ParallelState;
  * them. Confined to the task's thread.
  */
 public final class Rank {
-    private final World world;
-    private final Backend backend;
+    private final LiveRank live;
     private final Duration setup;
 
-    Rank(World world, Backend backend, Duration setup) {
-        this.world = world;
-        this.backend = backend;
+    Rank(LiveRank live, Duration setup) {
+        this.live = live;
         this.setup = setup;
     }
 
     /** This rank's place in every group, as arithmetic. */
     public ParallelState state() {
-        return world.state();
+        return world().state();
     }
 
     /** The live groups. */
     public Communicators communicators() {
-        return world.communicators();
+        return world().communicators();
     }
 
     /** The maths of this rank's device. */
     public Kernels kernels() {
-        return backend.kernels();
+        return live.backend().kernels();
     }
 
     /** From the start of the task's code to live groups: {@link World#meetingTime()} and what is ours. */
@@ -44,7 +42,17 @@ public final class Rank {
 
     /** Who else is there and where, and what the meeting cost. */
     public World world() {
-        return world;
+        return live.world();
+    }
+
+    /** What this rank's function kept in an earlier task, where the rank stayed. */
+    Optional<Object> kept() {
+        return live.kept();
+    }
+
+    /** Keeps {@code thing} for as long as the rank's groups live; {@code end} then gives it back. */
+    void keep(Object thing, Runnable end) {
+        live.keep(thing, end);
     }
 
     @Override

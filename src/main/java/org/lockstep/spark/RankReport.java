@@ -5,15 +5,17 @@ import java.io.Serializable;
 /**
  * What one rank spent its time on.
  *
+ * @param stayed whether it had connected groups and its shard of the weights from the run before
  * @param meetingNanos in Spark's allGather
  * @param connectNanos in everything of ours between the task's start and connected groups
- * @param loadNanos reading its shard of the weights
+ * @param loadNanos reading its shard of the weights; 0 where it stayed
  * @param generateNanos from the first prompt's tokenisation to the last completion's arrival
  * @param collectiveNanos of those, inside collective operations, waiting for peers included
  */
 public record RankReport(
         int rank,
         String host,
+        boolean stayed,
         long meetingNanos,
         long connectNanos,
         long loadNanos,

@@ -4,27 +4,24 @@ import java.io.Serial;
 import java.io.Serializable;
 import java.time.Duration;
 import java.util.Iterator;
-import java.util.concurrent.atomic.AtomicReference;
 import org.apache.spark.SparkEnv;
 import org.apache.spark.TaskContext;
 import org.apache.spark.broadcast.Broadcast;
 import org.apache.spark.util.TaskCompletionListener;
 import org.apache.spark.util.TaskFailureListener;
-import org.jspecify.annotations.Nullable;
-import org.lockstep.collective.Backend;
 import org.lockstep.collective.Identity;
 import org.lockstep.collective.World;
 import org.lockstep.collective.WorldSpec;
-import org.lockstep.rendezvous.Venue;
 import org.lockstep.topology.GroupKind;
 import org.slf4j.Logger;
 import org.slf4j.LoggerFactory;
 import scala.runtime.AbstractFunction1;
 
 /**
- * The body of one barrier task: join the world, be a rank, leave it in order, or abort it for all.
+ * The body of one barrier task: join the world, be a rank, and in the end leave it, stay for the next task, or abort it for
+ * all.
  *
- * <p>The iterator is consumed after this returns, so the groups end with the task, not with the call.
+ * <p>The iterator is consumed after this returns, so the rank's time ends with the task, not with the call.
  */
 final class RankTask<T, U> extends AbstractFunction1<scala.collection.Iterator<T>, scala.collection.Iterator<U>>
         implements Serializable {
@@ -36,48 +33,52 @@ final class RankTask<T, U> extends AbstractFunction1<scala.collection.Iterator<T
     private final RankFunction<T, U> function;
     private final WorldSpec spec;
     private final BackendFactory backends;
-    private final Broadcast<Venue> venue;
+    private final Broadcast<Residents> residents;
+    private final Duration idle;
 
-    RankTask(RankFunction<T, U> function, WorldSpec spec, BackendFactory backends, Broadcast<Venue> venue) {
+    /** A task whose rank may wait among {@code residents} for the next one for so long; zero if it shall not. */
+    RankTask(
+            RankFunction<T, U> function,
+            WorldSpec spec,
+            BackendFactory backends,
+            Broadcast<Residents> residents,
+            Duration idle) {
         this.function = function;
         this.spec = spec;
         this.backends = backends;
-        this.venue = venue;
+        this.residents = residents;
+        this.idle = idle;
     }
 
     @Override
     public scala.collection.Iterator<U> apply(scala.collection.Iterator<T> rows) {
         long start = System.nanoTime();
-        BarrierRendezvous rendezvous = BarrierRendezvous.ofCurrentTask(venue.value(), spec.meetingTimeout());
+        BarrierRendezvous rendezvous =
+                BarrierRendezvous.ofCurrentTask(() -> residents.value().venue(), spec.meetingTimeout());
         TaskContext context = TaskContext.get();
-        Backend backend = backends.create(rendezvous.address());
-        onCompletion(context, backend::close);
         // A stage attempt that Spark makes again is another attempt of ours: its stragglers must not be heard.
         WorldSpec attempt = spec.ofStage(context.stageId(), context.stageAttemptNumber());
-        AtomicReference<@Nullable World> joined = new AtomicReference<>();
+        Tenancy tenancy = new Tenancy(residents.value(), idle);
+        onCompletion(context, tenancy::end);
         Thread task = Thread.currentThread();
         AbortWatchdog watchdog = AbortWatchdog.start(context, cause -> {
-            World world = joined.get();
-            if (world != null) {
-                world.abort(cause);
-            } else {
+            if (!tenancy.abort(cause)) {
                 task.interrupt(); // it waits for peers, of which Spark may have killed some without a word to it
             }
         });
         onCompletion(context, watchdog::close);
-        World world = World.join(rendezvous, backend, attempt, identity(context));
-        joined.set(world);
+        onFailure(context, tenancy);
+        LiveRank live =
+                tenancy.join(rendezvous, () -> backends.create(rendezvous.address()), attempt, identity(context));
         Duration setup = Duration.ofNanos(System.nanoTime() - start);
-        onCompletion(context, world::close);
-        onFailure(context, world);
-        if (world.state().rank() == 0) {
-            report(world);
+        if (live.world().state().rank() == 0) {
+            report(live.world());
         }
         try {
-            Iterator<U> results = function.apply(new Rank(world, backend, setup), ScalaIterators.toJava(rows));
+            Iterator<U> results = function.apply(new Rank(live, setup), ScalaIterators.toJava(rows));
             return ScalaIterators.toScala(results);
         } catch (Throwable e) {
-            world.abort(e);
+            tenancy.abort(e);
             throw RankTask.<RuntimeException>rethrow(e);
         }
     }
@@ -88,6 +89,13 @@ final class RankTask<T, U> extends AbstractFunction1<scala.collection.Iterator<T
 
     /** Said once, by rank 0. */
     private static void report(World world) {
+        if (world.isResumed()) {
+            LOG.info(
+                    "{} ranks met in {} ms and go on as they were",
+                    world.roster().size(),
+                    world.meetingTime().toMillis());
+            return;
+        }
         LOG.info(
                 "{} ranks met in {} ms and connected in {} ms:\n{}",
                 world.roster().size(),
@@ -106,8 +114,8 @@ final class RankTask<T, U> extends AbstractFunction1<scala.collection.Iterator<T
         context.addTaskCompletionListener((TaskCompletionListener) finished -> action.run());
     }
 
-    private static void onFailure(TaskContext context, World world) {
-        context.addTaskFailureListener((TaskFailureListener) (failed, error) -> world.abort(error));
+    private static void onFailure(TaskContext context, Tenancy tenancy) {
+        context.addTaskFailureListener((TaskFailureListener) (failed, error) -> tenancy.abort(error));
     }
 
     /** Throws what a Scala caller may see unchecked, as it is: its class decides what Spark makes of it. */

@@ -46,6 +46,11 @@ public record RunReport(
         return ranks.stream().mapToLong(what).max().orElse(0);
     }
 
+    /** Whether all ranks had their groups and weights from the run before. */
+    public boolean stayed() {
+        return !ranks.isEmpty() && ranks.stream().allMatch(RankReport::stayed);
+    }
+
     /** One line. */
     @Override
     public String toString() {
@@ -54,7 +59,7 @@ public record RunReport(
                 : String.format(
                         Locale.ROOT,
                         "%d ranks (tensor %d × pipeline %d × data %d), %.0f%% of it in collectives; met in %.2f s,"
-                                + " connected in %.0f ms, loaded in %.2f s",
+                                + (stayed() ? " stayed loaded" : " connected in %.0f ms, loaded in %.2f s"),
                         ranks.size(),
                         sizes.tp(),
                         sizes.pp(),

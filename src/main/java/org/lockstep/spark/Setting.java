@@ -4,6 +4,7 @@ import java.time.Duration;
 import java.util.Arrays;
 import java.util.List;
 import java.util.Locale;
+import java.util.OptionalInt;
 import java.util.Set;
 import java.util.function.Function;
 import java.util.regex.Matcher;
@@ -29,12 +30,28 @@ public record Setting<T>(String key, String fallback, String meaning, Function<S
         return new Setting<>(key, fallback, meaning, Setting::parseTime);
     }
 
+    /** A time that may be {@code 0s}, for never. */
+    static Setting<Duration> timeOrZero(String key, String fallback, String meaning) {
+        return new Setting<>(key, fallback, meaning, Setting::parseTimeOrZero);
+    }
+
     static Setting<Long> bytes(String key, String fallback, String meaning) {
         return new Setting<>(key, fallback, meaning, Setting::parseBytes);
     }
 
     static Setting<Integer> count(String key, int fallback, String meaning) {
         return new Setting<>(key, Integer.toString(fallback), meaning, Setting::parseCount);
+    }
+
+    /** A number that may be {@code auto}, which is empty. */
+    static Setting<OptionalInt> countOrAuto(String key, String meaning) {
+        return new Setting<>(
+                key,
+                "auto",
+                meaning,
+                text -> text.trim().equalsIgnoreCase("auto")
+                        ? OptionalInt.empty()
+                        : OptionalInt.of(parseCount(text)));
     }
 
     static Setting<Boolean> flag(String key, boolean fallback, String meaning) {
@@ -72,14 +89,19 @@ public record Setting<T>(String key, String fallback, String meaning, Function<S
     }
 
     private static Duration parseTime(String text) {
+        Duration time = parseTimeOrZero(text);
+        if (time.isZero()) {
+            throw new IllegalArgumentException("not a time such as 500ms, 30s, 5m or 1h: it is zero");
+        }
+        return time;
+    }
+
+    private static Duration parseTimeOrZero(String text) {
         Matcher time = TIME.matcher(text.trim().toLowerCase(Locale.ROOT));
         if (!time.matches()) {
             throw new IllegalArgumentException("not a time such as 500ms, 30s, 5m or 1h");
         }
         long amount = Long.parseLong(time.group(1));
-        if (amount == 0) {
-            throw new IllegalArgumentException("not a time such as 500ms, 30s, 5m or 1h: it is zero");
-        }
         return switch (time.group(2)) {
             case "ms" -> Duration.ofMillis(amount);
             case "s" -> Duration.ofSeconds(amount);

@@ -4,6 +4,7 @@ import java.time.Duration;
 import java.util.Arrays;
 import java.util.Comparator;
 import java.util.List;
+import java.util.OptionalInt;
 import java.util.Set;
 import org.apache.spark.SparkConf;
 import org.lockstep.ErrorCode;
@@ -82,7 +83,24 @@ public final class Settings {
             Setting.bytes("spark.lockstep.cache.memory", "512m", "heap for each rank's key/value cache at most");
 
     public static final Setting<Integer> CACHE_BLOCK_SIZE =
-            Setting.count("spark.lockstep.cache.blockSize", 16, "positions in a block of the key/value cache");
+            Setting.count("spark.lockstep.cache.blockSize", 16, "positions in a block of the key/value cache (--block-size)");
+
+    public static final Setting<Boolean> CACHE_PREFIXES = Setting.flag(
+            "spark.lockstep.cache.prefixes",
+            true,
+            "prompts that begin alike are computed once: they share the cache's blocks of that beginning"
+                    + " (--enable-prefix-caching)");
+
+    public static final Setting<Duration> RESIDENT_IDLE = Setting.timeOrZero(
+            "spark.lockstep.resident.idle",
+            "10m",
+            "how long loaded shards and connected groups stay in the executors for the next generate of the same Llm; 0s:"
+                    + " they end with each run");
+
+    public static final Setting<OptionalInt> CPU_THREADS = Setting.countOrAuto(
+            "spark.lockstep.cpu.threads",
+            "cores that a rank computes on; auto: spark.task.cpus on a cluster; under local[n] the n cores, as far as the"
+                    + " machine has them, in equal parts for the ranks");
 
     private static final List<Setting<?>> ALL = List.of(
             MEETING_TIMEOUT,
@@ -98,7 +116,10 @@ public final class Settings {
             MAX_SEQUENCES,
             MAX_STEP_LENGTH,
             CACHE_MEMORY,
-            CACHE_BLOCK_SIZE);
+            CACHE_BLOCK_SIZE,
+            CACHE_PREFIXES,
+            RESIDENT_IDLE,
+            CPU_THREADS);
 
     private Settings() {}
 

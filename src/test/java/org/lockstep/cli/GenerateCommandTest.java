@@ -71,6 +71,7 @@ class GenerateCommandTest {
                                 + " --order tp-pp-dp --max-tokens 7 --temperature 0.5 --top-p 0.9 --top-k 40 --min-p 0.1"
                                 + " --repetition-penalty 1.2 --seed -3 --stop . --stop @END --ignore-eos --dtype bfloat16"
                                 + " --max-model-len 512 --max-num-seqs 16 --max-num-batched-tokens 1024"
+                                + " --block-size 8 --no-enable-prefix-caching"
                                 + " --master spark://h:7077 --conf spark.a=b=c --conf spark.d=e")
                         .split(" "));
         assertThat(request)
@@ -96,9 +97,13 @@ class GenerateCommandTest {
                         OptionalInt.of(512),
                         OptionalInt.of(16),
                         OptionalInt.of(1024),
+                        OptionalInt.of(8),
+                        false,
                         "spark://h:7077",
                         Map.of("spark.a", "b=c", "spark.d", "e"),
                         false));
+        assertThat(request("--enable-prefix-caching").prefixCaching()).isTrue();
+        assertThat(request().prefixCaching()).isNull();
         assertThat(request("--tensor-parallel-size=2", "--pipeline-parallel-size=3", "--data-parallel-size=4")
                         .sizes())
                 .isEqualTo(request.sizes());

@@ -89,6 +89,7 @@ class RosterTest {
                 sizes,
                 RankOrder.TP_PP_DP,
                 SPEC.settingsDigest(),
+                new Hello.Tenure(70_000, -7),
                 List.of(UniqueId.of(id), UniqueId.of(new byte[UniqueId.BYTES])));
         assertThat(Hello.decode(hello.encode(SPEC.key()), SPEC.key())).isEqualTo(hello);
     }

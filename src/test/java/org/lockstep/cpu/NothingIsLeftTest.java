@@ -3,28 +3,18 @@ package org.lockstep.cpu;
 import static org.assertj.core.api.Assertions.assertThat;
 import static org.awaitility.Awaitility.await;
 
-import java.io.File;
-import java.lang.management.BufferPoolMXBean;
-import java.lang.management.ManagementFactory;
-import java.nio.file.Files;
-import java.nio.file.Path;
 import java.time.Duration;
-import java.util.ArrayList;
-import java.util.List;
-import java.util.Map;
 import java.util.Queue;
 import java.util.Set;
-import java.util.TreeMap;
-import java.util.TreeSet;
 import java.util.concurrent.ConcurrentLinkedQueue;
 import java.util.concurrent.CyclicBarrier;
 import java.util.concurrent.atomic.AtomicInteger;
-import java.util.stream.Collectors;
 import java.util.stream.Stream;
 import org.junit.jupiter.api.Timeout;
 import org.junit.jupiter.params.ParameterizedTest;
 import org.junit.jupiter.params.provider.Arguments;
 import org.junit.jupiter.params.provider.MethodSource;
+import org.lockstep.Left;
 import org.lockstep.collective.Communicator;
 import org.lockstep.collective.CommunicatorException;
 import org.lockstep.collective.ReduceOp;
@@ -131,68 +121,6 @@ class NothingIsLeftTest {
             if (cycle % 4 == 1) {
                 work.await();
             }
-        }
-    }
-
-    /** What there is of all that could be left. */
-    record Left(
-            Set<String> threads,
-            Map<String, Integer> descriptors,
-            List<String> mappings,
-            Set<String> files,
-            long bytes) {
-        static Left now() throws Exception {
-            System.gc();
-            Set<String> threads = Thread.getAllStackTraces().keySet().stream()
-                    .map(Thread::getName)
-                    .filter(name -> name.startsWith("lockstep-"))
-                    .collect(Collectors.toCollection(TreeSet::new));
-            Path maps = Path.of("/proc/self/maps");
-            List<String> mappings = new ArrayList<>();
-            if (Files.exists(maps)) {
-                Files.readAllLines(maps).stream()
-                        .filter(line -> line.contains("/dev/shm/"))
-                        .forEach(mappings::add);
-            }
-            Set<String> files = new TreeSet<>();
-            String[] shared = new File("/dev/shm").list((folder, name) -> name.startsWith("lockstep-"));
-            if (shared != null) {
-                files.addAll(List.of(shared));
-            }
-            long bytes = 0;
-            for (BufferPoolMXBean pool : ManagementFactory.getPlatformMXBeans(BufferPoolMXBean.class)) {
-                bytes += pool.getMemoryUsed();
-            }
-            return new Left(threads, openNow(), mappings, files, bytes);
-        }
-
-        /** By what they are open on: sockets, selectors, files and their paths. */
-        private static Map<String, Integer> openNow() throws Exception {
-            Map<String, Integer> found = new TreeMap<>();
-            File[] open = new File("/proc/self/fd").listFiles();
-            if (open != null) {
-                for (File each : open) {
-                    Path link = each.toPath();
-                    if (Files.isSymbolicLink(link)) {
-                        String target = Files.readSymbolicLink(link).toString().replaceFirst(":\\[\\d+]$", "");
-                        if (!target.endsWith(".jar") && !target.startsWith("/proc/")) { // the class path's come and go
-                            found.merge(target, 1, Integer::sum);
-                        }
-                    }
-                }
-            }
-            return found;
-        }
-
-        void requireNoMoreThan(Left before) {
-            assertThat(threads).isSubsetOf(before.threads);
-            assertThat(descriptors)
-                    .allSatisfy((target, count) -> assertThat(count)
-                            .as("descriptors of %s", target)
-                            .isLessThanOrEqualTo(before.descriptors.getOrDefault(target, 0)));
-            assertThat(mappings).as("mappings").isEmpty();
-            assertThat(files).as("files in /dev/shm").isSubsetOf(before.files);
-            assertThat(bytes).as("bytes outside the heap").isLessThan(before.bytes + (1 << 20));
         }
     }
 }

@@ -20,6 +20,7 @@ import org.lockstep.checkpoint.Checkpoint;
 import org.lockstep.checkpoint.ModelFiles;
 import org.lockstep.tensor.BatchLayout;
 import org.lockstep.tensor.Shape;
+import org.lockstep.tensor.WeightType;
 import org.lockstep.topology.LayerRange;
 
 @Timeout(60)
@@ -63,6 +64,30 @@ class PipelineStageTest {
         // held by both tensor ranks: norms, and the biases added after the reduction
         long replicated = model.bytes("norm.weight") + model.bytes("o_proj.bias") + model.bytes("down_proj.bias");
         assertThat(split.stream().mapToLong(Long::longValue).sum()).isEqualTo(all + replicated);
+    }
+
+    @ParameterizedTest
+    @CsvSource({"1,1", "2,1", "1,2", "2,2", "4,2"})
+    void whatARankWillHoldIsKnownBefore(int tensor, int pipeline) {
+        SyntheticModel model = SyntheticModel.awkward();
+        long fullest = run(model, model.write(folder), tensor, pipeline, (stage, checkpoint) -> stage.weightBytes())
+                .stream()
+                .mapToLong(Long::longValue)
+                .max()
+                .orElseThrow();
+        RankMemory known = RankMemory.of(model.config(), WeightType.F32, tensor, pipeline, CACHE, 12, 3);
+        assertThat(known.weights()).isBetween(fullest - fullest / 20, fullest + fullest / 20);
+        assertThat(known.total()).isEqualTo(known.weights() + known.cache() + known.step());
+        assertThat(RankMemory.of(
+                                model.config().withWeightType(WeightType.BF16),
+                                WeightType.F32,
+                                tensor,
+                                pipeline,
+                                CACHE,
+                                12,
+                                3)
+                        .weights())
+                .isLessThan(fullest * 2 / 3);
     }
 
     @Test

@@ -332,12 +332,12 @@ class BarrierStageTest {
 
     @Test
     void outsideABarrierStageThereIsNoMeeting() {
-        assertThatThrownBy(() -> BarrierRendezvous.ofCurrentTask(new Venue(), java.time.Duration.ofSeconds(1)))
+        assertThatThrownBy(() -> BarrierRendezvous.ofCurrentTask(Venue::new, java.time.Duration.ofSeconds(1)))
                 .isInstanceOfSatisfying(
                         LockstepException.class, e -> assertThat(e.code()).isEqualTo(ErrorCode.NOT_IN_BARRIER_STAGE))
                 .hasMessageContaining("no Spark task");
         assertThatThrownBy(() -> numbers(1, 1)
-                        .map(i -> BarrierRendezvous.ofCurrentTask(new Venue(), java.time.Duration.ofSeconds(1))
+                        .map(i -> BarrierRendezvous.ofCurrentTask(Venue::new, java.time.Duration.ofSeconds(1))
                                 .index())
                         .collect())
                 .hasMessageContaining("no barrier stage");

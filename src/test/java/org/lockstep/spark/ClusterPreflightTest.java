@@ -12,6 +12,7 @@ import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.Timeout;
 import org.lockstep.ErrorCode;
 import org.lockstep.LockstepException;
+import org.lockstep.cpu.Cores;
 import org.lockstep.topology.ParallelSizes;
 
 /** What Spark would say late, badly or never is said at once, with the line to set. */
@@ -54,6 +55,34 @@ class ClusterPreflightTest {
         for (String master : new String[] {"local[2]", "local[*]", "spark://somewhere:7077", "yarn"}) {
             ClusterPreflight.check(new SparkConf(false).set("spark.master", master), two, OptionalInt.empty());
         }
+    }
+
+    private static Cores cores(String master, String... more) {
+        SparkConf conf = new SparkConf(false).set("spark.master", master);
+        for (int i = 0; i < more.length; i += 2) {
+            conf.set(more[i], more[i + 1]);
+        }
+        return ClusterPreflight.cores(conf);
+    }
+
+    @Test
+    void aRankHasTheCoresOfItsTaskOrItsPartOfTheOneJvm() {
+        int all = Runtime.getRuntime().availableProcessors();
+        assertThat(cores("local[2]")).isEqualTo(Cores.shared(Math.min(2, all)));
+        assertThat(cores("local[*]")).isEqualTo(Cores.shared(all));
+        assertThat(cores("local")).isEqualTo(Cores.shared(1));
+        assertThat(cores("local[999]").of(1)).isEqualTo(all);
+        assertThat(cores("local[999]").of(999)).isEqualTo(1);
+        assertThat(cores("spark://a:7077")).isEqualTo(Cores.exactly(1));
+        assertThat(cores("local-cluster[2,4,1024]", "spark.task.cpus", "4")).isEqualTo(Cores.exactly(4));
+        String key = Settings.CPU_THREADS.key();
+        assertThat(cores("local[2]", key, "3")).isEqualTo(Cores.exactly(3));
+        assertThat(cores("yarn", "spark.task.cpus", "2", "spark.executor.cores", "4", key, "8"))
+                .as("with a warning")
+                .isEqualTo(Cores.exactly(8));
+        assertThatThrownBy(() -> cores("yarn", key, "0"))
+                .isInstanceOf(LockstepException.class)
+                .hasMessageContainingAll(key, "not a positive number");
     }
 
     @Test

@@ -260,6 +260,7 @@ class LlmTest {
                         .toString())
                 .contains(
                         "fable (bundled): 8 layers",
+                        "a rank: 1 core; ", " of weights, 16 MiB of cache and ",
                         "8 ranks = tensor 2 × pipeline 2 × data 2",
                         "layers 4-7",
                         "rank 7",
@@ -284,6 +285,12 @@ class LlmTest {
                 ErrorCode.USAGE, () -> Llm.bundled(spark).maxStepLength(-5).plan(), "max-num-batched-tokens (-5)");
         assertRefused(
                 ErrorCode.USAGE, () -> Llm.bundled(spark).maxModelLength(4096).plan(), "4096", "512");
+        assertRefused(ErrorCode.USAGE, () -> Llm.bundled(spark).blockSize(0).plan(), "block-size (0)");
+        assertRefused(
+                ErrorCode.NOT_ENOUGH_MEMORY,
+                () -> Llm.bundled(spark).maxStepLength(10_000_000).plan(),
+                "a rank needs",
+                "for a step), there are");
     }
 
     @Test

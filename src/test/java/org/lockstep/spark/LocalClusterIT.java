@@ -2,11 +2,13 @@ package org.lockstep.spark;
 
 import static org.assertj.core.api.Assertions.assertThat;
 import static org.assertj.core.api.Assertions.assertThatThrownBy;
+import static org.awaitility.Awaitility.await;
 
 import java.io.File;
 import java.io.IOException;
 import java.nio.file.Files;
 import java.nio.file.Path;
+import java.time.Duration;
 import java.util.HashMap;
 import java.util.HashSet;
 import java.util.List;
@@ -16,6 +18,9 @@ import java.util.stream.IntStream;
 import org.apache.spark.BarrierTaskContext;
 import org.apache.spark.SparkEnv;
 import org.apache.spark.api.java.JavaSparkContext;
+import org.apache.spark.sql.Dataset;
+import org.apache.spark.sql.Encoders;
+import org.apache.spark.sql.Row;
 import org.apache.spark.sql.SparkSession;
 import org.junit.jupiter.api.AfterAll;
 import org.junit.jupiter.api.BeforeEach;
@@ -124,6 +129,60 @@ class LocalClusterIT {
         assertThat(llm.tensorParallel(4).generate(prompts, params)).isEqualTo(alone);
         assertThat(llm.pipelineParallel(2).dataParallel(2).generate(prompts, params))
                 .isEqualTo(alone);
+    }
+
+    @Test
+    void whatStaysSurvivesBetweenRunsAndEndsWithAnExecutor() {
+        List<String> prompts = List.of("Once upon a time", "One rainy morning,", "Long ago");
+        SamplingParams params = SamplingParams.greedy().withMaxTokens(8);
+        Dataset<Row> rows = session.createDataset(prompts, Encoders.STRING()).toDF("prompt");
+        try (Llm llm = Llm.bundled(session).tensorParallel(2).pipelineParallel(2)) {
+            List<Row> texts = llm.generate(rows, "prompt", params).collectAsList();
+            Generation second = llm.run(rows, "prompt", params);
+            assertThat(second.report().stayed()).isTrue();
+            assertThat(second.report().ranks()).allMatch(rank -> rank.loadNanos() == 0);
+            assertThat(second.rows().collectAsList()).isEqualTo(texts);
+            assertThat(residents()).as("JVMs in which ranks wait").isEqualTo(2);
+
+            loseAnExecutor();
+            await().atMost(Duration.ofSeconds(30))
+                    .untilAsserted(() -> assertThat(residents())
+                            .as("the others end soon after")
+                            .isZero());
+            Generation third = llm.run(rows, "prompt", params);
+            assertThat(third.report().stayed()).isFalse();
+            assertThat(third.rows().collectAsList()).isEqualTo(texts);
+            assertThat(llm.run(rows, "prompt", params).report().stayed()).isTrue();
+        }
+        await().atMost(Duration.ofSeconds(30))
+                .untilAsserted(() -> assertThat(residents()).as("closed").isZero());
+    }
+
+    /** In how many executors ranks wait. */
+    private static long residents() {
+        return JavaSparkContext.fromSparkContext(session.sparkContext())
+                .parallelize(IntStream.range(0, 8).boxed().toList(), 8)
+                .filter(i -> Thread.getAllStackTraces().keySet().stream()
+                        .anyMatch(thread -> thread.getName().equals("lockstep-residents")))
+                .map(i -> SparkEnv.get().executorId())
+                .distinct()
+                .count();
+    }
+
+    private static void loseAnExecutor() {
+        JavaSparkContext spark = JavaSparkContext.fromSparkContext(session.sparkContext());
+        String victim = spark.parallelize(List.of(1), 1)
+                .map(i -> SparkEnv.get().executorId())
+                .first();
+        session.sparkContext().killExecutor(victim);
+        await().atMost(Duration.ofSeconds(60))
+                .until(() -> spark
+                        .parallelize(IntStream.range(0, 8).boxed().toList(), 8)
+                        .map(i -> SparkEnv.get().executorId())
+                        .distinct()
+                        .collect()
+                        .stream()
+                        .noneMatch(victim::equals));
     }
 
     @Test

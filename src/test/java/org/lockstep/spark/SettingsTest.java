@@ -55,6 +55,14 @@ class SettingsTest {
                 .isEqualTo(Duration.ofMillis(millis));
     }
 
+    @Test
+    void onlyWhereItMeansNeverATimeMayBeZero() {
+        assertThat(Settings.RESIDENT_IDLE.in(conf().set(Settings.RESIDENT_IDLE.key(), "0s")))
+                .isZero();
+        assertThatThrownBy(() -> Settings.RUN_TIMEOUT.in(conf().set(Settings.RUN_TIMEOUT.key(), "0s")))
+                .hasMessageContaining("it is zero");
+    }
+
     @ParameterizedTest
     @CsvSource({"7,7", "1k,1024", "512m,536870912", "2g,2147483648", "1gb,1073741824"})
     void sizes(String text, long bytes) {

@@ -1,0 +1,45 @@
+package org.lockstep.spark;
+
+import org.lockstep.checkpoint.Checkpoint;
+import org.lockstep.checkpoint.ModelFiles;
+import org.lockstep.inference.Generator;
+import org.lockstep.inference.GeneratorOptions;
+import org.lockstep.inference.Tokenizer;
+import org.lockstep.model.ModelConfig;
+
+/**
+ * A rank's share of a model, ready to generate. Confined to its rank's thread.
+ *
+ * @param generator over the weights of this rank, and its cache
+ */
+record ModelShare(Tokenizer tokenizer, Generator generator) implements AutoCloseable {
+
+    /** Reads the tokenizer and this rank's part of the weights. */
+    static ModelShare load(ModelSource source, ModelConfig config, GeneratorOptions options, Rank rank) {
+        try (ModelFiles files = source.open()) {
+            Tokenizer tokenizer = Tokenizer.load(files, config.vocabularySize());
+            try (Checkpoint checkpoint = Checkpoint.open(files)) {
+                return new ModelShare(
+                        tokenizer,
+                        Generator.load(
+                                config,
+                                checkpoint,
+                                rank.state(),
+                                rank.communicators(),
+                                rank.kernels(),
+                                tokenizer,
+                                options));
+            } catch (RuntimeException | Error failure) {
+                tokenizer.close();
+                throw failure;
+            }
+        }
+    }
+
+    @Override
+    public void close() {
+        try (tokenizer) {
+            generator.close();
+        }
+    }
+}
