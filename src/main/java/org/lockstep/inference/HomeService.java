@@ -35,7 +35,7 @@ final class HomeService implements ControlPlane.Service {
             for (int i = 0; i < delivery.places().length; i++) {
                 accept(delivery.places()[i], delivery.completions()[i]);
             }
-            return CompletableFuture.completedFuture(Leases.NOTHING);
+            return CompletableFuture.completedFuture(new byte[0]);
         }
         throw new IllegalArgumentException("the home of requests is told " + word);
     }

@@ -22,8 +22,8 @@ import org.lockstep.collective.ObjectCodec;
  * A replica's requests, leased from the ledger as it has room for them and fetched from their homes, and the way home of
  * their completions.
  *
- * <p>Each way has one call under way: a lease is asked for while the stock is below what the replica last could not get and
- * a little more, so that it seldom waits for one; completions gather until those before have arrived, then their numbers
+ * <p>Each way has one call under way: a lease is asked for while the stock is below a half of what the replica last could not
+ * get and a little more, so that it seldom waits for one; completions gather until those before have arrived, then their numbers
  * are told to the ledger. Thus nobody holds more in memory for it than a parcel, but its own rank.
  *
  * <p>{@link #poll}, {@link #await}, {@link #accept} and {@link #finish} are the source rank's; answers come in the thread
@@ -150,12 +150,12 @@ final class LeasedSource implements RequestSource {
         }
     }
 
-    /** Asks for a lease, unless one is asked for or the stock is full. */
+    /** Asks for a lease, unless one is asked for or no half of what is wanted is gone. */
     private void ask() {
         int most;
         synchronized (this) {
             most = wanted - stock.size();
-            if (asking || drained || failure != null || most < 1) {
+            if (asking || drained || failure != null || 2 * most < wanted) {
                 return;
             }
             asking = true;

@@ -24,8 +24,6 @@ final class Leases {
     /** The most tokens and characters in one answer or delivery, but for one request or completion that has more itself. */
     static final int PARCEL = 128 * 1024;
 
-    static final byte[] NOTHING = {};
-
     private static final List<Class<?>> OBJECTS = List.of(
             SamplingParams.class,
             FinishReason.class,

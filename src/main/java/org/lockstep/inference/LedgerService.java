@@ -39,7 +39,7 @@ final class LedgerService implements ControlPlane.Service {
         if (replica < 0) {
             throw new IllegalArgumentException("rank " + from + " is no replica's source, and says " + word);
         }
-        CompletableFuture<byte[]> answer = CompletableFuture.completedFuture(Leases.NOTHING);
+        CompletableFuture<byte[]> answer = CompletableFuture.completedFuture(new byte[0]);
         List<Told> told;
         synchronized (this) {
             if (word instanceof Leases.Ask ask) {

@@ -103,7 +103,7 @@ public final class RequestExchange {
             replica.run(source, source::accept);
             source.finish();
         } else {
-            replica.run(new NoRequests(), RequestExchange::refuse);
+            replica.run(RequestSource.of(List.of()), RequestExchange::refuse);
         }
         world.barrier(patience); // replicas end when they end: none may run into another's deadline for one operation
         plane.retire(Leases.HOME);
@@ -133,21 +133,5 @@ public final class RequestExchange {
             }
         }
         return offsets;
-    }
-
-    /** What a rank has that only follows. */
-    private static final class NoRequests implements RequestSource {
-        @Override
-        public List<Request> poll(int most) {
-            return List.of();
-        }
-
-        @Override
-        public boolean isDrained() {
-            return true;
-        }
-
-        @Override
-        public void await(Duration most) {}
     }
 }

@@ -16,10 +16,19 @@
  * the counts: it does when all tokens known so far have been computed.
  *
  * <p>{@link org.lockstep.inference.RequestExchange} stands outside a replica: rows stay where they are, only token ids
- * and completions travel.
+ * and completions travel, by pull:
+ *
+ * <pre>
+ * source : room for n more ── Ask ──▶ first rank : Ledger ── numbers ──▶ source ── Fetch ──▶ home ── token ids ──▶ source
+ * source : done ── completions ──▶ home;  ── their numbers ──▶ Ledger: all complete ── the end ──▶ every source
+ * </pre>
+ *
+ * All of that goes over the control plane, whose thread answers for ranks that compute; the only waits are a source's
+ * that has nothing to compute.
  *
  * <p>Never here: Spark, device memory, arithmetic of ranks (asked of {@code topology}), sockets. Mutable state lives in
- * {@code Sequence}, {@code BlockManager}, {@code Scheduler} and {@code TextStream}, each confined to its rank's thread.
+ * {@code Sequence}, {@code BlockManager}, {@code Scheduler} and {@code TextStream}, each confined to its rank's thread, and
+ * in {@code LedgerService}, {@code HomeService} and {@code LeasedSource}, which several threads enter.
  */
 @NullMarked
 package org.lockstep.inference;
