@@ -3,7 +3,8 @@
  *
  * <p>Interfaces and values only, the seam between those who compute ({@code model}) and those who carry ({@code cpu}, and
  * one day {@code cuda}). A {@link org.lockstep.topology.ProcessGroup} is a plan; a
- * {@link org.lockstep.collective.Communicator} is that plan alive. Never here: sockets, NCCL, Spark, words of models.
+ * {@link org.lockstep.collective.Communicator} is that plan alive; the {@link org.lockstep.collective.ControlPlane} is for what
+ * ranks ask each other while they compute. Never here: sockets, NCCL, Spark, words of models.
  *
  * <pre>{@code
  * List<Buffer> sums = LocalWorld.of(4).run(rendezvous -> {

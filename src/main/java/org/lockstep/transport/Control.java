@@ -249,8 +249,9 @@ final class Control {
     }
 
     private void judge(Station station) {
-        if (station.end() != null) {
-            lose(station, "is gone, " + station.end());
+        String end = station.end();
+        if (end != null) {
+            end(station.isWrong() ? ErrorCode.PROTOCOL : ErrorCode.PEER_LOST, station, end);
             return;
         }
         long silence = System.nanoTime() - station.heard;
@@ -266,7 +267,11 @@ final class Control {
     }
 
     private void lose(Station station, String how) {
-        fate.seal(new Verdict(ErrorCode.PEER_LOST, me, GROUP, station.name() + " " + how, station.rank(), null));
+        end(ErrorCode.PEER_LOST, station, how);
+    }
+
+    private void end(ErrorCode code, Station station, String how) {
+        fate.seal(new Verdict(code, me, GROUP, station.name() + " " + how, station.rank(), null));
     }
 
     private static boolean isGone(Station station) {

@@ -30,6 +30,7 @@ final class Station {
     private boolean busy;
     private boolean left;
     private @Nullable String end;
+    private boolean wrong;
 
     /** When it was last heard, on the clock of {@link System#nanoTime}. */
     long heard = System.nanoTime();
@@ -86,7 +87,7 @@ final class Station {
     Verdict listen(Consumer<Message> taker) {
         try {
             int frames = 0;
-            while (!left && frames < TURN && in.header(0)) {
+            while (!isOver() && frames < TURN && in.header(0)) {
                 int kind = in.kind();
                 if (kind == Frame.CALL || kind == Frame.ANSWER) {
                     if (!isTaken(taker)) {
@@ -102,7 +103,7 @@ final class Station {
             }
             busy = frames == TURN;
             if (in.isEnded() && !left) {
-                lose("its control connection closed");
+                lose("is gone, its control connection closed");
             }
         } catch (Failed failed) {
             in.end();
@@ -110,9 +111,9 @@ final class Station {
             heard = System.nanoTime();
             return failed.verdict();
         } catch (IOException failure) {
-            lose("its control connection failed: " + failure.getMessage());
+            lose("is gone, its control connection failed: " + failure.getMessage());
         } catch (Inlet.Damaged damage) {
-            lose("its control connection brought " + damage.getMessage());
+            refuse(String.valueOf(damage.getMessage()));
         }
         if (in.moved()) {
             heard = System.nanoTime();
@@ -149,7 +150,13 @@ final class Station {
 
     /** What it said cannot be. */
     void refuse(String what) {
-        lose("its control connection brought " + what);
+        wrong = true;
+        lose("sent " + what + " over its control connection");
+    }
+
+    /** Whether it ended because of what it said. */
+    boolean isWrong() {
+        return wrong;
     }
 
     private void lose(String how) {
@@ -199,7 +206,7 @@ final class Station {
                 registered.interestOps(done ? SelectionKey.OP_READ : SelectionKey.OP_READ | SelectionKey.OP_WRITE);
             }
         } catch (IOException failure) {
-            lose("its control connection failed: " + failure.getMessage());
+            lose("is gone, its control connection failed: " + failure.getMessage());
         }
     }
 

@@ -10,8 +10,9 @@
  *
  * <p>A connection is proven by a {@code Handshake} before anything else is read from it; its frames are sealed, by a checksum
  * or by encryption ({@code Seal}). The JVMs of a world watch each other over connections of their own ({@code Control}): that
- * is how a verdict travels, and how a death is known where memory is shared and nobody would see it. Its thread is the only
- * one here; data moves in the rank's own thread, inside its operations.
+ * is how a verdict travels, how a death is known where memory is shared and nobody would see it, and how a rank that computes
+ * is asked something ({@code Switchboard}). Its thread is the only one here; data moves in the rank's own thread, inside its
+ * operations.
  *
  * <p>Never here: what a reduction is, devices other than the host, Spark, words of models.
  */
