@@ -71,7 +71,7 @@ final class GenerationTask implements RankFunction<IndexedRow, Row> {
     }
 
     private ModelShare load(Rank rank) {
-        ModelShare share = ModelShare.load(source, config, options, rank);
+        ModelShare share = ModelShare.load(source, config, options, rank, counters.bytesLoaded()::add);
         rank.keep(share, share::close);
         return share;
     }
@@ -141,6 +141,8 @@ final class GenerationTask implements RankFunction<IndexedRow, Row> {
         @Override
         public void onStep(StepStats stats) {
             counters.outputTokens().add(stats.outputTokens());
+            counters.cachedTokens().add(stats.cachedTokens());
+            counters.preemptions().add(stats.preemptions());
         }
 
         @Override

@@ -135,6 +135,7 @@ class LlmTest {
                 .tensorParallel(2)
                 .dataParallel(3)
                 .maxSequences(4)
+                .blockSize(2)
                 .run(input, "prompt", golden());
 
         List<Row> rows = run.rows().collectAsList();
@@ -156,6 +157,7 @@ class LlmTest {
         assertThat(run.report().rowsFailed()).isZero();
         assertThat(run.report().outputTokens()).isEqualTo(60 * 64);
         assertThat(run.report().ranks()).hasSize(6);
+        assertThat(run.report().cachedTokens()).as("each prompt comes five times").isPositive();
         assertThat(run.report().toString()).contains("60 rows (0 with errors)", "6 ranks");
     }
 
