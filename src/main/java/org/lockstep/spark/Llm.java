@@ -153,6 +153,11 @@ public final class Llm implements AutoCloseable {
         return with(sizes.withPipeline(size));
     }
 
+    /** Chunks of layers of each pipeline stage, which a step passes in turn: a smaller bubble for more messages. */
+    public Llm virtualPipelineParallel(int chunks) {
+        return with(sizes.withVirtualPipeline(chunks));
+    }
+
     /** Replicas; by default as many as there are slots for. */
     public Llm dataParallel(int replicas) {
         return with(sizes.withData(replicas));
@@ -218,14 +223,13 @@ public final class Llm implements AutoCloseable {
         SparkContext context = ClusterPreflight.context(spark);
         int world = ClusterPreflight.check(context, sizes, ranks);
         ProcessGrid grid = ProcessGrid.of(world, sizes, order);
-        config.checkSplit(grid.sizes().tp(), grid.sizes().pp());
+        config.checkSplit(grid.sizes().tp(), grid.sizes().pp(), grid.sizes().chunks());
         GeneratorOptions options = options(grid.sizes());
         String transports = ExpectedPlaces.of(context, grid).lines(KINDS);
         RankMemory memory = RankMemory.of(
                 config,
                 found.stored().type(),
-                grid.sizes().tp(),
-                grid.sizes().pp(),
+                grid.sizes(),
                 new CacheSize(options.cacheBlocks(), options.blockSize()),
                 options.maxTokensPerStep(),
                 options.maxSequences());
