@@ -8,6 +8,7 @@ import java.util.Collections;
 import java.util.Map;
 import java.util.Objects;
 import java.util.Set;
+import java.util.function.LongConsumer;
 import org.jspecify.annotations.Nullable;
 import org.lockstep.ErrorCode;
 import org.lockstep.LockstepException;
@@ -27,14 +28,16 @@ public final class Checkpoint implements AutoCloseable {
 
     private final ModelFiles files;
     private final Map<String, TensorInfo> tensors;
+    private final LongConsumer onRead;
     private final ByteBuffer chunk = ByteBuffer.allocateDirect(CHUNK).order(ByteOrder.LITTLE_ENDIAN);
     private @Nullable SeekableByteChannel channel;
     private String current = "";
     private long bytesRead;
 
-    private Checkpoint(ModelFiles files, Map<String, TensorInfo> tensors) {
+    private Checkpoint(ModelFiles files, Map<String, TensorInfo> tensors, LongConsumer onRead) {
         this.files = files;
         this.tensors = tensors;
+        this.onRead = onRead;
     }
 
     /**
@@ -44,11 +47,20 @@ public final class Checkpoint implements AutoCloseable {
      *     says, naming file, tensor and numbers
      */
     public static Checkpoint open(ModelFiles files) {
+        return open(files, bytes -> {});
+    }
+
+    /**
+     * The same.
+     *
+     * @param onRead hears of every read of weights, its bytes, in the thread that reads
+     */
+    public static Checkpoint open(ModelFiles files, LongConsumer onRead) {
         if (files.exists(SINGLE)) {
-            return new Checkpoint(files, SafetensorsHeader.read(files, SINGLE));
+            return new Checkpoint(files, SafetensorsHeader.read(files, SINGLE), onRead);
         }
         if (files.exists(ShardIndex.NAME)) {
-            return new Checkpoint(files, ShardIndex.read(files));
+            return new Checkpoint(files, ShardIndex.read(files), onRead);
         }
         boolean pickled = files.exists("pytorch_model.bin") || files.exists("pytorch_model.bin.index.json");
         throw LockstepException.report(
@@ -149,6 +161,11 @@ public final class Checkpoint implements AutoCloseable {
         return bytesRead;
     }
 
+    /** Bytes of all tensors together. */
+    public long bytes() {
+        return tensors.values().stream().mapToLong(TensorInfo::length).sum();
+    }
+
     @Override
     public void close() {
         SeekableByteChannel open = channel;
@@ -239,6 +256,7 @@ public final class Checkpoint implements AutoCloseable {
             }
             next += read;
             bytesRead += read;
+            onRead.accept(read);
         }
         return next;
     }

@@ -121,6 +121,12 @@ final class GenerateCommand implements Callable<Integer> {
     private @Nullable Integer pipeline;
 
     @Option(
+            names = {"--virtual-pipeline-parallel-size", "-vpp"},
+            paramLabel = "N",
+            description = "Chunks of layers on each pipeline stage (default: 1).")
+    private @Nullable Integer virtualPipeline;
+
+    @Option(
             names = {"--data-parallel-size", "-dp"},
             paramLabel = "N",
             description = "Replicas. Default: as many as there are slots for.")
@@ -201,6 +207,8 @@ final class GenerateCommand implements Callable<Integer> {
             int defaultSize = model == null && !sized ? 2 : 1;
             ParallelSizes sizes = ParallelSizes.tensor(positive("tensor", tensor, defaultSize))
                     .withPipeline(positive("pipeline", pipeline, defaultSize))
+                    .withVirtualPipeline(
+                            virtualPipeline == null ? null : positive("virtual pipeline", virtualPipeline, 1))
                     .withData(data == null ? ParallelSizes.INFER : data);
             return new GenerateRequest(
                     model,

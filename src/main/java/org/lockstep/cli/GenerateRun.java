@@ -62,7 +62,8 @@ final class GenerateRun implements Callable<Integer> {
         try (ModelFiles files =
                 model == null ? ModelFiles.resource(Llm.BUNDLED) : ModelFiles.directory(Path.of(model))) {
             ModelConfig config = ModelConfig.read(files);
-            config.checkSplit(request.sizes().tp(), request.sizes().pp());
+            config.checkSplit(
+                    request.sizes().tp(), request.sizes().pp(), request.sizes().chunks());
             CommandSession.requireSpark();
             CommandSession.check(request.spark(), request.sizes(), request.ranks());
             checkFiles();
@@ -160,6 +161,8 @@ final class GenerateRun implements Callable<Integer> {
                 .pipelineParallel(request.sizes().pp())
                 .dataParallel(request.sizes().dp())
                 .order(request.order());
+        Integer chunks = request.sizes().virtualPipeline();
+        llm = chunks == null ? llm : llm.virtualPipelineParallel(chunks);
         WeightType weights = request.weightType();
         llm = weights == null ? llm : llm.weightType(weights);
         llm = request.ranks().isPresent() ? llm.ranks(request.ranks().getAsInt()) : llm;

@@ -28,6 +28,9 @@ final class ProgressLine implements Consumer<Progress>, AutoCloseable {
     }
 
     static String text(Progress progress) {
+        if (progress.bytesLoaded() > 0 && progress.loaded() < 1) {
+            return String.format(Locale.ROOT, "loading %.0f %%", Math.floor(100 * progress.loaded()));
+        }
         String rows = String.format(
                 Locale.ROOT,
                 "%,d of %,d rows, %,d tokens, %,.0f tokens/s",

@@ -20,13 +20,14 @@ public final class ModelTensors {
     /**
      * Finds out on the driver what each rank would otherwise find out for its own share, after the launch.
      *
-     * @return how the matrices are stored, by the first layer's
+     * @return what is there
      * @throws LockstepException CHECKPOINT_INVALID naming a tensor that is missing or has another shape or type
      */
-    public static WeightType check(ModelConfig config, Checkpoint checkpoint) {
+    public static StoredWeights check(ModelConfig config, Checkpoint checkpoint) {
         new ModelTensors(config, checkpoint).check();
-        return WeightType.of(
+        WeightType type = WeightType.of(
                 checkpoint.info("model.layers.0.self_attn.q_proj.weight").type());
+        return new StoredWeights(type, checkpoint.bytes());
     }
 
     private void check() {

@@ -1,8 +1,10 @@
 package org.lockstep.model;
 
+import java.util.stream.IntStream;
 import org.lockstep.tensor.DataType;
 import org.lockstep.tensor.WeightType;
 import org.lockstep.topology.LayerRange;
+import org.lockstep.topology.ParallelSizes;
 
 /**
  * What the fullest rank of a split model holds, in bytes: arithmetic alone, before anything is loaded. Immutable.
@@ -14,7 +16,7 @@ import org.lockstep.topology.LayerRange;
 public record RankMemory(long weights, long cache, long step) {
 
     /**
-     * The memory of one of {@code tensor × pipeline} ranks.
+     * The memory of one of a replica's ranks.
      *
      * @param stored how the files hold the matrices, where the config leaves it to them
      * @param maxTokens of a step
@@ -23,23 +25,37 @@ public record RankMemory(long weights, long cache, long step) {
     public static RankMemory of(
             ModelConfig config,
             WeightType stored,
-            int tensor,
-            int pipeline,
+            ParallelSizes sizes,
             CacheSize cache,
             int maxTokens,
             int maxRows) {
-        ShardPlan plan = ShardPlan.of(config, 0, tensor);
+        ShardPlan plan = ShardPlan.of(config, 0, sizes.tp());
         RankMemory fullest = new RankMemory(0, 0, 0);
-        for (int stage = 0; stage < pipeline; stage++) {
-            int layers = LayerRange.of(config.layers(), pipeline, stage).size();
-            boolean last = stage == pipeline - 1;
+        for (int stage = 0; stage < sizes.pp(); stage++) {
+            int layers = layers(config, sizes, stage);
+            boolean last = stage == sizes.pp() - 1;
             RankMemory here = new RankMemory(
                     layers * layer(config, plan, type(config, stored)) + tables(config, plan, stored, stage == 0, last),
                     2L * layers * cache.tokens() * plan.keyValueHeads() * config.headSize() * DataType.F32.bytes(),
-                    step(config, plan, maxTokens, last ? maxRows : 0));
+                    step(config, plan, sizes.pp() > 1 ? 2 : 1, maxTokens, last ? maxRows : 0));
             fullest = here.total() > fullest.total() ? here : fullest;
         }
         return fullest;
+    }
+
+    /** The layers of the stage that has most. */
+    public static int mostLayers(ModelConfig config, ParallelSizes sizes) {
+        return IntStream.range(0, sizes.pp())
+                .map(stage -> layers(config, sizes, stage))
+                .max()
+                .orElseThrow();
+    }
+
+    private static int layers(ModelConfig config, ParallelSizes sizes, int stage) {
+        return IntStream.range(0, sizes.chunks())
+                .map(chunk -> LayerRange.of(config.layers(), sizes.pp(), stage, sizes.chunks(), chunk)
+                        .size())
+                .sum();
     }
 
     private static WeightType type(ModelConfig config, WeightType stored) {
@@ -69,10 +85,10 @@ public record RankMemory(long weights, long cache, long step) {
                 + (last ? (long) config.hiddenSize() * DataType.F32.bytes() : 0);
     }
 
-    private static long step(ModelConfig config, ShardPlan plan, int tokens, int rows) {
+    private static long step(ModelConfig config, ShardPlan plan, int streams, int tokens, int rows) {
         long query = (long) plan.heads() * config.headSize();
         long pair = (long) plan.keyValueHeads() * config.headSize();
-        long token = 3L * config.hiddenSize() + 2 * query + 2 * pair + 2L * plan.intermediate();
+        long token = (2L + streams) * config.hiddenSize() + 2 * query + 2 * pair + 2L * plan.intermediate();
         long padded = plan.ranks() == 1 ? 0 : (2L * plan.ranks() + 1) * plan.vocabularyRows();
         return (tokens * token + rows * (config.vocabularySize() + padded)) * DataType.F32.bytes();
     }

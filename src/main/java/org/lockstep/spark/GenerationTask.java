@@ -63,15 +63,18 @@ final class GenerationTask implements RankFunction<IndexedRow, Row> {
         ModelShare share = stayed.orElseGet(() -> load(rank));
         long loaded = System.nanoTime();
         Traffic before = rank.communicators().traffic();
+        long computed = share.generator().times().computeNanos();
         List<Row> answers = generate(rank, share.tokenizer(), share.generator(), rows);
         long end = System.nanoTime();
         long waited = rank.communicators().traffic().nanos() - before.nanos();
-        counters.reports().add(report(rank, stayed.isPresent() ? 0 : loaded - start, end - loaded, waited));
+        long computing = share.generator().times().computeNanos() - computed;
+        counters.reports()
+                .add(report(rank, stayed.isPresent() ? 0 : loaded - start, end - loaded, computing, waited));
         return answers.iterator();
     }
 
     private ModelShare load(Rank rank) {
-        ModelShare share = ModelShare.load(source, config, options, rank);
+        ModelShare share = ModelShare.load(source, config, options, rank, counters.bytesLoaded()::add);
         rank.keep(share, share::close);
         return share;
     }
@@ -118,7 +121,8 @@ final class GenerationTask implements RankFunction<IndexedRow, Row> {
         return RowFactory.create(values);
     }
 
-    private static RankReport report(Rank rank, long loadNanos, long generateNanos, long collectiveNanos) {
+    private static RankReport report(
+            Rank rank, long loadNanos, long generateNanos, long computeNanos, long collectiveNanos) {
         return new RankReport(
                 rank.state().rank(),
                 rank.world().roster().host(rank.state().rank()),
@@ -127,6 +131,7 @@ final class GenerationTask implements RankFunction<IndexedRow, Row> {
                 rank.setupTime().minus(rank.world().meetingTime()).toNanos(),
                 loadNanos,
                 generateNanos,
+                computeNanos,
                 collectiveNanos);
     }
 
@@ -141,6 +146,8 @@ final class GenerationTask implements RankFunction<IndexedRow, Row> {
         @Override
         public void onStep(StepStats stats) {
             counters.outputTokens().add(stats.outputTokens());
+            counters.cachedTokens().add(stats.cachedTokens());
+            counters.preemptions().add(stats.preemptions());
         }
 
         @Override

@@ -28,6 +28,7 @@ import org.lockstep.model.CacheSize;
 import org.lockstep.model.ModelConfig;
 import org.lockstep.model.ModelTensors;
 import org.lockstep.model.RankMemory;
+import org.lockstep.model.StoredWeights;
 import org.lockstep.tensor.WeightType;
 import org.lockstep.topology.GroupKind;
 import org.lockstep.topology.ParallelSizes;
@@ -72,7 +73,7 @@ public final class Llm implements AutoCloseable {
     private final Consumer<Progress> progress;
 
     /** What {@code load} found, the same for all descriptions that come from it. */
-    private record Found(ModelSource source, WeightType stored, Residence residence) {}
+    private record Found(ModelSource source, StoredWeights stored, Residence residence) {}
 
     private Llm(
             SparkSession spark,
@@ -113,7 +114,7 @@ public final class Llm implements AutoCloseable {
         Settings.check(context.getConf());
         try (ModelFiles files = source.open()) {
             ModelConfig config = ModelConfig.read(files);
-            WeightType stored = check(files, config);
+            StoredWeights stored = check(files, config);
             return new Llm(
                     spark,
                     new Found(source, stored, new Residence(context)),
@@ -130,11 +131,11 @@ public final class Llm implements AutoCloseable {
      * Checks a model's files against its settings, with or without Spark: the headers of the weights and the tokenizer are
      * read, no weight is.
      *
-     * @return how the matrices are stored
+     * @return what its files hold
      * @throws LockstepException CHECKPOINT_INVALID or TOKENIZER_INVALID
      */
-    public static WeightType check(ModelFiles files, ModelConfig config) {
-        WeightType stored;
+    public static StoredWeights check(ModelFiles files, ModelConfig config) {
+        StoredWeights stored;
         try (Checkpoint checkpoint = Checkpoint.open(files)) {
             stored = ModelTensors.check(config, checkpoint);
         }
@@ -150,6 +151,11 @@ public final class Llm implements AutoCloseable {
     /** Pipeline stages that the layers are cut into; at most as many as layers. */
     public Llm pipelineParallel(int size) {
         return with(sizes.withPipeline(size));
+    }
+
+    /** Chunks of layers of each pipeline stage, which a step passes in turn: a smaller bubble for more messages. */
+    public Llm virtualPipelineParallel(int chunks) {
+        return with(sizes.withVirtualPipeline(chunks));
     }
 
     /** Replicas; by default as many as there are slots for. */
@@ -217,14 +223,13 @@ public final class Llm implements AutoCloseable {
         SparkContext context = ClusterPreflight.context(spark);
         int world = ClusterPreflight.check(context, sizes, ranks);
         ProcessGrid grid = ProcessGrid.of(world, sizes, order);
-        config.checkSplit(grid.sizes().tp(), grid.sizes().pp());
+        config.checkSplit(grid.sizes().tp(), grid.sizes().pp(), grid.sizes().chunks());
         GeneratorOptions options = options(grid.sizes());
         String transports = ExpectedPlaces.of(context, grid).lines(KINDS);
         RankMemory memory = RankMemory.of(
                 config,
-                found.stored(),
-                grid.sizes().tp(),
-                grid.sizes().pp(),
+                found.stored().type(),
+                grid.sizes(),
                 new CacheSize(options.cacheBlocks(), options.blockSize()),
                 options.maxTokensPerStep(),
                 options.maxSequences());
@@ -288,9 +293,12 @@ public final class Llm implements AutoCloseable {
                     even.count(),
                     counters.rowsFailed().value(),
                     counters.promptTokens().value(),
+                    counters.cachedTokens().value(),
                     counters.outputTokens().value(),
+                    counters.preemptions().value(),
                     Duration.ofNanos(System.nanoTime() - start),
                     plan.grid().sizes(),
+                    plan.perRank().threads(),
                     counters.reports().value());
             return new Generation(spark.createDataFrame(answers, schema), report);
         }
@@ -337,7 +345,8 @@ public final class Llm implements AutoCloseable {
                         "model", config.toString(), "options", plan.options().toString()))
                 .mapRanks(task)
                 .persist(StorageLevel.MEMORY_AND_DISK());
-        ProgressListener listener = new ProgressListener(counters, even.count(), start, progress);
+        long toLoad = found.stored().bytes() * plan.grid().sizes().dp(); // each replica reads all of it
+        ProgressListener listener = new ProgressListener(counters, even.count(), toLoad, start, progress);
         context.addSparkListener(listener);
         String before = context.getLocalProperty("spark.job.description");
         context.setJobDescription(String.format(

@@ -7,6 +7,7 @@ import org.lockstep.ErrorCode;
 import org.lockstep.LockstepException;
 import org.lockstep.inference.GeneratorOptions;
 import org.lockstep.model.ModelConfig;
+import org.lockstep.model.RankMemory;
 import org.lockstep.tensor.DataType;
 import org.lockstep.topology.ParallelSizes;
 
@@ -100,7 +101,7 @@ record LlmLimits(
 
     /** Counted for the stage with the most layers: all ranks have the same blocks, since one of them decides for all. */
     private static long bytesPerBlock(ModelConfig config, ParallelSizes sizes, int blockSize) {
-        int layers = (config.layers() + sizes.pp() - 1) / sizes.pp();
+        int layers = RankMemory.mostLayers(config, sizes);
         int heads = Math.max(1, config.keyValueHeads() / sizes.tp());
         return 2L * layers * blockSize * heads * config.headSize() * DataType.F32.bytes();
     }

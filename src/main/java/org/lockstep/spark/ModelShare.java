@@ -1,5 +1,6 @@
 package org.lockstep.spark;
 
+import java.util.function.LongConsumer;
 import org.lockstep.checkpoint.Checkpoint;
 import org.lockstep.checkpoint.ModelFiles;
 import org.lockstep.inference.Generator;
@@ -14,11 +15,16 @@ import org.lockstep.model.ModelConfig;
  */
 record ModelShare(Tokenizer tokenizer, Generator generator) implements AutoCloseable {
 
-    /** Reads the tokenizer and this rank's part of the weights. */
-    static ModelShare load(ModelSource source, ModelConfig config, GeneratorOptions options, Rank rank) {
+    /**
+     * Reads the tokenizer and this rank's part of the weights.
+     *
+     * @param onRead hears of the bytes of weights as they are read
+     */
+    static ModelShare load(
+            ModelSource source, ModelConfig config, GeneratorOptions options, Rank rank, LongConsumer onRead) {
         try (ModelFiles files = source.open()) {
             Tokenizer tokenizer = Tokenizer.load(files, config.vocabularySize());
-            try (Checkpoint checkpoint = Checkpoint.open(files)) {
+            try (Checkpoint checkpoint = Checkpoint.open(files, onRead)) {
                 return new ModelShare(
                         tokenizer,
                         Generator.load(

@@ -17,15 +17,17 @@ import scala.collection.Iterator;
 final class ProgressListener extends SparkListener {
     private final RunCounters counters;
     private final long rows;
+    private final long bytesToLoad;
     private final long start;
     private final Consumer<Progress> consumer;
 
     /** By accumulator, by task: the value so far. */
     private final Map<Long, Map<Long, Long>> values = new HashMap<>();
 
-    ProgressListener(RunCounters counters, long rows, long start, Consumer<Progress> consumer) {
+    ProgressListener(RunCounters counters, long rows, long bytesToLoad, long start, Consumer<Progress> consumer) {
         this.counters = counters;
         this.rows = rows;
+        this.bytesToLoad = bytesToLoad;
         this.start = start;
         this.consumer = consumer;
     }
@@ -49,6 +51,8 @@ final class ProgressListener extends SparkListener {
         }
         if (ours) {
             consumer.accept(new Progress(
+                    sum(counters.bytesLoaded().id()),
+                    bytesToLoad,
                     rows,
                     sum(counters.rowsDone().id()),
                     sum(counters.promptTokens().id()),
@@ -58,7 +62,8 @@ final class ProgressListener extends SparkListener {
     }
 
     private boolean isOurs(long id) {
-        return id == counters.rowsDone().id()
+        return id == counters.bytesLoaded().id()
+                || id == counters.rowsDone().id()
                 || id == counters.promptTokens().id()
                 || id == counters.outputTokens().id();
     }

@@ -10,6 +10,7 @@ import java.io.Serializable;
  * @param connectNanos in everything of ours between the task's start and connected groups
  * @param loadNanos reading its shard of the weights; 0 where it stayed
  * @param generateNanos from the first prompt's tokenisation to the last completion's arrival
+ * @param computeNanos of those, in its layers, waits for its tensor group included, and in sampling
  * @param collectiveNanos of those, inside collective operations, waiting for peers included
  */
 public record RankReport(
@@ -20,5 +21,6 @@ public record RankReport(
         long connectNanos,
         long loadNanos,
         long generateNanos,
+        long computeNanos,
         long collectiveNanos)
         implements Serializable {}

@@ -12,19 +12,25 @@ import org.apache.spark.util.LongAccumulator;
  * @param reports one of each rank that ended well
  */
 record RunCounters(
+        LongAccumulator bytesLoaded,
         LongAccumulator rowsDone,
         LongAccumulator rowsFailed,
         LongAccumulator promptTokens,
+        LongAccumulator cachedTokens,
         LongAccumulator outputTokens,
+        LongAccumulator preemptions,
         CollectionAccumulator<RankReport> reports)
         implements Serializable {
 
     static RunCounters register(SparkContext spark) {
         return new RunCounters(
+                spark.longAccumulator("Lockstep: bytes of weights loaded"),
                 spark.longAccumulator("Lockstep: rows done"),
                 spark.longAccumulator("Lockstep: rows with errors"),
                 spark.longAccumulator("Lockstep: prompt tokens"),
+                spark.longAccumulator("Lockstep: prompt tokens found in the cache"),
                 spark.longAccumulator("Lockstep: output tokens"),
+                spark.longAccumulator("Lockstep: preemptions"),
                 spark.collectionAccumulator("Lockstep: ranks"));
     }
 }

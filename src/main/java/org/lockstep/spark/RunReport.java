@@ -12,16 +12,24 @@ import org.lockstep.topology.ParallelSizes;
  *
  * @param rows of the input and the output
  * @param rowsFailed of those, with an error
+ * @param promptTokens of the rows answered
+ * @param cachedTokens found in the cache instead of computed: beginnings that prompts share, and rows resumed
+ * @param outputTokens generated
+ * @param preemptions rows put off because the cache was full, and computed again
  * @param elapsed of the whole call, Spark's part included
+ * @param threads that a rank was to compute with
  * @param ranks by rank; empty when there were no rows
  */
 public record RunReport(
         long rows,
         long rowsFailed,
         long promptTokens,
+        long cachedTokens,
         long outputTokens,
+        long preemptions,
         Duration elapsed,
         ParallelSizes sizes,
+        int threads,
         List<RankReport> ranks) {
 
     public RunReport {
@@ -36,9 +44,20 @@ public record RunReport(
 
     /** The part of the ranks' generating time that was spent inside collective operations, 0 to 1. */
     public double collectiveShare() {
-        long generate = ranks.stream().mapToLong(RankReport::generateNanos).sum();
-        long collective = ranks.stream().mapToLong(RankReport::collectiveNanos).sum();
-        return generate == 0 ? 0 : (double) collective / generate;
+        return share(RankReport::collectiveNanos);
+    }
+
+    /**
+     * The measured pipeline bubble, 0 to 1: the part of the ranks' generating time in which they had no batch to compute;
+     * what they waited for requests, plans and tokens is in it.
+     */
+    public double bubble() {
+        return 1 - share(RankReport::computeNanos);
+    }
+
+    private double share(ToLongFunction<RankReport> part) {
+        long all = ranks.stream().mapToLong(RankReport::generateNanos).sum();
+        return all == 0 ? 0 : (double) ranks.stream().mapToLong(part).sum() / all;
     }
 
     /** The longest time that a rank spent on something, in nanoseconds. */
@@ -58,23 +77,28 @@ public record RunReport(
                 ? "no rank was launched"
                 : String.format(
                         Locale.ROOT,
-                        "%d ranks (tensor %d × pipeline %d × data %d), %.0f%% of it in collectives; met in %.2f s,"
+                        "%d ranks (tensor %d × pipeline %d × data %d, %d %s each), %.0f%% of it in collectives%s; met in %.2f s,"
                                 + (stayed() ? " stayed loaded" : " connected in %.0f ms, loaded in %.2f s"),
                         ranks.size(),
                         sizes.tp(),
                         sizes.pp(),
                         sizes.dp(),
+                        threads,
+                        threads == 1 ? "core" : "cores",
                         100 * collectiveShare(),
+                        sizes.pp() == 1 ? "" : String.format(Locale.ROOT, ", %.0f%% bubble", 100 * bubble()),
                         longest(RankReport::meetingNanos) / 1e9,
                         longest(RankReport::connectNanos) / 1e6,
                         longest(RankReport::loadNanos) / 1e9);
         return String.format(
                 Locale.ROOT,
-                "%,d rows (%,d with errors), %,d prompt + %,d output tokens in %.1f s, %,.0f tokens/s; %s",
+                "%,d rows (%,d with errors), %,d prompt%s + %,d output tokens%s in %.1f s, %,.0f tokens/s; %s",
                 rows,
                 rowsFailed,
                 promptTokens,
+                cachedTokens == 0 ? "" : String.format(Locale.ROOT, " (%,d shared)", cachedTokens),
                 outputTokens,
+                preemptions == 0 ? "" : String.format(Locale.ROOT, " (%,d rows put off)", preemptions),
                 elapsed.toMillis() / 1e3,
                 tokensPerSecond(),
                 world);

@@ -21,6 +21,7 @@ final class Tenancy {
     private final Duration idle;
     private final AtomicReference<@Nullable LiveRank> rank = new AtomicReference<>();
     private volatile boolean failed;
+    private volatile boolean over;
 
     /**
      * Takes nothing yet.
@@ -54,18 +55,23 @@ final class Tenancy {
         }
     }
 
-    /** Ends the rank's groups and tells its peers, if it is a rank yet; from any thread. */
+    /**
+     * Ends the rank's groups and tells its peers. From any thread.
+     *
+     * @return false if the task still is on its way to be a rank
+     */
     boolean abort(Throwable cause) {
         failed = true;
         LiveRank mine = rank.get();
         if (mine != null) {
             mine.abort(cause);
         }
-        return mine != null;
+        return mine != null || over;
     }
 
     /** The task is over. Idempotent. */
     void end() {
+        over = true;
         LiveRank mine = rank.getAndSet(null);
         if (mine == null) {
             return;

@@ -5,6 +5,11 @@
  * <p>A barrier stage starts one task per rank; one {@code allGather} exchanges records; the rest is our own. Never here:
  * maths, protocols, arithmetic of groups.
  *
+ * <p>A rank is not its task: {@code Tenancy} is one task's time as a rank, {@code LiveRank} what the rank holds, and between
+ * two runs of an {@code Llm} it waits among the {@code Residents} of its JVM, a broadcast. At the next meeting each task
+ * says which rank it found; where those are all ranks of one world, it goes on, else everything is made anew from the same
+ * meeting. {@code Residence} is the driver's side of that.
+ *
  * <pre>{@code
  * Llm llm = Llm.load(spark, "/models/Llama-3.1-8B").tensorParallel(4).pipelineParallel(2);
  * System.out.println(llm.plan());

@@ -22,6 +22,7 @@ import org.lockstep.tensor.BatchLayout;
 import org.lockstep.tensor.Shape;
 import org.lockstep.tensor.WeightType;
 import org.lockstep.topology.LayerRange;
+import org.lockstep.topology.ParallelSizes;
 
 @Timeout(60)
 class PipelineStageTest {
@@ -75,14 +76,14 @@ class PipelineStageTest {
                 .mapToLong(Long::longValue)
                 .max()
                 .orElseThrow();
-        RankMemory known = RankMemory.of(model.config(), WeightType.F32, tensor, pipeline, CACHE, 12, 3);
+        ParallelSizes sizes = ParallelSizes.tensor(tensor).withPipeline(pipeline);
+        RankMemory known = RankMemory.of(model.config(), WeightType.F32, sizes, CACHE, 12, 3);
         assertThat(known.weights()).isBetween(fullest - fullest / 20, fullest + fullest / 20);
         assertThat(known.total()).isEqualTo(known.weights() + known.cache() + known.step());
         assertThat(RankMemory.of(
                                 model.config().withWeightType(WeightType.BF16),
                                 WeightType.F32,
-                                tensor,
-                                pipeline,
+                                sizes,
                                 CACHE,
                                 12,
                                 3)

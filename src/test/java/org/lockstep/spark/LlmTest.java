@@ -105,6 +105,20 @@ class LlmTest {
                 .containsExactlyElementsOf(stories);
     }
 
+    @ParameterizedTest
+    @CsvSource({"2,2", "2,4", "4,2"})
+    void chunksOfStagesTellTheSameStories(int pipeline, int chunks) {
+        Generation run = Llm.bundled(spark)
+                .pipelineParallel(pipeline)
+                .virtualPipelineParallel(chunks)
+                .dataParallel(1)
+                .run(numbered(prompts, 2), "prompt", golden());
+        assertThat(run.rows().collectAsList().stream().map(row -> row.<String>getAs("text")))
+                .containsExactlyElementsOf(stories);
+        assertThat(run.report().bubble()).isBetween(0.0, 1.0);
+        assertThat(run.report().toString()).contains("% bubble");
+    }
+
     @Test
     void aSeedTellsTheSameStoryInEveryShape() {
         SamplingParams sampled = SamplingParams.DEFAULT
@@ -135,6 +149,7 @@ class LlmTest {
                 .tensorParallel(2)
                 .dataParallel(3)
                 .maxSequences(4)
+                .blockSize(2)
                 .run(input, "prompt", golden());
 
         List<Row> rows = run.rows().collectAsList();
@@ -156,6 +171,7 @@ class LlmTest {
         assertThat(run.report().rowsFailed()).isZero();
         assertThat(run.report().outputTokens()).isEqualTo(60 * 64);
         assertThat(run.report().ranks()).hasSize(6);
+        assertThat(run.report().cachedTokens()).as("each prompt comes five times").isPositive();
         assertThat(run.report().toString()).contains("60 rows (0 with errors)", "6 ranks");
     }
 
@@ -280,6 +296,13 @@ class LlmTest {
                 ErrorCode.NOT_ENOUGH_SLOTS,
                 () -> Llm.bundled(spark).pipelineParallel(9).plan(),
                 "9");
+        assertRefused(
+                ErrorCode.MODEL_SHAPE,
+                () -> Llm.bundled(spark)
+                        .pipelineParallel(4)
+                        .virtualPipelineParallel(3)
+                        .plan(),
+                "pipeline (4) × virtual pipeline (3)");
         assertRefused(ErrorCode.USAGE, () -> Llm.bundled(spark).maxSequences(0).plan(), "max-num-seqs (0)");
         assertRefused(
                 ErrorCode.USAGE, () -> Llm.bundled(spark).maxStepLength(-5).plan(), "max-num-batched-tokens (-5)");
