@@ -44,7 +44,7 @@ public record RunReport(
 
     /** The part of the ranks' generating time that was spent inside collective operations, 0 to 1. */
     public double collectiveShare() {
-        return share(RankReport::collectiveNanos);
+        return Math.min(1, share(RankReport::collectiveNanos)); // small operations are timed by samples
     }
 
     /**

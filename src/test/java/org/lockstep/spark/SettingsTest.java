@@ -12,6 +12,7 @@ import org.junit.jupiter.params.provider.CsvSource;
 import org.junit.jupiter.params.provider.MethodSource;
 import org.lockstep.ErrorCode;
 import org.lockstep.LockstepException;
+import org.lockstep.cpu.Cores;
 import org.lockstep.collective.TransportKind;
 
 class SettingsTest {
@@ -94,10 +95,10 @@ class SettingsTest {
 
     @Test
     void portsAreARange() {
-        assertThat(CpuFactory.of(conf())).isEqualTo(new CpuFactory("auto", 0, 0));
+        assertThat(CpuFactory.of(conf())).isEqualTo(new CpuFactory("auto", 0, 0, Cores.exactly(1)));
         SparkConf range = conf().set(Settings.PORT_MIN.key(), "40000").set(Settings.PORT_MAX.key(), "40100");
         assertThat(CpuFactory.of(range.set(Settings.NETWORK_INTERFACE.key(), "eth1")))
-                .isEqualTo(new CpuFactory("eth1", 40000, 40100));
+                .isEqualTo(new CpuFactory("eth1", 40000, 40100, Cores.exactly(1)));
         for (String max : new String[] {"39999", "0"}) {
             assertThatThrownBy(() -> CpuFactory.of(range.set(Settings.PORT_MAX.key(), max)))
                     .isInstanceOf(LockstepException.class)
