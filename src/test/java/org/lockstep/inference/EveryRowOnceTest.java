@@ -4,6 +4,7 @@ import static org.assertj.core.api.Assertions.assertThat;
 
 import java.util.ArrayList;
 import java.util.Arrays;
+import java.util.Comparator;
 import java.util.HashMap;
 import java.util.List;
 import java.util.Map;
@@ -16,7 +17,6 @@ import org.junit.jupiter.api.Timeout;
 import org.junit.jupiter.params.ParameterizedTest;
 import org.junit.jupiter.params.provider.CsvSource;
 import org.lockstep.checkpoint.ModelFiles;
-import org.lockstep.topology.ParallelState;
 
 /**
  * Lockstep by construction: whatever rows a replica has, however its ranks share the model, and however tight its steps and
@@ -74,7 +74,7 @@ class EveryRowOnceTest {
         List<int[]> cuts = cuts(replicas.data(), most);
         List<List<List<Completion>>> byRank = replicas.onEveryRank((world, generator, backend) -> {
             List<List<Completion>> runs = new ArrayList<>();
-            int replica = replica(world.state());
+            int replica = world.state().dataParallelRank();
             for (int[] cut : cuts) {
                 int from = Arrays.stream(cut, 0, replica).sum();
                 List<Request> mine = rows(from + cut[replica]).subList(from, from + cut[replica]);
@@ -86,15 +86,11 @@ class EveryRowOnceTest {
             int at = run;
             List<Completion> all = byRank.stream()
                     .flatMap(runs -> runs.get(at).stream())
-                    .sorted((a, b) -> Long.compare(a.id(), b.id()))
+                    .sorted(Comparator.comparingLong(Completion::id))
                     .toList();
             int rows = Arrays.stream(cuts.get(run)).sum();
             assertThat(all).as("cut %s", Arrays.toString(cuts.get(run))).isEqualTo(alone.subList(0, rows));
         }
-    }
-
-    private static int replica(ParallelState state) {
-        return state.dataParallelRank();
     }
 
     /** Every way to give each of so many replicas 0 to {@code most} rows. */
@@ -129,6 +125,14 @@ class EveryRowOnceTest {
     })
     void everyDivisionOfTheRowsInTightQuarters(int tensor, int pipeline, int chunks, int data, int rows) {
         runAll(model(tensor, pipeline, chunks, data, TIGHT), rows);
+    }
+
+    /** The same by the way of a job: rows at home on every rank, pulled by the replicas. */
+    @ParameterizedTest(name = "{4} rows at home over tensor {0} × pipeline {1} × {2} chunks × data {3}")
+    @CsvSource({"1,1,1,2,0", "1,1,1,3,2", "2,1,1,2,1", "1,2,2,2,9", "2,2,1,1,5", "1,4,1,1,9"})
+    void rowsFromTheirHomes(int tensor, int pipeline, int chunks, int data, int rows) {
+        assertThat(model(tensor, pipeline, chunks, data, TIGHT).complete(rows(rows)))
+                .isEqualTo(alone.subList(0, rows));
     }
 
     @ParameterizedTest(name = "{0} sequences, {1} tokens a step, blocks of {2}, {3} of them, shared {4}")
