@@ -11,6 +11,9 @@ import java.util.stream.IntStream;
 import org.junit.jupiter.api.Test;
 import org.lockstep.ErrorCode;
 import org.lockstep.LockstepException;
+import org.lockstep.cpu.CpuBackend;
+import org.lockstep.tensor.Buffer;
+import org.lockstep.tensor.Tensor;
 
 class SamplerTest {
     private static final SamplingParams SAMPLED = SamplingParams.DEFAULT.withMaxTokens(1000);
@@ -32,6 +35,51 @@ class SamplerTest {
         assertThat(sample(greedy, Float.NEGATIVE_INFINITY, -3e38f)).isEqualTo(1);
         assertThat(sample(SamplingParams.DEFAULT.withTemperature(1e-6), 1, 3, 2))
                 .isEqualTo(1);
+    }
+
+    /** Greedy rows go to the device, the others do not; both say what is wrong with a logit. */
+    @Test
+    void rowsOfAllKindsGetWhatEachGetsAlone() {
+        Random random = new Random(4);
+        SamplingParams greedy = SamplingParams.greedy().withMaxTokens(9);
+        List<SamplingParams> kinds = List.of(
+                greedy,
+                greedy.withMinTokens(1).withStopTokenIds(List.of(3)),
+                greedy.withRepetitionPenalty(1.5),
+                greedy.withPresencePenalty(1),
+                greedy.withFrequencyPenalty(1),
+                SAMPLED.withSeed(5L));
+        Sampler sampler = new Sampler(11, List.of(2));
+        try (CpuBackend backend = CpuBackend.create()) {
+            for (int round = 0; round < 200; round++) {
+                float[] logits = new float[11 * 4];
+                for (int i = 0; i < logits.length; i++) {
+                    logits[i] = random.nextInt(5) == 0 ? Float.NEGATIVE_INFINITY : random.nextInt(6);
+                }
+                List<Sequence> rows = random.ints(4, 0, round < 50 ? 1 : kinds.size())
+                        .mapToObj(kind -> sequence(kind, kinds.get(kind), 1, 7))
+                        .toList();
+                Tensor tensor = Tensor.of(Buffer.ofFloats(logits), 4, 11);
+                int[] tokens = sampler.sample(tensor, rows, backend.kernels());
+                for (int row = 0; row < 4; row++) {
+                    assertThat(tokens[row]).isEqualTo(sampler.sample(logits, 11 * row, rows.get(row)));
+                }
+            }
+            for (float wrong : new float[] {Float.NaN, Float.POSITIVE_INFINITY}) {
+                for (SamplingParams kind : List.of(greedy, SAMPLED)) {
+                    Tensor row = Tensor.of(Buffer.ofFloats(1, 2, wrong, 4, 5, 6, 7, 8, 9, 1, 1), 1, 11);
+                    assertThatThrownBy(() -> sampler.sample(row, List.of(sequence(8, kind, 1)), backend.kernels()))
+                            .isInstanceOf(LockstepException.class)
+                            .hasMessageContaining(
+                                    "the logit of token 2 is " + wrong + ", request 8, output position 0");
+                }
+            }
+            float[] none = new float[11];
+            Arrays.fill(none, Float.NEGATIVE_INFINITY);
+            Tensor row = Tensor.of(Buffer.ofFloats(none), 1, 11);
+            assertThatThrownBy(() -> sampler.sample(row, List.of(sequence(8, greedy, 1)), backend.kernels()))
+                    .hasMessageContaining("every logit is minus infinity");
+        }
     }
 
     @Test

@@ -46,6 +46,8 @@ class SchedulerSimulationTest {
     @ValueSource(ints = {1, 2, 3, 4})
     void anyLoadIsDoneOnceWithinTheLimits(int lanes) {
         Random random = new Random(11 + lanes);
+        int preemptions = 0;
+        int cached = 0;
         for (int round = 0; round < 150; round++) {
             int sequences = 1 + random.nextInt(6);
             GeneratorOptions options = new GeneratorOptions(
@@ -55,8 +57,12 @@ class SchedulerSimulationTest {
                     1 + random.nextInt(6),
                     32 + random.nextInt(30),
                     random.nextBoolean());
-            new Simulation(options, lanes, random).run();
+            StepStats stats = new Simulation(options, lanes, random).run();
+            preemptions += stats.preemptions();
+            cached += stats.cachedTokens();
         }
+        assertThat(preemptions).isGreaterThan(40);
+        assertThat(cached).isGreaterThan(1000);
     }
 
     private static final class Simulation {
@@ -71,7 +77,6 @@ class SchedulerSimulationTest {
         private final Deque<Flight> flights = new ArrayDeque<>();
         private int added;
         private int finished;
-        private long computed;
 
         Simulation(GeneratorOptions options, int lanes, Random random) {
             int tight = options.blocksPerSequence() + random.nextInt(options.blocksPerSequence() * 2);
@@ -84,7 +89,7 @@ class SchedulerSimulationTest {
             this.cache = new @Nullable String[this.options.cacheBlocks()][options.blockSize()];
         }
 
-        void run() {
+        StepStats run() {
             int requests = random.nextInt(25);
             int stuck = 0;
             while (added < requests || !scheduler.isIdle()) {
@@ -106,6 +111,7 @@ class SchedulerSimulationTest {
                 }
             }
             assertThat(finished).isEqualTo(requests);
+            return scheduler.stats(0, 0);
         }
 
         private void add() {
@@ -133,7 +139,6 @@ class SchedulerSimulationTest {
             for (int s = 0; s < batch.layout().sequences(); s++) {
                 read(batch, s);
             }
-            computed += plan.tokens();
             return new Flight(plan, Arrays.stream(batch.slots()).boxed().toList());
         }
 

@@ -25,8 +25,13 @@ final class ModelWorld {
 
     /** The results by rank. */
     static <T> List<T> run(int tensor, int pipeline, Work<T> work) {
-        WorldSpec spec = WorldSpec.of(ParallelSizes.tensor(tensor).withPipeline(pipeline));
-        return LocalWorld.of(tensor * pipeline)
+        return run(ParallelSizes.tensor(tensor).withPipeline(pipeline).withData(1), work);
+    }
+
+    /** The results by rank, in a world of one replica. */
+    static <T> List<T> run(ParallelSizes sizes, Work<T> work) {
+        WorldSpec spec = WorldSpec.of(sizes);
+        return LocalWorld.of(sizes.tp() * sizes.pp())
                 .run(rendezvous -> {
                     try (Backend backend = CpuBackend.create();
                             World world = World.join(rendezvous, backend, spec)) {

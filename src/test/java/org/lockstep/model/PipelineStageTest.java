@@ -37,7 +37,15 @@ class PipelineStageTest {
 
     private static <T> List<T> run(
             SyntheticModel model, ModelFiles files, int tensor, int pipeline, StageWork<T> work) {
-        return ModelWorld.run(tensor, pipeline, (state, communicators, kernels) -> {
+        return run(
+                model,
+                files,
+                ParallelSizes.tensor(tensor).withPipeline(pipeline).withData(1),
+                work);
+    }
+
+    private static <T> List<T> run(SyntheticModel model, ModelFiles files, ParallelSizes sizes, StageWork<T> work) {
+        return ModelWorld.run(sizes, (state, communicators, kernels) -> {
             try (Checkpoint checkpoint = Checkpoint.open(files);
                     PipelineStage stage =
                             PipelineStage.load(model.config(), checkpoint, state, communicators, kernels, CACHE, 12)) {
@@ -97,6 +105,32 @@ class PipelineStageTest {
         assertThat(stages)
                 .containsExactly(
                         List.of(new LayerRange(0, 1)) + " true false", List.of(new LayerRange(1, 2)) + " false true");
+    }
+
+    /** Four virtual stages on two ranks: the bits of the whole model. */
+    @ParameterizedTest
+    @CsvSource({"false", "true"})
+    void chunksOfLayersGoRoundTheRing(boolean tied) {
+        SyntheticModel two = SyntheticModel.awkward();
+        SyntheticModel model = (tied ? two.tied() : two).withLayers(5);
+        ModelFiles files = model.write(folder);
+        int[] ids = {3, 1, 4};
+        StageWork<float[]> work = (stage, checkpoint) -> GreedyDecoding.forward(stage, ids, layout(3, 0), new int[] {2})
+                .map(logits -> logits.buffer().toHost().toFloats())
+                .orElse(new float[0]);
+        float[] whole = run(model, files, 1, 1, work).get(0);
+        ParallelSizes sizes =
+                ParallelSizes.tensor(2).withPipeline(2).withVirtualPipeline(2).withData(1);
+        List<float[]> ring = run(model, files, sizes, work);
+        assertThat(ring.get(0)).isEmpty();
+        assertThat(ring.get(3)).isEqualTo(whole);
+        assertThat(run(model, files, sizes, (stage, checkpoint) -> stage.layers()))
+                .startsWith(List.of(new LayerRange(0, 1), new LayerRange(2, 4)))
+                .endsWith(List.of(new LayerRange(1, 2), new LayerRange(4, 5)));
+        assertRefused(
+                () -> run(model, files, sizes.withVirtualPipeline(3), work),
+                ErrorCode.MODEL_SHAPE,
+                "pipeline (2) × virtual pipeline (3) is not in 1..5");
     }
 
     @ParameterizedTest

@@ -46,20 +46,24 @@ record SyntheticModel(ModelConfig config, Map<String, Shape> shapes) {
         Map<String, Shape> shapes = new LinkedHashMap<>();
         shapes.put("model.embed_tokens.weight", Shape.of(37, 24));
         for (int i = 0; i < config.layers(); i++) {
-            String layer = "model.layers." + i;
-            shapes.put(layer + ".input_layernorm.weight", Shape.of(24));
-            shapes.put(layer + ".post_attention_layernorm.weight", Shape.of(24));
-            linear(shapes, layer + ".self_attn.q_proj", 48, 24);
-            linear(shapes, layer + ".self_attn.k_proj", 12, 24);
-            linear(shapes, layer + ".self_attn.v_proj", 12, 24);
-            linear(shapes, layer + ".self_attn.o_proj", 24, 48);
-            linear(shapes, layer + ".mlp.gate_proj", 40, 24);
-            linear(shapes, layer + ".mlp.up_proj", 40, 24);
-            linear(shapes, layer + ".mlp.down_proj", 24, 40);
+            layer(shapes, i);
         }
         shapes.put("model.norm.weight", Shape.of(24));
         shapes.put("lm_head.weight", Shape.of(37, 24));
         return new SyntheticModel(config, shapes);
+    }
+
+    private static void layer(Map<String, Shape> shapes, int index) {
+        String layer = "model.layers." + index;
+        shapes.put(layer + ".input_layernorm.weight", Shape.of(24));
+        shapes.put(layer + ".post_attention_layernorm.weight", Shape.of(24));
+        linear(shapes, layer + ".self_attn.q_proj", 48, 24);
+        linear(shapes, layer + ".self_attn.k_proj", 12, 24);
+        linear(shapes, layer + ".self_attn.v_proj", 12, 24);
+        linear(shapes, layer + ".self_attn.o_proj", 24, 48);
+        linear(shapes, layer + ".mlp.gate_proj", 40, 24);
+        linear(shapes, layer + ".mlp.up_proj", 40, 24);
+        linear(shapes, layer + ".mlp.down_proj", 24, 40);
     }
 
     private static void linear(Map<String, Shape> shapes, String name, int out, int in) {
@@ -81,27 +85,38 @@ record SyntheticModel(ModelConfig config, Map<String, Shape> shapes) {
     }
 
     SyntheticModel tied() {
-        return new SyntheticModel(
-                new ModelConfig(
-                        config.architecture(),
-                        config.hiddenSize(),
-                        config.layers(),
-                        config.heads(),
-                        config.keyValueHeads(),
-                        config.headSize(),
-                        config.intermediateSize(),
-                        config.vocabularySize(),
-                        config.maxPositions(),
-                        config.normEpsilon(),
-                        config.ropeTheta(),
-                        config.ropeScaling(),
-                        config.attentionBias(),
-                        config.mlpBias(),
-                        true,
-                        config.endTokens(),
-                        config.beginToken(),
-                        null),
-                shapes);
+        return new SyntheticModel(config(config.layers(), true), shapes);
+    }
+
+    /** This model with more layers of the same kind. */
+    SyntheticModel withLayers(int count) {
+        Map<String, Shape> more = new LinkedHashMap<>(shapes);
+        for (int i = config.layers(); i < count; i++) {
+            layer(more, i);
+        }
+        return new SyntheticModel(config(count, config.tiedEmbeddings()), more);
+    }
+
+    private ModelConfig config(int layers, boolean tied) {
+        return new ModelConfig(
+                config.architecture(),
+                config.hiddenSize(),
+                layers,
+                config.heads(),
+                config.keyValueHeads(),
+                config.headSize(),
+                config.intermediateSize(),
+                config.vocabularySize(),
+                config.maxPositions(),
+                config.normEpsilon(),
+                config.ropeTheta(),
+                config.ropeScaling(),
+                config.attentionBias(),
+                config.mlpBias(),
+                tied,
+                config.endTokens(),
+                config.beginToken(),
+                null);
     }
 
     /** Writes the weights; a tensor's depend on its name only, but the head's are the embedding's where they are tied. */
