@@ -23,12 +23,7 @@ public record RankMemory(long weights, long cache, long step) {
      * @param maxRows whose logits a step wants
      */
     public static RankMemory of(
-            ModelConfig config,
-            WeightType stored,
-            ParallelSizes sizes,
-            CacheSize cache,
-            int maxTokens,
-            int maxRows) {
+            ModelConfig config, WeightType stored, ParallelSizes sizes, CacheSize cache, int maxTokens, int maxRows) {
         ShardPlan plan = ShardPlan.of(config, 0, sizes.tp());
         RankMemory fullest = new RankMemory(0, 0, 0);
         for (int stage = 0; stage < sizes.pp(); stage++) {

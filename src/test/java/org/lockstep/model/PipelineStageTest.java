@@ -71,22 +71,16 @@ class PipelineStageTest {
     @CsvSource({"1,1", "2,1", "1,2", "2,2", "4,2"})
     void whatARankWillHoldIsKnownBefore(int tensor, int pipeline) {
         SyntheticModel model = SyntheticModel.awkward();
-        long fullest = run(model, model.write(folder), tensor, pipeline, (stage, checkpoint) -> stage.weightBytes())
-                .stream()
-                .mapToLong(Long::longValue)
-                .max()
-                .orElseThrow();
+        long fullest =
+                run(model, model.write(folder), tensor, pipeline, (stage, checkpoint) -> stage.weightBytes()).stream()
+                        .mapToLong(Long::longValue)
+                        .max()
+                        .orElseThrow();
         ParallelSizes sizes = ParallelSizes.tensor(tensor).withPipeline(pipeline);
         RankMemory known = RankMemory.of(model.config(), WeightType.F32, sizes, CACHE, 12, 3);
         assertThat(known.weights()).isBetween(fullest - fullest / 20, fullest + fullest / 20);
         assertThat(known.total()).isEqualTo(known.weights() + known.cache() + known.step());
-        assertThat(RankMemory.of(
-                                model.config().withWeightType(WeightType.BF16),
-                                WeightType.F32,
-                                sizes,
-                                CACHE,
-                                12,
-                                3)
+        assertThat(RankMemory.of(model.config().withWeightType(WeightType.BF16), WeightType.F32, sizes, CACHE, 12, 3)
                         .weights())
                 .isLessThan(fullest * 2 / 3);
     }

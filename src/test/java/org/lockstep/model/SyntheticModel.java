@@ -62,6 +62,11 @@ record SyntheticModel(ModelConfig config, Map<String, Shape> shapes) {
         return new SyntheticModel(config, shapes);
     }
 
+    /** All that a model's settings promise. */
+    static SyntheticModel of(ModelConfig config) {
+        return new SyntheticModel(config, ModelTensors.shapes(config));
+    }
+
     private static void linear(Map<String, Shape> shapes, String name, int out, int in) {
         shapes.put(name + ".weight", Shape.of(out, in));
         shapes.put(name + ".bias", Shape.of(out));
