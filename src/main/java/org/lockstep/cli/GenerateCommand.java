@@ -167,10 +167,7 @@ final class GenerateCommand implements Callable<Integer> {
             description = "Positions that a step of a replica computes at most, over all its rows.")
     private @Nullable Integer maxStepLength;
 
-    @Option(
-            names = "--block-size",
-            paramLabel = "N",
-            description = "Positions in a block of the key/value cache.")
+    @Option(names = "--block-size", paramLabel = "N", description = "Positions in a block of the key/value cache.")
     private @Nullable Integer blockSize;
 
     @Option(

@@ -44,8 +44,7 @@ final class AnswerSchema {
             if (names.contains(field.name())) {
                 throw LockstepException.report(
                                 ErrorCode.USAGE,
-                                "the input has a column '" + field.name() + "', which is one of ours: "
-                                        + COLUMNS)
+                                "the input has a column '" + field.name() + "', which is one of ours: " + COLUMNS)
                         .attempt("rename it before generate")
                         .exception();
             }

@@ -174,8 +174,7 @@ public final class ClusterPreflight {
         OptionalInt set = Settings.CPU_THREADS.in(conf);
         int all = isLocal(master)
                 ? Math.min(localThreads(master), Runtime.getRuntime().availableProcessors())
-                : setting(
-                        conf, "spark.executor.cores", () -> conf.getInt("spark.executor.cores", Integer.MAX_VALUE));
+                : setting(conf, "spark.executor.cores", () -> conf.getInt("spark.executor.cores", Integer.MAX_VALUE));
         if (set.isPresent()) {
             if (set.getAsInt() > all) {
                 LOG.warn(

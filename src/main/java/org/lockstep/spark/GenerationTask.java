@@ -68,8 +68,7 @@ final class GenerationTask implements RankFunction<IndexedRow, Row> {
         long end = System.nanoTime();
         long waited = rank.communicators().traffic().nanos() - before.nanos();
         long computing = share.generator().times().computeNanos() - computed;
-        counters.reports()
-                .add(report(rank, stayed.isPresent() ? 0 : loaded - start, end - loaded, computing, waited));
+        counters.reports().add(report(rank, stayed.isPresent() ? 0 : loaded - start, end - loaded, computing, waited));
         return answers.iterator();
     }
 

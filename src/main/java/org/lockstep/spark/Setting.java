@@ -49,9 +49,7 @@ public record Setting<T>(String key, String fallback, String meaning, Function<S
                 key,
                 "auto",
                 meaning,
-                text -> text.trim().equalsIgnoreCase("auto")
-                        ? OptionalInt.empty()
-                        : OptionalInt.of(parseCount(text)));
+                text -> text.trim().equalsIgnoreCase("auto") ? OptionalInt.empty() : OptionalInt.of(parseCount(text)));
     }
 
     static Setting<Boolean> flag(String key, boolean fallback, String meaning) {

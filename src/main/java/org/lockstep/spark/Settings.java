@@ -82,8 +82,8 @@ public final class Settings {
     public static final Setting<Long> CACHE_MEMORY =
             Setting.bytes("spark.lockstep.cache.memory", "512m", "heap for each rank's key/value cache at most");
 
-    public static final Setting<Integer> CACHE_BLOCK_SIZE =
-            Setting.count("spark.lockstep.cache.blockSize", 16, "positions in a block of the key/value cache (--block-size)");
+    public static final Setting<Integer> CACHE_BLOCK_SIZE = Setting.count(
+            "spark.lockstep.cache.blockSize", 16, "positions in a block of the key/value cache (--block-size)");
 
     public static final Setting<Boolean> CACHE_PREFIXES = Setting.flag(
             "spark.lockstep.cache.prefixes",

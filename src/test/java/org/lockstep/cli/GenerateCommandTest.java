@@ -80,7 +80,10 @@ class GenerateCommandTest {
                         "p.jsonl",
                         "question",
                         "o.jsonl",
-                        ParallelSizes.tensor(2).withPipeline(3).withVirtualPipeline(2).withData(4),
+                        ParallelSizes.tensor(2)
+                                .withPipeline(3)
+                                .withVirtualPipeline(2)
+                                .withData(4),
                         OptionalInt.of(24),
                         RankOrder.parse("tp-pp-dp"),
                         SamplingParams.DEFAULT
@@ -104,7 +107,11 @@ class GenerateCommandTest {
                         false));
         assertThat(request("--enable-prefix-caching").prefixCaching()).isTrue();
         assertThat(request().prefixCaching()).isNull();
-        assertThat(request("--tensor-parallel-size=2", "--pipeline-parallel-size=3", "--virtual-pipeline-parallel-size=2", "--data-parallel-size=4")
+        assertThat(request(
+                                "--tensor-parallel-size=2",
+                                "--pipeline-parallel-size=3",
+                                "--virtual-pipeline-parallel-size=2",
+                                "--data-parallel-size=4")
                         .sizes())
                 .isEqualTo(request.sizes());
     }
