@@ -171,7 +171,9 @@ class LlmTest {
         assertThat(run.report().rowsFailed()).isZero();
         assertThat(run.report().outputTokens()).isEqualTo(60 * 64);
         assertThat(run.report().ranks()).hasSize(6);
-        assertThat(run.report().cachedTokens()).as("each prompt comes five times").isPositive();
+        assertThat(run.report().cachedTokens())
+                .as("each prompt comes five times")
+                .isPositive();
         assertThat(run.report().toString()).contains("60 rows (0 with errors)", "6 ranks");
     }
 
@@ -276,7 +278,8 @@ class LlmTest {
                         .toString())
                 .contains(
                         "fable (bundled): 8 layers",
-                        "a rank: 1 core; ", " of weights, 16 MiB of cache and ",
+                        "a rank: 1 core; ",
+                        " of weights, 16 MiB of cache and ",
                         "8 ranks = tensor 2 × pipeline 2 × data 2",
                         "layers 4-7",
                         "rank 7",

@@ -12,8 +12,8 @@ import org.junit.jupiter.params.provider.CsvSource;
 import org.junit.jupiter.params.provider.MethodSource;
 import org.lockstep.ErrorCode;
 import org.lockstep.LockstepException;
-import org.lockstep.cpu.Cores;
 import org.lockstep.collective.TransportKind;
+import org.lockstep.cpu.Cores;
 
 class SettingsTest {
     private static SparkConf conf() {
