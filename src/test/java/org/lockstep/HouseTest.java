@@ -130,7 +130,10 @@ class HouseTest {
                 "spark      | topology tensor rendezvous collective cpu checkpoint model inference ; org.apache.spark.. scala.. org.slf4j..",
                 "cli.bench  | topology tensor rendezvous collective cpu spark              ;"
                         + " org.apache.spark.. com.fasterxml.jackson..",
-                "cli        | topology tensor rendezvous collective cpu checkpoint model inference spark cli.bench ;"
+                "cli.bench.inference | topology tensor rendezvous collective cpu checkpoint model inference cli.bench ;"
+                        + " com.fasterxml.jackson..",
+                "cli        | topology tensor rendezvous collective cpu checkpoint model inference spark cli.bench"
+                        + " cli.bench.inference ;"
                         + " org.apache.spark.. org.apache.logging.log4j.. picocli.. com.fasterxml.jackson.. org.slf4j..",
             })
     void aRoomOpensOnlyItsOwnDoors(String room, String doors) {

@@ -22,7 +22,7 @@ import org.lockstep.tensor.Shape;
  * to a heap array of the stored type, through one megabyte of direct memory. One file is open at a time. Confined to one
  * thread; every rank opens its own. Closing it does not close its {@link ModelFiles}.
  */
-public final class Checkpoint implements AutoCloseable {
+public final class Checkpoint implements TensorSource, AutoCloseable {
     private static final String SINGLE = "model.safetensors";
     private static final int CHUNK = 1 << 20;
 
@@ -76,8 +76,14 @@ public final class Checkpoint implements AutoCloseable {
         return Collections.unmodifiableSet(tensors.keySet());
     }
 
+    @Override
     public boolean contains(String name) {
         return tensors.containsKey(name);
+    }
+
+    @Override
+    public int size() {
+        return tensors.size();
     }
 
     /**
@@ -93,11 +99,7 @@ public final class Checkpoint implements AutoCloseable {
         return info;
     }
 
-    /**
-     * As {@link #info}, of a tensor that must have this shape.
-     *
-     * @throws LockstepException CHECKPOINT_INVALID if there is none of that name or it has another shape
-     */
+    @Override
     public TensorInfo expect(String name, Shape shape) {
         TensorInfo info = info(name);
         if (!info.shape().equals(shape)) {
@@ -112,11 +114,7 @@ public final class Checkpoint implements AutoCloseable {
         return gather(info, 1, 0, info.offset(), info.shape().elements());
     }
 
-    /**
-     * Indices {@code from .. from + count - 1} of dim 0: whole rows of a matrix, elements of a vector.
-     *
-     * @throws IndexOutOfBoundsException if they are not all there
-     */
+    @Override
     public HostBuffer readRows(String name, long from, long count) {
         TensorInfo info = info(name);
         long rows =
@@ -143,6 +141,7 @@ public final class Checkpoint implements AutoCloseable {
      *
      * @throws IndexOutOfBoundsException if they are not all there
      */
+    @Override
     public HostBuffer readBlock(String name, long fromRow, long rows, long fromColumn, long columns) {
         TensorInfo info = info(name);
         Shape shape = requireRank(info, info.shape().rank() == 2, "two dims");
@@ -161,7 +160,7 @@ public final class Checkpoint implements AutoCloseable {
         return bytesRead;
     }
 
-    /** Bytes of all tensors together. */
+    @Override
     public long bytes() {
         return tensors.values().stream().mapToLong(TensorInfo::length).sum();
     }

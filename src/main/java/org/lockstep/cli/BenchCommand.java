@@ -22,6 +22,7 @@ import org.lockstep.cli.bench.Place;
 import org.lockstep.collective.ReduceOp;
 import org.lockstep.collective.TransportKind;
 import org.lockstep.tensor.DataType;
+import picocli.CommandLine;
 import picocli.CommandLine.Command;
 import picocli.CommandLine.Mixin;
 import picocli.CommandLine.Option;
@@ -32,7 +33,8 @@ import picocli.CommandLine.Parameters;
         name = "bench",
         description = {
             "Measures the operations of a group: time of a call, bandwidth, and whether the results are right.",
-            "Ranks are threads of this JVM, JVMs of this host, or tasks of a Spark barrier stage (--master)."
+            "Ranks are threads of this JVM, JVMs of this host, or tasks of a Spark barrier stage (--master).",
+            "'bench inference' measures a model."
         },
         mixinStandardHelpOptions = true,
         versionProvider = Lockstep.Version.class,
@@ -65,6 +67,7 @@ import picocli.CommandLine.Parameters;
             "  lockstep bench all --place threads,jvms --ranks 2 -e 1M",
             "  lockstep bench all-gather reduce-scatter --place tcp --sizes 4K,1M -d bf16 --json",
             "  lockstep bench all-reduce --master local[4] --ranks 4",
+            "  lockstep bench inference --help",
             "  spark-submit --class org.lockstep.cli.Lockstep lockstep-all.jar bench all-reduce --ranks 8"
         })
 final class BenchCommand implements Callable<Integer> {
@@ -74,7 +77,7 @@ final class BenchCommand implements Callable<Integer> {
 
     private final Screen screen;
     private final BooleanSupplier verbose;
-    private final Map<String, String> environment;
+    private final HookEnvironment hooks;
 
     @Parameters(
             paramLabel = "OP",
@@ -178,10 +181,16 @@ final class BenchCommand implements Callable<Integer> {
             description = "Setting of Spark for a run without spark-submit; may be repeated.")
     private Map<String, String> conf = Map.of();
 
-    BenchCommand(Screen screen, BooleanSupplier verbose, Map<String, String> environment) {
+    private BenchCommand(Screen screen, BooleanSupplier verbose, Map<String, String> environment) {
         this.screen = screen;
         this.verbose = verbose;
-        this.environment = Map.copyOf(environment);
+        this.hooks = new HookEnvironment(environment);
+    }
+
+    /** The command with its subcommand, which measures a model. */
+    static CommandLine commandLine(Screen screen, BooleanSupplier verbose, Map<String, String> environment) {
+        return new CommandLine(new BenchCommand(screen, verbose, environment))
+                .addSubcommand(new BenchInferenceCommand(screen, environment));
     }
 
     @Override
@@ -191,7 +200,7 @@ final class BenchCommand implements Callable<Integer> {
 
     BenchRequest request() {
         try {
-            int size = hook ? fromHook("RANKS", 2) : or(ranks, 2);
+            int size = hook ? hooks.integer("RANKS", 2) : or(ranks, 2);
             require(size >= 2, "ranks (" + size + ") must be at least 2: one has nobody to call");
             require(timeout > 0, "--timeout (" + timeout + ") must be positive");
             DataType elements = dataType();
@@ -220,15 +229,15 @@ final class BenchCommand implements Callable<Integer> {
     }
 
     private BenchPlan plan(DataType elements, ReduceOp.Kind kind) {
-        int batch = hook ? fromHook("BATCH_MS", DEFAULT_BATCH_MILLIS) : or(batchMillis, DEFAULT_BATCH_MILLIS);
-        int count = hook ? fromHook("BATCHES", DEFAULT_BATCHES) : or(batches, DEFAULT_BATCHES);
+        int batch = hook ? hooks.integer("BATCH_MS", DEFAULT_BATCH_MILLIS) : or(batchMillis, DEFAULT_BATCH_MILLIS);
+        int count = hook ? hooks.integer("BATCHES", DEFAULT_BATCHES) : or(batches, DEFAULT_BATCHES);
         require(batch > 0, "a batch of " + batch + " ms is none");
         require(count > 0 && count <= MOST_BATCHES, "batches (" + count + ") are 1 to " + MOST_BATCHES);
         require(iterations == null || iterations > 0, "--iters (" + iterations + ") must be positive");
         require(warmUps == null || warmUps >= 0, "--warmup-iters (" + warmUps + ") is negative");
         return new BenchPlan(
                 operations(),
-                sizes.of(elements, hook ? listFromHook("SIZES") : List.of()),
+                sizes.of(elements, hook ? hooks.words("SIZES") : List.of()),
                 elements,
                 kind,
                 root,
@@ -241,7 +250,7 @@ final class BenchCommand implements Callable<Integer> {
     }
 
     private List<Operation> operations() {
-        List<String> asked = hook ? listFromHook("OPS") : words;
+        List<String> asked = hook ? hooks.words("OPS") : words;
         String valid = String.join(", ", Operation.words()) + ", or all";
         require(hook || !asked.isEmpty(), "which operation? " + valid);
         if (asked.isEmpty() || asked.contains("all")) {
@@ -306,21 +315,6 @@ final class BenchCommand implements Callable<Integer> {
         return transports.isEmpty()
                 ? EnumSet.allOf(TransportKind.class)
                 : transports.stream().map(TransportKind::parse).collect(Collectors.toSet());
-    }
-
-    private List<String> listFromHook(String name) {
-        return Stream.of(environment.getOrDefault(name, "").split("[ ,]+"))
-                .filter(word -> !word.isBlank())
-                .toList();
-    }
-
-    private int fromHook(String name, int otherwise) {
-        String value = environment.getOrDefault(name, "").strip();
-        try {
-            return value.isEmpty() ? otherwise : Integer.parseInt(value);
-        } catch (NumberFormatException e) {
-            throw new IllegalArgumentException(name + " ('" + value + "') in the environment is no number", e);
-        }
     }
 
     private static void require(boolean holds, String otherwise) {

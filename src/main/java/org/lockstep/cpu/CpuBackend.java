@@ -38,6 +38,11 @@ public final class CpuBackend implements Backend {
         return create(Listen.loopback());
     }
 
+    /** The same, on these cores. */
+    public static CpuBackend create(Cores cores) {
+        return create(Listen.loopback(), Rhythm.DEFAULT, cores);
+    }
+
     /** A backend that peers of other hosts reach at {@code address}, one of this host's and never the wildcard. */
     public static CpuBackend create(InetAddress address) {
         return create(Listen.on(address));

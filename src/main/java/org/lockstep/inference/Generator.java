@@ -10,7 +10,7 @@ import java.util.Set;
 import org.jspecify.annotations.Nullable;
 import org.lockstep.ErrorCode;
 import org.lockstep.LockstepException;
-import org.lockstep.checkpoint.Checkpoint;
+import org.lockstep.checkpoint.TensorSource;
 import org.lockstep.collective.Communicators;
 import org.lockstep.model.CacheSize;
 import org.lockstep.model.ModelConfig;
@@ -58,6 +58,9 @@ public final class Generator implements AutoCloseable {
 
     /** Hears of progress, on the source rank's thread; what it throws ends the run. */
     public interface Listener {
+        /** As soon as a request has another token, one that ends it included. */
+        default void onToken(long id, int token) {}
+
         /** After each step. */
         default void onStep(StepStats stats) {}
 
@@ -107,7 +110,7 @@ public final class Generator implements AutoCloseable {
      */
     public static Generator load(
             ModelConfig config,
-            Checkpoint checkpoint,
+            TensorSource checkpoint,
             ParallelState state,
             Communicators communicators,
             Kernels kernels,
@@ -184,6 +187,11 @@ public final class Generator implements AutoCloseable {
             }
         }
         run(RequestSource.of(requests), new Listener() {
+            @Override
+            public void onToken(long id, int token) {
+                listener.onToken(id, token);
+            }
+
             @Override
             public void onStep(StepStats stats) {
                 listener.onStep(stats);

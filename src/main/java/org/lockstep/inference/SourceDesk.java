@@ -120,6 +120,7 @@ final class SourceDesk {
         for (int row = 0; row < tokens.length; row++) {
             int slot = batch.slots()[row];
             scheduler.append(slot, tokens[row]);
+            listener.onToken(batch.sequences().get(row).id(), tokens[row]);
             Completion completion = accept(slot, batch.sequences().get(row), tokens[row]);
             if (completion != null) {
                 scheduler.finish(slot);

@@ -1,76 +1,82 @@
 package org.lockstep.model;
 
+import java.util.Collections;
+import java.util.LinkedHashMap;
+import java.util.Map;
 import org.lockstep.LockstepException;
-import org.lockstep.checkpoint.Checkpoint;
+import org.lockstep.checkpoint.TensorSource;
 import org.lockstep.tensor.Shape;
 import org.lockstep.tensor.WeightType;
 
-/**
- * The tensors that a model's settings promise, compared with those that its files hold: headers only, no weight is read.
- */
+/** The tensors that a model's settings promise. */
 public final class ModelTensors {
     private final ModelConfig config;
-    private final Checkpoint checkpoint;
+    private final Map<String, Shape> shapes = new LinkedHashMap<>();
 
-    private ModelTensors(ModelConfig config, Checkpoint checkpoint) {
+    private ModelTensors(ModelConfig config) {
         this.config = config;
-        this.checkpoint = checkpoint;
+    }
+
+    /** Each tensor's shape by its name, in the order of the layers; a tied model has its one table as the embedding. */
+    public static Map<String, Shape> shapes(ModelConfig config) {
+        ModelTensors tensors = new ModelTensors(config);
+        tensors.promise();
+        return Collections.unmodifiableMap(tensors.shapes);
     }
 
     /**
-     * Finds out on the driver what each rank would otherwise find out for its own share, after the launch.
+     * Compares them with those that a model's files hold, headers only, no weight is read: the driver finds out what each
+     * rank would otherwise find out for its own share, after the launch.
      *
-     * @return what is there
+     * @return what is there, the type by the first layer's
      * @throws LockstepException CHECKPOINT_INVALID naming a tensor that is missing or has another shape or type
      */
-    public static StoredWeights check(ModelConfig config, Checkpoint checkpoint) {
-        new ModelTensors(config, checkpoint).check();
-        WeightType type = WeightType.of(
-                checkpoint.info("model.layers.0.self_attn.q_proj.weight").type());
+    public static StoredWeights check(ModelConfig config, TensorSource checkpoint) {
+        boolean underHead = config.tiedEmbeddings()
+                && !checkpoint.contains(VocabParallelEmbedding.NAME)
+                && checkpoint.contains(ParallelLmHead.NAME);
+        shapes(config).forEach((name, shape) -> {
+            boolean moved = underHead && name.equals(VocabParallelEmbedding.NAME);
+            Parameters.check(checkpoint, moved ? ParallelLmHead.NAME : name, shape);
+        });
+        Shape queries = Shape.of((long) config.heads() * config.headSize(), config.hiddenSize());
+        WeightType type = WeightType.of(Parameters.check(checkpoint, "model.layers.0.self_attn.q_proj.weight", queries)
+                .type());
         return new StoredWeights(type, checkpoint.bytes());
     }
 
-    private void check() {
+    private void promise() {
         int hidden = config.hiddenSize();
         int queries = config.heads() * config.headSize();
         int pairs = config.keyValueHeads() * config.headSize();
         int inner = config.intermediateSize();
-        for (String table : tables()) {
-            require(table, config.vocabularySize(), hidden);
-        }
-        require(PipelineStage.FINAL_NORM, hidden);
+        promise(VocabParallelEmbedding.NAME, config.vocabularySize(), hidden);
         for (int layer = 0; layer < config.layers(); layer++) {
             String prefix = "model.layers." + layer;
-            require(prefix + ".input_layernorm.weight", hidden);
-            require(prefix + ".post_attention_layernorm.weight", hidden);
-            requireLinear(prefix + ".self_attn.q_proj", queries, hidden, config.attentionBias());
-            requireLinear(prefix + ".self_attn.k_proj", pairs, hidden, config.attentionBias());
-            requireLinear(prefix + ".self_attn.v_proj", pairs, hidden, config.attentionBias());
-            requireLinear(prefix + ".self_attn.o_proj", hidden, queries, config.attentionBias());
-            requireLinear(prefix + ".mlp.gate_proj", inner, hidden, config.mlpBias());
-            requireLinear(prefix + ".mlp.up_proj", inner, hidden, config.mlpBias());
-            requireLinear(prefix + ".mlp.down_proj", hidden, inner, config.mlpBias());
+            promise(prefix + ".input_layernorm.weight", hidden);
+            promise(prefix + ".post_attention_layernorm.weight", hidden);
+            promiseLinear(prefix + ".self_attn.q_proj", queries, hidden, config.attentionBias());
+            promiseLinear(prefix + ".self_attn.k_proj", pairs, hidden, config.attentionBias());
+            promiseLinear(prefix + ".self_attn.v_proj", pairs, hidden, config.attentionBias());
+            promiseLinear(prefix + ".self_attn.o_proj", hidden, queries, config.attentionBias());
+            promiseLinear(prefix + ".mlp.gate_proj", inner, hidden, config.mlpBias());
+            promiseLinear(prefix + ".mlp.up_proj", inner, hidden, config.mlpBias());
+            promiseLinear(prefix + ".mlp.down_proj", hidden, inner, config.mlpBias());
         }
-    }
-
-    /** A tied model may hold its one table under either name. */
-    private String[] tables() {
+        promise(PipelineStage.FINAL_NORM, hidden);
         if (!config.tiedEmbeddings()) {
-            return new String[] {VocabParallelEmbedding.NAME, ParallelLmHead.NAME};
+            promise(ParallelLmHead.NAME, config.vocabularySize(), hidden);
         }
-        boolean underHead =
-                !checkpoint.contains(VocabParallelEmbedding.NAME) && checkpoint.contains(ParallelLmHead.NAME);
-        return new String[] {underHead ? ParallelLmHead.NAME : VocabParallelEmbedding.NAME};
     }
 
-    private void requireLinear(String name, int out, int in, boolean bias) {
-        require(name + ".weight", out, in);
+    private void promiseLinear(String name, int out, int in, boolean bias) {
+        promise(name + ".weight", out, in);
         if (bias) {
-            require(name + ".bias", out);
+            promise(name + ".bias", out);
         }
     }
 
-    private void require(String name, long... dims) {
-        Parameters.check(checkpoint, name, Shape.of(dims));
+    private void promise(String name, long... dims) {
+        shapes.put(name, Shape.of(dims));
     }
 }

@@ -1,5 +1,7 @@
 package org.lockstep.model;
 
+import java.util.ArrayList;
+import java.util.List;
 import java.util.stream.Stream;
 import org.lockstep.collective.Communicator;
 import org.lockstep.tensor.DataType;
@@ -25,6 +27,7 @@ final class ParallelLmHead {
     private final Weight weight; // (share of the vocabulary, hidden)
     private final int vocabulary;
     private Room room;
+    private View current;
 
     /**
      * Room for the logits of some rows; on a single rank there is only the last.
@@ -48,10 +51,60 @@ final class ParallelLmHead {
                     logits);
         }
 
+        /** The part of it for {@code rows} rows. */
+        View view(int rows, int ranks, int vocabulary) {
+            Tensor some = logits.rows(0, rows);
+            if (ranks == 1) {
+                return new View(rows, some, some, some, new int[0], List.of(), List.of(), some);
+            }
+            int[] order = new int[rows * ranks];
+            for (int i = 0; i < order.length; i++) {
+                order[i] = i % ranks * rows + i / ranks;
+            }
+            long share = local.shape().dim(1);
+            long width = ranks * share;
+            boolean cut = width != vocabulary;
+            Tensor joined = cut ? padded.rows(0, order.length) : Tensor.of(some.buffer(), order.length, share);
+            List<Tensor> cuts = new ArrayList<>();
+            List<Tensor> cutRows = new ArrayList<>();
+            for (int row = 0; cut && row < rows; row++) {
+                cuts.add(Tensor.of(joined.buffer().slice(row * width, vocabulary), 1, vocabulary));
+                cutRows.add(some.rows(row, 1));
+            }
+            return new View(
+                    rows,
+                    local.rows(0, rows),
+                    gathered.rows(0, order.length),
+                    joined,
+                    order,
+                    List.copyOf(cuts),
+                    List.copyOf(cutRows),
+                    some);
+        }
+
         void release(StageMemory memory) {
             Stream.of(local, gathered, padded, logits).forEach(memory::release);
         }
     }
+
+    /**
+     * The room for some rows, kept until another number comes, so that decoding allocates none.
+     *
+     * @param joined (rows · ranks, share), row by row: the logits where nothing is padded
+     * @param order of {@code gathered}'s rows there
+     * @param cuts each row of {@code joined} without its padding; none where there is none
+     * @param cutRows where they go
+     */
+    @SuppressWarnings("ArrayRecordComponent") // read by a kernel and never changed
+    private record View(
+            int rows,
+            Tensor local,
+            Tensor gathered,
+            Tensor joined,
+            int[] order,
+            List<Tensor> cuts,
+            List<Tensor> cutRows,
+            Tensor logits) {}
 
     /**
      * A head over this rank's share of the vocabulary.
@@ -66,6 +119,7 @@ final class ParallelLmHead {
         this.weight = weight;
         this.vocabulary = vocabulary;
         this.room = Room.allocate(memory, 1, tensor.size(), weight.rows(), vocabulary);
+        this.current = room.view(1, tensor.size(), vocabulary);
     }
 
     /** Loads this rank's share of the weight; a tied model may store it under the name of the embedding. */
@@ -90,41 +144,26 @@ final class ParallelLmHead {
         if (rows > room.rows()) {
             room.release(memory);
             room = Room.allocate(memory, rows, tensor.size(), weight.rows(), vocabulary);
+            current = room.view(rows, tensor.size(), vocabulary);
+        } else if (rows != current.rows()) {
+            current = room.view(rows, tensor.size(), vocabulary);
         }
-        Tensor logits = room.logits().rows(0, rows);
         if (rows == 0) {
-            return logits;
+            return current.logits();
         }
-        if (tensor.size() == 1) {
-            kernels.linear(x, weight, null, logits);
-            return logits;
+        kernels.linear(x, weight, null, current.local());
+        if (tensor.size() > 1) {
+            tensor.allGather(current.local().buffer(), current.gathered().buffer());
+            join(current);
         }
-        Tensor local = room.local().rows(0, rows); // (rows, share)
-        Tensor gathered = room.gathered().rows(0, (long) tensor.size() * rows); // (ranks · rows, share)
-        kernels.linear(x, weight, null, local);
-        tensor.allGather(local.buffer(), gathered.buffer());
-        joinRows(gathered, rows, logits);
-        return logits;
+        return current.logits();
     }
 
     /** From (ranks, rows, share) to (rows, vocabulary): the shares of a row side by side, the padding cut off. */
-    private void joinRows(Tensor gathered, int rows, Tensor logits) {
-        int ranks = tensor.size();
-        long share = weight.rows();
-        long width = ranks * share;
-        int[] order = new int[rows * ranks];
-        for (int i = 0; i < order.length; i++) {
-            order[i] = i % ranks * rows + i / ranks;
-        }
-        if (width == vocabulary) {
-            kernels.gatherRows(gathered, order, Tensor.of(logits.buffer(), order.length, share));
-            return;
-        }
-        Tensor padded = room.padded().rows(0, order.length); // (rows · ranks, share)
-        kernels.gatherRows(gathered, order, padded);
-        for (int row = 0; row < rows; row++) {
-            Tensor cut = Tensor.of(padded.buffer().slice(row * width, vocabulary), 1, vocabulary);
-            kernels.gatherRows(cut, FIRST, logits.rows(row, 1));
+    private void join(View view) {
+        kernels.gatherRows(view.gathered(), view.order(), view.joined());
+        for (int row = 0; row < view.cuts().size(); row++) {
+            kernels.gatherRows(view.cuts().get(row), FIRST, view.cutRows().get(row));
         }
     }
 }

@@ -4,8 +4,8 @@ import java.util.Set;
 import org.jspecify.annotations.Nullable;
 import org.lockstep.ErrorCode;
 import org.lockstep.LockstepException;
-import org.lockstep.checkpoint.Checkpoint;
 import org.lockstep.checkpoint.TensorInfo;
+import org.lockstep.checkpoint.TensorSource;
 import org.lockstep.tensor.DataType;
 import org.lockstep.tensor.HostBuffer;
 import org.lockstep.tensor.MatrixSource;
@@ -24,12 +24,12 @@ import org.lockstep.tensor.WeightType;
 final class Parameters {
     private static final Set<DataType> WEIGHTS = Set.of(DataType.F32, DataType.BF16, DataType.F16);
 
-    private final Checkpoint checkpoint;
+    private final TensorSource checkpoint;
     private final StageMemory memory;
     private final @Nullable WeightType weightType;
 
     /** Matrices are held as {@code weightType}; null leaves them as they are stored. */
-    Parameters(Checkpoint checkpoint, StageMemory memory, @Nullable WeightType weightType) {
+    Parameters(TensorSource checkpoint, StageMemory memory, @Nullable WeightType weightType) {
         this.checkpoint = checkpoint;
         this.memory = memory;
         this.weightType = weightType;
@@ -120,12 +120,12 @@ final class Parameters {
      *
      * @throws LockstepException CHECKPOINT_INVALID
      */
-    static TensorInfo check(Checkpoint checkpoint, String name, Shape shape) {
+    static TensorInfo check(TensorSource checkpoint, String name, Shape shape) {
         if (!checkpoint.contains(name)) {
             throw LockstepException.report(
                             ErrorCode.CHECKPOINT_INVALID,
-                            "tensor '" + name + "' " + shape + " is not among the "
-                                    + checkpoint.names().size() + " tensors of the checkpoint")
+                            "tensor '" + name + "' " + shape + " is not among the " + checkpoint.size()
+                                    + " tensors of the checkpoint")
                     .attempt("take config.json and the weights from the same model")
                     .exception();
         }

@@ -6,11 +6,12 @@ import java.util.Optional;
 import java.util.stream.IntStream;
 import org.jspecify.annotations.Nullable;
 import org.lockstep.LockstepException;
-import org.lockstep.checkpoint.Checkpoint;
+import org.lockstep.checkpoint.TensorSource;
 import org.lockstep.collective.Communicator;
 import org.lockstep.collective.CommunicatorException;
 import org.lockstep.collective.Communicators;
 import org.lockstep.tensor.BatchLayout;
+import org.lockstep.tensor.CacheBlocks;
 import org.lockstep.tensor.Kernels;
 import org.lockstep.tensor.Tensor;
 import org.lockstep.tensor.Weight;
@@ -55,7 +56,7 @@ public final class PipelineStage implements AutoCloseable {
 
     private PipelineStage(
             ModelConfig config,
-            Checkpoint checkpoint,
+            TensorSource checkpoint,
             ParallelState state,
             Communicators communicators,
             Kernels kernels,
@@ -119,7 +120,7 @@ public final class PipelineStage implements AutoCloseable {
      */
     public static PipelineStage load(
             ModelConfig config,
-            Checkpoint checkpoint,
+            TensorSource checkpoint,
             ParallelState state,
             Communicators communicators,
             Kernels kernels,
@@ -161,6 +162,19 @@ public final class PipelineStage implements AutoCloseable {
     /** Bytes of this rank's weights on its device, norms and biases as the f32 they are widened to. */
     public long weightBytes() {
         return weightBytes;
+    }
+
+    /** Bytes of this rank's keys and values. */
+    public long cacheBytes() {
+        return chunks.stream()
+                .flatMap(chunk -> chunk.cache().layers().stream())
+                .mapToLong(CacheBlocks::bytes)
+                .sum();
+    }
+
+    /** Bytes of all else: activations, the logits' room as large as it came to be, and the table of positions. */
+    public long activationBytes() {
+        return memory.bytes() - weightBytes;
     }
 
     /**

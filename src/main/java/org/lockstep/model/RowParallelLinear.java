@@ -1,8 +1,11 @@
 package org.lockstep.model;
 
+import java.util.List;
+import java.util.stream.LongStream;
 import org.jspecify.annotations.Nullable;
 import org.lockstep.collective.Communicator;
 import org.lockstep.collective.ReduceOp;
+import org.lockstep.tensor.Buffer;
 import org.lockstep.tensor.Kernels;
 import org.lockstep.tensor.Tensor;
 import org.lockstep.tensor.Weight;
@@ -19,6 +22,10 @@ final class RowParallelLinear {
     private final Communicator tensor;
     private final Weight weight; // (out, share of in)
     private final @Nullable Tensor bias; // (1, out)
+
+    // The rows of the last output, so that decoding, whose output is always the same, allocates none.
+    private @Nullable Buffer biased;
+    private List<Tensor> biasedRows = List.of();
 
     private RowParallelLinear(Kernels kernels, Communicator tensor, Weight weight, @Nullable Tensor bias) {
         this.kernels = kernels;
@@ -58,8 +65,14 @@ final class RowParallelLinear {
         kernels.linear(x, weight, null, out);
         tensor.allReduce(out.buffer(), ReduceOp.SUM);
         if (bias != null) {
-            for (long token = 0; token < out.shape().dim(0); token++) {
-                kernels.add(out.rows(token, 1), bias);
+            if (out.buffer() != biased) {
+                biased = out.buffer();
+                biasedRows = LongStream.range(0, out.shape().dim(0))
+                        .mapToObj(token -> out.rows(token, 1))
+                        .toList();
+            }
+            for (int token = 0; token < biasedRows.size(); token++) {
+                kernels.add(biasedRows.get(token), bias);
             }
         }
     }

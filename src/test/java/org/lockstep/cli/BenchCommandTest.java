@@ -21,7 +21,6 @@ import org.junit.jupiter.params.provider.CsvSource;
 import org.junit.jupiter.params.provider.ValueSource;
 import org.lockstep.ErrorCode;
 import org.lockstep.cli.bench.Operation;
-import picocli.CommandLine;
 
 @Timeout(120)
 class BenchCommandTest {
@@ -168,7 +167,7 @@ class BenchCommandTest {
         StringWriter out = new StringWriter();
         StringWriter err = new StringWriter();
         Screen screen = new Screen(new PrintWriter(out), new PrintWriter(err), false);
-        int code = new CommandLine(new BenchCommand(screen, () -> false, environment))
+        int code = BenchCommand.commandLine(screen, () -> false, environment)
                 .execute("--hook", "--place", "threads", "-w", "10");
         assertThat(code).as(err.toString()).isZero();
         List<JsonNode> lines = json(new Run(code, out.toString(), ""));

@@ -43,32 +43,12 @@ record SyntheticModel(ModelConfig config, Map<String, Shape> shapes) {
                 List.of(),
                 null,
                 null);
-        Map<String, Shape> shapes = new LinkedHashMap<>();
-        shapes.put("model.embed_tokens.weight", Shape.of(37, 24));
-        for (int i = 0; i < config.layers(); i++) {
-            layer(shapes, i);
-        }
-        shapes.put("model.norm.weight", Shape.of(24));
-        shapes.put("lm_head.weight", Shape.of(37, 24));
-        return new SyntheticModel(config, shapes);
+        return of(config);
     }
 
-    private static void layer(Map<String, Shape> shapes, int index) {
-        String layer = "model.layers." + index;
-        shapes.put(layer + ".input_layernorm.weight", Shape.of(24));
-        shapes.put(layer + ".post_attention_layernorm.weight", Shape.of(24));
-        linear(shapes, layer + ".self_attn.q_proj", 48, 24);
-        linear(shapes, layer + ".self_attn.k_proj", 12, 24);
-        linear(shapes, layer + ".self_attn.v_proj", 12, 24);
-        linear(shapes, layer + ".self_attn.o_proj", 24, 48);
-        linear(shapes, layer + ".mlp.gate_proj", 40, 24);
-        linear(shapes, layer + ".mlp.up_proj", 40, 24);
-        linear(shapes, layer + ".mlp.down_proj", 24, 40);
-    }
-
-    private static void linear(Map<String, Shape> shapes, String name, int out, int in) {
-        shapes.put(name + ".weight", Shape.of(out, in));
-        shapes.put(name + ".bias", Shape.of(out));
+    /** All that a model's settings promise. */
+    static SyntheticModel of(ModelConfig config) {
+        return new SyntheticModel(config, ModelTensors.shapes(config));
     }
 
     /** This model with one tensor in another shape. */
@@ -90,11 +70,7 @@ record SyntheticModel(ModelConfig config, Map<String, Shape> shapes) {
 
     /** This model with more layers of the same kind. */
     SyntheticModel withLayers(int count) {
-        Map<String, Shape> more = new LinkedHashMap<>(shapes);
-        for (int i = config.layers(); i < count; i++) {
-            layer(more, i);
-        }
-        return new SyntheticModel(config(count, config.tiedEmbeddings()), more);
+        return of(config(count, config.tiedEmbeddings()));
     }
 
     private ModelConfig config(int layers, boolean tied) {

@@ -1,7 +1,5 @@
 package org.lockstep.cli.bench;
 
-import java.lang.management.CompilationMXBean;
-import java.lang.management.ManagementFactory;
 import java.util.Arrays;
 import java.util.Comparator;
 import java.util.List;
@@ -146,36 +144,20 @@ final class Stopwatch {
                 transport);
     }
 
-    /**
-     * Repeats until it gets no faster and the JIT is idle: what ran in between may have made it compile again, and while it
-     * does, it takes a core that a rank needs.
-     */
     private void settle(Exchange exchange) {
         int calls = Math.max(2, callsOfABatch(exchange) / 2);
-        double best = Double.MAX_VALUE;
-        int idle = 0;
-        double spent = 0;
-        while (idle < SETTLED_BLOCKS && spent < SETTLE_NANOS_AT_MOST) {
-            double compiled = compilation();
+        Settling settling = new Settling(SETTLED_BLOCKS, SETTLE_NANOS_AT_MOST);
+        while (!settling.isSettled()) {
+            double compiled = Settling.compilation();
             long start = System.nanoTime();
             exchange.loop().repeat(calls);
             double took = slowest((double) (System.nanoTime() - start));
-            spent += took;
-            boolean compiles = slowest(compilation() - compiled) > 0;
-            idle = compiles || took < 0.9 * best ? 0 : idle + 1;
-            best = Math.min(best, took);
+            settling.ran(took, slowest(Settling.compilation() - compiled));
             if (took < WARM_BLOCK_NANOS / 4.0 && calls < MOST_CALLS) {
                 calls *= 2;
-                best = 2 * took;
-                idle = 0;
+                settling.restart(2 * took);
             }
         }
-    }
-
-    /** What the JIT has spent so far, in milliseconds; 0 where it does not tell. */
-    private static double compilation() {
-        CompilationMXBean jit = ManagementFactory.getCompilationMXBean();
-        return jit != null && jit.isCompilationTimeMonitoringSupported() ? jit.getTotalCompilationTime() : 0;
     }
 
     private static long called(Exchange exchange) {

@@ -1,0 +1,47 @@
+package org.lockstep.cli;
+
+import java.nio.file.Path;
+import java.time.Duration;
+import java.util.List;
+import org.jspecify.annotations.Nullable;
+import org.lockstep.cli.GenerateCommand.Dtype;
+import org.lockstep.cli.bench.inference.SpeedPlan;
+import org.lockstep.topology.ParallelSizes;
+
+/**
+ * What {@code lockstep bench inference} was asked for.
+ *
+ * @param name of the model
+ * @param folder of the model; null for the bundled one
+ * @param random whether only its config.json is read, and the weights are random
+ * @param dtypes of the weights, one after the other
+ * @param sizes likewise
+ * @param threads of each rank; null for a part of this machine's cores
+ * @param plan of the measurements
+ * @param limit for all measurements of a combination
+ * @param json whether results are JSON lines, and the tables elsewhere
+ */
+record InferenceBenchRequest(
+        String name,
+        @Nullable Path folder,
+        boolean random,
+        List<Dtype> dtypes,
+        List<ParallelSizes> sizes,
+        @Nullable Integer threads,
+        SpeedPlan plan,
+        Duration limit,
+        boolean json) {
+
+    InferenceBenchRequest {
+        dtypes = List.copyOf(dtypes);
+        sizes = List.copyOf(sizes);
+    }
+
+    static int ranks(ParallelSizes sizes) {
+        return Math.multiplyExact(Math.multiplyExact(sizes.tp(), sizes.pp()), sizes.dp());
+    }
+
+    int threads(ParallelSizes of) {
+        return threads != null ? threads : Math.max(1, Runtime.getRuntime().availableProcessors() / ranks(of));
+    }
+}

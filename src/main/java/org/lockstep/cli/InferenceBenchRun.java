@@ -1,0 +1,72 @@
+package org.lockstep.cli;
+
+import java.io.PrintWriter;
+import java.util.function.Consumer;
+import org.lockstep.ErrorCode;
+import org.lockstep.LockstepException;
+import org.lockstep.checkpoint.ModelFiles;
+import org.lockstep.cli.GenerateCommand.Dtype;
+import org.lockstep.cli.bench.inference.BenchModel;
+import org.lockstep.cli.bench.inference.Speed;
+import org.lockstep.cli.bench.inference.SpeedJson;
+import org.lockstep.cli.bench.inference.SpeedTable;
+import org.lockstep.cli.bench.inference.ThreadReplicas;
+import org.lockstep.model.ModelConfig;
+import org.lockstep.spark.Llm;
+import org.lockstep.topology.ParallelSizes;
+
+/** One run of {@code lockstep bench inference}: the same plan for each combination of types and sizes. */
+final class InferenceBenchRun {
+    private final InferenceBenchRequest request;
+    private final Screen screen;
+
+    InferenceBenchRun(InferenceBenchRequest request, Screen screen) {
+        this.request = request;
+        this.screen = screen;
+    }
+
+    /** The exit code, 0. */
+    int call() {
+        try (ModelFiles files =
+                request.folder() == null ? ModelFiles.resource(Llm.BUNDLED) : ModelFiles.directory(request.folder())) {
+            ModelConfig config = ModelConfig.read(files);
+            check(config);
+            for (Dtype dtype : request.dtypes()) {
+                BenchModel model = request.random()
+                        ? BenchModel.random(request.name(), config, dtype.weightType())
+                        : BenchModel.stored(request.name(), config, dtype.weightType(), files);
+                for (ParallelSizes sizes : request.sizes()) {
+                    measure(model, sizes);
+                }
+            }
+        }
+        return 0;
+    }
+
+    /** What cannot be is told before the first combination is measured. */
+    private void check(ModelConfig config) {
+        if (request.plan().positions() > config.maxPositions()) {
+            throw LockstepException.report(
+                            ErrorCode.USAGE,
+                            "sequences of " + request.plan().positions() + " tokens are longer than the model's "
+                                    + config.maxPositions() + " positions")
+                    .attempt("a shorter --prompt-len, --output-len or --depth")
+                    .exception();
+        }
+        request.sizes().forEach(sizes -> config.checkSplit(sizes.tp(), sizes.pp()));
+    }
+
+    private void measure(BenchModel model, ParallelSizes sizes) {
+        int threads = request.threads(sizes);
+        PrintWriter tables = request.json() ? screen.err() : screen.out();
+        Consumer<Speed> report = new SpeedTable(
+                tables,
+                model.describe() + "; tensor " + sizes.tp() + " × pipeline " + sizes.pp() + " × data " + sizes.dp()
+                        + ", threads of each rank: " + threads);
+        if (request.json()) {
+            report = report.andThen(new SpeedJson(screen.out(), model.name(), model.quant(), sizes, threads));
+        }
+        new ThreadReplicas(sizes, threads, request.limit()).measure(model, request.plan(), report);
+        screen.flush();
+    }
+}

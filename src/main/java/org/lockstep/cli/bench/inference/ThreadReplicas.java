@@ -1,0 +1,51 @@
+package org.lockstep.cli.bench.inference;
+
+import java.time.Duration;
+import java.util.function.Consumer;
+import org.lockstep.collective.World;
+import org.lockstep.collective.WorldSpec;
+import org.lockstep.cpu.Cores;
+import org.lockstep.cpu.CpuBackend;
+import org.lockstep.rendezvous.LocalWorld;
+import org.lockstep.tensor.Kernels;
+import org.lockstep.topology.ParallelSizes;
+
+/**
+ * Replicas whose ranks are threads of this JVM. Immutable.
+ *
+ * @param sizes of the axes
+ * @param threads that the kernels of each rank have
+ * @param limit for meeting, and for all measurements together
+ */
+public record ThreadReplicas(ParallelSizes sizes, int threads, Duration limit) {
+
+    /**
+     * Measures, and returns when all of it is reported, on the thread of rank 0.
+     *
+     * @throws RuntimeException the first failure of a rank, as it was thrown
+     */
+    public void measure(BenchModel model, SpeedPlan plan, Consumer<? super Speed> report) {
+        WorldSpec spec = WorldSpec.of(sizes).withMeetingTimeout(limit).withOperationTimeout(limit);
+        LocalWorld.of(sizes.tp() * sizes.pp() * sizes.dp()).withDeadline(limit).<Boolean>run(rendezvous -> {
+            try (CpuBackend backend = CpuBackend.create(Cores.exactly(threads));
+                    World world = World.join(rendezvous, backend, spec)) {
+                try {
+                    measure(world, backend.kernels(), model, plan, report);
+                } catch (Throwable failure) {
+                    world.abort(failure);
+                    throw failure;
+                }
+            }
+            return true;
+        });
+    }
+
+    private static void measure(
+            World world, Kernels kernels, BenchModel model, SpeedPlan plan, Consumer<? super Speed> report) {
+        GangClock clock = new GangClock(world.communicators());
+        new StageBench(world.state(), world.communicators(), kernels, plan, clock, report).run(model);
+        if (plan.engine()) {
+            new EngineBench(world.state(), world.communicators(), kernels, plan, clock, report).run(model);
+        }
+    }
+}

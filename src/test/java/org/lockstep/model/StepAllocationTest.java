@@ -1,0 +1,107 @@
+package org.lockstep.model;
+
+import static org.assertj.core.api.Assertions.assertThat;
+
+import com.sun.management.ThreadMXBean;
+import java.io.IOException;
+import java.lang.management.ManagementFactory;
+import java.nio.file.Files;
+import java.nio.file.Path;
+import java.util.List;
+import java.util.stream.IntStream;
+import org.junit.jupiter.api.Timeout;
+import org.junit.jupiter.api.io.TempDir;
+import org.junit.jupiter.params.ParameterizedTest;
+import org.junit.jupiter.params.provider.CsvSource;
+import org.lockstep.checkpoint.Checkpoint;
+import org.lockstep.checkpoint.ModelFiles;
+import org.lockstep.tensor.BatchLayout;
+
+/** A step of decoding writes to memory that is there: what it allocates are small objects, in no relation to the model's size. */
+@Timeout(180)
+class StepAllocationTest {
+    private static final int LAYERS = 3;
+    private static final int WARM_STEPS = 400;
+    private static final int STEPS = 200;
+
+    /** Shapes, views and operands of some twenty kernel calls and two collectives. */
+    private static final long MOST_BYTES_OF_A_LAYER = 16 << 10;
+
+    /** What the JIT may leave of them in one run and not in another; a row of the large model's logits is four times that. */
+    private static final long MORE = 8 << 10;
+
+    @TempDir
+    private Path folder;
+
+    /** Bytes that a step allocates on each rank's thread. */
+    private List<Long> bytesOfAStep(ModelConfig config, int tensor, int sequences, int context) throws IOException {
+        SyntheticModel model = SyntheticModel.of(config);
+        ModelFiles files = model.write(Files.createTempDirectory(folder, "model"));
+        CacheSize cache = new CacheSize(sequences * (context / 8 + 1), 8);
+        BatchLayout layout = layout(sequences, context);
+        return ModelWorld.run(tensor, 1, (state, communicators, kernels) -> {
+            ThreadMXBean threads = (ThreadMXBean) ManagementFactory.getThreadMXBean();
+            int[] ids = IntStream.range(0, sequences).toArray();
+            int[] rows = ids.clone();
+            int[] next = new int[sequences];
+            try (Checkpoint checkpoint = Checkpoint.open(files);
+                    PipelineStage stage =
+                            PipelineStage.load(config, checkpoint, state, communicators, kernels, cache, sequences)) {
+                long before = 0;
+                for (int step = 0; step < WARM_STEPS + STEPS; step++) {
+                    if (step == WARM_STEPS) {
+                        before = threads.getThreadAllocatedBytes(
+                                Thread.currentThread().getId());
+                    }
+                    kernels.argmax(stage.forward(0, ids, layout, rows).orElseThrow(), next);
+                }
+                return (threads.getThreadAllocatedBytes(Thread.currentThread().getId()) - before) / STEPS;
+            }
+        });
+    }
+
+    private static BatchLayout layout(int sequences, int context) {
+        int blocks = context / 8 + 1;
+        return new BatchLayout(
+                IntStream.rangeClosed(0, sequences).toArray(),
+                IntStream.range(0, sequences).map(s -> context).toArray(),
+                IntStream.range(0, sequences)
+                        .mapToObj(s ->
+                                IntStream.range(s * blocks, (s + 1) * blocks).toArray())
+                        .toArray(int[][]::new),
+                8);
+    }
+
+    private static ModelConfig config(int headSize, int vocabulary) {
+        return new ModelConfig(
+                "LlamaForCausalLM",
+                8 * headSize,
+                LAYERS,
+                8,
+                4,
+                headSize,
+                16 * headSize,
+                vocabulary,
+                512,
+                1e-5f,
+                10000,
+                RopeScaling.NONE,
+                true,
+                true,
+                false,
+                List.of(),
+                null,
+                null);
+    }
+
+    @ParameterizedTest
+    @CsvSource({"1,1", "1,5", "2,1", "2,5"})
+    void aStepAllocatesNextToNothingHoweverLargeTheModel(int tensor, int sequences) throws IOException {
+        List<Long> small = bytesOfAStep(config(2, 33), tensor, sequences, 9);
+        List<Long> large = bytesOfAStep(config(16, 8009), tensor, sequences, 300);
+        assertThat(small).allMatch(bytes -> bytes <= LAYERS * MOST_BYTES_OF_A_LAYER);
+        for (int rank = 0; rank < tensor; rank++) {
+            assertThat(large.get(rank)).isLessThanOrEqualTo(small.get(rank) + MORE);
+        }
+    }
+}
