@@ -164,11 +164,35 @@ final class PanelProduct implements Team.Job {
             for (int k = first; k < end; k += chunk) {
                 meet(array, w.start(index) + k * panel, k, Math.min(chunk, end - k), w.columns(), from, count, sums);
             }
+        } else if (count == 1) {
+            chain(w, index, segment, tokenStart + from * w.columns(), sums);
         } else {
             for (int k = first; k < end; k += CHUNK) {
                 int some = Math.min(CHUNK, end - k);
                 widen(w, index, segment, k, some, bench.widened);
                 meet(bench.widened, 0, k, some, w.columns(), from, count, sums);
+            }
+        }
+    }
+
+    /** One token, or the last of many where a group begins with it, meets a segment of a panel. */
+    private void chain(PanelWeight w, int index, int segment, int xAt, float[] sums) {
+        int first = segment * w.run();
+        int at = w.start(index) + first * panel;
+        int x = xAt + first;
+        switch (w.type()) {
+            case F32 -> throw new IllegalStateException("f32 has tiles");
+            case BF16 -> arithmetic.chainBf16(w.run(), (short[]) w.array(index), at, tokenValues, x, sums, 0);
+            case F16 -> arithmetic.chainF16(w.run(), (short[]) w.array(index), at, tokenValues, x, sums, 0);
+            case Q8 -> {
+                byte[] array = (byte[]) w.array(index);
+                float[] scales = w.scales(index);
+                int scalesAt = w.scalesStart(index) + segment * w.blocksPerSegment() * panel;
+                for (int k = 0; k < w.run(); k += WeightType.BLOCK) {
+                    int some = Math.min(WeightType.BLOCK, w.run() - k);
+                    arithmetic.chainQ8(some, array, at + k * panel, scales, scalesAt, tokenValues, x + k, sums, 0);
+                    scalesAt += panel;
+                }
             }
         }
     }

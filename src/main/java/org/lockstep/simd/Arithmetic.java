@@ -89,6 +89,22 @@ public interface Arithmetic {
      */
     void widenQ8(byte[] panel, int at, float[] scales, int scalesAt, int count, float[] out, int outAt);
 
+    /**
+     * {@link #tile} of one row of {@code x} with columns of a panel of bf16, widened on the way.
+     *
+     * @param count columns, from {@code at} on
+     * @param x (count) from {@code xAt} on
+     * @param sums ({@link #panel}) from {@code sumsAt} on
+     */
+    void chainBf16(int count, short[] panel, int at, float[] x, int xAt, float[] sums, int sumsAt);
+
+    /** The same with a panel of finite f16. */
+    void chainF16(int count, short[] panel, int at, float[] x, int xAt, float[] sums, int sumsAt);
+
+    /** The same with columns of a panel of bytes that share their scales; see {@link #widenQ8}. */
+    void chainQ8(
+            int count, byte[] panel, int at, float[] scales, int scalesAt, float[] x, int xAt, float[] sums, int sumsAt);
+
     /** The largest of {@code count} elements, a multiple of {@link #LANES}; NaN if one is. */
     float largest(float[] x, int at, int count);
 

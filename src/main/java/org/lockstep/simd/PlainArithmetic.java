@@ -118,7 +118,7 @@ final class PlainArithmetic implements Arithmetic {
     }
 
     /** The exponent of an f16 read as an f32's is 112 too small, for subnormals too. */
-    private static float widen(short bits) {
+    static float widen(short bits) {
         return Float.intBitsToFloat(((bits & 0x8000) << 16) | ((bits & 0x7fff) << 13)) * 0x1p112f;
     }
 
@@ -131,6 +131,22 @@ final class PlainArithmetic implements Arithmetic {
                 out[outAt + k + row] = from[at + k + j] * scales[scalesAt + row];
             }
         }
+    }
+
+    @Override
+    public void chainBf16(int count, short[] from, int at, float[] x, int xAt, float[] sums, int sumsAt) {
+        PlainChains.bf16(panel, count, from, at, x, xAt, sums, sumsAt);
+    }
+
+    @Override
+    public void chainF16(int count, short[] from, int at, float[] x, int xAt, float[] sums, int sumsAt) {
+        PlainChains.f16(panel, count, from, at, x, xAt, sums, sumsAt);
+    }
+
+    @Override
+    public void chainQ8(
+            int count, byte[] from, int at, float[] scales, int scalesAt, float[] x, int xAt, float[] sums, int sumsAt) {
+        PlainChains.q8(panel, count, from, at, scales, scalesAt, x, xAt, sums, sumsAt);
     }
 
     @Override

@@ -1,9 +1,6 @@
 package org.lockstep.simd;
 
-import static jdk.incubator.vector.VectorOperators.ASHR;
-import static jdk.incubator.vector.VectorOperators.I2F;
 import static jdk.incubator.vector.VectorOperators.LSHL;
-import static jdk.incubator.vector.VectorOperators.LSHR;
 
 import jdk.incubator.vector.ByteVector;
 import jdk.incubator.vector.FloatVector;
@@ -54,52 +51,27 @@ final class VectorArithmetic implements Arithmetic {
     @Override
     public void widenBf16(short[] panel, int at, int count, float[] out, int outAt) {
         for (int k = 0; k < count; k++) {
-            int p = at + k * W;
             int o = outAt + k * W;
-            IntVector a = pairs(panel, p);
-            IntVector b = pairs(panel, p + 2 * L);
-            a.lanewise(LSHL, 16).reinterpretAsFloats().intoArray(out, o);
-            b.lanewise(LSHL, 16).reinterpretAsFloats().intoArray(out, o + L);
-            a.and(0xffff0000).reinterpretAsFloats().intoArray(out, o + 2 * L);
-            b.and(0xffff0000).reinterpretAsFloats().intoArray(out, o + 3 * L);
+            IntVector a = VectorChains.pairs(panel, at + k * W);
+            IntVector b = VectorChains.pairs(panel, at + k * W + 2 * L);
+            VectorChains.lowBf16(a).intoArray(out, o);
+            VectorChains.lowBf16(b).intoArray(out, o + L);
+            VectorChains.highBf16(a).intoArray(out, o + 2 * L);
+            VectorChains.highBf16(b).intoArray(out, o + 3 * L);
         }
     }
 
     @Override
     public void widenF16(short[] panel, int at, int count, float[] out, int outAt) {
         for (int k = 0; k < count; k++) {
-            int p = at + k * W;
             int o = outAt + k * W;
-            IntVector a = pairs(panel, p);
-            IntVector b = pairs(panel, p + 2 * L);
-            low(a).intoArray(out, o);
-            low(b).intoArray(out, o + L);
-            high(a).intoArray(out, o + 2 * L);
-            high(b).intoArray(out, o + 3 * L);
+            IntVector a = VectorChains.pairs(panel, at + k * W);
+            IntVector b = VectorChains.pairs(panel, at + k * W + 2 * L);
+            VectorChains.lowF16(a).intoArray(out, o);
+            VectorChains.lowF16(b).intoArray(out, o + L);
+            VectorChains.highF16(a).intoArray(out, o + 2 * L);
+            VectorChains.highF16(b).intoArray(out, o + 3 * L);
         }
-    }
-
-    private static IntVector pairs(short[] panel, int at) {
-        return ShortVector.fromArray(SHORTS, panel, at).reinterpretAsInts();
-    }
-
-    /** The low halves of the lanes: the exponent of an f16 read as an f32's is 112 too small, for subnormals too. */
-    private static FloatVector low(IntVector pairs) {
-        IntVector sign = pairs.lanewise(LSHL, 16).and(0x80000000);
-        return pairs.and(0x7fff)
-                .lanewise(LSHL, 13)
-                .or(sign)
-                .reinterpretAsFloats()
-                .mul(0x1p112f);
-    }
-
-    private static FloatVector high(IntVector pairs) {
-        IntVector sign = pairs.and(0x80000000);
-        return pairs.lanewise(LSHR, 3)
-                .and(0x0fffe000)
-                .or(sign)
-                .reinterpretAsFloats()
-                .mul(0x1p112f);
     }
 
     @Override
@@ -110,17 +82,28 @@ final class VectorArithmetic implements Arithmetic {
         FloatVector s3 = FloatVector.fromArray(FLOATS, scales, scalesAt + 3 * L);
         for (int k = 0; k < count; k++) {
             int o = outAt + k * W;
-            IntVector fours = ByteVector.fromArray(BYTES, panel, at + k * W).reinterpretAsInts();
-            quarter(fours.lanewise(LSHL, 24)).mul(s0).intoArray(out, o);
-            quarter(fours.lanewise(LSHL, 16)).mul(s1).intoArray(out, o + L);
-            quarter(fours.lanewise(LSHL, 8)).mul(s2).intoArray(out, o + 2 * L);
-            quarter(fours).mul(s3).intoArray(out, o + 3 * L);
+            IntVector fours = VectorChains.fours(panel, at + k * W);
+            VectorChains.highest(fours.lanewise(LSHL, 24)).mul(s0).intoArray(out, o);
+            VectorChains.highest(fours.lanewise(LSHL, 16)).mul(s1).intoArray(out, o + L);
+            VectorChains.highest(fours.lanewise(LSHL, 8)).mul(s2).intoArray(out, o + 2 * L);
+            VectorChains.highest(fours).mul(s3).intoArray(out, o + 3 * L);
         }
     }
 
-    /** The highest bytes of the lanes. */
-    private static FloatVector quarter(IntVector fours) {
-        return (FloatVector) fours.lanewise(ASHR, 24).convert(I2F, 0);
+    @Override
+    public void chainBf16(int count, short[] panel, int at, float[] x, int xAt, float[] sums, int sumsAt) {
+        VectorChains.bf16(count, panel, at, x, xAt, sums, sumsAt);
+    }
+
+    @Override
+    public void chainF16(int count, short[] panel, int at, float[] x, int xAt, float[] sums, int sumsAt) {
+        VectorChains.f16(count, panel, at, x, xAt, sums, sumsAt);
+    }
+
+    @Override
+    public void chainQ8(
+            int count, byte[] panel, int at, float[] scales, int scalesAt, float[] x, int xAt, float[] sums, int sumsAt) {
+        VectorChains.q8(count, panel, at, scales, scalesAt, x, xAt, sums, sumsAt);
     }
 
     @Override

@@ -13,6 +13,9 @@ final class WarmingArithmetic implements Arithmetic {
     private final Trial bf16 = new Trial();
     private final Trial f16 = new Trial();
     private final Trial q8 = new Trial();
+    private final Trial chainsBf16 = new Trial();
+    private final Trial chainsF16 = new Trial();
+    private final Trial chainsQ8 = new Trial();
     private final Trial exponentials = new Trial();
     private final Trial squares = new Trial();
     private final Trial gates = new Trial();
@@ -159,6 +162,48 @@ final class WarmingArithmetic implements Arithmetic {
         int done = dose * panel();
         plain.widenQ8(panel, at + done, scales, scalesAt, count - dose, out, outAt + done);
         q8.measured(dose, between - start, count - dose, System.nanoTime() - between);
+    }
+
+    @Override
+    public void chainBf16(int count, short[] panel, int at, float[] x, int xAt, float[] sums, int sumsAt) {
+        if (chainsBf16.over) {
+            vectors.chainBf16(count, panel, at, x, xAt, sums, sumsAt);
+            return;
+        }
+        int dose = chainsBf16.dose(count);
+        long start = System.nanoTime();
+        vectors.chainBf16(dose, panel, at, x, xAt, sums, sumsAt);
+        long between = System.nanoTime();
+        plain.chainBf16(count - dose, panel, at + dose * panel(), x, xAt + dose, sums, sumsAt);
+        chainsBf16.measured(dose, between - start, count - dose, System.nanoTime() - between);
+    }
+
+    @Override
+    public void chainF16(int count, short[] panel, int at, float[] x, int xAt, float[] sums, int sumsAt) {
+        if (chainsF16.over) {
+            vectors.chainF16(count, panel, at, x, xAt, sums, sumsAt);
+            return;
+        }
+        int dose = chainsF16.dose(count);
+        long start = System.nanoTime();
+        vectors.chainF16(dose, panel, at, x, xAt, sums, sumsAt);
+        long between = System.nanoTime();
+        plain.chainF16(count - dose, panel, at + dose * panel(), x, xAt + dose, sums, sumsAt);
+        chainsF16.measured(dose, between - start, count - dose, System.nanoTime() - between);
+    }
+
+    @Override
+    public void chainQ8(int count, byte[] panel, int at, float[] scales, int scalesAt, float[] x, int xAt, float[] sums, int sumsAt) {
+        if (chainsQ8.over) {
+            vectors.chainQ8(count, panel, at, scales, scalesAt, x, xAt, sums, sumsAt);
+            return;
+        }
+        int dose = chainsQ8.dose(count);
+        long start = System.nanoTime();
+        vectors.chainQ8(dose, panel, at, scales, scalesAt, x, xAt, sums, sumsAt);
+        long between = System.nanoTime();
+        plain.chainQ8(count - dose, panel, at + dose * panel(), scales, scalesAt, x, xAt + dose, sums, sumsAt);
+        chainsQ8.measured(dose, between - start, count - dose, System.nanoTime() - between);
     }
 
     @Override
