@@ -66,6 +66,7 @@ class HouseTest {
             "java.util.Set",
             "java.util.Map",
             "java.util.function.Function", // of a record that parses; a lambda without state
+            "jdk.incubator.vector.VectorSpecies",
             "org.slf4j.Logger",
             "com.fasterxml.jackson.core.JsonFactory"); // thread-safe, and configured once
 
@@ -124,7 +125,8 @@ class HouseTest {
                 "checkpoint | tensor                                                      ; com.fasterxml.jackson..",
                 "collective | topology tensor rendezvous                                  ; com.esotericsoftware.kryo.kryo5.. javax.crypto..",
                 "transport  | topology tensor rendezvous collective                       ; javax.crypto.. org.slf4j..",
-                "cpu        | topology tensor rendezvous collective transport",
+                "simd       |                                                             ; jdk.incubator.vector..",
+                "cpu        | topology tensor rendezvous collective transport simd",
                 "model      | topology tensor collective checkpoint                       ; com.fasterxml.jackson..",
                 "inference  | topology tensor collective checkpoint model                 ; ai.djl..",
                 "spark      | topology tensor rendezvous collective cpu checkpoint model inference ; org.apache.spark.. scala.. org.slf4j..",

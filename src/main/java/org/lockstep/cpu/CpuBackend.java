@@ -104,7 +104,9 @@ public final class CpuBackend implements Backend {
             throw new IllegalStateException("the backend was closed during the meeting");
         }
         if (kernels == null) {
-            kernels = CpuKernels.create(cores.of(ranks));
+            int threads = cores.of(ranks);
+            kernels = CpuKernels.create(
+                    threads, (long) ranks * threads <= Runtime.getRuntime().availableProcessors());
         }
     }
 

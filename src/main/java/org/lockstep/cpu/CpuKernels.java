@@ -2,6 +2,7 @@ package org.lockstep.cpu;
 
 import java.util.Arrays;
 import org.jspecify.annotations.Nullable;
+import org.lockstep.simd.Arithmetic;
 import org.lockstep.tensor.BatchLayout;
 import org.lockstep.tensor.Buffer;
 import org.lockstep.tensor.CacheBlocks;
@@ -16,17 +17,25 @@ import org.lockstep.tensor.Weight;
 import org.lockstep.tensor.WeightType;
 
 /**
- * The maths of a decoder in plain Java over heap arrays: weights f32, bf16 or f16, activations f32.
+ * The maths of a decoder over heap arrays: weights f32, bf16, f16 or q8, activations f32.
  *
- * <p>A token's result has the same bits in every batch and on every machine with the same {@link Math#exp}. Shapes that do
- * not fit together are an {@link IllegalArgumentException} naming both, thrown before anything is written. One thread at a
- * time; {@link #close} has nothing to give back.
+ * <p>A token's result has the same bits in every batch, on every machine and on any number of threads, with the Vector API and
+ * without it. Shapes that do not fit together are an {@link IllegalArgumentException} naming both, thrown before anything is
+ * written. One caller at a time; {@link #close} ends the threads.
  */
 public final class CpuKernels implements Kernels {
-    private final MatrixProduct product = new MatrixProduct();
-    private final PagedAttention attention = new PagedAttention();
+    private final Arithmetic arithmetic;
+    private final PanelProduct product;
+    private final Team team;
+    private final PagedAttention attention;
+    private final float[] lanes = new float[Arithmetic.LANES];
 
-    private CpuKernels() {}
+    private CpuKernels(Arithmetic arithmetic, Team team) {
+        this.arithmetic = arithmetic;
+        this.team = team;
+        this.product = new PanelProduct(arithmetic, team);
+        this.attention = new PagedAttention(arithmetic, team);
+    }
 
     /** Kernels on the caller's thread alone. */
     public static CpuKernels create() {
@@ -39,10 +48,19 @@ public final class CpuKernels implements Kernels {
      * @param threads at least 1
      */
     public static CpuKernels create(int threads) {
+        return create(threads, threads <= Runtime.getRuntime().availableProcessors());
+    }
+
+    /** @param spins whether there is a core for each thread */
+    static CpuKernels create(int threads, boolean spins) {
+        return create(Arithmetic.create(), threads, spins);
+    }
+
+    static CpuKernels create(Arithmetic arithmetic, int threads, boolean spins) {
         if (threads < 1) {
             throw new IllegalArgumentException("threads (" + threads + ") must be at least 1");
         }
-        return new CpuKernels();
+        return new CpuKernels(arithmetic, Team.of(threads, spins));
     }
 
     @Override
@@ -67,14 +85,7 @@ public final class CpuKernels implements Kernels {
             throw new IllegalArgumentException(
                     "prepare: columns (" + source.columns() + ") are not divisible by segments (" + segments + ")");
         }
-        DataType held = switch (type) {
-            case F32 -> DataType.F32;
-            case BF16 -> DataType.BF16;
-            case F16 -> DataType.F16;
-            case Q8 -> throw new IllegalArgumentException("weights of q8 are not held here");
-        };
-        HostBuffer all = source.read(0, source.rows()).to(held);
-        return new HostWeight(all, source.rows(), source.columns(), type, segments);
+        return Packing.pack(source, type, segments, arithmetic.panel());
     }
 
     @Override
@@ -90,14 +101,14 @@ public final class CpuKernels implements Kernels {
                 Shape.of(table.rows(), table.columns()),
                 ids.length + " ids",
                 out.shape());
-        HostBuffer rows = host(table).buffer();
+        PanelWeight rows = host(table);
         HostBuffer target = floats(out);
         int hidden = table.columns();
         for (int t = 0; t < ids.length; t++) {
             int row = ids[t] - firstRow;
             int at = target.offset() + t * hidden;
             if (row >= 0 && row < table.rows()) {
-                Widening.widen(rows, row * hidden, hidden, target.floats(), at);
+                product.row(rows, row, target.floats(), at);
             } else {
                 Arrays.fill(target.floats(), at, at + hidden, 0f);
             }
@@ -119,6 +130,7 @@ public final class CpuKernels implements Kernels {
         int size = (int) hidden;
         for (int at = 0; at < from.size(); at += size) {
             normRow(
+                    arithmetic.sumOfSquares(from.floats(), from.offset() + at, size, lanes),
                     from.floats(),
                     from.offset() + at,
                     scale.floats(),
@@ -131,13 +143,16 @@ public final class CpuKernels implements Kernels {
     }
 
     private static void normRow(
-            float[] x, int xAt, float[] weight, int weightAt, int size, float epsilon, float[] out, int outAt) {
-        double squares = 0;
-        for (int i = 0; i < size; i++) {
-            double v = x[xAt + i];
-            squares += v * v;
-        }
-        float scale = (float) (1 / Math.sqrt(squares / size + epsilon));
+            float squares,
+            float[] x,
+            int xAt,
+            float[] weight,
+            int weightAt,
+            int size,
+            float epsilon,
+            float[] out,
+            int outAt) {
+        float scale = (float) (1 / Math.sqrt((double) squares / size + epsilon));
         for (int i = 0; i < size; i++) {
             out[outAt + i] = x[xAt + i] * scale * weight[weightAt + i];
         }
@@ -154,15 +169,8 @@ public final class CpuKernels implements Kernels {
                 x.shape(),
                 Shape.of(weight.rows(), weight.columns()) + (bias == null ? "" : " + " + bias.shape()),
                 out.shape());
-        product.multiply(new MatrixProduct.Operands(
-                floats(x),
-                host(weight).buffer(),
-                bias == null ? null : floats(bias),
-                floats(out),
-                (int) x.shape().dim(0),
-                weight.columns(),
-                weight.rows(),
-                weight.segments()));
+        product.multiply(
+                floats(x), (int) x.shape().dim(0), host(weight), bias == null ? null : floats(bias), floats(out));
     }
 
     @Override
@@ -221,20 +229,21 @@ public final class CpuKernels implements Kernels {
                 "blocks of " + layout.blockSize(),
                 step + " in blocks of " + cache.blockSize());
         require(values.shape().equals(step), "writeCache", values.shape(), keys.shape(), step);
-        HostCache to = host(cache);
-        write(floats(keys), to.keys(), layout, (int) step.dim(1));
-        write(floats(values), to.values(), layout, (int) step.dim(1));
+        write(floats(keys), floats(values), (int) step.dim(1), host(cache), layout);
     }
 
-    private static void write(HostBuffer from, HostBuffer to, BatchLayout layout, int width) {
+    private static void write(HostBuffer keys, HostBuffer values, int width, HostCache cache, BatchLayout layout) {
         for (int s = 0; s < layout.sequences(); s++) {
             int first = layout.queryStarts()[s];
             for (int token = first; token < layout.queryStarts()[s + 1]; token++) {
                 int position = layout.firstPosition(s) + token - first;
-                int block = layout.blockTables()[s][position / layout.blockSize()];
-                int slot = block * layout.blockSize() + position % layout.blockSize();
-                System.arraycopy(
-                        from.floats(), from.offset() + token * width, to.floats(), to.offset() + slot * width, width);
+                cache.write(
+                        layout.blockTables()[s][position / layout.blockSize()],
+                        position % layout.blockSize(),
+                        keys.floats(),
+                        keys.offset() + token * width,
+                        values.floats(),
+                        values.offset() + token * width);
             }
         }
     }
@@ -253,9 +262,7 @@ public final class CpuKernels implements Kernels {
                 cache.heads() + " key/value heads of " + headSize + " in blocks of " + cache.blockSize() + " for "
                         + layout.tokens() + " tokens in blocks of " + layout.blockSize(),
                 out.shape());
-        HostCache from = host(cache);
-        attention.attend(
-                floats(query), heads, from.keys(), from.values(), cache.heads(), layout, headSize, floats(out));
+        attention.attend(floats(query), heads, host(cache), layout, floats(out));
     }
 
     @Override
@@ -263,12 +270,7 @@ public final class CpuKernels implements Kernels {
         require(gate.shape().equals(up.shape()), "swiGlu", gate.shape(), up.shape(), gate.shape());
         HostBuffer a = floats(gate);
         HostBuffer b = floats(up);
-        float[] g = a.floats();
-        float[] u = b.floats();
-        for (int i = 0; i < a.size(); i++) {
-            float v = g[a.offset() + i];
-            g[a.offset() + i] = v / (1 + (float) Math.exp(-v)) * u[b.offset() + i];
-        }
+        arithmetic.swiGlu(a.floats(), a.offset(), b.floats(), b.offset(), a.size());
     }
 
     @Override
@@ -323,10 +325,18 @@ public final class CpuKernels implements Kernels {
     }
 
     @Override
-    public void close() {}
+    public void close() {
+        team.close();
+    }
 
-    private static HostWeight host(Weight weight) {
-        if (weight instanceof HostWeight host) {
+    /** What computes, for people: {@code vectors of 16 floats, 2 threads}. */
+    @Override
+    public String toString() {
+        return arithmetic + ", " + team.size() + (team.size() == 1 ? " thread" : " threads");
+    }
+
+    private static PanelWeight host(Weight weight) {
+        if (weight instanceof PanelWeight host) {
             return host;
         }
         throw new IllegalArgumentException("a weight of another device was given to kernels of " + Device.HOST);

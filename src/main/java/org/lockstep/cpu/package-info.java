@@ -7,10 +7,14 @@
  * {@link org.lockstep.transport.Mesh}: {@code Collectives} for up to 16 ranks, {@code LayeredCollectives} for hosts that are
  * cut alike, {@code TreeCollectives} for more ranks; each documents its steps and bytes.
  *
- * <p>Kernels ({@link org.lockstep.cpu.CpuKernels}) sum in one order on every way through them: a token's result has the
- * same bits in any batch, and a matrix cut over ranks gives those of the whole.
+ * <p>Kernels ({@link org.lockstep.cpu.CpuKernels}) are made of the arithmetic of {@link org.lockstep.simd}: weights lie in
+ * panels ({@code PanelWeight}), a product goes panel by panel over all tokens ({@code PanelProduct}), attention tile by tile
+ * over the context ({@code PagedAttention}). All sum in one order on every way through them: a token's result has the same bits
+ * in any batch, on any number of threads and on any machine, and a matrix cut over ranks gives those of the whole. Work is
+ * cut into parts for a {@code Team} of threads as large as the rank's {@link org.lockstep.cpu.Cores}.
  *
- * <p>Nothing here has a thread of its own but the queue of a communicator that was asked for one. Never here: sockets,
+ * <p>Nothing here has a thread of its own but the team of a rank with several cores and the queue of a communicator that was
+ * asked for one. Never here: sockets,
  * Spark, words of models, CUDA.
  */
 @NullMarked

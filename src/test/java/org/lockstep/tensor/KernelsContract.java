@@ -28,7 +28,19 @@ public abstract class KernelsContract {
     @ParameterizedTest
     @EnumSource(names = {"F32", "BF16", "F16"})
     void linearIsTheProductWithTheTransposedWeight(DataType type) {
-        int[][] sizes = {{1, 1, 1}, {1, 7, 5}, {2, 33, 4}, {3, 20, 9}, {4, 96, 13}, {5, 17, 1}, {17, 37, 6}, {83, 30, 7}
+        int[][] sizes = {
+            {1, 1, 1},
+            {1, 7, 5},
+            {2, 33, 4},
+            {3, 20, 9},
+            {4, 96, 13},
+            {5, 17, 1},
+            {17, 37, 6},
+            {83, 30, 7},
+            {1, 300, 70},
+            {3, 129, 64},
+            {9, 257, 130},
+            {200, 150, 65}
         };
         for (int[] size : sizes) {
             int tokens = size[0];
@@ -56,15 +68,51 @@ public abstract class KernelsContract {
         }
     }
 
+    /** Half a step of a block's scale for each weight: what quantisation may take from it. */
+    @Test
+    void linearOfQuantisedWeightsIsAsNearAsTheirScales() {
+        int[][] sizes = {{1, 32, 1, 1}, {2, 33, 5, 1}, {5, 96, 70, 3}, {1, 300, 20, 2}, {70, 150, 9, 1}};
+        for (int[] size : sizes) {
+            int tokens = size[0];
+            int in = size[1];
+            int out = size[2];
+            Tensor x = random(DataType.F32, tokens, in);
+            Tensor weight = random(DataType.F32, out, in);
+            Tensor y = linear(x, weight, WeightType.Q8, size[3]);
+            for (int t = 0; t < tokens; t++) {
+                for (int o = 0; o < out; o++) {
+                    double sum = 0;
+                    double loss = 1e-5;
+                    for (int k = 0; k < in; k++) {
+                        sum += get(x, t * in + k) * get(weight, o * in + k);
+                        loss += Math.abs(get(x, t * in + k)) * step(weight, o * in, k, in / size[3]) * 0.501;
+                    }
+                    assertThat(Math.abs(get(y, t * out + o) - sum)).isLessThanOrEqualTo(loss);
+                }
+            }
+        }
+    }
+
+    /** The scale of the block of column {@code k}: blocks of 32 columns begin anew with each segment. */
+    private static double step(Tensor weight, int row, int k, int run) {
+        int segment = k / run * run;
+        int from = segment + (k - segment) / WeightType.BLOCK * WeightType.BLOCK;
+        double largest = 0;
+        for (int i = from; i < Math.min(from + WeightType.BLOCK, segment + run); i++) {
+            largest = Math.max(largest, Math.abs(get(weight, row + i)));
+        }
+        return largest / 127;
+    }
+
     @ParameterizedTest
-    @EnumSource(names = {"F32", "BF16", "F16"})
-    void linearGivesATokenTheSameBitsInEveryBatch(DataType type) {
+    @EnumSource
+    void linearGivesATokenTheSameBitsInEveryBatch(WeightType type) {
         for (int segments : new int[] {1, 3, 4}) {
-            Tensor x = random(DataType.F32, 83, 36);
-            Tensor weight = random(type, 11, 36);
-            Tensor all = linear(x, weight, segments);
+            Tensor x = random(DataType.F32, 83, 36 * 4);
+            Tensor weight = random(DataType.F32, 11, 36 * 4);
+            Tensor all = linear(x, weight, type, segments);
             for (int[] part : new int[][] {{0, 1}, {40, 1}, {82, 1}, {7, 2}, {3, 5}, {20, 16}, {11, 31}, {1, 70}}) {
-                assertThat(floats(linear(x.rows(part[0], part[1]), weight, segments)))
+                assertThat(floats(linear(x.rows(part[0], part[1]), weight, type, segments)))
                         .as("%d tokens from %d on, %d segments", part[1], part[0], segments)
                         .isEqualTo(floats(all.rows(part[0], part[1])));
             }
@@ -172,11 +220,11 @@ public abstract class KernelsContract {
     }
 
     @ParameterizedTest
-    @CsvSource({"4,4,6,4", "8,2,4,3", "6,1,5,1", "3,3,1,16"})
+    @CsvSource({"4,4,6,4", "8,2,4,3", "6,1,5,1", "3,3,1,16", "4,2,64,16", "3,1,96,8"})
     void attentionIsTheSoftmaxOfTheScoresOverTheContextSoFar(int heads, int kvHeads, int size, int blockSize) {
-        BatchLayout layout = layout(blockSize, new int[][] {{5, 5}, {1, 11}, {3, 7}, {1, 1}});
-        Tensor keys = random(DataType.F32, 40 * blockSize, kvHeads * size); // slot by slot
-        Tensor values = random(DataType.F32, 40 * blockSize, kvHeads * size);
+        BatchLayout layout = layout(blockSize, new int[][] {{5, 5}, {1, 11}, {3, 7}, {1, 1}, {40, 70}});
+        Tensor keys = random(DataType.F32, 160 * blockSize, kvHeads * size); // slot by slot
+        Tensor values = random(DataType.F32, 160 * blockSize, kvHeads * size);
         CacheBlocks cache = filled(keys, values, blockSize, kvHeads, size);
         Tensor query = random(DataType.F32, layout.tokens(), heads * size);
         Tensor out = kernels.zeros(DataType.F32, layout.tokens(), heads * size);
@@ -227,15 +275,20 @@ public abstract class KernelsContract {
 
     @Test
     void attentionOfATokenHasTheSameBitsInEveryBatchChunkAndBlockSize() {
+        attendInChunks(160, 6, new int[][] {{9}, {1, 1, 1, 1, 1, 1, 1, 1, 1}, {4, 5}, {2, 6, 1}});
+        attendInChunks(160, 16, new int[][] {{150}, {64, 86}, {1, 1, 61, 2, 1, 84}, {130, 5, 15}});
+    }
+
+    private void attendInChunks(int blocks, int size, int[][] cuts) {
         int heads = 4;
-        int size = 6;
-        Tensor query = random(DataType.F32, 9, heads * size);
-        Tensor steps = random(DataType.F32, 9, 2 * size);
+        int tokens = IntStream.of(cuts[0]).sum();
+        Tensor query = random(DataType.F32, tokens, heads * size);
+        Tensor steps = random(DataType.F32, tokens, 2 * size);
         float[] whole = null;
-        for (int[] chunks : new int[][] {{9}, {1, 1, 1, 1, 1, 1, 1, 1, 1}, {4, 5}, {2, 6, 1}}) {
+        for (int[] chunks : cuts) {
             for (int blockSize : new int[] {1, 4, 16}) {
-                CacheBlocks cache = kernels.cache(20, blockSize, 2, size);
-                Tensor out = kernels.zeros(DataType.F32, 9, heads * size);
+                CacheBlocks cache = kernels.cache(blocks, blockSize, 2, size);
+                Tensor out = kernels.zeros(DataType.F32, tokens, heads * size);
                 int done = 0;
                 for (int chunk : chunks) {
                     BatchLayout layout = layout(blockSize, new int[][] {{chunk, done + chunk}});
@@ -361,17 +414,23 @@ public abstract class KernelsContract {
     // ---- plain forms ----
 
     private Tensor linear(Tensor x, Tensor weight, int segments) {
+        return linear(x, weight, WeightType.of(weight.type()), segments);
+    }
+
+    private Tensor linear(Tensor x, Tensor weight, WeightType type, int segments) {
         Tensor y = kernels.zeros(DataType.F32, x.shape().dim(0), weight.shape().dim(0));
-        kernels.linear(x, prepare(weight, segments), null, y);
+        kernels.linear(x, prepare(weight, type, segments), null, y);
         return y;
     }
 
     private Weight prepare(Tensor matrix, int segments) {
-        return kernels.prepare(
-                MatrixSource.of(matrix.buffer().toHost(), (int) matrix.shape().dim(0), (int)
-                        matrix.shape().dim(1)),
-                WeightType.of(matrix.type()),
-                segments);
+        return prepare(matrix, WeightType.of(matrix.type()), segments);
+    }
+
+    private Weight prepare(Tensor matrix, WeightType type, int segments) {
+        int rows = (int) matrix.shape().dim(0);
+        int columns = (int) matrix.shape().dim(1);
+        return kernels.prepare(MatrixSource.of(matrix.buffer().toHost(), rows, columns), type, segments);
     }
 
     /** A cache whose slots hold these rows. */
@@ -406,7 +465,7 @@ public abstract class KernelsContract {
             contexts[s] = sequences[s][1];
             blocks[s] = new int[(contexts[s] + blockSize - 1) / blockSize];
             for (int b = 0; b < blocks[s].length; b++) {
-                blocks[s][b] = block++ * 7 % 20;
+                blocks[s][b] = block++ * 7 % 160;
             }
         }
         return new BatchLayout(starts, contexts, blocks, blockSize);

@@ -1,0 +1,133 @@
+package org.lockstep.simd;
+
+/**
+ * The arithmetic of the kernels over arrays, in vectors or in plain Java: the same operations in the same order, so the same
+ * bits. See the package for the layouts.
+ *
+ * <p>Stateless: any number of threads. Ranges are the caller's to keep; one that is off an array is an
+ * {@link IndexOutOfBoundsException}.
+ */
+public interface Arithmetic {
+    /** Partial sums of what is added along a row: element i goes to sum i mod 16, and these are added as a tree. */
+    int LANES = 16;
+
+    /** Vectors where this JVM can, once they are compiled; plain Java before that and elsewhere. */
+    static Arithmetic create() {
+        return isVectorEnabled()
+                ? new WarmingArithmetic(new VectorArithmetic())
+                : new PlainArithmetic(PlainArithmetic.PANEL);
+    }
+
+    /**
+     * Whether this JVM has the module of the vectors, which takes {@code --add-modules jdk.incubator.vector}, and the machine
+     * has vectors of a length that is foreseen here.
+     */
+    static boolean isVectorEnabled() {
+        return ModuleLayer.boot().findModule("jdk.incubator.vector").isPresent() && VectorArithmetic.fits();
+    }
+
+    /**
+     * Vectors from the first call on, slow as it may be.
+     *
+     * @throws IllegalStateException if they are not {@linkplain #isVectorEnabled enabled}
+     */
+    static Arithmetic vectors() {
+        if (!isVectorEnabled()) {
+            throw new IllegalStateException("this JVM was started without --add-modules jdk.incubator.vector");
+        }
+        return new VectorArithmetic();
+    }
+
+    /**
+     * Plain Java over the layouts of another arithmetic.
+     *
+     * @param panel its {@link #panel}
+     */
+    static Arithmetic plain(int panel) {
+        return new PlainArithmetic(panel);
+    }
+
+    /** Rows of a weight matrix that stand side by side in a panel: a multiple of 8 and a divisor of 64. */
+    int panel();
+
+    /** Rows of {@code x} that {@link #tile} takes at most: at most 4. */
+    int tile();
+
+    /**
+     * A tile of a product: {@code sums[m][j] += x[k][m] · w[k][j]}, one fused multiply-add after the other from the first
+     * {@code k} to the last.
+     *
+     * @param rows of {@code x}, 1 to {@link #tile}
+     * @param count of {@code k}
+     * @param w (count, {@link #panel}) from {@code wAt} on, {@code wStride} from one {@code k} to the next
+     * @param x (count, rows) from {@code xAt} on, {@code xStride} from one {@code k} to the next
+     * @param sums (rows, {@link #panel}) from {@code sumsAt} on, {@code sumsStride} from one row to the next
+     */
+    void tile(
+            int rows,
+            int count,
+            float[] w,
+            int wAt,
+            int wStride,
+            float[] x,
+            int xAt,
+            int xStride,
+            float[] sums,
+            int sumsAt,
+            int sumsStride);
+
+    /** Widens {@code count} columns of a panel of bf16, from {@code at} on, to f32 from {@code outAt} on. */
+    void widenBf16(short[] panel, int at, int count, float[] out, int outAt);
+
+    /** Widens {@code count} columns of a panel of finite f16, from {@code at} on, to f32 from {@code outAt} on. */
+    void widenF16(short[] panel, int at, int count, float[] out, int outAt);
+
+    /**
+     * Widens {@code count} columns of a panel of bytes that share their scales to f32: byte × scale, from {@code outAt} on.
+     *
+     * @param scales one for each row of the panel, from {@code scalesAt} on
+     */
+    void widenQ8(byte[] panel, int at, float[] scales, int scalesAt, int count, float[] out, int outAt);
+
+    /**
+     * {@link #tile} of one row of {@code x} with columns of a panel of bf16, widened on the way.
+     *
+     * @param count columns, from {@code at} on
+     * @param x (count) from {@code xAt} on
+     * @param sums ({@link #panel}) from {@code sumsAt} on
+     */
+    void chainBf16(int count, short[] panel, int at, float[] x, int xAt, float[] sums, int sumsAt);
+
+    /** The same with a panel of finite f16. */
+    void chainF16(int count, short[] panel, int at, float[] x, int xAt, float[] sums, int sumsAt);
+
+    /** The same with columns of a panel of bytes that share their scales; see {@link #widenQ8}. */
+    void chainQ8(
+            int count, byte[] panel, int at, float[] scales, int scalesAt, float[] x, int xAt, float[] sums, int sumsAt);
+
+    /** The largest of {@code count} elements, a multiple of {@link #LANES}; NaN if one is. */
+    float largest(float[] x, int at, int count);
+
+    /**
+     * {@code x = exp(x - less)}, in place.
+     *
+     * @param count a multiple of {@link #LANES}
+     * @param lanes {@link #LANES} of scratch
+     * @return the sum of the results
+     */
+    float exponentials(float[] x, int at, int count, float less, float[] lanes);
+
+    /**
+     * The sum of the squares of {@code count} elements.
+     *
+     * @param lanes {@link #LANES} of scratch
+     */
+    float sumOfSquares(float[] x, int at, int count, float[] lanes);
+
+    /** {@code gate = gate / (1 + exp(-gate)) · up}, in place. */
+    void swiGlu(float[] gate, int gateAt, float[] up, int upAt, int count);
+
+    /** What computes, for people: {@code vectors of 16 floats}. */
+    @Override
+    String toString();
+}

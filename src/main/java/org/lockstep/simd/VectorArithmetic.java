@@ -1,0 +1,133 @@
+package org.lockstep.simd;
+
+import static jdk.incubator.vector.VectorOperators.LSHL;
+
+import jdk.incubator.vector.ByteVector;
+import jdk.incubator.vector.FloatVector;
+import jdk.incubator.vector.IntVector;
+import jdk.incubator.vector.ShortVector;
+import jdk.incubator.vector.VectorSpecies;
+
+/** With the Vector API, in vectors of the length that the machine prefers: a panel is four of them. */
+final class VectorArithmetic implements Arithmetic {
+    private static final VectorSpecies<Float> FLOATS = FloatVector.SPECIES_PREFERRED;
+    private static final VectorSpecies<Short> SHORTS = ShortVector.SPECIES_PREFERRED;
+    private static final VectorSpecies<Byte> BYTES = ByteVector.SPECIES_PREFERRED;
+    private static final int L = FLOATS.length();
+    private static final int W = 4 * L;
+
+    /** Whether the machine's vectors are of 4, 8 or 16 floats, and equally wide for all elements. */
+    static boolean fits() {
+        int bits = FLOATS.vectorBitSize();
+        return bits >= 128 && bits <= 512 && SHORTS.vectorBitSize() == bits && BYTES.vectorBitSize() == bits;
+    }
+
+    @Override
+    public int panel() {
+        return W;
+    }
+
+    @Override
+    public int tile() {
+        return L == 16 ? 4 : 2; // by the registers: 32 with AVX-512, 16 with AVX2
+    }
+
+    @Override
+    public void tile(
+            int rows,
+            int count,
+            float[] w,
+            int wAt,
+            int wStride,
+            float[] x,
+            int xAt,
+            int xStride,
+            float[] sums,
+            int sumsAt,
+            int sumsStride) {
+        VectorTiles.tile(rows, count, w, wAt, wStride, x, xAt, xStride, sums, sumsAt, sumsStride);
+    }
+
+    @Override
+    public void widenBf16(short[] panel, int at, int count, float[] out, int outAt) {
+        for (int k = 0; k < count; k++) {
+            int o = outAt + k * W;
+            IntVector a = VectorChains.pairs(panel, at + k * W);
+            IntVector b = VectorChains.pairs(panel, at + k * W + 2 * L);
+            VectorChains.lowBf16(a).intoArray(out, o);
+            VectorChains.lowBf16(b).intoArray(out, o + L);
+            VectorChains.highBf16(a).intoArray(out, o + 2 * L);
+            VectorChains.highBf16(b).intoArray(out, o + 3 * L);
+        }
+    }
+
+    @Override
+    public void widenF16(short[] panel, int at, int count, float[] out, int outAt) {
+        for (int k = 0; k < count; k++) {
+            int o = outAt + k * W;
+            IntVector a = VectorChains.pairs(panel, at + k * W);
+            IntVector b = VectorChains.pairs(panel, at + k * W + 2 * L);
+            VectorChains.lowF16(a).intoArray(out, o);
+            VectorChains.lowF16(b).intoArray(out, o + L);
+            VectorChains.highF16(a).intoArray(out, o + 2 * L);
+            VectorChains.highF16(b).intoArray(out, o + 3 * L);
+        }
+    }
+
+    @Override
+    public void widenQ8(byte[] panel, int at, float[] scales, int scalesAt, int count, float[] out, int outAt) {
+        FloatVector s0 = FloatVector.fromArray(FLOATS, scales, scalesAt);
+        FloatVector s1 = FloatVector.fromArray(FLOATS, scales, scalesAt + L);
+        FloatVector s2 = FloatVector.fromArray(FLOATS, scales, scalesAt + 2 * L);
+        FloatVector s3 = FloatVector.fromArray(FLOATS, scales, scalesAt + 3 * L);
+        for (int k = 0; k < count; k++) {
+            int o = outAt + k * W;
+            IntVector fours = VectorChains.fours(panel, at + k * W);
+            VectorChains.highest(fours.lanewise(LSHL, 24)).mul(s0).intoArray(out, o);
+            VectorChains.highest(fours.lanewise(LSHL, 16)).mul(s1).intoArray(out, o + L);
+            VectorChains.highest(fours.lanewise(LSHL, 8)).mul(s2).intoArray(out, o + 2 * L);
+            VectorChains.highest(fours).mul(s3).intoArray(out, o + 3 * L);
+        }
+    }
+
+    @Override
+    public void chainBf16(int count, short[] panel, int at, float[] x, int xAt, float[] sums, int sumsAt) {
+        VectorChains.bf16(count, panel, at, x, xAt, sums, sumsAt);
+    }
+
+    @Override
+    public void chainF16(int count, short[] panel, int at, float[] x, int xAt, float[] sums, int sumsAt) {
+        VectorChains.f16(count, panel, at, x, xAt, sums, sumsAt);
+    }
+
+    @Override
+    public void chainQ8(
+            int count, byte[] panel, int at, float[] scales, int scalesAt, float[] x, int xAt, float[] sums, int sumsAt) {
+        VectorChains.q8(count, panel, at, scales, scalesAt, x, xAt, sums, sumsAt);
+    }
+
+    @Override
+    public float largest(float[] x, int at, int count) {
+        return VectorRows.largest(x, at, count);
+    }
+
+    @Override
+    public float exponentials(float[] x, int at, int count, float less, float[] lanes) {
+        return VectorRows.exponentials(x, at, count, less, lanes);
+    }
+
+    @Override
+    public float sumOfSquares(float[] x, int at, int count, float[] lanes) {
+        return VectorRows.sumOfSquares(x, at, count, lanes);
+    }
+
+    @Override
+    public void swiGlu(float[] gate, int gateAt, float[] up, int upAt, int count) {
+        VectorRows.swiGlu(gate, gateAt, up, upAt, count);
+    }
+
+    @Override
+    public String toString() {
+        return "vectors of " + L + " floats";
+    }
+}

@@ -1,0 +1,255 @@
+package org.lockstep.simd;
+
+/**
+ * Vectors as soon as the JIT has compiled them; plain Java until then, for an interpreted vector operation takes about a
+ * microsecond. A sum is one chain, so it may change from one to the other at any column.
+ */
+final class WarmingArithmetic implements Arithmetic {
+    private static final int ROWS = 4;
+
+    private final Arithmetic vectors;
+    private final Arithmetic plain;
+    private final Trial[] tiles = new Trial[ROWS + 1];
+    private final Trial bf16 = new Trial();
+    private final Trial f16 = new Trial();
+    private final Trial q8 = new Trial();
+    private final Trial chainsBf16 = new Trial();
+    private final Trial chainsF16 = new Trial();
+    private final Trial chainsQ8 = new Trial();
+    private final Trial exponentials = new Trial();
+    private final Trial squares = new Trial();
+    private final Trial gates = new Trial();
+
+    WarmingArithmetic(Arithmetic vectors) {
+        this.vectors = vectors;
+        this.plain = new PlainArithmetic(vectors.panel());
+        for (int rows = 1; rows <= ROWS; rows++) {
+            tiles[rows] = new Trial();
+        }
+    }
+
+    /**
+     * Whether the vectors of one kernel have become faster than plain Java. Its fields may be written by several threads at
+     * once: a lost measurement is made again.
+     */
+    private static final class Trial {
+        private static final int DOSE = 32; // columns
+        private static final int LEAST = 16; // to compare by
+        private static final long AHEAD_NANOS = 10_000_000; // that the trial may have taken more than its part
+
+        boolean over;
+        private long tried;
+        private long worked;
+        private int plainCount; // of the last call to plain Java that was not cut
+        private long plainNanos;
+
+        /** How many of {@code count} columns go to the vectors for a trial: some, while that takes no more than half of the time. */
+        int dose(int count) {
+            return tries() ? Math.min(count / 2, DOSE) : 0;
+        }
+
+        /** Whether a call that cannot be cut goes to the vectors. */
+        boolean tries() {
+            return tried < worked + AHEAD_NANOS;
+        }
+
+        /** What a call that was not cut has taken. */
+        void measured(boolean vectors, int count, long nanos) {
+            if (!vectors) {
+                worked += nanos;
+                plainCount = count;
+                plainNanos = nanos;
+                return;
+            }
+            tried += nanos;
+            over = plainCount >= LEAST && count >= LEAST && nanos * plainCount < plainNanos * count;
+        }
+
+        void measured(int dose, long doseNanos, int rest, long restNanos) {
+            tried += doseNanos;
+            worked += restNanos;
+            over = dose >= LEAST && doseNanos * rest < restNanos * dose;
+        }
+    }
+
+    @Override
+    public int panel() {
+        return vectors.panel();
+    }
+
+    @Override
+    public int tile() {
+        return vectors.tile();
+    }
+
+    @Override
+    public void tile(
+            int rows,
+            int count,
+            float[] w,
+            int wAt,
+            int wStride,
+            float[] x,
+            int xAt,
+            int xStride,
+            float[] sums,
+            int sumsAt,
+            int sumsStride) {
+        Trial trial = tiles[rows];
+        if (trial.over) {
+            vectors.tile(rows, count, w, wAt, wStride, x, xAt, xStride, sums, sumsAt, sumsStride);
+            return;
+        }
+        int dose = trial.dose(count);
+        long start = System.nanoTime();
+        vectors.tile(rows, dose, w, wAt, wStride, x, xAt, xStride, sums, sumsAt, sumsStride);
+        long between = System.nanoTime();
+        plain.tile(
+                rows,
+                count - dose,
+                w,
+                wAt + dose * wStride,
+                wStride,
+                x,
+                xAt + dose * xStride,
+                xStride,
+                sums,
+                sumsAt,
+                sumsStride);
+        trial.measured(dose, between - start, count - dose, System.nanoTime() - between);
+    }
+
+    @Override
+    public void widenBf16(short[] panel, int at, int count, float[] out, int outAt) {
+        if (bf16.over) {
+            vectors.widenBf16(panel, at, count, out, outAt);
+            return;
+        }
+        int dose = bf16.dose(count);
+        long start = System.nanoTime();
+        vectors.widenBf16(panel, at, dose, out, outAt);
+        long between = System.nanoTime();
+        int done = dose * panel();
+        plain.widenBf16(panel, at + done, count - dose, out, outAt + done);
+        bf16.measured(dose, between - start, count - dose, System.nanoTime() - between);
+    }
+
+    @Override
+    public void widenF16(short[] panel, int at, int count, float[] out, int outAt) {
+        if (f16.over) {
+            vectors.widenF16(panel, at, count, out, outAt);
+            return;
+        }
+        int dose = f16.dose(count);
+        long start = System.nanoTime();
+        vectors.widenF16(panel, at, dose, out, outAt);
+        long between = System.nanoTime();
+        int done = dose * panel();
+        plain.widenF16(panel, at + done, count - dose, out, outAt + done);
+        f16.measured(dose, between - start, count - dose, System.nanoTime() - between);
+    }
+
+    @Override
+    public void widenQ8(byte[] panel, int at, float[] scales, int scalesAt, int count, float[] out, int outAt) {
+        if (q8.over) {
+            vectors.widenQ8(panel, at, scales, scalesAt, count, out, outAt);
+            return;
+        }
+        int dose = q8.dose(count);
+        long start = System.nanoTime();
+        vectors.widenQ8(panel, at, scales, scalesAt, dose, out, outAt);
+        long between = System.nanoTime();
+        int done = dose * panel();
+        plain.widenQ8(panel, at + done, scales, scalesAt, count - dose, out, outAt + done);
+        q8.measured(dose, between - start, count - dose, System.nanoTime() - between);
+    }
+
+    @Override
+    public void chainBf16(int count, short[] panel, int at, float[] x, int xAt, float[] sums, int sumsAt) {
+        if (chainsBf16.over) {
+            vectors.chainBf16(count, panel, at, x, xAt, sums, sumsAt);
+            return;
+        }
+        int dose = chainsBf16.dose(count);
+        long start = System.nanoTime();
+        vectors.chainBf16(dose, panel, at, x, xAt, sums, sumsAt);
+        long between = System.nanoTime();
+        plain.chainBf16(count - dose, panel, at + dose * panel(), x, xAt + dose, sums, sumsAt);
+        chainsBf16.measured(dose, between - start, count - dose, System.nanoTime() - between);
+    }
+
+    @Override
+    public void chainF16(int count, short[] panel, int at, float[] x, int xAt, float[] sums, int sumsAt) {
+        if (chainsF16.over) {
+            vectors.chainF16(count, panel, at, x, xAt, sums, sumsAt);
+            return;
+        }
+        int dose = chainsF16.dose(count);
+        long start = System.nanoTime();
+        vectors.chainF16(dose, panel, at, x, xAt, sums, sumsAt);
+        long between = System.nanoTime();
+        plain.chainF16(count - dose, panel, at + dose * panel(), x, xAt + dose, sums, sumsAt);
+        chainsF16.measured(dose, between - start, count - dose, System.nanoTime() - between);
+    }
+
+    @Override
+    public void chainQ8(int count, byte[] panel, int at, float[] scales, int scalesAt, float[] x, int xAt, float[] sums, int sumsAt) {
+        if (chainsQ8.over) {
+            vectors.chainQ8(count, panel, at, scales, scalesAt, x, xAt, sums, sumsAt);
+            return;
+        }
+        int dose = chainsQ8.dose(count);
+        long start = System.nanoTime();
+        vectors.chainQ8(dose, panel, at, scales, scalesAt, x, xAt, sums, sumsAt);
+        long between = System.nanoTime();
+        plain.chainQ8(count - dose, panel, at + dose * panel(), scales, scalesAt, x, xAt + dose, sums, sumsAt);
+        chainsQ8.measured(dose, between - start, count - dose, System.nanoTime() - between);
+    }
+
+    @Override
+    public float largest(float[] x, int at, int count) {
+        return (exponentials.over ? vectors : plain).largest(x, at, count);
+    }
+
+    @Override
+    public float exponentials(float[] x, int at, int count, float less, float[] lanes) {
+        if (exponentials.over) {
+            return vectors.exponentials(x, at, count, less, lanes);
+        }
+        Arithmetic turn = exponentials.tries() ? vectors : plain;
+        long start = System.nanoTime();
+        turn.largest(x, at, count); // is compiled along
+        float sum = turn.exponentials(x, at, count, less, lanes);
+        exponentials.measured(turn == vectors, count, System.nanoTime() - start);
+        return sum;
+    }
+
+    @Override
+    public float sumOfSquares(float[] x, int at, int count, float[] lanes) {
+        if (squares.over) {
+            return vectors.sumOfSquares(x, at, count, lanes);
+        }
+        Arithmetic turn = squares.tries() ? vectors : plain;
+        long start = System.nanoTime();
+        float sum = turn.sumOfSquares(x, at, count, lanes);
+        squares.measured(turn == vectors, count, System.nanoTime() - start);
+        return sum;
+    }
+
+    @Override
+    public void swiGlu(float[] gate, int gateAt, float[] up, int upAt, int count) {
+        if (gates.over) {
+            vectors.swiGlu(gate, gateAt, up, upAt, count);
+            return;
+        }
+        Arithmetic turn = gates.tries() ? vectors : plain;
+        long start = System.nanoTime();
+        turn.swiGlu(gate, gateAt, up, upAt, count);
+        gates.measured(turn == vectors, count, System.nanoTime() - start);
+    }
+
+    @Override
+    public String toString() {
+        return vectors.toString();
+    }
+}
