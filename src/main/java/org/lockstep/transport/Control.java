@@ -151,7 +151,7 @@ final class Control {
                 }
                 stations.removeIf(this::isGone);
             }
-        } catch (IOException | RuntimeException failure) {
+        } catch (IOException | RuntimeException | Error failure) {
             fate.seal(new Verdict(
                     ErrorCode.INTERNAL, me, GROUP, "rank " + me + " cannot watch its peers: " + failure, -1, failure));
         } finally {
