@@ -7,10 +7,11 @@ import java.util.concurrent.CompletionStage;
  * What a rank can ask another one that is busy computing: short calls beside the communicators, answered at once by a
  * thread that is not the rank's own (active messages, after von Eicken et al. 1992).
  *
- * <p>Between ranks of one JVM a call is a call; between JVMs it travels over the connections that they watch each other by,
- * by way of the first rank's. Calls of one rank to another arrive in their order, and each exactly once. Whatever goes wrong
- * with one ends the world: a service that throws, a question to a port where nobody answers. So does the plane: when the
- * world is aborted or a peer is lost, every call that has no answer yet fails with {@link CommunicatorException}, at once.
+ * <p>Between ranks of one JVM a call is a call; between JVMs it travels over the connections by which they watch each other,
+ * by way of the first rank's. Calls of one rank to another arrive in their order, each exactly once. What goes wrong with one
+ * ends the world: a service that throws, a question to a port where nobody answers, a rank that leaves and owes an answer.
+ * And the other way round: when the world is aborted or a peer is lost, every call that has no answer yet fails with
+ * {@link CommunicatorException}, at once.
  *
  * <p>Thread-safe. The rank of {@link #serve} and {@link #call} is the one whose plane it is.
  */

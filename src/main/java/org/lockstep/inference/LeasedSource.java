@@ -22,9 +22,9 @@ import org.lockstep.collective.ObjectCodec;
  * A replica's requests, leased from the ledger as it has room for them and fetched from their homes, and the way home of
  * their completions.
  *
- * <p>Each way has one call under way: a lease is asked for while the stock is below a half of what the replica last could not
- * get and a little more, so that it seldom waits for one; completions gather until those before have arrived, then their numbers
- * are told to the ledger. Thus nobody holds more in memory for it than a parcel, but its own rank.
+ * <p>Each way has one call under way. A lease is asked for when the stock is down to half of what is wanted: what the replica
+ * could not get last time, and a little more, so that it seldom waits. Completions gather until those before have arrived;
+ * then their numbers are told to the ledger. So no other rank holds more in memory for this one than a parcel.
  *
  * <p>{@link #poll}, {@link #await}, {@link #accept} and {@link #finish} are the source rank's; answers come in the thread
  * that brings them. No lock is held while another rank is called.

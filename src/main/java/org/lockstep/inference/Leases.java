@@ -8,12 +8,12 @@ import org.lockstep.collective.ObjectCodec;
  * What replicas, the ledger and the homes of rows say to each other over the control plane.
  *
  * <pre>
- * port         question               answer
- * {@link #LEDGER}       {@link Ask}                    {@link Grant}, when requests wait or none will any more
- *              {@link Done}                   nothing
- *              {@link Leave}                  nothing
- * {@link #HOME}         {@link Fetch}                  {@link Request}[], at least the first of those asked for
- *              {@link Delivery}               nothing
+ * port    question  answer
+ * LEDGER  Ask       Grant, as soon as requests wait or none will any more
+ *         Done      nothing
+ *         Leave     nothing
+ * HOME    Fetch     Request[], at least the first of those asked for
+ *         Delivery  nothing
  * </pre>
  */
 @SuppressWarnings("ArrayRecordComponent") // nobody compares them; copies would only cost

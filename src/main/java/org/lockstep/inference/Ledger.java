@@ -12,9 +12,9 @@ import java.util.TreeSet;
  * Which requests of a run wait, which are leased to which replica, which are complete.
  *
  * <p>Requests are numbers from 0 on. A lease is a run of them, smaller by and by (guided self-scheduling, Polychronopoulos
- * and Kuck 1987, with half of its share): no replica takes more than what the others could not do meanwhile, so that all
- * end at about the same time whatever their speeds. What a replica gives back goes out again first. A pure machine of numbers: mutable,
- * not thread-safe.
+ * and Kuck 1987, with half a share): towards the end nobody sits on requests that another could do, so all end at about the
+ * same time whatever their speeds. What a replica gives back goes out again first. A pure machine of numbers; mutable, not
+ * thread-safe.
  */
 final class Ledger {
     private final long total;

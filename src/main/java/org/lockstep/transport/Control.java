@@ -48,9 +48,12 @@ final class Control {
     private final List<Station> stations = new ArrayList<>();
     private final Map<Integer, Station> byRank = new HashMap<>(); // also those that left
     private final List<Message> early = new ArrayList<>(); // to stations that are not here yet
+    private final Map<Asker, Integer> unanswered = new HashMap<>(); // whom it asked, through a connection of ours
     private final Runnable wake;
     private final Thread thread;
     private volatile boolean stopped;
+
+    private record Asker(int rank, long number) {}
 
     private Control(Fate fate, Roster roster, int me, Rhythm rhythm, Selector selector) {
         this.fate = fate;
@@ -146,9 +149,9 @@ final class Control {
                     speak(station, beats, verdict);
                     judge(station);
                 }
-                stations.removeIf(Control::isGone);
+                stations.removeIf(this::isGone);
             }
-        } catch (IOException | RuntimeException failure) {
+        } catch (IOException | RuntimeException | Error failure) {
             fate.seal(new Verdict(
                     ErrorCode.INTERNAL, me, GROUP, "rank " + me + " cannot watch its peers: " + failure, -1, failure));
         } finally {
@@ -187,7 +190,12 @@ final class Control {
         boolean known = leads ? bringer.has(message.from()) : isRank(message.from()) && !isHere(message.from());
         if (!known || !isRank(message.to())) {
             bringer.refuse("a call of rank " + message.from() + " to rank " + message.to());
-        } else if (isHere(message.to())) {
+            return;
+        }
+        if (message.envelope().answers()) {
+            unanswered.remove(new Asker(message.to(), message.envelope().number()));
+        }
+        if (isHere(message.to())) {
             fate.switchboard().arrive(message);
         } else if (leads) {
             send(message);
@@ -226,7 +234,21 @@ final class Control {
             lose(station, "left before a call of rank " + message.from() + " reached it");
         } else {
             station.post(message);
+            if (!message.envelope().answers()) {
+                unanswered.put(new Asker(message.from(), message.envelope().number()), message.to());
+            }
         }
+    }
+
+    /** It left in order, but if somebody waits for its answer that is as if it were lost. */
+    private void settle(Station station) {
+        boolean leads = isHere(roster.grid().rankOffset());
+        unanswered.keySet().removeIf(asker -> station.has(asker.rank)); // it waits no more itself
+        unanswered.forEach((asker, asked) -> {
+            if (!leads || station.has(asked)) {
+                lose(station, "left without the answer that rank " + asker.rank + " waits for");
+            }
+        });
     }
 
     /** This JVM stood still for so long: the others may have spoken to it in vain, or stood still too. */
@@ -274,11 +296,13 @@ final class Control {
         fate.seal(new Verdict(code, me, GROUP, station.name() + " " + how, station.rank(), null));
     }
 
-    private static boolean isGone(Station station) {
-        if (station.isOver()) {
-            station.close(null);
+    private boolean isGone(Station station) {
+        if (!station.isOver()) {
+            return false;
         }
-        return station.isOver();
+        settle(station);
+        station.close(null);
+        return true;
     }
 
     private static String seconds(long nanos) {

@@ -24,8 +24,9 @@ import org.lockstep.tensor.DataType;
  * ANSWER     as the CALL that it answers
  * </pre>
  *
- * <p>How many bytes follow a DATA header is not in it: the receiver knows from its own operation, whose tag must be equal. A CALL or ANSWER of more bytes than a frame has comes as several, all
- * with the same header; between them come frames without a payload and verdicts only.
+ * <p>How many bytes follow a DATA header is not in it: the receiver knows from its own operation, whose tag must be equal.
+ * A CALL or ANSWER of more bytes than a frame has comes as several, all with the same header; between them come only frames
+ * without a payload, and verdicts.
  */
 final class Frame {
     static final int BYTES = 24;

@@ -143,7 +143,7 @@ final class Inlet {
         }
     }
 
-    /** The payload of the frame whose header is here; null until all its {@code count} bytes are. To be followed by {@link #end}. */
+    /** The payload of the frame whose header is here, before its {@link #end}; null until all its {@code count} bytes are. */
     byte @Nullable [] payload(int count) throws IOException, Damaged {
         if (!has(seal.frameBytes(count))) {
             return null;

@@ -1,6 +1,7 @@
 package org.lockstep.transport;
 
 import java.util.Queue;
+import java.util.Set;
 import java.util.concurrent.CompletableFuture;
 import java.util.concurrent.ConcurrentHashMap;
 import java.util.concurrent.ConcurrentLinkedQueue;
@@ -24,6 +25,8 @@ final class Switchboard {
     private final Fate fate;
     private final ConcurrentMap<Place, Service> services = new ConcurrentHashMap<>();
     private final ConcurrentMap<Long, Waiting> waiting = new ConcurrentHashMap<>();
+    private final Set<Message.Envelope> open =
+            ConcurrentHashMap.newKeySet(); // questions to ranks here, not answered yet
     private final AtomicLong numbers = new AtomicLong();
     private final Queue<Message> outgoing = new ConcurrentLinkedQueue<>();
     private volatile Runnable courier = () -> {};
@@ -64,9 +67,15 @@ final class Switchboard {
         services.remove(new Place(rank, port));
     }
 
-    /** Rank {@code rank} answers nowhere any more. */
+    /** Rank {@code rank} answers nowhere any more; if it owes an answer, that is as if it were lost. */
     void leave(int rank) {
         services.keySet().removeIf(place -> place.rank == rank);
+        for (Message.Envelope call : open) {
+            if (call.to() == rank) {
+                String how = "rank " + rank + " left without the answer that rank " + call.from() + " waits for";
+                fate.seal(new Verdict(ErrorCode.PEER_LOST, rank, Control.GROUP, how, rank, null));
+            }
+        }
     }
 
     /**
@@ -119,13 +128,16 @@ final class Switchboard {
 
     private void answer(Message message, Consumer<Message> back) {
         Message.Envelope call = message.envelope();
+        open.add(call); // before it is known who answers, or a rank that leaves now would not see it
         Service service = services.get(new Place(call.to(), call.port()));
         if (service == null) {
+            open.remove(call);
             refuse(call.to(), call.from(), "a call to port " + call.port() + ", where nobody answers", null);
             return;
         }
         try {
             service.answer(call.from(), message.content()).whenComplete((words, failure) -> {
+                open.remove(call);
                 if (words == null) {
                     refuse(call, String.valueOf(failure), failure);
                 } else if (words.length > ControlPlane.MAX_BYTES) {

@@ -6,6 +6,7 @@ import static org.awaitility.Awaitility.await;
 import java.time.Duration;
 import java.util.Queue;
 import java.util.Set;
+import java.util.concurrent.CompletableFuture;
 import java.util.concurrent.ConcurrentLinkedQueue;
 import java.util.concurrent.CyclicBarrier;
 import java.util.concurrent.atomic.AtomicInteger;
@@ -17,6 +18,8 @@ import org.junit.jupiter.params.provider.MethodSource;
 import org.lockstep.Left;
 import org.lockstep.collective.Communicator;
 import org.lockstep.collective.CommunicatorException;
+import org.lockstep.collective.Communicators;
+import org.lockstep.collective.ControlPlane;
 import org.lockstep.collective.ReduceOp;
 import org.lockstep.collective.TransportKind;
 import org.lockstep.collective.Work;
@@ -77,7 +80,7 @@ class NothingIsLeftTest {
             try (CpuBackend backend = CpuBackend.create();
                     World world = World.join(rendezvous, backend, spec)) {
                 connected.await();
-                use(world.communicators().tensor(), world.state().rank());
+                use(world.communicators(), world.state().rank());
                 if (!good) {
                     fail(world, cycle);
                 }
@@ -92,25 +95,33 @@ class NothingIsLeftTest {
         assertThat(seen).hasSize(RANKS).allMatch(Venue::isEmpty);
     }
 
-    private static void use(Communicator communicator, int rank) {
+    private static void use(Communicators communicators, int rank) throws Exception {
+        Communicator communicator = communicators.tensor();
+        ControlPlane plane = communicators.controlPlane();
+        plane.serve(0, (from, question) -> CompletableFuture.completedFuture(question));
+        plane.serve(1, (from, question) -> new CompletableFuture<>());
         for (int length : new int[] {10, 100_000}) {
             HostBuffer x = HostBuffer.allocate(DataType.F32, length);
             x.floats()[length - 1] = rank;
             communicator.allReduce(x, ReduceOp.SUM);
             assertThat(x.floats()[length - 1]).isEqualTo(3f);
         }
+        CompletableFuture<byte[]> call = plane.call((rank + 1) % RANKS, 0, new byte[] {5});
         HostBuffer y = Buffer.ofInts(rank);
         Work work = communicator.async(queue -> queue.allReduce(y, ReduceOp.MAX));
         assertThat(communicator.broadcastObject(rank == 1 ? "hello" : null, 1, String.class))
                 .isEqualTo("hello");
         work.await();
         assertThat(y.toInts()).containsExactly(2);
+        assertThat(call.get()).containsExactly(5);
+        communicator.barrier(); // who leaves owes nobody an answer
     }
 
     /** One rank aborts while the others are in the middle: inside, waiting for what is queued, or closing over it. */
     private static void fail(World world, int cycle) {
         int part = (world.state().rank() + cycle / 2) % RANKS;
         Communicator communicator = world.communicators().tensor();
+        world.communicators().controlPlane().call((world.state().rank() + 1) % RANKS, 1, new byte[100_000]);
         if (part == 0) {
             world.abort(new IllegalStateException("enough"));
         } else if (part == 1) {

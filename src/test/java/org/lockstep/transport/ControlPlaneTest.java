@@ -4,13 +4,13 @@ import static org.assertj.core.api.Assertions.assertThat;
 import static org.assertj.core.api.Assertions.assertThatThrownBy;
 import static org.assertj.core.api.Assertions.catchThrowableOfType;
 
-import java.time.Duration;
 import java.util.ArrayList;
 import java.util.List;
 import java.util.Random;
 import java.util.concurrent.CompletableFuture;
 import java.util.concurrent.CompletionException;
 import java.util.concurrent.CountDownLatch;
+import java.util.concurrent.CyclicBarrier;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.Timeout;
 import org.junit.jupiter.params.ParameterizedTest;
@@ -30,8 +30,6 @@ import org.lockstep.topology.ParallelSizes;
 class ControlPlaneTest {
     private static final int PORT = 7;
     private static final int RANKS = 4;
-    private static final Rhythm QUICK =
-            new Rhythm(Duration.ofMillis(20), Duration.ofMillis(300), Duration.ofMillis(800));
 
     private interface Part {
         void run(World world, ControlPlane plane) throws Exception;
@@ -43,7 +41,7 @@ class ControlPlaneTest {
 
     private static void onEveryRank(int venues, WorldSpec spec, Part part) {
         LocalWorld.of(RANKS).withVenues(venues).run(rendezvous -> {
-            try (CpuBackend backend = CpuBackend.create(Listen.loopback(), QUICK);
+            try (CpuBackend backend = CpuBackend.create();
                     World world = World.join(rendezvous, backend, spec)) {
                 try {
                     part.run(world, world.communicators().controlPlane());
@@ -129,12 +127,12 @@ class ControlPlaneTest {
     }
 
     @Test
-    void nobodyIsTakenForDeadWhileMuchPasses() {
+    void longCallsPassEachOther() {
         onEveryRank(4, true, (world, plane) -> {
             plane.serve(PORT, (from, question) -> CompletableFuture.completedFuture(question));
             world.communicators().world().barrier();
             int next = (world.state().rank() + 1) % RANKS;
-            byte[] much = words(next, 8 << 20); // longer under way than the silence after which a JVM is lost
+            byte[] much = words(next, 8 << 20);
             assertThat(plane.call(next, PORT, much.clone()).get()).isEqualTo(much);
             world.communicators().world().barrier();
         });
@@ -148,9 +146,10 @@ class ControlPlaneTest {
     @ParameterizedTest
     @ValueSource(ints = {1, 2, 4})
     void aCallThatNobodyAnswersEndsTheWorld(int venues) {
+        CyclicBarrier everybody = new CyclicBarrier(RANKS); // a failure shall not meet one that still connects
         onEveryRank(venues, false, (world, plane) -> {
             int rank = world.state().rank();
-            world.communicators().world().barrier();
+            everybody.await();
             if (rank == 3) {
                 CommunicatorException failure = failure(plane.call(1, PORT, new byte[3]));
                 assertThat(failure.code()).isEqualTo(ErrorCode.PROTOCOL);
@@ -167,6 +166,7 @@ class ControlPlaneTest {
     @ParameterizedTest
     @ValueSource(ints = {1, 2, 4})
     void aServiceThatFailsEndsTheWorldAndNamesWhoAsked(int venues) {
+        CyclicBarrier everybody = new CyclicBarrier(RANKS); // a failure shall not meet one that still connects
         onEveryRank(venues, false, (world, plane) -> {
             int rank = world.state().rank();
             if (rank == 2) {
@@ -174,7 +174,7 @@ class ControlPlaneTest {
                     throw new IllegalArgumentException("request 9 was never leased");
                 });
             }
-            world.communicators().world().barrier();
+            everybody.await();
             if (rank == 1) {
                 CommunicatorException failure = failure(plane.call(2, PORT, new byte[3]));
                 assertThat(failure.code()).isEqualTo(ErrorCode.PROTOCOL);
@@ -192,13 +192,14 @@ class ControlPlaneTest {
     @ParameterizedTest
     @ValueSource(ints = {1, 2, 4})
     void anAbortEndsEveryWaitForAnAnswer(int venues) {
+        CyclicBarrier everybody = new CyclicBarrier(RANKS); // a failure shall not meet one that still connects
         CountDownLatch asked = new CountDownLatch(RANKS - 1);
         onEveryRank(venues, false, (world, plane) -> {
             int rank = world.state().rank();
             if (rank == 0) {
                 plane.serve(PORT, (from, question) -> new CompletableFuture<>());
             }
-            world.communicators().world().barrier();
+            everybody.await();
             if (rank == 0) {
                 asked.await();
                 world.abort(new IllegalStateException("the row is cursed"));
@@ -207,6 +208,35 @@ class ControlPlaneTest {
                 asked.countDown();
                 assertThat(failure(call)).hasMessageContaining("the row is cursed");
                 assertThat(failure(plane.call(0, PORT, new byte[0]))).hasMessageContaining("the row is cursed");
+            }
+        });
+    }
+
+    @ParameterizedTest
+    @ValueSource(ints = {1, 2, 4})
+    void aRankThatLeavesAndOwesAnAnswerIsLost(int venues) {
+        CyclicBarrier everybody = new CyclicBarrier(RANKS); // a failure shall not meet one that still connects
+        CountDownLatch asked = new CountDownLatch(1);
+        CountDownLatch told = new CountDownLatch(1);
+        onEveryRank(venues, false, (world, plane) -> {
+            int rank = world.state().rank();
+            if (rank == 1) {
+                plane.serve(PORT, (from, question) -> {
+                    asked.countDown();
+                    return new CompletableFuture<>();
+                });
+            }
+            everybody.await();
+            if (rank == 1) {
+                asked.await();
+                world.close();
+            } else if (rank == 3) {
+                CommunicatorException failure = failure(plane.call(1, PORT, new byte[0]));
+                told.countDown();
+                assertThat(failure.code()).isEqualTo(ErrorCode.PEER_LOST);
+                assertThat(failure).hasMessageContaining("rank 1 left without the answer that rank 3 waits for");
+            } else {
+                told.await();
             }
         });
     }

@@ -9,6 +9,7 @@ import java.nio.ByteBuffer;
 import java.nio.ByteOrder;
 import java.nio.channels.ServerSocketChannel;
 import java.nio.channels.SocketChannel;
+import java.time.Duration;
 import java.util.List;
 import java.util.concurrent.CompletableFuture;
 import java.util.concurrent.CountDownLatch;
@@ -29,6 +30,7 @@ import org.lockstep.topology.ParallelSizes;
 @Timeout(30)
 class ControlTest {
     private static final int PORT = 3;
+    private static final Rhythm OFTEN = new Rhythm(Duration.ofMillis(10), Duration.ofMinutes(1), Duration.ofMinutes(1));
 
     private final WorldSpec spec = WorldSpec.of(ParallelSizes.tensor(2));
     private final Roster roster = Rosters.of(spec, List.of("127.0.0.1"), 1, 2);
@@ -47,7 +49,7 @@ class ControlTest {
             peer = SocketChannel.open(listener.getLocalAddress());
             SocketChannel ours = listener.accept();
             ours.configureBlocking(false);
-            Control.start(fate, roster, 0, Rhythm.DEFAULT).add(List.of(1), new Links.Proven(ours, new CrcSeal()));
+            Control.start(fate, roster, 0, OFTEN).add(List.of(1), new Links.Proven(ours, new CrcSeal()));
         }
     }
 
@@ -105,6 +107,30 @@ class ControlTest {
         assertThat(answer).isEqualTo(new Message.Envelope(true, PORT, 77, 0, 1, bytes));
         assertThat(Frame.envelope(answer(5), 0)).isEqualTo(answer);
         assertThat(fate.verdict()).isNull();
+    }
+
+    @Test
+    void aSignOfLifeDoesNotWaitForTheEndOfALongCall() throws IOException {
+        int bytes = 32 << 20; // more than sockets hold
+        plane.call(1, PORT, new byte[bytes]);
+        answer(Frame.PARCEL);
+        long later = System.nanoTime() + OFTEN.beat().multipliedBy(10).toNanos();
+        while (System.nanoTime() - later < 0) {
+            Thread.onSpinWait(); // the socket is full, and a sign of life is due
+        }
+        int beats = 0;
+        for (int left = bytes - Frame.PARCEL; left > 0; ) {
+            ByteBuffer header = ByteBuffer.allocate(seal.headerBytes()).order(ByteOrder.LITTLE_ENDIAN);
+            read(header);
+            if (Frame.kind(header, 0) == Frame.HEARTBEAT) {
+                beats++;
+            } else {
+                int parcel = Math.min(left, Frame.PARCEL);
+                read(ByteBuffer.allocate(parcel));
+                left -= parcel;
+            }
+        }
+        assertThat(beats).isPositive();
     }
 
     @ParameterizedTest
@@ -174,6 +200,17 @@ class ControlTest {
         frame.put(seal.headerBytes() + 2, (byte) 1);
         peer.write(frame.clear());
         assertRefused("damaged bytes of a call");
+    }
+
+    @Test
+    void aJvmThatLeavesAndOwesAnAnswerIsLost() throws Exception {
+        CompletableFuture<byte[]> call = plane.call(1, PORT, new byte[0]);
+        answer(0);
+        say(Frame.GOODBYE, 0, 0, 0, 0);
+        assertThat(sealed.await(20, TimeUnit.SECONDS)).isTrue();
+        assertThat(call).isCompletedExceptionally();
+        assertThat(fate.verdict().code()).isEqualTo(ErrorCode.PEER_LOST);
+        assertThat(fate.verdict().text()).contains("rank 1 left without the answer that rank 0 waits for");
     }
 
     @Test

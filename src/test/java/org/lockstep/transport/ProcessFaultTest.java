@@ -81,6 +81,18 @@ class ProcessFaultTest {
     }
 
     @ParameterizedTest
+    @CsvSource({"SHARED, 2, 1", "TCP, 2, 1", "TCP, 0, 1", "TCP, 1, 0"})
+    void whoWaitsForAnAnswerHearsOfTheDeathToo(TransportKind transport, int asks, int dead) throws Exception {
+        try (RankProcesses world = new RankProcesses(transport, 3, 1000, Rhythm.DEFAULT)) {
+            world.rank(asks).say("ask " + dead);
+            world.rank(asks).next("asks");
+            long start = System.nanoTime();
+            world.rank(dead).kill();
+            assertLost(world, dead, "rank " + dead + " is gone", start);
+        }
+    }
+
+    @ParameterizedTest
     @EnumSource(names = {"SHARED", "TCP"})
     void theCauseOfAFailureReachesAll(TransportKind transport) throws Exception {
         for (int culprit : new int[] {0, 2}) {

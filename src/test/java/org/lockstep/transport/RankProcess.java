@@ -11,6 +11,8 @@ import java.util.HexFormat;
 import java.util.List;
 import java.util.Set;
 import java.util.UUID;
+import java.util.concurrent.CompletableFuture;
+import java.util.concurrent.CompletionException;
 import org.lockstep.collective.CommunicatorException;
 import org.lockstep.collective.Key;
 import org.lockstep.collective.ReduceOp;
@@ -30,6 +32,8 @@ import org.lockstep.topology.ParallelSizes;
  * lines: {@code record ...}, {@code rank r}, {@code round}, {@code over CODE message}.
  */
 final class RankProcess {
+    private static final int PORT = 1; // where each answers nobody
+
     private RankProcess() {}
 
     /** Attempt, key, index, size, transport, elements, and the rhythm in milliseconds: beat, suspicion, loss. */
@@ -55,6 +59,7 @@ final class RankProcess {
         try (CpuBackend backend = CpuBackend.create(Listen.loopback(), rhythm);
                 World world = World.join(meeting(in, out, Integer.parseInt(args[2]), size), backend, spec)) {
             out.println("rank " + world.state().rank());
+            world.communicators().controlPlane().serve(PORT, (from, question) -> new CompletableFuture<>());
             HostBuffer x = HostBuffer.allocate(DataType.F32, Integer.parseInt(args[5]));
             String order = "";
             try {
@@ -67,6 +72,13 @@ final class RankProcess {
                         order = in.readLine();
                     }
                 }
+                if (order.startsWith("ask ")) {
+                    int other = Integer.parseInt(order.substring(4));
+                    CompletableFuture<byte[]> call =
+                            world.communicators().controlPlane().call(other, PORT, new byte[0]);
+                    out.println("asks");
+                    call.join();
+                }
                 switch (order) {
                     case "fail" -> throw new IllegalStateException("the row is cursed");
                     case "halt" -> Runtime.getRuntime().halt(1);
@@ -74,12 +86,18 @@ final class RankProcess {
                     default -> {} // leaves in order
                 }
             } catch (CommunicatorException end) {
-                out.println("over " + end.code() + " " + end.getMessage().replace('\n', '|'));
+                tell(end, out);
+            } catch (CompletionException end) {
+                tell((CommunicatorException) end.getCause(), out);
             } catch (IllegalStateException end) {
                 world.abort(end);
                 out.println("over " + end.getMessage());
             }
         }
+    }
+
+    private static void tell(CommunicatorException end, PrintStream out) {
+        out.println("over " + end.code() + " " + end.getMessage().replace('\n', '|'));
     }
 
     private static Duration millis(String text) {
