@@ -103,7 +103,15 @@ public interface Arithmetic {
 
     /** The same with columns of a panel of bytes that share their scales; see {@link #widenQ8}. */
     void chainQ8(
-            int count, byte[] panel, int at, float[] scales, int scalesAt, float[] x, int xAt, float[] sums, int sumsAt);
+            int count,
+            byte[] panel,
+            int at,
+            float[] scales,
+            int scalesAt,
+            float[] x,
+            int xAt,
+            float[] sums,
+            int sumsAt);
 
     /** The largest of {@code count} elements, a multiple of {@link #LANES}; NaN if one is. */
     float largest(float[] x, int at, int count);

@@ -145,7 +145,15 @@ final class PlainArithmetic implements Arithmetic {
 
     @Override
     public void chainQ8(
-            int count, byte[] from, int at, float[] scales, int scalesAt, float[] x, int xAt, float[] sums, int sumsAt) {
+            int count,
+            byte[] from,
+            int at,
+            float[] scales,
+            int scalesAt,
+            float[] x,
+            int xAt,
+            float[] sums,
+            int sumsAt) {
         PlainChains.q8(panel, count, from, at, scales, scalesAt, x, xAt, sums, sumsAt);
     }
 

@@ -102,7 +102,15 @@ final class VectorArithmetic implements Arithmetic {
 
     @Override
     public void chainQ8(
-            int count, byte[] panel, int at, float[] scales, int scalesAt, float[] x, int xAt, float[] sums, int sumsAt) {
+            int count,
+            byte[] panel,
+            int at,
+            float[] scales,
+            int scalesAt,
+            float[] x,
+            int xAt,
+            float[] sums,
+            int sumsAt) {
         VectorChains.q8(count, panel, at, scales, scalesAt, x, xAt, sums, sumsAt);
     }
 

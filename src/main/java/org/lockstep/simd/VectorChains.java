@@ -44,12 +44,20 @@ final class VectorChains {
     /** The low halves of the lanes: the exponent of an f16 read as an f32's is 112 too small, for subnormals too. */
     static FloatVector lowF16(IntVector pairs) {
         IntVector sign = pairs.lanewise(LSHL, 16).and(0x80000000);
-        return pairs.and(0x7fff).lanewise(LSHL, 13).or(sign).reinterpretAsFloats().mul(0x1p112f);
+        return pairs.and(0x7fff)
+                .lanewise(LSHL, 13)
+                .or(sign)
+                .reinterpretAsFloats()
+                .mul(0x1p112f);
     }
 
     static FloatVector highF16(IntVector pairs) {
         IntVector sign = pairs.and(0x80000000);
-        return pairs.lanewise(LSHR, 3).and(0x0fffe000).or(sign).reinterpretAsFloats().mul(0x1p112f);
+        return pairs.lanewise(LSHR, 3)
+                .and(0x0fffe000)
+                .or(sign)
+                .reinterpretAsFloats()
+                .mul(0x1p112f);
     }
 
     /** The highest bytes of the lanes. */
@@ -98,7 +106,15 @@ final class VectorChains {
     }
 
     static void q8(
-            int count, byte[] panel, int at, float[] scales, int scalesAt, float[] x, int xAt, float[] sums, int sumsAt) {
+            int count,
+            byte[] panel,
+            int at,
+            float[] scales,
+            int scalesAt,
+            float[] x,
+            int xAt,
+            float[] sums,
+            int sumsAt) {
         FloatVector s0 = load(sums, sumsAt);
         FloatVector s1 = load(sums, sumsAt + L);
         FloatVector s2 = load(sums, sumsAt + 2 * L);

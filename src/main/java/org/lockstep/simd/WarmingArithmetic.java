@@ -193,7 +193,16 @@ final class WarmingArithmetic implements Arithmetic {
     }
 
     @Override
-    public void chainQ8(int count, byte[] panel, int at, float[] scales, int scalesAt, float[] x, int xAt, float[] sums, int sumsAt) {
+    public void chainQ8(
+            int count,
+            byte[] panel,
+            int at,
+            float[] scales,
+            int scalesAt,
+            float[] x,
+            int xAt,
+            float[] sums,
+            int sumsAt) {
         if (chainsQ8.over) {
             vectors.chainQ8(count, panel, at, scales, scalesAt, x, xAt, sums, sumsAt);
             return;
