@@ -28,13 +28,14 @@ public final class CpuKernels implements Kernels {
     private final PanelProduct product;
     private final Team team;
     private final PagedAttention attention;
-    private final float[] lanes = new float[Arithmetic.LANES];
+    private final RowKernels rows;
 
     private CpuKernels(Arithmetic arithmetic, Team team) {
         this.arithmetic = arithmetic;
         this.team = team;
         this.product = new PanelProduct(arithmetic, team);
         this.attention = new PagedAttention(arithmetic, team);
+        this.rows = new RowKernels(arithmetic, team);
     }
 
     /** Kernels on the caller's thread alone. */
@@ -101,14 +102,14 @@ public final class CpuKernels implements Kernels {
                 Shape.of(table.rows(), table.columns()),
                 ids.length + " ids",
                 out.shape());
-        PanelWeight rows = host(table);
+        PanelWeight held = host(table);
         HostBuffer target = floats(out);
         int hidden = table.columns();
         for (int t = 0; t < ids.length; t++) {
             int row = ids[t] - firstRow;
             int at = target.offset() + t * hidden;
             if (row >= 0 && row < table.rows()) {
-                product.row(rows, row, target.floats(), at);
+                product.row(held, row, target.floats(), at);
             } else {
                 Arrays.fill(target.floats(), at, at + hidden, 0f);
             }
@@ -124,38 +125,7 @@ public final class CpuKernels implements Kernels {
                 x.shape(),
                 weight.shape(),
                 out.shape());
-        HostBuffer from = floats(x);
-        HostBuffer to = floats(out);
-        HostBuffer scale = floats(weight);
-        int size = (int) hidden;
-        for (int at = 0; at < from.size(); at += size) {
-            normRow(
-                    arithmetic.sumOfSquares(from.floats(), from.offset() + at, size, lanes),
-                    from.floats(),
-                    from.offset() + at,
-                    scale.floats(),
-                    scale.offset(),
-                    size,
-                    epsilon,
-                    to.floats(),
-                    to.offset() + at);
-        }
-    }
-
-    private static void normRow(
-            float squares,
-            float[] x,
-            int xAt,
-            float[] weight,
-            int weightAt,
-            int size,
-            float epsilon,
-            float[] out,
-            int outAt) {
-        float scale = (float) (1 / Math.sqrt((double) squares / size + epsilon));
-        for (int i = 0; i < size; i++) {
-            out[outAt + i] = x[xAt + i] * scale * weight[weightAt + i];
-        }
+        rows.rmsNorm(floats(x), floats(weight), (int) hidden, epsilon, floats(out));
     }
 
     @Override
@@ -268,21 +238,13 @@ public final class CpuKernels implements Kernels {
     @Override
     public void swiGlu(Tensor gate, Tensor up) {
         require(gate.shape().equals(up.shape()), "swiGlu", gate.shape(), up.shape(), gate.shape());
-        HostBuffer a = floats(gate);
-        HostBuffer b = floats(up);
-        arithmetic.swiGlu(a.floats(), a.offset(), b.floats(), b.offset(), a.size());
+        rows.swiGlu(floats(gate), floats(up));
     }
 
     @Override
     public void add(Tensor x, Tensor y) {
         require(x.shape().equals(y.shape()), "add", x.shape(), y.shape(), x.shape());
-        HostBuffer a = floats(x);
-        HostBuffer b = floats(y);
-        float[] to = a.floats();
-        float[] from = b.floats();
-        for (int i = 0; i < a.size(); i++) {
-            to[a.offset() + i] += from[b.offset() + i];
-        }
+        rows.add(floats(x), floats(y));
     }
 
     @Override
@@ -301,10 +263,10 @@ public final class CpuKernels implements Kernels {
 
     @Override
     public void argmax(Tensor x, int[] out) {
-        HostBuffer rows = floats(x);
+        HostBuffer all = floats(x);
         int n = (int) x.shape().dim(-1);
         for (int row = 0; row < x.shape().dim(0); row++) {
-            out[row] = argmax(rows.floats(), rows.offset() + row * n, n);
+            out[row] = argmax(all.floats(), all.offset() + row * n, n);
         }
     }
 

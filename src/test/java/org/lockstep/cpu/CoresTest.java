@@ -1,0 +1,47 @@
+package org.lockstep.cpu;
+
+import static org.assertj.core.api.Assertions.assertThat;
+import static org.assertj.core.api.Assertions.assertThatThrownBy;
+
+import java.util.List;
+import org.junit.jupiter.api.Test;
+import org.junit.jupiter.api.Timeout;
+import org.junit.jupiter.params.ParameterizedTest;
+import org.junit.jupiter.params.provider.CsvSource;
+import org.lockstep.collective.World;
+import org.lockstep.collective.WorldSpec;
+import org.lockstep.rendezvous.LocalWorld;
+import org.lockstep.topology.ParallelSizes;
+import org.lockstep.transport.Listen;
+import org.lockstep.transport.Rhythm;
+
+@Timeout(60)
+class CoresTest {
+    private static CpuBackend backend(Cores cores) {
+        return CpuBackend.create(Listen.loopback(), Rhythm.DEFAULT, cores);
+    }
+
+    @ParameterizedTest
+    @CsvSource({"6,1,1", "6,2,3", "1,1,1", "8,1,2"})
+    void ranksOfAJvmShareItsCores(int total, int venues, int threads) {
+        List<String> kernels = LocalWorld.of(4).withVenues(venues).run(rendezvous -> {
+            try (CpuBackend backend = backend(Cores.shared(total))) {
+                assertThatThrownBy(backend::kernels).hasMessageContaining("after the meeting");
+                try (World world = World.join(rendezvous, backend, WorldSpec.of(ParallelSizes.tensor(4)))) {
+                    return backend.kernels().toString();
+                }
+            }
+        });
+        assertThat(kernels).allMatch(text -> text.endsWith(", " + threads + (threads == 1 ? " thread" : " threads")));
+    }
+
+    @Test
+    void aRankWithCoresOfItsOwnNeedsNoMeetingAndLeavesNoThread() {
+        CpuBackend backend = backend(Cores.exactly(3));
+        assertThat(backend.kernels()).asString().endsWith(", 3 threads");
+        backend.close();
+        backend.close();
+        assertThatThrownBy(backend::kernels).hasMessage("the backend is closed");
+        assertThatThrownBy(() -> Cores.exactly(0)).isInstanceOf(IllegalArgumentException.class);
+    }
+}
