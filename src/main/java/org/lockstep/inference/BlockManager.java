@@ -1,6 +1,5 @@
 package org.lockstep.inference;
 
-import java.util.Arrays;
 import org.jspecify.annotations.Nullable;
 
 /**
@@ -149,7 +148,7 @@ final class BlockManager {
 
     private void release(int block) {
         if (references[block] == 0) {
-            throw new IllegalStateException("block " + block + " has no owner: " + Arrays.toString(references));
+            throw new IllegalStateException("block " + block + " of " + ends + " has no owner");
         }
         if (--references[block] > 0) {
             return;
