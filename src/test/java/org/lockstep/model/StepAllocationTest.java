@@ -52,13 +52,13 @@ class StepAllocationTest {
                             PipelineStage.load(config, checkpoint, state, communicators, kernels, cache, sequences)) {
                 long least = Long.MAX_VALUE;
                 for (int window = 0; window < WINDOWS; window++) {
-                    long before =
-                            threads.getThreadAllocatedBytes(Thread.currentThread().getId());
+                    long before = threads.getThreadAllocatedBytes(
+                            Thread.currentThread().getId());
                     for (int step = 0; step < STEPS; step++) {
                         kernels.argmax(stage.forward(0, ids, layout, rows).orElseThrow(), next);
                     }
-                    long after =
-                            threads.getThreadAllocatedBytes(Thread.currentThread().getId());
+                    long after = threads.getThreadAllocatedBytes(
+                            Thread.currentThread().getId());
                     least = Math.min(least, (after - before) / STEPS);
                 }
                 return least;
