@@ -11,7 +11,7 @@ import org.lockstep.tensor.WeightType;
 
 /** Lays a matrix out in panels, converted or quantised; reads its source a few panels at a time. Confined to one thread. */
 final class Packing {
-    private static final long ARRAY_ELEMENTS = 1L << 28;
+    private static final long ARRAY_ELEMENTS = 1L << 26;
     private static final long READ_ELEMENTS = 1L << 22;
 
     private final MatrixSource source;

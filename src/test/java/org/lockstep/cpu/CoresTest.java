@@ -24,10 +24,11 @@ class CoresTest {
     @ParameterizedTest
     @CsvSource({"6,1,1", "6,2,3", "1,1,1", "8,1,2"})
     void ranksOfAJvmShareItsCores(int total, int venues, int threads) {
+        WorldSpec spec = WorldSpec.of(ParallelSizes.tensor(4));
         List<String> kernels = LocalWorld.of(4).withVenues(venues).run(rendezvous -> {
             try (CpuBackend backend = backend(Cores.shared(total))) {
                 assertThatThrownBy(backend::kernels).hasMessageContaining("after the meeting");
-                try (World world = World.join(rendezvous, backend, WorldSpec.of(ParallelSizes.tensor(4)))) {
+                try (World world = World.join(rendezvous, backend, spec)) {
                     return backend.kernels().toString();
                 }
             }
