@@ -1,6 +1,5 @@
 package org.lockstep.cpu;
 
-import java.util.Arrays;
 import org.jspecify.annotations.Nullable;
 import org.lockstep.simd.Arithmetic;
 import org.lockstep.tensor.HostBuffer;
@@ -11,8 +10,8 @@ import org.lockstep.tensor.WeightType;
  *
  * <p>Tokens are taken in groups as large as a tile; a panel's columns in chunks that stay in the first cache, widened to f32
  * there if they are held otherwise, while all groups meet them. A sum that goes on in the next chunk waits in memory, so each
- * dot product is one chain of fused multiply-adds from the first column of a segment to its last, whatever the batch. The
- * segments' sums are added as a balanced tree.
+ * dot product is one chain of fused multiply-adds from the first column of a segment to its last, whatever the batch. A single
+ * token meets two panels at once, narrow weights widened in registers. The segments' sums are added as a balanced tree.
  *
  * <p>Owns its scratch memory, which grows to the largest product seen. One caller at a time.
  */
@@ -23,12 +22,10 @@ final class PanelProduct implements Team.Job {
     /** Tokens whose sums stay in the second cache; a multiple of every tile. */
     private static final int TOKENS = 192;
 
-    private static final int LEVELS = 33; // of a tree over as many segments as there are ints
-
     /** One worker's own memory. */
     private static final class Bench {
         final float[] widened;
-        float[][] sums = new float[LEVELS][0]; // by level of the tree: (tokens, panel)
+        final SegmentSums sums = new SegmentSums();
 
         Bench(int panel) {
             widened = new float[CHUNK * panel];
@@ -80,7 +77,7 @@ final class PanelProduct implements Team.Job {
         } else {
             pack(x, weight.columns());
         }
-        team.run(this, weight.panels());
+        team.run(this, tokens == 1 ? (weight.panels() + 1) / 2 : weight.panels());
     }
 
     /** How many of {@code left} tokens the next group has. */
@@ -115,85 +112,80 @@ final class PanelProduct implements Team.Job {
         if (w == null || target == null) {
             throw new IllegalStateException("no product is under way");
         }
+        if (tokens == 1) {
+            meetOne(w, 2 * part, benches[worker], target);
+            return;
+        }
         for (int from = 0; from < tokens; from += TOKENS) {
             int count = Math.min(TOKENS, tokens - from);
-            float[] sums = sum(w, part, from, count, benches[worker]);
-            store(sums, from, count, part * panel, w.rows(), target);
-        }
-    }
-
-    /** The sums of some tokens over all segments. */
-    private float[] sum(PanelWeight w, int index, int from, int count, Bench bench) {
-        int level = 0;
-        for (int segment = 0; segment < w.segments(); segment++) {
-            float[] sums = zeros(bench, level++, count);
-            sumSegment(w, index, segment, from, count, bench, sums);
-            // As many levels are full as the number of segments so far, in binary, has trailing zeros.
-            for (int done = segment + 1; (done & 1) == 0; done >>= 1) {
-                level--;
-                add(bench.sums[level - 1], bench.sums[level], count * panel);
+            SegmentSums sums = benches[worker].sums;
+            sums.begin(count * panel);
+            for (int segment = 0; segment < w.segments(); segment++) {
+                sumSegment(w, part, segment, from, count, benches[worker], sums.next());
             }
-        }
-        for (; level > 1; level--) {
-            add(bench.sums[level - 2], bench.sums[level - 1], count * panel);
-        }
-        return bench.sums[0];
-    }
-
-    private float[] zeros(Bench bench, int level, int count) {
-        if (bench.sums[level].length < count * panel) {
-            bench.sums[level] = new float[count * panel];
-        } else {
-            Arrays.fill(bench.sums[level], 0, count * panel, 0);
-        }
-        return bench.sums[level];
-    }
-
-    private static void add(float[] to, float[] from, int count) {
-        for (int i = 0; i < count; i++) {
-            to[i] += from[i];
+            store(sums.total(), from, count, part * panel, w.rows(), target);
         }
     }
 
     private void sumSegment(PanelWeight w, int index, int segment, int from, int count, Bench bench, float[] sums) {
         int first = segment * w.run();
         int end = first + w.run();
-        if (w.type() == WeightType.F32) {
-            int chunk = count <= arithmetic.tile() ? w.run() : CHUNK;
-            float[] array = (float[]) w.array(index);
-            for (int k = first; k < end; k += chunk) {
-                meet(array, w.start(index) + k * panel, k, Math.min(chunk, end - k), w.columns(), from, count, sums);
-            }
-        } else if (count == 1) {
-            chain(w, index, segment, tokenStart + from * w.columns(), sums);
-        } else {
-            for (int k = first; k < end; k += CHUNK) {
-                int some = Math.min(CHUNK, end - k);
+        for (int k = first; k < end; k += CHUNK) {
+            int some = Math.min(CHUNK, end - k);
+            if (w.type() == WeightType.F32) {
+                int at = w.start(index) + k * panel;
+                meet((float[]) w.array(index), at, k, some, w.columns(), from, count, sums);
+            } else {
                 widen(w, index, segment, k, some, bench.widened);
                 meet(bench.widened, 0, k, some, w.columns(), from, count, sums);
             }
         }
     }
 
-    /** One token, or the last of many where a group begins with it, meets a segment of a panel. */
-    private void chain(PanelWeight w, int index, int segment, int xAt, float[] sums) {
-        int first = segment * w.run();
-        int at = w.start(index) + first * panel;
-        int x = xAt + first;
-        switch (w.type()) {
-            case F32 -> throw new IllegalStateException("f32 has tiles");
-            case BF16 -> arithmetic.chainBf16(w.run(), (short[]) w.array(index), at, tokenValues, x, sums, 0);
-            case F16 -> arithmetic.chainF16(w.run(), (short[]) w.array(index), at, tokenValues, x, sums, 0);
-            case Q8 -> {
-                byte[] array = (byte[]) w.array(index);
-                float[] scales = w.scales(index);
-                int scalesAt = w.scalesStart(index) + segment * w.blocksPerSegment() * panel;
-                for (int k = 0; k < w.run(); k += WeightType.BLOCK) {
-                    int some = Math.min(WeightType.BLOCK, w.run() - k);
-                    arithmetic.chainQ8(some, array, at + k * panel, scales, scalesAt, tokenValues, x + k, sums, 0);
-                    scalesAt += panel;
-                }
+    /** One token meets two panels at once, or one where there is no other beside it. */
+    private void meetOne(PanelWeight w, int index, Bench bench, HostBuffer target) {
+        boolean hasNext = index + 1 < w.panels();
+        boolean beside = hasNext && w.array(index) == w.array(index + 1);
+        SegmentSums sums = bench.sums;
+        sums.begin(beside ? 2 * panel : panel);
+        for (int segment = 0; segment < w.segments(); segment++) {
+            chain(w, index, beside, segment, sums.next());
+        }
+        float[] total = sums.total();
+        storePanel(total, 0, 0, index * panel, w.rows(), target);
+        if (beside) {
+            storePanel(total, panel, 0, (index + 1) * panel, w.rows(), target);
+        } else if (hasNext) {
+            sums.begin(panel);
+            for (int segment = 0; segment < w.segments(); segment++) {
+                chain(w, index + 1, false, segment, sums.next());
             }
+            storePanel(sums.total(), 0, 0, (index + 1) * panel, w.rows(), target);
+        }
+    }
+
+    private void chain(PanelWeight w, int index, boolean pair, int segment, float[] sums) {
+        int run = w.run();
+        int at = w.start(index) + segment * run * panel;
+        int next = pair ? w.columns() * panel : 0;
+        int x = tokenStart + segment * run;
+        switch (w.type()) {
+            case F32 -> arithmetic.chainF32(run, (float[]) w.array(index), at, next, tokenValues, x, sums, 0);
+            case BF16 -> arithmetic.chainBf16(run, (short[]) w.array(index), at, next, tokenValues, x, sums, 0);
+            case F16 -> arithmetic.chainF16(run, (short[]) w.array(index), at, next, tokenValues, x, sums, 0);
+            case Q8 ->
+                arithmetic.chainQ8(
+                        run,
+                        (byte[]) w.array(index),
+                        at,
+                        next,
+                        w.scales(index),
+                        w.scalesStart(index) + segment * w.blocksPerSegment() * panel,
+                        w.segments() * w.blocksPerSegment() * panel,
+                        tokenValues,
+                        x,
+                        sums,
+                        0);
         }
     }
 
@@ -227,14 +219,19 @@ final class PanelProduct implements Team.Job {
     }
 
     private void store(float[] sums, int from, int count, int row, int rows, HostBuffer target) {
-        int some = Math.min(panel, rows - row);
-        HostBuffer added = bias;
         for (int t = 0; t < count; t++) {
-            int at = target.offset() + (from + t) * rows + row;
-            System.arraycopy(sums, t * panel, target.floats(), at, some);
-            if (added != null) {
-                add(target.floats(), at, added.floats(), added.offset() + row, some);
-            }
+            storePanel(sums, t * panel, from + t, row, rows, target);
+        }
+    }
+
+    /** The sums of a panel, from {@code at} on, are a token's. */
+    private void storePanel(float[] sums, int at, int token, int row, int rows, HostBuffer target) {
+        int some = Math.min(panel, rows - row);
+        int to = target.offset() + token * rows + row;
+        System.arraycopy(sums, at, target.floats(), to, some);
+        HostBuffer added = bias;
+        if (added != null) {
+            add(target.floats(), to, added.floats(), added.offset() + row, some);
         }
     }
 

@@ -11,6 +11,9 @@ public interface Arithmetic {
     /** Partial sums of what is added along a row: element i goes to sum i mod 16, and these are added as a tree. */
     int LANES = 16;
 
+    /** Columns that share their scales where a panel is of bytes. */
+    int BLOCK = 32;
+
     /** Vectors where this JVM can, once they are compiled; plain Java before that and elsewhere. */
     static Arithmetic create() {
         return isVectorEnabled()
@@ -90,24 +93,36 @@ public interface Arithmetic {
     void widenQ8(byte[] panel, int at, float[] scales, int scalesAt, int count, float[] out, int outAt);
 
     /**
-     * {@link #tile} of one row of {@code x} with columns of a panel of bf16, widened on the way.
+     * One row of {@code x} meets a panel, or two at once: {@code sums[j] += x[k] · w[k][j]}, one fused multiply-add after the
+     * other. Memory is what such a product waits for, and it brings two panels sooner than one after the other.
      *
      * @param count columns, from {@code at} on
+     * @param next from the start of one panel to that of the other; 0 if there is one
      * @param x (count) from {@code xAt} on
-     * @param sums ({@link #panel}) from {@code sumsAt} on
+     * @param sums ({@link #panel}) from {@code sumsAt} on, those of the other panel behind them
      */
-    void chainBf16(int count, short[] panel, int at, float[] x, int xAt, float[] sums, int sumsAt);
+    void chainF32(int count, float[] w, int at, int next, float[] x, int xAt, float[] sums, int sumsAt);
 
-    /** The same with a panel of finite f16. */
-    void chainF16(int count, short[] panel, int at, float[] x, int xAt, float[] sums, int sumsAt);
+    /** The same with panels of bf16, widened on the way. */
+    void chainBf16(int count, short[] w, int at, int next, float[] x, int xAt, float[] sums, int sumsAt);
 
-    /** The same with columns of a panel of bytes that share their scales; see {@link #widenQ8}. */
+    /** The same with panels of finite f16. */
+    void chainF16(int count, short[] w, int at, int next, float[] x, int xAt, float[] sums, int sumsAt);
+
+    /**
+     * The same with panels of bytes, whole blocks of {@value #BLOCK} columns that share their scales but for the last one.
+     *
+     * @param scales by block and row of the panel, from {@code scalesAt} on
+     * @param scalesNext from those of one panel to those of the other
+     */
     void chainQ8(
             int count,
-            byte[] panel,
+            byte[] w,
             int at,
+            int next,
             float[] scales,
             int scalesAt,
+            int scalesNext,
             float[] x,
             int xAt,
             float[] sums,

@@ -134,27 +134,50 @@ final class PlainArithmetic implements Arithmetic {
     }
 
     @Override
-    public void chainBf16(int count, short[] from, int at, float[] x, int xAt, float[] sums, int sumsAt) {
-        PlainChains.bf16(panel, count, from, at, x, xAt, sums, sumsAt);
+    public void chainF32(int count, float[] w, int at, int next, float[] x, int xAt, float[] sums, int sumsAt) {
+        tile(1, count, w, at, panel, x, xAt, 1, sums, sumsAt, panel);
+        if (next != 0) {
+            tile(1, count, w, at + next, panel, x, xAt, 1, sums, sumsAt + panel, panel);
+        }
     }
 
     @Override
-    public void chainF16(int count, short[] from, int at, float[] x, int xAt, float[] sums, int sumsAt) {
-        PlainChains.f16(panel, count, from, at, x, xAt, sums, sumsAt);
+    public void chainBf16(int count, short[] w, int at, int next, float[] x, int xAt, float[] sums, int sumsAt) {
+        PlainChains.bf16(panel, count, w, at, x, xAt, sums, sumsAt);
+        if (next != 0) {
+            PlainChains.bf16(panel, count, w, at + next, x, xAt, sums, sumsAt + panel);
+        }
+    }
+
+    @Override
+    public void chainF16(int count, short[] w, int at, int next, float[] x, int xAt, float[] sums, int sumsAt) {
+        PlainChains.f16(panel, count, w, at, x, xAt, sums, sumsAt);
+        if (next != 0) {
+            PlainChains.f16(panel, count, w, at + next, x, xAt, sums, sumsAt + panel);
+        }
     }
 
     @Override
     public void chainQ8(
             int count,
-            byte[] from,
+            byte[] w,
             int at,
+            int next,
             float[] scales,
             int scalesAt,
+            int scalesNext,
             float[] x,
             int xAt,
             float[] sums,
             int sumsAt) {
-        PlainChains.q8(panel, count, from, at, scales, scalesAt, x, xAt, sums, sumsAt);
+        for (int k = 0, c = scalesAt; k < count; k += BLOCK, c += panel) {
+            int some = Math.min(BLOCK, count - k);
+            int p = at + k * panel;
+            PlainChains.q8(panel, some, w, p, scales, c, x, xAt + k, sums, sumsAt);
+            if (next != 0) {
+                PlainChains.q8(panel, some, w, p + next, scales, c + scalesNext, x, xAt + k, sums, sumsAt + panel);
+            }
+        }
     }
 
     @Override

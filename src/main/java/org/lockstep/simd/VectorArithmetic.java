@@ -91,27 +91,48 @@ final class VectorArithmetic implements Arithmetic {
     }
 
     @Override
-    public void chainBf16(int count, short[] panel, int at, float[] x, int xAt, float[] sums, int sumsAt) {
-        VectorChains.bf16(count, panel, at, x, xAt, sums, sumsAt);
+    public void chainF32(int count, float[] w, int at, int next, float[] x, int xAt, float[] sums, int sumsAt) {
+        if (next == 0) {
+            VectorTiles.tile(1, count, w, at, W, x, xAt, 1, sums, sumsAt, W);
+        } else {
+            VectorChains.f32Pair(count, w, at, at + next, x, xAt, sums, sumsAt);
+        }
     }
 
     @Override
-    public void chainF16(int count, short[] panel, int at, float[] x, int xAt, float[] sums, int sumsAt) {
-        VectorChains.f16(count, panel, at, x, xAt, sums, sumsAt);
+    public void chainBf16(int count, short[] w, int at, int next, float[] x, int xAt, float[] sums, int sumsAt) {
+        if (next == 0) {
+            VectorChains.bf16(count, w, at, x, xAt, sums, sumsAt);
+        } else {
+            VectorChains.bf16Pair(count, w, at, at + next, x, xAt, sums, sumsAt);
+        }
+    }
+
+    @Override
+    public void chainF16(int count, short[] w, int at, int next, float[] x, int xAt, float[] sums, int sumsAt) {
+        VectorChains.f16(count, w, at, x, xAt, sums, sumsAt);
+        if (next != 0) {
+            VectorChains.f16(count, w, at + next, x, xAt, sums, sumsAt + W);
+        }
     }
 
     @Override
     public void chainQ8(
             int count,
-            byte[] panel,
+            byte[] w,
             int at,
+            int next,
             float[] scales,
             int scalesAt,
+            int scalesNext,
             float[] x,
             int xAt,
             float[] sums,
             int sumsAt) {
-        VectorChains.q8(count, panel, at, scales, scalesAt, x, xAt, sums, sumsAt);
+        VectorChains.q8(count, w, at, scales, scalesAt, x, xAt, sums, sumsAt);
+        if (next != 0) {
+            VectorChains.q8(count, w, at + next, scales, scalesAt + scalesNext, x, xAt, sums, sumsAt + W);
+        }
     }
 
     @Override

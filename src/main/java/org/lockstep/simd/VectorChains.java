@@ -1,7 +1,6 @@
 package org.lockstep.simd;
 
 import static jdk.incubator.vector.VectorOperators.ASHR;
-import static jdk.incubator.vector.VectorOperators.I2F;
 import static jdk.incubator.vector.VectorOperators.LSHL;
 import static jdk.incubator.vector.VectorOperators.LSHR;
 
@@ -11,7 +10,7 @@ import jdk.incubator.vector.IntVector;
 import jdk.incubator.vector.ShortVector;
 import jdk.incubator.vector.VectorSpecies;
 
-/** A panel of narrow weights meets one row of {@code x}: widened in registers, for memory is what such a product waits for. */
+/** Panels meet one row of {@code x}, narrow ones widened in registers: memory is what such a product waits for. */
 final class VectorChains {
     private static final VectorSpecies<Float> FLOATS = FloatVector.SPECIES_PREFERRED;
     private static final VectorSpecies<Short> SHORTS = ShortVector.SPECIES_PREFERRED;
@@ -60,9 +59,12 @@ final class VectorChains {
                 .mul(0x1p112f);
     }
 
-    /** The highest bytes of the lanes. */
+    /**
+     * The highest bytes of the lanes. Added to the bits of 1.5 · 2^23 a small integer is its lowest digits: exact, where a
+     * conversion of lanes is boxed by C2 of Java 17.
+     */
     static FloatVector highest(IntVector fours) {
-        return (FloatVector) fours.lanewise(ASHR, 24).convert(I2F, 0);
+        return fours.lanewise(ASHR, 24).add(0x4b400000).reinterpretAsFloats().sub(0x1.8p23f);
     }
 
     static void bf16(int count, short[] panel, int at, float[] x, int xAt, float[] sums, int sumsAt) {
@@ -83,6 +85,74 @@ final class VectorChains {
         s1.intoArray(sums, sumsAt + L);
         s2.intoArray(sums, sumsAt + 2 * L);
         s3.intoArray(sums, sumsAt + 3 * L);
+    }
+
+    /** Two panels that memory brings at once. */
+    static void bf16Pair(int count, short[] w, int at, int other, float[] x, int xAt, float[] sums, int sumsAt) {
+        FloatVector s0 = load(sums, sumsAt);
+        FloatVector s1 = load(sums, sumsAt + L);
+        FloatVector s2 = load(sums, sumsAt + 2 * L);
+        FloatVector s3 = load(sums, sumsAt + 3 * L);
+        FloatVector s4 = load(sums, sumsAt + 4 * L);
+        FloatVector s5 = load(sums, sumsAt + 5 * L);
+        FloatVector s6 = load(sums, sumsAt + 6 * L);
+        FloatVector s7 = load(sums, sumsAt + 7 * L);
+        for (int k = 0; k < count; k++) {
+            FloatVector v = FloatVector.broadcast(FLOATS, x[xAt + k]);
+            IntVector a = pairs(w, at + k * W);
+            IntVector b = pairs(w, at + k * W + 2 * L);
+            s0 = lowBf16(a).fma(v, s0);
+            s1 = lowBf16(b).fma(v, s1);
+            s2 = highBf16(a).fma(v, s2);
+            s3 = highBf16(b).fma(v, s3);
+            IntVector c = pairs(w, other + k * W);
+            IntVector d = pairs(w, other + k * W + 2 * L);
+            s4 = lowBf16(c).fma(v, s4);
+            s5 = lowBf16(d).fma(v, s5);
+            s6 = highBf16(c).fma(v, s6);
+            s7 = highBf16(d).fma(v, s7);
+        }
+        s0.intoArray(sums, sumsAt);
+        s1.intoArray(sums, sumsAt + L);
+        s2.intoArray(sums, sumsAt + 2 * L);
+        s3.intoArray(sums, sumsAt + 3 * L);
+        s4.intoArray(sums, sumsAt + 4 * L);
+        s5.intoArray(sums, sumsAt + 5 * L);
+        s6.intoArray(sums, sumsAt + 6 * L);
+        s7.intoArray(sums, sumsAt + 7 * L);
+    }
+
+    /** Two panels that memory brings at once. */
+    static void f32Pair(int count, float[] w, int at, int other, float[] x, int xAt, float[] sums, int sumsAt) {
+        FloatVector s0 = load(sums, sumsAt);
+        FloatVector s1 = load(sums, sumsAt + L);
+        FloatVector s2 = load(sums, sumsAt + 2 * L);
+        FloatVector s3 = load(sums, sumsAt + 3 * L);
+        FloatVector s4 = load(sums, sumsAt + 4 * L);
+        FloatVector s5 = load(sums, sumsAt + 5 * L);
+        FloatVector s6 = load(sums, sumsAt + 6 * L);
+        FloatVector s7 = load(sums, sumsAt + 7 * L);
+        for (int k = 0; k < count; k++) {
+            FloatVector v = FloatVector.broadcast(FLOATS, x[xAt + k]);
+            int p = at + k * W;
+            s0 = load(w, p).fma(v, s0);
+            s1 = load(w, p + L).fma(v, s1);
+            s2 = load(w, p + 2 * L).fma(v, s2);
+            s3 = load(w, p + 3 * L).fma(v, s3);
+            p = other + k * W;
+            s4 = load(w, p).fma(v, s4);
+            s5 = load(w, p + L).fma(v, s5);
+            s6 = load(w, p + 2 * L).fma(v, s6);
+            s7 = load(w, p + 3 * L).fma(v, s7);
+        }
+        s0.intoArray(sums, sumsAt);
+        s1.intoArray(sums, sumsAt + L);
+        s2.intoArray(sums, sumsAt + 2 * L);
+        s3.intoArray(sums, sumsAt + 3 * L);
+        s4.intoArray(sums, sumsAt + 4 * L);
+        s5.intoArray(sums, sumsAt + 5 * L);
+        s6.intoArray(sums, sumsAt + 6 * L);
+        s7.intoArray(sums, sumsAt + 7 * L);
     }
 
     static void f16(int count, short[] panel, int at, float[] x, int xAt, float[] sums, int sumsAt) {
@@ -106,26 +176,27 @@ final class VectorChains {
     }
 
     static void q8(
-            int count,
-            byte[] panel,
-            int at,
-            float[] scales,
-            int scalesAt,
-            float[] x,
-            int xAt,
-            float[] sums,
-            int sumsAt) {
-        FloatVector s0 = load(sums, sumsAt);
-        FloatVector s1 = load(sums, sumsAt + L);
-        FloatVector s2 = load(sums, sumsAt + 2 * L);
-        FloatVector s3 = load(sums, sumsAt + 3 * L);
+            int count, byte[] w, int at, float[] scales, int scalesAt, float[] x, int xAt, float[] sums, int sumsAt) {
+        for (int k = 0, c = scalesAt; k < count; k += Arithmetic.BLOCK, c += W) {
+            int some = Math.min(Arithmetic.BLOCK, count - k);
+            q8Block(some, w, at + k * W, scales, c, x, xAt + k, sums, sumsAt);
+        }
+    }
+
+    /** In a method of its own: sums that live across two loops are boxed by C2 of Java 17. */
+    private static void q8Block(
+            int count, byte[] w, int at, float[] scales, int scalesAt, float[] x, int xAt, float[] sums, int sumsAt) {
         FloatVector c0 = load(scales, scalesAt);
         FloatVector c1 = load(scales, scalesAt + L);
         FloatVector c2 = load(scales, scalesAt + 2 * L);
         FloatVector c3 = load(scales, scalesAt + 3 * L);
+        FloatVector s0 = load(sums, sumsAt);
+        FloatVector s1 = load(sums, sumsAt + L);
+        FloatVector s2 = load(sums, sumsAt + 2 * L);
+        FloatVector s3 = load(sums, sumsAt + 3 * L);
         for (int k = 0; k < count; k++) {
             FloatVector v = FloatVector.broadcast(FLOATS, x[xAt + k]);
-            IntVector fours = fours(panel, at + k * W);
+            IntVector fours = fours(w, at + k * W);
             s0 = highest(fours.lanewise(LSHL, 24)).mul(c0).fma(v, s0);
             s1 = highest(fours.lanewise(LSHL, 16)).mul(c1).fma(v, s1);
             s2 = highest(fours.lanewise(LSHL, 8)).mul(c2).fma(v, s2);

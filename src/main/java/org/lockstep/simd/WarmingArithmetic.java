@@ -13,6 +13,7 @@ final class WarmingArithmetic implements Arithmetic {
     private final Trial bf16 = new Trial();
     private final Trial f16 = new Trial();
     private final Trial q8 = new Trial();
+    private final Trial chainsF32 = new Trial();
     private final Trial chainsBf16 = new Trial();
     private final Trial chainsF16 = new Trial();
     private final Trial chainsQ8 = new Trial();
@@ -165,53 +166,80 @@ final class WarmingArithmetic implements Arithmetic {
     }
 
     @Override
-    public void chainBf16(int count, short[] panel, int at, float[] x, int xAt, float[] sums, int sumsAt) {
+    public void chainF32(int count, float[] w, int at, int next, float[] x, int xAt, float[] sums, int sumsAt) {
+        if (chainsF32.over) {
+            vectors.chainF32(count, w, at, next, x, xAt, sums, sumsAt);
+            return;
+        }
+        int dose = chainsF32.dose(count);
+        long start = System.nanoTime();
+        vectors.chainF32(dose, w, at, next, x, xAt, sums, sumsAt);
+        long between = System.nanoTime();
+        plain.chainF32(count - dose, w, at + dose * panel(), next, x, xAt + dose, sums, sumsAt);
+        chainsF32.measured(dose, between - start, count - dose, System.nanoTime() - between);
+    }
+
+    @Override
+    public void chainBf16(int count, short[] w, int at, int next, float[] x, int xAt, float[] sums, int sumsAt) {
         if (chainsBf16.over) {
-            vectors.chainBf16(count, panel, at, x, xAt, sums, sumsAt);
+            vectors.chainBf16(count, w, at, next, x, xAt, sums, sumsAt);
             return;
         }
         int dose = chainsBf16.dose(count);
         long start = System.nanoTime();
-        vectors.chainBf16(dose, panel, at, x, xAt, sums, sumsAt);
+        vectors.chainBf16(dose, w, at, next, x, xAt, sums, sumsAt);
         long between = System.nanoTime();
-        plain.chainBf16(count - dose, panel, at + dose * panel(), x, xAt + dose, sums, sumsAt);
+        plain.chainBf16(count - dose, w, at + dose * panel(), next, x, xAt + dose, sums, sumsAt);
         chainsBf16.measured(dose, between - start, count - dose, System.nanoTime() - between);
     }
 
     @Override
-    public void chainF16(int count, short[] panel, int at, float[] x, int xAt, float[] sums, int sumsAt) {
+    public void chainF16(int count, short[] w, int at, int next, float[] x, int xAt, float[] sums, int sumsAt) {
         if (chainsF16.over) {
-            vectors.chainF16(count, panel, at, x, xAt, sums, sumsAt);
+            vectors.chainF16(count, w, at, next, x, xAt, sums, sumsAt);
             return;
         }
         int dose = chainsF16.dose(count);
         long start = System.nanoTime();
-        vectors.chainF16(dose, panel, at, x, xAt, sums, sumsAt);
+        vectors.chainF16(dose, w, at, next, x, xAt, sums, sumsAt);
         long between = System.nanoTime();
-        plain.chainF16(count - dose, panel, at + dose * panel(), x, xAt + dose, sums, sumsAt);
+        plain.chainF16(count - dose, w, at + dose * panel(), next, x, xAt + dose, sums, sumsAt);
         chainsF16.measured(dose, between - start, count - dose, System.nanoTime() - between);
     }
 
     @Override
     public void chainQ8(
             int count,
-            byte[] panel,
+            byte[] w,
             int at,
+            int next,
             float[] scales,
             int scalesAt,
+            int scalesNext,
             float[] x,
             int xAt,
             float[] sums,
             int sumsAt) {
         if (chainsQ8.over) {
-            vectors.chainQ8(count, panel, at, scales, scalesAt, x, xAt, sums, sumsAt);
+            vectors.chainQ8(count, w, at, next, scales, scalesAt, scalesNext, x, xAt, sums, sumsAt);
             return;
         }
-        int dose = chainsQ8.dose(count);
+        int dose = chainsQ8.dose(2 * count) / BLOCK * BLOCK; // whole blocks
         long start = System.nanoTime();
-        vectors.chainQ8(dose, panel, at, scales, scalesAt, x, xAt, sums, sumsAt);
+        vectors.chainQ8(Math.min(dose, count), w, at, next, scales, scalesAt, scalesNext, x, xAt, sums, sumsAt);
         long between = System.nanoTime();
-        plain.chainQ8(count - dose, panel, at + dose * panel(), scales, scalesAt, x, xAt + dose, sums, sumsAt);
+        plain.chainQ8(
+                Math.max(0, count - dose),
+                w,
+                at + dose * panel(),
+                next,
+                scales,
+                scalesAt + dose / BLOCK * panel(),
+                scalesNext,
+                x,
+                xAt + dose,
+                sums,
+                sumsAt);
         chainsQ8.measured(dose, between - start, count - dose, System.nanoTime() - between);
     }
 

@@ -137,17 +137,24 @@ class RequestExchangeTest {
     @ValueSource(ints = {1, 2})
     void aSlowReplicaTakesFewerRows(int venues) {
         CountDownLatch others = new CountDownLatch(1);
+        CountDownLatch begun = new CountDownLatch(1);
         onEveryRank(ParallelSizes.data(2), 2, venues, (world, exchange) -> {
             int rank = world.state().rank();
             AtomicInteger taken = new AtomicInteger();
             List<Request> home = requests(100 * rank, 100);
             List<Completion> done = exchange.run(home, (source, take) -> {
                 if (rank == 1) { // is in its first step for as long as the other one works
-                    source.await(SOON);
                     List<Request> first = source.poll(4);
+                    while (first.isEmpty()) {
+                        source.await(SOON);
+                        first = source.poll(4);
+                    }
+                    begun.countDown();
                     taken.addAndGet(first.size());
                     others.await();
                     first.forEach(each -> take.accept(completion(each)));
+                } else {
+                    begun.await(); // or it would do them all before the other has begun
                 }
                 work(
                         source,
@@ -168,6 +175,7 @@ class RequestExchangeTest {
     @ParameterizedTest
     @ValueSource(ints = {1, 2})
     void whatAReplicaGivesBackTheOtherDoes(int venues) {
+        CountDownLatch taken = new CountDownLatch(1);
         onEveryRank(ParallelSizes.data(2), 2, venues, (world, exchange) -> {
             int rank = world.state().rank();
             List<Request> home = requests(10 * rank, 10);
@@ -178,8 +186,10 @@ class RequestExchangeTest {
                         source.await(SOON);
                         mine = source.poll(4);
                     }
+                    taken.countDown();
                     take.accept(completion(mine.get(mine.size() - 1)));
                 } else {
+                    taken.await(); // or it would do them all before the other has begun
                     work(source, take, 2);
                 }
             });
