@@ -35,7 +35,7 @@ final class WarmingArithmetic implements Arithmetic {
      */
     private static final class Trial {
         private static final int DOSE = 32; // columns
-        private static final int LEAST = 16; // to compare by
+        private static final int LEAST = 8; // to compare by: a short head has sixteen columns
         private static final long AHEAD_NANOS = 10_000_000; // that the trial may have taken more than its part
 
         boolean over;
@@ -99,6 +99,10 @@ final class WarmingArithmetic implements Arithmetic {
         Trial trial = tiles[rows];
         if (trial.over) {
             vectors.tile(rows, count, w, wAt, wStride, x, xAt, xStride, sums, sumsAt, sumsStride);
+            return;
+        }
+        if (count < 2 * Trial.LEAST) {
+            plain.tile(rows, count, w, wAt, wStride, x, xAt, xStride, sums, sumsAt, sumsStride);
             return;
         }
         int dose = trial.dose(count);

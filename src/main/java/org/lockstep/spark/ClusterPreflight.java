@@ -201,7 +201,7 @@ public final class ClusterPreflight {
         Matcher cluster = LOCAL_CLUSTER.matcher(spark.master());
         int cores = cluster.matches() ? Integer.parseInt(cluster.group(2)) : conf.getInt("spark.executor.cores", 1);
         int ranks = Math.max(1, Math.min(world, cores / cpus(conf)));
-        return conf.getSizeAsBytes("spark.executor.memory", "1g") / ranks;
+        return (conf.getSizeAsMb("spark.executor.memory", "1g") << 20) / ranks; // MiB where no unit is given
     }
 
     /** The n of {@code local[n]}; every core of the machine where it is a star. */

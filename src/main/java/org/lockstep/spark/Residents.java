@@ -7,8 +7,11 @@ import java.util.ArrayList;
 import java.util.List;
 import java.util.Optional;
 import java.util.concurrent.TimeUnit;
+import java.util.function.Consumer;
 import org.jspecify.annotations.Nullable;
 import org.lockstep.rendezvous.Venue;
+import org.slf4j.Logger;
+import org.slf4j.LoggerFactory;
 
 /**
  * A stage's place in one JVM: where its ranks meet, and where they wait for the next stage of the same {@link Llm}.
@@ -24,6 +27,7 @@ final class Residents implements Serializable, AutoCloseable {
     @Serial
     private static final long serialVersionUID = 1;
 
+    private static final Logger LOG = LoggerFactory.getLogger(Residents.class);
     private static final long LOOK_MILLIS = 500;
     private static final Duration LONGEST = Duration.ofDays(10_000); // what fits into nanoseconds
 
@@ -48,7 +52,7 @@ final class Residents implements Serializable, AutoCloseable {
             if (last.isAlive()) {
                 return Optional.of(last);
             }
-            last.close();
+            each(List.of(last), LiveRank::close);
         }
         return Optional.empty();
     }
@@ -83,15 +87,16 @@ final class Residents implements Serializable, AutoCloseable {
             }
         } catch (InterruptedException e) {
             end(waiting(), "interrupted");
+        } finally {
+            watched = false;
         }
-        watched = false;
     }
 
     /** Ends the ranks that wait and whose world has failed. */
     synchronized void sweep() {
         List<LiveRank> dead = waiting().stream().filter(rank -> !rank.isAlive()).toList();
         waiting().removeAll(dead);
-        dead.forEach(LiveRank::close);
+        each(dead, LiveRank::close);
     }
 
     /** Ends the ranks that wait; the place itself remains good. */
@@ -105,8 +110,19 @@ final class Residents implements Serializable, AutoCloseable {
         List<LiveRank> all = new ArrayList<>(ranks);
         ranks.clear();
         IllegalStateException cause = new IllegalStateException("the ranks that stayed were ended: " + why);
-        all.forEach(rank -> rank.abort(cause));
-        all.forEach(LiveRank::close);
+        each(all, rank -> rank.abort(cause));
+        each(all, LiveRank::close);
+    }
+
+    /** Whatever one of them fails with, the others end too. */
+    private static void each(List<LiveRank> ranks, Consumer<LiveRank> ending) {
+        for (LiveRank rank : ranks) {
+            try {
+                ending.accept(rank);
+            } catch (RuntimeException failure) {
+                LOG.warn("a rank that stayed did not end in order", failure);
+            }
+        }
     }
 
     private List<LiveRank> waiting() {
