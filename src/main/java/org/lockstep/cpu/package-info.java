@@ -14,8 +14,7 @@
  * cut into parts for a {@code Team} of threads as large as the rank's {@link org.lockstep.cpu.Cores}.
  *
  * <p>Nothing here has a thread of its own but the team of a rank with several cores and the queue of a communicator that was
- * asked for one. Never here: sockets,
- * Spark, words of models, CUDA.
+ * asked for one. Never here: sockets, Spark, words of models, CUDA.
  */
 @NullMarked
 package org.lockstep.cpu;

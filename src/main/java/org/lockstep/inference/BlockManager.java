@@ -19,9 +19,9 @@ final class BlockManager {
     private final int blockSize;
     private final @Nullable PrefixIndex index; // null where nothing is shared
     private final int[] references;
-    // blocks without an owner, a ring around the place after the last block: those that hold nothing known in front,
-    // most
-    // recently given back first, for their memory is warm; then the others, least recently given back first
+    // blocks without an owner, a ring around the place after the last block: in front those that hold nothing
+    // known, most recently given back first, for their memory is warm; then the others, least recently given
+    // back first
     private final int[] next;
     private final int[] previous;
     private final int ends;

@@ -97,7 +97,7 @@ final class Ledger {
         }
     }
 
-    /** {@code replica} leaves or is lost: what is leased to it and not complete waits again. */
+    /** {@code replica} leaves: what is leased to it and not complete waits again. */
     void revoke(int replica) {
         requirePresent(replica);
         NavigableSet<Long> numbers = leased.get(replica);

@@ -17,8 +17,8 @@ import org.lockstep.tensor.WeightType;
 /**
  * The tensors of a checkpoint as layers ask for them: checked, cut while reading, and put on the device.
  *
- * <p>A layer names the whole shape it expects and the part it wants; only that part is read. Matrices keep the type they
- * are stored in; vectors (norms and biases) are widened to f32. Confined to the rank's thread. A tensor that is missing, has
+ * <p>A layer names the whole shape it expects and the part it wants; only that part is read. Matrices are held as
+ * they are stored or as a weight type asks for; vectors (norms and biases) are widened to f32. Confined to the rank's thread. A tensor that is missing, has
  * another shape or is not floating is CHECKPOINT_INVALID.
  */
 final class Parameters {

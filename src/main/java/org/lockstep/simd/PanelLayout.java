@@ -1,13 +1,8 @@
 package org.lockstep.simd;
 
-/** Where a row of a panel stands among the elements of one of its columns, by the size of an element. */
+/** Where a row of a panel stands among the narrow elements of one of its columns; those of f32 stand in order. */
 public final class PanelLayout {
     private PanelLayout() {}
-
-    /** Of f32: in order. */
-    public static int slot32(int row) {
-        return row;
-    }
 
     /** Of 16-bit elements: row {@code r} of the first half beside row {@code r} of the second, the low and high half of an int. */
     public static int slot16(int row, int panel) {
