@@ -66,8 +66,8 @@ println(Try(BarrierStage.over(numbers)
 // COMMAND ----------
 
 import org.lockstep.inference.SamplingParams
-import scala.jdk.CollectionConverters._
 
 val few = llm.tensorParallel(2).dataParallel(1)
-few.generate(java.util.List.of("Once upon a time"), SamplingParams.greedy().withMaxTokens(24)).asScala.foreach(println)
+val text = few.generate(java.util.List.of("Once upon a time"), SamplingParams.greedy().withMaxTokens(24)).get(0)
+println("Once upon a time" + text)
 few.close()
