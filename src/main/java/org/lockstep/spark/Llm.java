@@ -57,7 +57,8 @@ public final class Llm implements AutoCloseable {
     /** The columns that {@code generate} adds, in this order, after the input's own. */
     public static final List<String> OUTPUT_COLUMNS = AnswerSchema.COLUMNS;
 
-    private static final List<GroupKind> KINDS =
+    /** The groups that a generation uses. */
+    static final List<GroupKind> KINDS =
             List.of(GroupKind.TENSOR, GroupKind.PIPELINE, GroupKind.MODEL, GroupKind.WORLD);
 
     /** The folder of the class path with the model that comes with Lockstep. */
@@ -300,7 +301,7 @@ public final class Llm implements AutoCloseable {
                     plan.grid().sizes(),
                     plan.perRank().threads(),
                     counters.reports().value());
-            return new Generation(spark.createDataFrame(answers, schema), report);
+            return new Generation(spark.createDataFrame(answers, schema), plan, report);
         }
     }
 

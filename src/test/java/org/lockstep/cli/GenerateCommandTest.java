@@ -67,7 +67,7 @@ class GenerateCommandTest {
     @Test
     void everyWord() {
         GenerateRequest request = request(
-                ("--model m --prompts p.jsonl --prompt-column question --output o.jsonl -tp 2 -pp 3 -vpp 2 -dp 4 --ranks 24"
+                ("--model m --prompts p.jsonl --prompt-column question --output o.jsonl --report r.html -tp 2 -pp 3 -vpp 2 -dp 4 --ranks 24"
                                 + " --order tp-pp-dp --max-tokens 7 --temperature 0.5 --top-p 0.9 --top-k 40 --min-p 0.1"
                                 + " --repetition-penalty 1.2 --seed -3 --stop . --stop @END --ignore-eos --dtype bfloat16"
                                 + " --max-model-len 512 --max-num-seqs 16 --max-num-batched-tokens 1024"
@@ -80,6 +80,7 @@ class GenerateCommandTest {
                         "p.jsonl",
                         "question",
                         "o.jsonl",
+                        "r.html",
                         ParallelSizes.tensor(2)
                                 .withPipeline(3)
                                 .withVirtualPipeline(2)
