@@ -129,7 +129,8 @@ class HouseTest {
                 "cpu        | topology tensor rendezvous collective transport simd",
                 "model      | topology tensor collective checkpoint                       ; com.fasterxml.jackson..",
                 "inference  | topology tensor collective checkpoint model                 ; ai.djl..",
-                "spark      | topology tensor rendezvous collective cpu checkpoint model inference ; org.apache.spark.. scala.. org.slf4j..",
+                "flight     | topology tensor collective                                  ; com.fasterxml.jackson..",
+                "spark      | topology tensor rendezvous collective flight cpu checkpoint model inference ; org.apache.spark.. org.apache.hadoop.. scala.. org.slf4j..",
                 "cli.bench  | topology tensor rendezvous collective cpu spark              ;"
                         + " org.apache.spark.. com.fasterxml.jackson..",
                 "cli.bench.inference | topology tensor rendezvous collective cpu checkpoint model inference cli.bench ;"
