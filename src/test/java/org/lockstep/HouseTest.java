@@ -130,8 +130,9 @@ class HouseTest {
                 "model      | topology tensor collective checkpoint                       ; com.fasterxml.jackson..",
                 "inference  | topology tensor collective checkpoint model                 ; ai.djl..",
                 "report     | topology                                                    ; com.fasterxml.jackson..",
-                "spark      | topology tensor rendezvous collective cpu checkpoint model inference report ;"
-                        + " org.apache.spark.. scala.. org.slf4j.. org.HdrHistogram..",
+                "flight     | topology tensor collective                                  ; com.fasterxml.jackson..",
+                "spark      | topology tensor rendezvous collective flight cpu checkpoint model inference report ;"
+                        + " org.apache.spark.. org.apache.hadoop.. scala.. org.slf4j.. org.HdrHistogram..",
                 "cli.bench  | topology tensor rendezvous collective cpu spark              ;"
                         + " org.apache.spark.. com.fasterxml.jackson..",
                 "cli.bench.inference | topology tensor rendezvous collective cpu checkpoint model inference cli.bench ;"

@@ -285,11 +285,12 @@ public final class Llm implements AutoCloseable {
         Plan plan = plan();
         int world = plan.grid().worldSize();
         try (Residence.Stay stay = found.residence().enter(layout(plan));
+                GangWatch watch = GangWatch.begin(spark.sparkContext());
                 EvenRows even = EvenRows.of(rows.javaRDD(), world)) {
             RunCounters counters = RunCounters.register(spark.sparkContext());
             JavaRDD<Row> answers = even.count() == 0
                     ? JavaSparkContext.fromSparkContext(spark.sparkContext()).emptyRDD()
-                    : launch(plan, stay, even, rows.schema().fieldIndex(promptColumn), params, counters, start);
+                    : launch(plan, stay, watch, even, rows.schema().fieldIndex(promptColumn), params, counters, start);
             RunReport report = new RunReport(
                     even.count(),
                     counters.rowsFailed().value(),
@@ -323,6 +324,7 @@ public final class Llm implements AutoCloseable {
     private JavaRDD<Row> launch(
             Plan plan,
             Residence.Stay stay,
+            GangWatch watch,
             EvenRows even,
             int promptColumn,
             SamplingParams params,
@@ -341,6 +343,7 @@ public final class Llm implements AutoCloseable {
                 .with(plan.grid().sizes())
                 .with(order)
                 .staying(stay)
+                .watchedBy(watch)
                 .connecting(KINDS.get(0), KINDS.toArray(GroupKind[]::new))
                 .agreeingOn(Map.of(
                         "model", config.toString(), "options", plan.options().toString()))
@@ -361,7 +364,7 @@ public final class Llm implements AutoCloseable {
         } catch (Exception e) {
             answers.unpersist(false);
             stay.fail();
-            throw GangFailure.of(e);
+            throw watch.report(e).exception();
         } finally {
             context.setJobDescription(before);
             context.removeSparkListener(listener);
