@@ -391,7 +391,7 @@ static __device__ __forceinline__ void attend_token(
 }
 
 /** Joins a head's parts in their order. Reads 4 · parts · head_size bytes of each head that has a context. */
-extern "C" __global__ void __launch_bounds__(128) attention_combine(
+extern "C" __global__ void __launch_bounds__(128, 5) attention_combine(
     const float* __restrict__ partial, const float* __restrict__ stats, const int* __restrict__ query_starts,
     const int* __restrict__ context_lengths, int parts, int heads, int head_size, float* __restrict__ out) {
     const int sequence = blockIdx.y;
@@ -420,7 +420,7 @@ extern "C" __global__ void __launch_bounds__(128) attention_combine(
         int head_size, int block_size, T* __restrict__ key_cache, T* __restrict__ value_cache) {                           \
         write_cache(keys, values, slots, kv_heads, head_size, block_size, key_cache, value_cache);                         \
     }                                                                                                                      \
-    extern "C" __global__ void __launch_bounds__(256) attention_prefill_##name(                                            \
+    extern "C" __global__ void __launch_bounds__(256, 2) attention_prefill_##name(                                            \
         const float* __restrict__ query, const T* __restrict__ key_cache, const T* __restrict__ value_cache,               \
         const int* __restrict__ query_starts, const int* __restrict__ context_lengths,                                     \
         const int* __restrict__ block_tables, int max_blocks, int block_size, int heads, int kv_heads, int head_size,      \
@@ -430,7 +430,7 @@ extern "C" __global__ void __launch_bounds__(128) attention_combine(
             tiles, query, key_cache, value_cache, query_starts, context_lengths, block_tables, max_blocks, block_size, heads,     \
             kv_heads, head_size, scale, out);                                                                              \
     }                                                                                                                      \
-    extern "C" __global__ void __launch_bounds__(128) attention_decode_##name(                                             \
+    extern "C" __global__ void __launch_bounds__(128, 5) attention_decode_##name(                                             \
         const float* __restrict__ query, const T* __restrict__ key_cache, const T* __restrict__ value_cache,               \
         const int* __restrict__ query_starts, const int* __restrict__ context_lengths,                                     \
         const int* __restrict__ block_tables, int max_blocks, int block_size, int heads, int kv_heads, int head_size,      \

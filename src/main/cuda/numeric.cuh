@@ -81,3 +81,60 @@ static __device__ __forceinline__ float warp_max(float x) {
     }
     return x;
 }
+
+/**
+ * The sums of N values over a warp: lane l gets that of value l / (32 / N), with the bits of `warp_sum`, as the lanes are added
+ * in the same pairs. Each step halves the values that a lane still carries.
+ */
+template <int N>
+static __device__ __forceinline__ float warp_sums(float (&values)[N]) {
+    const int lane = threadIdx.x % 32;
+    int distance = 16;
+#pragma unroll
+    for (int n = N / 2; n > 0; n /= 2, distance /= 2) {
+        const bool upper = (lane & distance) != 0;
+#pragma unroll
+        for (int i = 0; i < n; i++) {
+            const float given = upper ? values[i] : values[i + n];
+            values[i] = (upper ? values[i + n] : values[i]) + __shfl_xor_sync(ALL_LANES, given, distance);
+        }
+    }
+#pragma unroll
+    for (; distance > 0; distance /= 2) {
+        values[0] += __shfl_xor_sync(ALL_LANES, values[0], distance);
+    }
+    return values[0];
+}
+
+/** Sums of segments on their way to one, added as a balanced tree (Kernels.linear): at most one waits at each level. */
+struct SegmentSum {
+    static const int LEVELS = 6; // at most 63 segments
+    float waiting[LEVELS];
+
+    /** Takes the sum of segment `s` in, after those before it. */
+    __device__ __forceinline__ void add(int s, float sum) {
+        bool open = true;
+#pragma unroll
+        for (int level = 0; level < LEVELS; level++) { // as many are whole as s, in binary, ends in ones
+            if (open && (s >> level & 1) != 0) {
+                sum = waiting[level] + sum;
+            } else if (open) {
+                waiting[level] = sum;
+                open = false;
+            }
+        }
+    }
+
+    __device__ __forceinline__ float total(int segments) const {
+        float sum = 0.0f;
+        bool begun = false;
+#pragma unroll
+        for (int level = 0; level < LEVELS; level++) {
+            if ((segments >> level & 1) != 0) {
+                sum = begun ? waiting[level] + sum : waiting[level];
+                begun = true;
+            }
+        }
+        return sum;
+    }
+};

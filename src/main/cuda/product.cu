@@ -3,7 +3,7 @@
 // have the same bits for every K, every grid and every batch.
 //
 // A warp takes R rows. Lane l takes the groups l, l + 32, ... of a segment's columns, a group being the columns of 16 bytes;
-// the lanes' sums are added by a butterfly, the segments' as a balanced tree (Kernels.linear). Moves the weights once for
+// the lanes' sums are added in pairs, the segments' as a balanced tree (Kernels.linear). Moves the weights once for
 // every K tokens, and x from the caches.
 
 #include "numeric.cuh"
@@ -52,19 +52,19 @@ static __device__ __forceinline__ float plain(int8_t x) { return static_cast<flo
 /** Adds one group of columns: each row's elements times each token's. */
 template <int K, int R, typename M>
 static __device__ __forceinline__ void add_group(
-    const M& matrix, const float (&w)[R][M::GROUP], const float* const (&x)[K], int column, bool round, float (&sums)[R][K]) {
+    const M& matrix, const float (&w)[R][M::GROUP], const float* x, const int (&tokens)[K], int column, bool round, float (&sums)[R * K]) {
 #pragma unroll
-    for (int k = 0; k < K; k++) {
+    for (int i = 0; i < M::GROUP; i += 4) {
 #pragma unroll
-        for (int i = 0; i < M::GROUP; i += 4) {
-            const float4 four = *reinterpret_cast<const float4*>(x[k] + column + i);
+        for (int k = 0; k < K; k++) {
+            const float4 four = *reinterpret_cast<const float4*>(x + tokens[k] + column + i);
             const float v[4] = {four.x, four.y, four.z, four.w};
 #pragma unroll
             for (int j = 0; j < 4; j++) {
                 const float element = matrix.rounded(v[j], round);
 #pragma unroll
                 for (int r = 0; r < R; r++) {
-                    sums[r][k] = fmaf(w[r][i + j], element, sums[r][k]);
+                    sums[r * K + k] = fmaf(w[r][i + j], element, sums[r * K + k]);
                 }
             }
         }
@@ -74,8 +74,8 @@ static __device__ __forceinline__ void add_group(
 /** The lanes' shares of one segment. */
 template <int K, int R, int U, typename M>
 static __device__ __forceinline__ void add_segment(
-    const M& matrix, const int64_t (&rows)[R], const float* const (&x)[K], int segment, int run, bool wide, bool round,
-    float (&sums)[R][K]) {
+    const M& matrix, const int64_t (&rows)[R], const float* x, const int (&tokens)[K], int segment, int run, bool wide, bool round,
+    float (&sums)[R * K]) {
     using T = typename M::Element;
     const int lane = threadIdx.x % 32;
     const int groups = (run + M::GROUP - 1) / M::GROUP;
@@ -107,7 +107,7 @@ static __device__ __forceinline__ void add_segment(
                             }
                         }
                     }
-                    add_group<K, R>(matrix, w, x, segment * run + column, round, sums);
+                    add_group<K, R>(matrix, w, x, tokens, segment * run + column, round, sums);
                 }
             }
         }
@@ -120,7 +120,7 @@ static __device__ __forceinline__ void add_segment(
                 const float w = plain(matrix.at(rows[r], segment, run)[column]) * matrix.scale(rows[r], segment, run, column);
 #pragma unroll
                 for (int k = 0; k < K; k++) {
-                    sums[r][k] = fmaf(w, matrix.rounded(x[k][segment * run + column], round), sums[r][k]);
+                    sums[r * K + k] = fmaf(w, matrix.rounded(x[tokens[k] + segment * run + column], round), sums[r * K + k]);
                 }
             }
         }
@@ -135,85 +135,64 @@ static __device__ __forceinline__ void linear(
     const int run = columns / segments;
     const bool wide = is_wide(matrix.weight, columns) && is_wide(matrix.weight, run) && is_wide(x, columns) && is_wide(x, run);
     const int first = blockIdx.y * K;
-    const float* tokenRows[K];
+    const float* mine_of_x = x + static_cast<int64_t>(first) * columns;
+    int offsets[K];
 #pragma unroll
     for (int k = 0; k < K; k++) {
-        tokenRows[k] = x + static_cast<int64_t>(min(first + k, tokens - 1)) * columns; // a token too many is done in vain
+        offsets[k] = min(k, tokens - 1 - first) * columns; // a token too many is done in vain
     }
     for (int64_t row = (blockIdx.x * (blockDim.x / 32) + threadIdx.x / 32) * R; row < rows; row += warps * R) {
         int64_t mine[R];
 #pragma unroll
         for (int r = 0; r < R; r++) {
-            mine[r] = min(row + r, static_cast<int64_t>(rows) - 1);
+            mine[r] = min(row + r, static_cast<int64_t>(rows) - 1); // and a row
         }
-        float totals[R][K] = {}; // of segment s in lane s
+        SegmentSum sum = {};
         for (int s = 0; s < segments; s++) {
-            float sums[R][K] = {};
-            add_segment<K, R, U>(matrix, mine, tokenRows, s, run, wide, round, sums);
-#pragma unroll
-            for (int r = 0; r < R; r++) {
-#pragma unroll
-                for (int k = 0; k < K; k++) {
-                    const float sum = warp_sum(sums[r][k]);
-                    totals[r][k] = s == 0 || lane == s ? sum : totals[r][k];
-                }
-            }
+            float sums[R * K] = {};
+            add_segment<K, R, U>(matrix, mine, mine_of_x, offsets, s, run, wide, round, sums);
+            sum.add(s, warp_sums(sums));
         }
-        for (int distance = 1; distance < segments; distance *= 2) {
-#pragma unroll
-            for (int r = 0; r < R; r++) {
-#pragma unroll
-                for (int k = 0; k < K; k++) {
-                    const float other = __shfl_down_sync(ALL_LANES, totals[r][k], distance);
-                    totals[r][k] = lane + distance < segments ? totals[r][k] + other : totals[r][k];
-                }
-            }
-        }
-        if (lane == 0) {
-#pragma unroll
-            for (int r = 0; r < R; r++) {
-#pragma unroll
-                for (int k = 0; k < K; k++) {
-                    if (row + r < rows && first + k < tokens) {
-                        out[static_cast<int64_t>(first + k) * rows + row + r] =
-                            bias == nullptr ? totals[r][k] : totals[r][k] + bias[row + r];
-                    }
-                }
-            }
+        const int each = 32 / (R * K); // lanes that have the same sum
+        const int64_t to = row + lane / each / K;
+        const int token = first + lane / each % K;
+        if (lane % each == 0 && to < rows && token < tokens) {
+            const float total = sum.total(segments);
+            out[static_cast<int64_t>(token) * rows + to] = bias == nullptr ? total : total + bias[to];
         }
     }
 }
 
-// K tokens, R rows of a warp, U loads of a row under way: about 64 bytes a lane.
+// K tokens, R rows of a warp, U loads of a row under way, B blocks at least on a multiprocessor.
 
-#define LINEAR(T, name, K, R, U)                                                                                           \
-    extern "C" __global__ void __launch_bounds__(128) linear_##name##_##K(                                                 \
+#define LINEAR(T, name, K, R, U, B)                                                                                         \
+    extern "C" __global__ void __launch_bounds__(128, B) linear_##name##_##K(                                                 \
         const T* __restrict__ weight, const float* __restrict__ x, const float* __restrict__ bias, int tokens, int rows,   \
         int columns, int segments, int round_x, float* __restrict__ out) {                                                 \
         linear<K, R, U>(Stored<T>{weight, columns}, x, bias, tokens, rows, columns, segments, round_x != 0, out);          \
     }
 
-#define LINEAR_Q8(K, R, U)                                                                                                 \
-    extern "C" __global__ void __launch_bounds__(128) linear_q8_##K(                                                       \
+#define LINEAR_Q8(K, R, U, B)                                                                                               \
+    extern "C" __global__ void __launch_bounds__(128, B) linear_q8_##K(                                                       \
         const int8_t* __restrict__ weight, const float* __restrict__ scales, const float* __restrict__ x,                  \
         const float* __restrict__ bias, int tokens, int rows, int columns, int segments, float* __restrict__ out) {        \
         linear<K, R, U>(                                                                                                   \
             Quantised{weight, scales, columns, segments}, x, bias, tokens, rows, columns, segments, false, out);           \
     }
 
-LINEAR(float, f32, 1, 1, 4)
-LINEAR(float, f32, 2, 2, 2)
-LINEAR(float, f32, 4, 2, 2)
-LINEAR(float, f32, 8, 4, 1)
-LINEAR(bf16, bf16, 1, 1, 4)
-LINEAR(bf16, bf16, 2, 2, 2)
-LINEAR(bf16, bf16, 4, 2, 2)
-LINEAR(bf16, bf16, 8, 4, 1)
-LINEAR(f16, f16, 1, 1, 4)
-LINEAR(f16, f16, 2, 2, 2)
-LINEAR(f16, f16, 4, 2, 2)
-LINEAR(f16, f16, 8, 4, 1)
-LINEAR_Q8(1, 1, 4)
-LINEAR_Q8(2, 2, 2)
-LINEAR_Q8(4, 2, 2)
-LINEAR_Q8(8, 2, 1)
+LINEAR(float, f32, 1, 1, 4, 6)
+LINEAR(float, f32, 2, 2, 2, 4)
+LINEAR(float, f32, 4, 2, 2, 3)
+LINEAR(float, f32, 8, 4, 1, 3)
+LINEAR(bf16, bf16, 1, 1, 4, 6)
+LINEAR(bf16, bf16, 2, 2, 2, 4)
+LINEAR(bf16, bf16, 4, 2, 2, 3)
+LINEAR(bf16, bf16, 8, 4, 1, 3)
+LINEAR(f16, f16, 1, 1, 4, 6)
+LINEAR(f16, f16, 2, 2, 2, 4)
+LINEAR(f16, f16, 4, 2, 2, 3)
+LINEAR(f16, f16, 8, 4, 1, 2)
+LINEAR_Q8(1, 1, 4, 5)
+LINEAR_Q8(2, 2, 2, 3)
+LINEAR_Q8(4, 2, 1, 3)
+LINEAR_Q8(8, 2, 1, 3)

@@ -147,32 +147,11 @@ extern "C" __global__ void __launch_bounds__(256) sum_segments(
     const float* __restrict__ parts, int segments, const float* __restrict__ bias, int columns, int64_t n,
     float* __restrict__ out) {
     FOR_EACH(i, n) {
-        // As many sums are whole after each segment as its number, in binary, has trailing zeros.
-        float level[6];
+        SegmentSum sum = {};
         for (int s = 0; s < segments; s++) {
-            float sum = parts[s * n + i];
-            bool open = true;
-#pragma unroll
-            for (int l = 0; l < 6; l++) {
-                const bool joins = (s >> l & 1) != 0;
-                if (open && joins) {
-                    sum = level[l] + sum;
-                } else if (open) {
-                    level[l] = sum;
-                    open = false;
-                }
-            }
+            sum.add(s, parts[s * n + i]);
         }
-        float total = 0.0f;
-        bool begun = false;
-#pragma unroll
-        for (int l = 0; l < 6; l++) {
-            if ((segments >> l & 1) != 0) {
-                total = begun ? level[l] + total : level[l];
-                begun = true;
-            }
-        }
-        out[i] = bias == nullptr ? total : total + bias[i % columns];
+        out[i] = bias == nullptr ? sum.total(segments) : sum.total(segments) + bias[i % columns];
     }
 }
 
