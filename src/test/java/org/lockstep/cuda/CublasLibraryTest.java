@@ -13,6 +13,7 @@ import org.junit.jupiter.api.io.TempDir;
 import org.lockstep.ErrorCode;
 import org.lockstep.LockstepException;
 
+@HostCuda
 class CublasLibraryTest {
     @Test
     void aPathIsTriedAloneAndTheReasonGiven(@TempDir Path folder) {
@@ -27,7 +28,6 @@ class CublasLibraryTest {
 
     @Test
     void aLibraryThatLacksAFunctionIsRefusedByItsName() {
-        StandIn.require();
         CublasLibrary.open(Optional.empty(), Map.of());
         assertThatThrownBy(() -> CublasLibrary.open(Optional.of("libcuda.so.1"), Map.of()))
                 .isInstanceOf(LockstepException.class)

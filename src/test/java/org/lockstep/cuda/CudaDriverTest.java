@@ -18,6 +18,7 @@ import org.lockstep.LockstepException;
 
 /** What a process finds, each in one of its own: what was loaded stays. */
 @Timeout(120)
+@HostCuda
 class CudaDriverTest {
     /** Tells what it finds, from several threads at once. */
     static final class Look {

@@ -9,6 +9,7 @@ import org.lockstep.tensor.KernelsContract;
 import org.lockstep.tensor.WeightType;
 
 /** The contract of kernels on a GPU, and that nothing of a device is left. */
+@HostCuda
 class CudaKernelsTest {
     /** Every product by our own kernels: all that the contract promises of a CPU, to the bit. */
     @Nested
@@ -18,7 +19,7 @@ class CudaKernelsTest {
         @Override
         protected Kernels create() {
             return CudaKernels.create(
-                    StandIn.require().device(), CudaOptions.DEFAULT.withCublas(CudaOptions.NO_CUBLAS));
+                    StandIn.devices().get(0), CudaOptions.DEFAULT.withCublas(CudaOptions.NO_CUBLAS));
         }
 
         @Override
@@ -34,7 +35,7 @@ class CudaKernelsTest {
     class WithCublas extends KernelsContract {
         @Override
         protected Kernels create() {
-            return CudaKernels.create(StandIn.require().device(), CudaOptions.DEFAULT);
+            return CudaKernels.create(StandIn.devices().get(0), CudaOptions.DEFAULT);
         }
 
         @Override

@@ -16,6 +16,7 @@ import org.lockstep.tensor.Buffer;
 import org.lockstep.tensor.DataType;
 import org.lockstep.tensor.HostBuffer;
 
+@HostCuda
 class DeviceArenaTest {
     private static final long MIB = 1 << 20;
 
