@@ -127,14 +127,16 @@ class HouseTest {
                 "transport  | topology tensor rendezvous collective                       ; javax.crypto.. org.slf4j..",
                 "simd       |                                                             ; jdk.incubator.vector..",
                 "cpu        | topology tensor rendezvous collective transport simd",
+                "cuda       | topology tensor rendezvous collective                       ; jcuda.. com.sun.jna..",
                 "model      | topology tensor collective checkpoint                       ; com.fasterxml.jackson..",
                 "inference  | topology tensor collective checkpoint model                 ; ai.djl..",
-                "spark      | topology tensor rendezvous collective cpu checkpoint model inference ; org.apache.spark.. scala.. org.slf4j..",
+                "spark      | topology tensor rendezvous collective cpu cuda checkpoint model inference ;"
+                        + " org.apache.spark.. scala.. org.slf4j..",
                 "cli.bench  | topology tensor rendezvous collective cpu spark              ;"
                         + " org.apache.spark.. com.fasterxml.jackson..",
                 "cli.bench.inference | topology tensor rendezvous collective cpu checkpoint model inference cli.bench ;"
                         + " com.fasterxml.jackson..",
-                "cli        | topology tensor rendezvous collective cpu checkpoint model inference spark cli.bench"
+                "cli        | topology tensor rendezvous collective cpu cuda checkpoint model inference spark cli.bench"
                         + " cli.bench.inference ;"
                         + " org.apache.spark.. org.apache.logging.log4j.. picocli.. com.fasterxml.jackson.. org.slf4j..",
             })

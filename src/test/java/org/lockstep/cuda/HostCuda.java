@@ -5,7 +5,6 @@ import java.lang.annotation.Inherited;
 import java.lang.annotation.Retention;
 import java.lang.annotation.RetentionPolicy;
 import java.lang.annotation.Target;
-import jcuda.runtime.JCuda;
 import org.junit.jupiter.api.Tag;
 import org.junit.jupiter.api.extension.ConditionEvaluationResult;
 import org.junit.jupiter.api.extension.ExecutionCondition;
@@ -22,20 +21,15 @@ import org.junit.jupiter.api.extension.ExtensionContext;
 @Tag("cuda")
 @ExtendWith(HostCuda.Condition.class)
 public @interface HostCuda {
-    /** Whether a driver answers. */
+    /** Whether there is a device. */
     final class Condition implements ExecutionCondition {
         @Override
         public ConditionEvaluationResult evaluateExecutionCondition(ExtensionContext context) {
-            int[] version = new int[1];
-            try {
-                JCuda.cudaDriverGetVersion(version);
-            } catch (LinkageError noNatives) {
-                return ConditionEvaluationResult.disabled("JCuda does not load: " + noNatives.getMessage());
-            }
-            return version[0] > 0
-                    ? ConditionEvaluationResult.enabled("CUDA " + version[0])
+            CudaDriver driver = CudaDriver.create();
+            return driver.isEnabled()
+                    ? ConditionEvaluationResult.enabled(driver.toString())
                     : ConditionEvaluationResult.disabled(
-                            "no libcuda.so.1 in LD_LIBRARY_PATH: src/test/cuda/build.sh makes one where there is a g++");
+                            driver + "; src/test/cuda/build.sh makes a stand-in where there is a g++");
         }
     }
 }
