@@ -45,6 +45,9 @@ public enum ErrorCode {
 
     OUT_OF_MEMORY(5001, 4),
     NO_DEVICE(5002, 3),
+    OLD_DRIVER(5003, 3),
+    NO_LIBRARY(5004, 3),
+    DEVICE_FAULT(5005, 4),
 
     PROMPT_NULL(6001, 1),
     PROMPT_TOO_LONG(6002, 1),

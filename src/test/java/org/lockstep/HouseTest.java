@@ -127,17 +127,18 @@ class HouseTest {
                 "transport  | topology tensor rendezvous collective                       ; javax.crypto.. org.slf4j..",
                 "simd       |                                                             ; jdk.incubator.vector..",
                 "cpu        | topology tensor rendezvous collective transport simd",
+                "cuda       | topology tensor rendezvous collective                       ; jcuda.. com.sun.jna..",
                 "model      | topology tensor collective checkpoint                       ; com.fasterxml.jackson..",
                 "inference  | topology tensor collective checkpoint model                 ; ai.djl..",
                 "report     | topology                                                    ; com.fasterxml.jackson..",
                 "flight     | topology tensor collective                                  ; com.fasterxml.jackson..",
-                "spark      | topology tensor rendezvous collective flight cpu checkpoint model inference report ;"
+                "spark      | topology tensor rendezvous collective flight cpu cuda checkpoint model inference report ;"
                         + " org.apache.spark.. org.apache.hadoop.. scala.. org.slf4j.. org.HdrHistogram..",
                 "cli.bench  | topology tensor rendezvous collective cpu spark              ;"
                         + " org.apache.spark.. com.fasterxml.jackson..",
                 "cli.bench.inference | topology tensor rendezvous collective cpu checkpoint model inference cli.bench ;"
                         + " com.fasterxml.jackson..",
-                "cli        | topology tensor rendezvous collective cpu checkpoint model inference spark cli.bench"
+                "cli        | topology tensor rendezvous collective cpu cuda checkpoint model inference spark cli.bench"
                         + " cli.bench.inference ;"
                         + " org.apache.spark.. org.apache.logging.log4j.. picocli.. com.fasterxml.jackson.. org.slf4j..",
             })

@@ -184,6 +184,9 @@ final class GenerateCommand implements Callable<Integer> {
             description = "Compute the beginning that prompts have in common once (on by default), or not.")
     private @Nullable Boolean prefixCaching;
 
+    @Mixin
+    private final DeviceOptions device = new DeviceOptions();
+
     @Option(
             names = "--master",
             paramLabel = "URL",
@@ -231,6 +234,7 @@ final class GenerateCommand implements Callable<Integer> {
                     optional(maxStepLength),
                     optional(blockSize),
                     prefixCaching,
+                    device.request(),
                     master,
                     conf,
                     verbose.getAsBoolean());

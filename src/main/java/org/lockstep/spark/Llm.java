@@ -24,10 +24,8 @@ import org.lockstep.checkpoint.ModelFiles;
 import org.lockstep.inference.GeneratorOptions;
 import org.lockstep.inference.SamplingParams;
 import org.lockstep.inference.Tokenizer;
-import org.lockstep.model.CacheSize;
 import org.lockstep.model.ModelConfig;
 import org.lockstep.model.ModelTensors;
-import org.lockstep.model.RankMemory;
 import org.lockstep.model.StoredWeights;
 import org.lockstep.tensor.WeightType;
 import org.lockstep.topology.GroupKind;
@@ -71,6 +69,7 @@ public final class Llm implements AutoCloseable {
     private final RankOrder order;
     private final OptionalInt ranks;
     private final LlmLimits limits;
+    private final LlmDevice device;
     private final Consumer<Progress> progress;
 
     /** What {@code load} found, the same for all descriptions that come from it. */
@@ -84,6 +83,7 @@ public final class Llm implements AutoCloseable {
             RankOrder order,
             OptionalInt ranks,
             LlmLimits limits,
+            LlmDevice device,
             Consumer<Progress> progress) {
         this.spark = spark;
         this.found = found;
@@ -92,6 +92,7 @@ public final class Llm implements AutoCloseable {
         this.order = order;
         this.ranks = ranks;
         this.limits = limits;
+        this.device = device;
         this.progress = progress;
     }
 
@@ -124,6 +125,7 @@ public final class Llm implements AutoCloseable {
                     RankOrder.DEFAULT,
                     OptionalInt.empty(),
                     LlmLimits.NONE,
+                    LlmDevice.NONE,
                     done -> {});
         }
     }
@@ -165,22 +167,22 @@ public final class Llm implements AutoCloseable {
     }
 
     private Llm with(ParallelSizes changed) {
-        return new Llm(spark, found, config, changed, order, ranks, limits, progress);
+        return new Llm(spark, found, config, changed, order, ranks, limits, device, progress);
     }
 
     /** The world size, where replicas are not set. */
     public Llm ranks(int worldSize) {
-        return new Llm(spark, found, config, sizes, order, OptionalInt.of(worldSize), limits, progress);
+        return new Llm(spark, found, config, sizes, order, OptionalInt.of(worldSize), limits, device, progress);
     }
 
     /** How to hold the weights: f32, bf16, f16, or quantised to 8 bits as they are read; by default as they are stored. */
     public Llm weightType(WeightType type) {
-        return new Llm(spark, found, config.withWeightType(type), sizes, order, ranks, limits, progress);
+        return new Llm(spark, found, config.withWeightType(type), sizes, order, ranks, limits, device, progress);
     }
 
     /** The order of the axes, innermost first. */
     public Llm order(RankOrder changed) {
-        return new Llm(spark, found, config, sizes, changed, ranks, limits, progress);
+        return new Llm(spark, found, config, sizes, changed, ranks, limits, device, progress);
     }
 
     /** Positions that a prompt and its completion may fill together; by default the model's own limit. */
@@ -208,13 +210,27 @@ public final class Llm implements AutoCloseable {
         return with(limits.withPrefixCaching(on));
     }
 
+    /** What ranks compute on; by default GPUs where there are some. */
+    public Llm device(DeviceChoice choice) {
+        return with(device.withChoice(choice));
+    }
+
+    /** Part of a GPU's memory that its ranks take at most, above 0 and at most 1. */
+    public Llm gpuMemoryUtilization(double part) {
+        return with(device.withMemoryUtilization(part));
+    }
+
+    private Llm with(LlmDevice changed) {
+        return new Llm(spark, found, config, sizes, order, ranks, limits, changed, progress);
+    }
+
     private Llm with(LlmLimits changed) {
-        return new Llm(spark, found, config, sizes, order, ranks, changed, progress);
+        return new Llm(spark, found, config, sizes, order, ranks, changed, device, progress);
     }
 
     /** Calls {@code consumer} now and then while {@code generate} runs, on a thread of Spark's. */
     public Llm onProgress(Consumer<Progress> consumer) {
-        return new Llm(spark, found, config, sizes, order, ranks, limits, consumer);
+        return new Llm(spark, found, config, sizes, order, ranks, limits, device, consumer);
     }
 
     /**
@@ -225,21 +241,12 @@ public final class Llm implements AutoCloseable {
         int world = ClusterPreflight.check(context, sizes, ranks);
         ProcessGrid grid = ProcessGrid.of(world, sizes, order);
         config.checkSplit(grid.sizes().tp(), grid.sizes().pp(), grid.sizes().chunks());
-        GeneratorOptions options = options(grid.sizes());
+        RankDevice where = device.resolve(context, world);
+        CacheFit fit = new CacheFit(config, found.stored().type(), grid.sizes(), where);
+        GeneratorOptions options = fit.resolve(limits, context.getConf());
         String transports = ExpectedPlaces.of(context, grid).lines(KINDS);
-        RankMemory memory = RankMemory.of(
-                config,
-                found.stored().type(),
-                grid.sizes(),
-                new CacheSize(options.cacheBlocks(), options.blockSize()),
-                options.maxTokensPerStep(),
-                options.maxSequences());
-        PerRank perRank = PerRank.of(context, world, memory);
+        PerRank perRank = PerRank.of(context, world, where, fit.memory(options));
         return new Plan(found.source().toString(), config, grid, options, context.master(), perRank, transports);
-    }
-
-    private GeneratorOptions options(ParallelSizes resolved) {
-        return limits.resolve(spark.sparkContext().getConf(), config, resolved);
     }
 
     /**
@@ -300,7 +307,7 @@ public final class Llm implements AutoCloseable {
                     counters.preemptions().value(),
                     Duration.ofNanos(System.nanoTime() - start),
                     plan.grid().sizes(),
-                    plan.perRank().threads(),
+                    plan.perRank().each(),
                     counters.reports().value());
             return new Generation(spark.createDataFrame(answers, schema), plan, report);
         }
@@ -312,6 +319,7 @@ public final class Llm implements AutoCloseable {
                 "\n",
                 config.toString(),
                 plan.grid().sizes() + " " + order,
+                plan.perRank().device().cuda().toString(),
                 plan.options().toString());
     }
 
@@ -334,7 +342,7 @@ public final class Llm implements AutoCloseable {
         GenerationTask task = new GenerationTask(
                 found.source(),
                 config,
-                plan.options(),
+                plan,
                 params,
                 promptColumn,
                 Settings.RUN_TIMEOUT.in(context.getConf()),
@@ -342,6 +350,7 @@ public final class Llm implements AutoCloseable {
         JavaRDD<Row> answers = BarrierStage.over(even.rows())
                 .with(plan.grid().sizes())
                 .with(order)
+                .on(plan.perRank().device().factory(context))
                 .staying(stay)
                 .watchedBy(watch)
                 .connecting(KINDS.get(0), KINDS.toArray(GroupKind[]::new))

@@ -73,6 +73,21 @@ public record Setting<T>(String key, String fallback, String meaning, Function<S
         return new Setting<>(key, fallback, meaning, Setting::parseTransports);
     }
 
+    static Setting<DeviceChoice> device(String key, String meaning) {
+        List<String> all =
+                Arrays.stream(DeviceChoice.values()).map(DeviceChoice::toString).toList();
+        return new Setting<>(
+                key,
+                DeviceChoice.AUTO.toString(),
+                meaning,
+                text -> DeviceChoice.valueOf(parseChoice(text, all).toUpperCase(Locale.ROOT)));
+    }
+
+    /** A number above 0 and at most 1. */
+    static Setting<Double> part(String key, double fallback, String meaning) {
+        return new Setting<>(key, Double.toString(fallback), meaning, Setting::parsePart);
+    }
+
     /** The value in {@code conf}, or the default. */
     public T in(SparkConf conf) {
         String text = conf.get(key, fallback);
@@ -123,6 +138,14 @@ public record Setting<T>(String key, String fallback, String meaning, Function<S
             throw new IllegalArgumentException("not a positive number");
         }
         return count;
+    }
+
+    private static double parsePart(String text) {
+        double part = Double.parseDouble(text.trim());
+        if (!(part > 0 && part <= 1)) {
+            throw new IllegalArgumentException("not a number above 0 and at most 1");
+        }
+        return part;
     }
 
     private static int parsePort(String text) {
