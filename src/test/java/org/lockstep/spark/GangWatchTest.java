@@ -30,6 +30,7 @@ import org.lockstep.LockstepException;
 import org.lockstep.collective.Communicator;
 import org.lockstep.collective.ReduceOp;
 import org.lockstep.cpu.CpuBackend;
+import org.lockstep.cpu.DeathBeforeConnecting;
 import org.lockstep.tensor.Buffer;
 import org.lockstep.tensor.DataType;
 import org.lockstep.tensor.HostBuffer;
@@ -256,6 +257,32 @@ class GangWatchTest {
             assertThat(told)
                     .hasMessageMatching(CONTRACT.pattern())
                     .hasMessageContainingAll("planned: no device", "culprit : host ", "partition 2)");
+        }
+        assertNothingRuns();
+    }
+
+    @Test
+    @FaultCase("F03")
+    void aRankThatDiesBeforeItConnectsReleasesThoseWhoCallIt() {
+        JavaSparkContext spark = JavaSparkContext.fromSparkContext(session.sparkContext());
+        session.sparkContext().conf().set(Settings.TRANSPORTS.key(), "tcp");
+        try (GangWatch watch = GangWatch.begin(session.sparkContext())) {
+            long start = System.nanoTime();
+            Exception failure = catchThrowableOfType(
+                    Exception.class, () -> BarrierStage.over(spark.parallelize(List.of(0, 1, 2, 3), 4))
+                            .with(ParallelSizes.tensor(4))
+                            .on(address -> TaskContext.getPartitionId() == 3
+                                    ? new DeathBeforeConnecting(CpuBackend.create(address))
+                                    : CpuBackend.create(address))
+                            .watchedBy(watch)
+                            .mapRanks((rank, mine) -> mine)
+                            .collect());
+            FaultLog.released("F03", Duration.ofNanos(System.nanoTime() - start));
+            assertThat(watch.report(failure).exception())
+                    .hasMessageMatching(CONTRACT.pattern())
+                    .hasMessageContainingAll("planned: dies after the meeting", "culprit : host ", "partition 3)");
+        } finally {
+            session.sparkContext().conf().remove(Settings.TRANSPORTS.key());
         }
         assertNothingRuns();
     }
