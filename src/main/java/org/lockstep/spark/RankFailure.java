@@ -31,6 +31,7 @@ import scala.Option;
  * @param partition that it works on
  * @param gpu in words, where it has one
  * @param at when it failed, in milliseconds since 1970 by its own clock
+ * @param came whether it had come to the meeting of the ranks
  * @param own whether it failed by itself, and not because it was told of another rank's failure or to stop
  * @param code of what was thrown; INTERNAL or OUT_OF_MEMORY for what is not of our kinds
  * @param summary of what was thrown
@@ -48,6 +49,7 @@ record RankFailure(
         int partition,
         String gpu,
         long at,
+        boolean came,
         boolean own,
         ErrorCode code,
         String summary,
@@ -72,9 +74,10 @@ record RankFailure(
     /**
      * Of the task that runs on this thread.
      *
+     * @param came whether it has come to the meeting
      * @param world of its rank, where it had one
      */
-    static RankFailure of(BarrierTaskContext context, @Nullable World world, Throwable failure) {
+    static RankFailure of(BarrierTaskContext context, boolean came, @Nullable World world, Throwable failure) {
         FirstCause cause =
                 world == null ? null : world.communicators().firstCause().orElse(null);
         int rank = world == null ? -1 : world.state().rank();
@@ -105,6 +108,7 @@ record RankFailure(
                 context.partitionId(),
                 gpu == null ? "" : gpu.toString(),
                 System.currentTimeMillis(),
+                came,
                 own,
                 known == null ? otherwise : known.code(),
                 known == null ? "rank " + rank + " failed: " + failure : known.summary(),

@@ -73,7 +73,7 @@ final class RankTask<T, U> extends AbstractFunction1<scala.collection.Iterator<T
         onCompletion(context, watch::close);
         onFailure(context, error -> {
             tenancy.abort(error);
-            failures.add(RankFailure.of(rendezvous.context(), tenancy.world(), error));
+            failures.add(RankFailure.of(rendezvous.context(), rendezvous.hasCome(), tenancy.world(), error));
         });
         LiveRank live =
                 tenancy.join(rendezvous, () -> backends.create(rendezvous.address()), attempt, identity(context));
