@@ -60,6 +60,7 @@ class HouseTest {
             "java.util.regex.Pattern",
             "java.util.Comparator",
             "java.util.Optional",
+            "java.util.OptionalDouble",
             "java.util.OptionalInt",
             "java.util.OptionalLong",
             "java.util.List",
@@ -134,7 +135,7 @@ class HouseTest {
                         + " org.apache.spark.. scala.. org.slf4j..",
                 "cli.bench  | topology tensor rendezvous collective cpu spark              ;"
                         + " org.apache.spark.. com.fasterxml.jackson..",
-                "cli.bench.inference | topology tensor rendezvous collective cpu checkpoint model inference cli.bench ;"
+                "cli.bench.inference | topology tensor rendezvous collective checkpoint model inference cli.bench ;"
                         + " com.fasterxml.jackson..",
                 "cli        | topology tensor rendezvous collective cpu cuda checkpoint model inference spark cli.bench"
                         + " cli.bench.inference ;"
