@@ -60,6 +60,7 @@ class HouseTest {
             "java.util.regex.Pattern",
             "java.util.Comparator",
             "java.util.Optional",
+            "java.util.OptionalDouble",
             "java.util.OptionalInt",
             "java.util.OptionalLong",
             "java.util.List",
@@ -136,7 +137,7 @@ class HouseTest {
                         + " org.apache.spark.. org.apache.hadoop.. scala.. org.slf4j.. org.HdrHistogram..",
                 "cli.bench  | topology tensor rendezvous collective cpu spark              ;"
                         + " org.apache.spark.. com.fasterxml.jackson..",
-                "cli.bench.inference | topology tensor rendezvous collective cpu checkpoint model inference cli.bench ;"
+                "cli.bench.inference | topology tensor rendezvous collective checkpoint model inference cli.bench ;"
                         + " com.fasterxml.jackson..",
                 "cli        | topology tensor rendezvous collective cpu cuda checkpoint model inference spark cli.bench"
                         + " cli.bench.inference ;"

@@ -5,6 +5,7 @@ import java.util.Arrays;
 import java.util.Comparator;
 import java.util.List;
 import java.util.OptionalInt;
+import java.util.OptionalLong;
 import java.util.Set;
 import org.apache.spark.SparkConf;
 import org.lockstep.ErrorCode;
@@ -79,10 +80,9 @@ public final class Settings {
             "positions that one step of a replica computes at most, over all its rows; a longer prompt takes several"
                     + " (--max-num-batched-tokens)");
 
-    public static final Setting<Long> CACHE_MEMORY = Setting.bytes(
+    public static final Setting<OptionalLong> CACHE_MEMORY = Setting.bytesOrAuto(
             "spark.lockstep.cache.memory",
-            "512m",
-            "memory for each rank's key/value cache at most; on a GPU, where it is not set, what fits");
+            "memory for each rank's key/value cache at most; auto: 512m of heap, on a GPU what fits");
 
     public static final Setting<Integer> CACHE_BLOCK_SIZE = Setting.count(
             "spark.lockstep.cache.blockSize", 16, "positions in a block of the key/value cache (--block-size)");
