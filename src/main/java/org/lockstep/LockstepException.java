@@ -23,12 +23,14 @@ public class LockstepException extends RuntimeException {
     private final ErrorCode code;
     private final String summary;
     private final String advice;
+    private final List<String> lines;
 
     protected LockstepException(Report report) {
         super(report.text(), report.cause);
         this.code = report.code;
         this.summary = report.summary;
         this.advice = report.advice();
+        this.lines = report.lines;
     }
 
     /** Starts a report; {@code summary} is one sentence with the numbers in it. */
@@ -48,6 +50,11 @@ public class LockstepException extends RuntimeException {
     /** What the reader can change; empty if that is not known. */
     public final String advice() {
         return advice;
+    }
+
+    /** All that is known of this failure, and that it is the cause of whoever says more. */
+    public final Report toReport() {
+        return new Report(code, summary, lines, this);
     }
 
     /** What is known of a failure before it is thrown. Immutable: each {@code with} returns another report. */

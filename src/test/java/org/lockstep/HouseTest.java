@@ -130,13 +130,14 @@ class HouseTest {
                 "model      | topology tensor collective checkpoint                       ; com.fasterxml.jackson..",
                 "inference  | topology tensor collective checkpoint model                 ; ai.djl..",
                 "report     | topology                                                    ; com.fasterxml.jackson..",
-                "spark      | topology tensor rendezvous collective cpu checkpoint model inference report ;"
-                        + " org.apache.spark.. scala.. org.slf4j.. org.HdrHistogram..",
+                "commit     |                                                             ; org.apache.hadoop.conf.. org.apache.hadoop.fs.. org.slf4j..",
+                "spark      | topology tensor rendezvous collective cpu checkpoint model inference report commit ;"
+                        + " org.apache.spark.. scala.. org.slf4j.. org.HdrHistogram.. org.apache.hadoop.conf.. org.apache.hadoop.fs..",
                 "cli.bench  | topology tensor rendezvous collective cpu spark              ;"
                         + " org.apache.spark.. com.fasterxml.jackson..",
                 "cli.bench.inference | topology tensor rendezvous collective cpu checkpoint model inference cli.bench ;"
                         + " com.fasterxml.jackson..",
-                "cli        | topology tensor rendezvous collective cpu checkpoint model inference spark cli.bench"
+                "cli        | topology tensor rendezvous collective cpu checkpoint model inference commit spark cli.bench"
                         + " cli.bench.inference ;"
                         + " org.apache.spark.. org.apache.logging.log4j.. picocli.. com.fasterxml.jackson.. org.slf4j..",
             })
