@@ -55,7 +55,7 @@ final class GangReport {
         if (failure instanceof LockstepException || first == null) {
             LockstepException known = GangFailure.of(failure);
             return new GangReport(
-                    LockstepException.report(known),
+                    known.toReport(),
                     Stream.of(known.getSuppressed()).toList(),
                     List.of());
         }
