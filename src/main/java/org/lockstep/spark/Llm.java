@@ -179,7 +179,8 @@ public final class Llm implements AutoCloseable {
 
     /** How to hold the weights: f32, bf16, f16, or quantised to 8 bits as they are read; by default as they are stored. */
     public Llm weightType(WeightType type) {
-        return new Llm(spark, found, config.withWeightType(type), sizes, order, ranks, limits, device, policy, progress);
+        return new Llm(
+                spark, found, config.withWeightType(type), sizes, order, ranks, limits, device, policy, progress);
     }
 
     /** The order of the axes, innermost first. */
