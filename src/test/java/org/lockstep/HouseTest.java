@@ -131,8 +131,9 @@ class HouseTest {
                 "inference  | topology tensor collective checkpoint model                 ; ai.djl..",
                 "report     | topology                                                    ; com.fasterxml.jackson..",
                 "commit     |                                                             ; org.apache.hadoop.conf.. org.apache.hadoop.fs.. org.slf4j..",
-                "spark      | topology tensor rendezvous collective cpu checkpoint model inference report commit ;"
-                        + " org.apache.spark.. scala.. org.slf4j.. org.HdrHistogram.. org.apache.hadoop.conf.. org.apache.hadoop.fs..",
+                "flight     | topology tensor collective                                  ; com.fasterxml.jackson..",
+                "spark      | topology tensor rendezvous collective flight cpu checkpoint model inference report commit ;"
+                        + " org.apache.spark.. org.apache.hadoop.. scala.. org.slf4j.. org.HdrHistogram..",
                 "cli.bench  | topology tensor rendezvous collective cpu spark              ;"
                         + " org.apache.spark.. com.fasterxml.jackson..",
                 "cli.bench.inference | topology tensor rendezvous collective cpu checkpoint model inference cli.bench ;"

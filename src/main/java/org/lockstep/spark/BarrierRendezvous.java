@@ -59,6 +59,11 @@ final class BarrierRendezvous implements Rendezvous {
                 .exception();
     }
 
+    /** Of the task whose door this is. */
+    BarrierTaskContext context() {
+        return context;
+    }
+
     @Override
     public int index() {
         return context.partitionId();

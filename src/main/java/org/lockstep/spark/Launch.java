@@ -98,12 +98,14 @@ record Launch(Model model, Input input, Supplier<Plan> planner, Consumer<Progres
         long toLoad = model.stored.bytes() * plan.grid().sizes().dp(); // each replica reads all of it
         ProgressListener listener = new ProgressListener(counters, left, toLoad, start, progress);
         String before = spark.getLocalProperty("spark.job.description");
-        try (Residence.Stay stay = model.residence.enter(layout(plan, options))) {
+        try (Residence.Stay stay = model.residence.enter(layout(plan, options));
+                GangWatch watch = GangWatch.begin(spark)) {
             JavaRDD<Row> answers = BarrierStage.over(
                             input.even.dealt(plan.grid().worldSize()))
                     .with(plan.grid().sizes())
                     .with(model.order)
                     .staying(stay)
+                    .watchedBy(watch)
                     .connecting(Llm.KINDS.get(0), Llm.KINDS.toArray(GroupKind[]::new))
                     .agreeingOn(Map.of("model", model.config.toString(), "options", options.toString()))
                     .mapRanks(task)
@@ -123,7 +125,10 @@ record Launch(Model model, Input input, Supplier<Plan> planner, Consumer<Progres
                     answers.unpersist(false);
                 }
                 stay.fail();
-                throw e;
+                if (AttemptFailure.isCancelled(spark, e)) {
+                    throw e;
+                }
+                throw watch.report(e).exception();
             }
         } finally {
             spark.setJobDescription(before);

@@ -4,9 +4,11 @@ import java.io.Serial;
 import java.io.Serializable;
 import java.time.Duration;
 import java.util.Iterator;
+import java.util.function.Consumer;
 import org.apache.spark.SparkEnv;
 import org.apache.spark.TaskContext;
 import org.apache.spark.broadcast.Broadcast;
+import org.apache.spark.util.CollectionAccumulator;
 import org.apache.spark.util.TaskCompletionListener;
 import org.apache.spark.util.TaskFailureListener;
 import org.lockstep.collective.Identity;
@@ -35,19 +37,25 @@ final class RankTask<T, U> extends AbstractFunction1<scala.collection.Iterator<T
     private final BackendFactory backends;
     private final Broadcast<Residents> residents;
     private final Duration idle;
+    private final CollectionAccumulator<RankFailure> failures;
 
-    /** A task whose rank may wait among {@code residents} for the next one for so long; zero if it shall not. */
+    /**
+     * A task whose rank may wait among {@code residents} for the next one for so long; zero if it shall not. How it fails, if
+     * it does, is left in {@code failures}.
+     */
     RankTask(
             RankFunction<T, U> function,
             WorldSpec spec,
             BackendFactory backends,
             Broadcast<Residents> residents,
-            Duration idle) {
+            Duration idle,
+            CollectionAccumulator<RankFailure> failures) {
         this.function = function;
         this.spec = spec;
         this.backends = backends;
         this.residents = residents;
         this.idle = idle;
+        this.failures = failures;
     }
 
     @Override
@@ -60,14 +68,14 @@ final class RankTask<T, U> extends AbstractFunction1<scala.collection.Iterator<T
         WorldSpec attempt = spec.ofStage(context.stageId(), context.stageAttemptNumber());
         Tenancy tenancy = new Tenancy(residents.value(), idle);
         onCompletion(context, tenancy::end);
-        Thread task = Thread.currentThread();
-        AbortWatchdog watchdog = AbortWatchdog.start(context, cause -> {
-            if (!tenancy.abort(cause)) {
-                task.interrupt(); // it waits for peers, of which Spark may have killed some without a word to it
+        AbortWatchdog.Watch watch = residents.value().watchdog().watch(context, tenancy::abort);
+        onCompletion(context, watch::close);
+        onFailure(context, error -> {
+            tenancy.abort(error);
+            if (SparkEnv.get() != null) { // of a stopped application nobody hears
+                failures.add(RankFailure.of(rendezvous.context(), tenancy.world(), error));
             }
         });
-        onCompletion(context, watchdog::close);
-        onFailure(context, tenancy);
         LiveRank live =
                 tenancy.join(rendezvous, () -> backends.create(rendezvous.address()), attempt, identity(context));
         Duration setup = Duration.ofNanos(System.nanoTime() - start);
@@ -114,8 +122,8 @@ final class RankTask<T, U> extends AbstractFunction1<scala.collection.Iterator<T
         context.addTaskCompletionListener((TaskCompletionListener) finished -> action.run());
     }
 
-    private static void onFailure(TaskContext context, Tenancy tenancy) {
-        context.addTaskFailureListener((TaskFailureListener) (failed, error) -> tenancy.abort(error));
+    private static void onFailure(TaskContext context, Consumer<Throwable> action) {
+        context.addTaskFailureListener((TaskFailureListener) (failed, error) -> action.accept(error));
     }
 
     /** Throws what a Scala caller may see unchecked, as it is: its class decides what Spark makes of it. */

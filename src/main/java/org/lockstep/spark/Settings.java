@@ -123,6 +123,12 @@ public final class Settings {
             "cores that a rank computes on; auto: spark.task.cpus on a cluster; under local[n] the n cores, as far as the"
                     + " machine has them, in equal parts for the ranks");
 
+    public static final Setting<String> FLIGHT_DIRECTORY = Setting.text(
+            "spark.lockstep.flight.dir",
+            "auto",
+            "where the driver writes the flight record of a failed attempt, on any file system that Spark knows; auto: in the"
+                    + " directory for temporary files; none: nowhere");
+
     private static final List<Setting<?>> ALL = List.of(
             MEETING_TIMEOUT,
             COLLECTIVE_TIMEOUT,
@@ -144,7 +150,8 @@ public final class Settings {
             CACHE_BLOCK_SIZE,
             CACHE_PREFIXES,
             RESIDENT_IDLE,
-            CPU_THREADS);
+            CPU_THREADS,
+            FLIGHT_DIRECTORY);
 
     private Settings() {}
 

@@ -66,8 +66,8 @@ class GenerateCommandTest {
 
     @Test
     void theCommandToGoOnIsTheSameWithWhereFrom() {
-        ResumeCommand again = new ResumeCommand(List.of(
-                "generate", "--checkpoint-dir", "old", "--prompts", "it's mine.jsonl", "--resume", "-tp", "2"));
+        ResumeCommand again = new ResumeCommand(
+                List.of("generate", "--checkpoint-dir", "old", "--prompts", "it's mine.jsonl", "--resume", "-tp", "2"));
         assertThat(again.from("hdfs:///kept/run"))
                 .isEqualTo("lockstep generate --prompts 'it'\\''s mine.jsonl' -tp 2 --checkpoint-dir hdfs:///kept/run"
                         + " --resume");

@@ -264,7 +264,7 @@ class BarrierStageTest {
             }
         });
         job.start();
-        Awaitility.await().until(() -> threads("lockstep-watchdog-") == 4);
+        Awaitility.await().until(() -> threads("lockstep-watchdog") == 1); // for all four
         spark.cancelJobGroup("doomed");
         job.join();
         assertNothingIsLeft();
