@@ -38,6 +38,11 @@ public class LockstepException extends RuntimeException {
         return new Report(code, summary, List.of(), null);
     }
 
+    /** Starts a report that says what {@code known} says, to be added to, and has it for its cause. */
+    public static Report report(LockstepException known) {
+        return new Report(known.code, known.summary, known.lines, known);
+    }
+
     public final ErrorCode code() {
         return code;
     }
