@@ -23,17 +23,24 @@ public class LockstepException extends RuntimeException {
     private final ErrorCode code;
     private final String summary;
     private final String advice;
+    private final List<String> lines;
 
     protected LockstepException(Report report) {
         super(report.text(), report.cause);
         this.code = report.code;
         this.summary = report.summary;
         this.advice = report.advice();
+        this.lines = report.lines;
     }
 
     /** Starts a report; {@code summary} is one sentence with the numbers in it. */
     public static Report report(ErrorCode code, String summary) {
         return new Report(code, summary, List.of(), null);
+    }
+
+    /** Starts a report that says what {@code known} says, to be added to. */
+    public static Report report(LockstepException known) {
+        return new Report(known.code, known.summary, known.lines, known.getCause());
     }
 
     public final ErrorCode code() {

@@ -60,6 +60,7 @@ class HouseTest {
             "java.util.regex.Pattern",
             "java.util.Comparator",
             "java.util.Optional",
+            "java.util.OptionalDouble",
             "java.util.OptionalInt",
             "java.util.OptionalLong",
             "java.util.List",
@@ -130,11 +131,13 @@ class HouseTest {
                 "cuda       | topology tensor rendezvous collective                       ; jcuda.. com.sun.jna..",
                 "model      | topology tensor collective checkpoint                       ; com.fasterxml.jackson..",
                 "inference  | topology tensor collective checkpoint model                 ; ai.djl..",
-                "spark      | topology tensor rendezvous collective cpu cuda checkpoint model inference ;"
-                        + " org.apache.spark.. scala.. org.slf4j..",
+                "report     | topology                                                    ; com.fasterxml.jackson..",
+                "flight     | topology tensor collective                                  ; com.fasterxml.jackson..",
+                "spark      | topology tensor rendezvous collective flight cpu cuda checkpoint model inference report ;"
+                        + " org.apache.spark.. org.apache.hadoop.. scala.. org.slf4j.. org.HdrHistogram..",
                 "cli.bench  | topology tensor rendezvous collective cpu spark              ;"
                         + " org.apache.spark.. com.fasterxml.jackson..",
-                "cli.bench.inference | topology tensor rendezvous collective cpu checkpoint model inference cli.bench ;"
+                "cli.bench.inference | topology tensor rendezvous collective checkpoint model inference cli.bench ;"
                         + " com.fasterxml.jackson..",
                 "cli        | topology tensor rendezvous collective cpu cuda checkpoint model inference spark cli.bench"
                         + " cli.bench.inference ;"

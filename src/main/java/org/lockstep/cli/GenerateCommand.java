@@ -109,6 +109,14 @@ final class GenerateCommand implements Callable<Integer> {
     private @Nullable String output;
 
     @Option(
+            names = "--report",
+            paramLabel = "FILE",
+            description =
+                    "Where a report of the run goes: one .html file that opens without a network, with the machine,"
+                            + " what each rank did when, latencies, traffic and errors.")
+    private @Nullable String report;
+
+    @Option(
             names = {"--tensor-parallel-size", "-tp"},
             paramLabel = "N",
             description = "Ranks that share each layer (default: 1).")
@@ -215,6 +223,7 @@ final class GenerateCommand implements Callable<Integer> {
                     prompts,
                     promptColumn,
                     output,
+                    report,
                     sizes,
                     optional(ranks),
                     RankOrder.parse(order),

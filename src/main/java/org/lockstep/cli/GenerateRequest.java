@@ -15,6 +15,7 @@ import org.lockstep.topology.RankOrder;
  * @param prompts a file, null for the bundled ones
  * @param promptColumn of the prompts
  * @param output a file, null for standard output
+ * @param report a file, null for none
  * @param sizes as given: replicas may be left to infer
  * @param ranks the world size, where given
  * @param order of the axes
@@ -35,6 +36,7 @@ record GenerateRequest(
         @Nullable String prompts,
         String promptColumn,
         @Nullable String output,
+        @Nullable String report,
         ParallelSizes sizes,
         OptionalInt ranks,
         RankOrder order,

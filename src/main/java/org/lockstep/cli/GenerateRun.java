@@ -25,11 +25,13 @@ final class GenerateRun implements Callable<Integer> {
     private final GenerateRequest request;
     private final Screen screen;
     private final @Nullable OutputFile output;
+    private final @Nullable ReportFile report;
 
     GenerateRun(GenerateRequest request, Screen screen) {
         this.request = request;
         this.screen = screen;
         this.output = request.output() == null ? null : new OutputFile(request.output());
+        this.report = request.report() == null ? null : new ReportFile(request.report());
     }
 
     /** The exit code: 0, or 1 where rows have errors, or 130 where it was cancelled. */
@@ -79,6 +81,9 @@ final class GenerateRun implements Callable<Integer> {
                         .attempt("--prompts FILE: text, .jsonl or .parquet")
                         .exception();
             });
+        }
+        if (report != null) {
+            report.check();
         }
         if (output != null) {
             output.check();
@@ -150,6 +155,9 @@ final class GenerateRun implements Callable<Integer> {
             Stories.print(screen.out(), generation.rows(), request.promptColumn());
         }
         screen.flush();
+        if (report != null) {
+            report.write(generation.html());
+        }
         screen.err().println(generation.report());
         return generation.report().rowsFailed() == 0 ? 0 : 1;
     }

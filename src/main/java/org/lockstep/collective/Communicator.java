@@ -177,6 +177,9 @@ public interface Communicator extends AutoCloseable {
     /** Operations, bytes and time waited so far, over this communicator's life. */
     Traffic traffic();
 
+    /** The last operations. From any thread, also when the communicator is dead or closed. */
+    Flight flight();
+
     /**
      * Orderly end, after what is queued; every rank calls it, no peer is waited for. An interrupt while it waits aborts what
      * is queued. Idempotent.

@@ -1,5 +1,7 @@
 package org.lockstep.collective;
 
+import java.util.List;
+import java.util.Optional;
 import org.lockstep.topology.GroupKind;
 
 /**
@@ -42,8 +44,16 @@ public interface Communicators extends AutoCloseable {
     /** Over all groups of this rank; without calls over the control plane. */
     Traffic traffic();
 
+    /** The last operations in each group of this rank. From any thread, also after the end. */
+    List<Flight> flights();
+
     /** Whether no rank of the world is known to have failed. From any thread. */
-    boolean isAlive();
+    default boolean isAlive() {
+        return firstCause().isEmpty();
+    }
+
+    /** Why they are dead, if they are. From any thread. */
+    Optional<FirstCause> firstCause();
 
     /** Closes all groups, in reverse order of making. Idempotent. */
     @Override

@@ -10,13 +10,13 @@ import org.lockstep.tensor.Buffer;
 import org.lockstep.tensor.DataType;
 
 /**
- * What every communicator does around carrying: checks arguments, admits one thread, numbers operations, counts traffic,
- * queues what is asynchronous. A backend adds how the data move.
+ * What every communicator does around carrying: checks arguments, admits one thread, numbers and records operations,
+ * counts traffic, queues what is asynchronous. A backend adds how the data move.
  *
  * <p>Threads: as {@link Communicator}. The protected methods run in the thread that was admitted.
  */
 public abstract class GuardedCommunicator extends LiveCommunicator {
-    private final Meter meter = new Meter();
+    private final OperationLog log = new OperationLog();
     private long sequence; // of the operations of the whole group; only the admitted thread touches it
 
     protected abstract void doAllReduce(OperationTag tag, Buffer send, Buffer receive, ReduceOp op);
@@ -60,9 +60,10 @@ public abstract class GuardedCommunicator extends LiveCommunicator {
         Arguments.allReduce(this, send, receive, op);
         enter(Operation.ALL_REDUCE);
         try {
-            long start = meter.begin(send.bytes());
-            doAllReduce(tag(Operation.ALL_REDUCE, op, send.type(), send.length(), -1), send, receive, op);
-            meter.end(send.bytes(), start);
+            OperationTag tag = tag(Operation.ALL_REDUCE, op, send.type(), send.length(), -1);
+            long start = log.begin(tag, send.bytes(), queuedAt());
+            doAllReduce(tag, send, receive, op);
+            log.end(send.bytes(), start);
         } finally {
             leave();
         }
@@ -73,9 +74,10 @@ public abstract class GuardedCommunicator extends LiveCommunicator {
         Arguments.reduce(this, send, receive, op, root);
         enter(Operation.REDUCE);
         try {
-            long start = meter.begin(send.bytes());
-            doReduce(tag(Operation.REDUCE, op, send.type(), send.length(), root), send, receive, op, root);
-            meter.end(send.bytes(), start);
+            OperationTag tag = tag(Operation.REDUCE, op, send.type(), send.length(), root);
+            long start = log.begin(tag, send.bytes(), queuedAt());
+            doReduce(tag, send, receive, op, root);
+            log.end(send.bytes(), start);
         } finally {
             leave();
         }
@@ -86,9 +88,10 @@ public abstract class GuardedCommunicator extends LiveCommunicator {
         Arguments.broadcast(this, send, receive, root);
         enter(Operation.BROADCAST);
         try {
-            long start = meter.begin(send.bytes());
-            doBroadcast(tag(Operation.BROADCAST, null, send.type(), send.length(), root), send, receive, root);
-            meter.end(send.bytes(), start);
+            OperationTag tag = tag(Operation.BROADCAST, null, send.type(), send.length(), root);
+            long start = log.begin(tag, send.bytes(), queuedAt());
+            doBroadcast(tag, send, receive, root);
+            log.end(send.bytes(), start);
         } finally {
             leave();
         }
@@ -109,9 +112,10 @@ public abstract class GuardedCommunicator extends LiveCommunicator {
         Arguments.allGather(this, send, receive, blocks);
         enter(operation);
         try {
-            long start = meter.begin(receive.bytes());
-            doAllGather(tag(operation, null, send.type(), count, root), send, receive, blocks);
-            meter.end(receive.bytes(), start);
+            OperationTag tag = tag(operation, null, send.type(), count, root);
+            long start = log.begin(tag, receive.bytes(), queuedAt());
+            doAllGather(tag, send, receive, blocks);
+            log.end(receive.bytes(), start);
         } finally {
             leave();
         }
@@ -134,9 +138,10 @@ public abstract class GuardedCommunicator extends LiveCommunicator {
         Arguments.reduceScatter(this, send, receive, op, blocks);
         enter(operation);
         try {
-            long start = meter.begin(send.bytes());
-            doReduceScatter(tag(operation, op, send.type(), count, root), send, receive, op, blocks);
-            meter.end(send.bytes(), start);
+            OperationTag tag = tag(operation, op, send.type(), count, root);
+            long start = log.begin(tag, send.bytes(), queuedAt());
+            doReduceScatter(tag, send, receive, op, blocks);
+            log.end(send.bytes(), start);
         } finally {
             leave();
         }
@@ -147,9 +152,10 @@ public abstract class GuardedCommunicator extends LiveCommunicator {
         Buffer all = Arguments.gather(this, send, receive, root);
         enter(Operation.GATHER);
         try {
-            long start = meter.begin(send.bytes());
-            doGather(tag(Operation.GATHER, null, send.type(), send.length(), root), send, all, root);
-            meter.end(send.bytes(), start);
+            OperationTag tag = tag(Operation.GATHER, null, send.type(), send.length(), root);
+            long start = log.begin(tag, send.bytes(), queuedAt());
+            doGather(tag, send, all, root);
+            log.end(send.bytes(), start);
         } finally {
             leave();
         }
@@ -160,9 +166,10 @@ public abstract class GuardedCommunicator extends LiveCommunicator {
         Buffer all = Arguments.scatter(this, send, receive, root);
         enter(Operation.SCATTER);
         try {
-            long start = meter.begin(receive.bytes());
-            doScatter(tag(Operation.SCATTER, null, receive.type(), receive.length(), root), all, receive, root);
-            meter.end(receive.bytes(), start);
+            OperationTag tag = tag(Operation.SCATTER, null, receive.type(), receive.length(), root);
+            long start = log.begin(tag, receive.bytes(), queuedAt());
+            doScatter(tag, all, receive, root);
+            log.end(receive.bytes(), start);
         } finally {
             leave();
         }
@@ -187,9 +194,10 @@ public abstract class GuardedCommunicator extends LiveCommunicator {
             Operation operation, Buffer send, Blocks sendBlocks, Buffer receive, Blocks receiveBlocks, long count) {
         enter(operation);
         try {
-            long start = meter.begin(send.bytes());
-            doAllToAll(tag(operation, null, send.type(), count, -1), send, sendBlocks, receive, receiveBlocks);
-            meter.end(send.bytes(), start);
+            OperationTag tag = tag(operation, null, send.type(), count, -1);
+            long start = log.begin(tag, send.bytes(), queuedAt());
+            doAllToAll(tag, send, sendBlocks, receive, receiveBlocks);
+            log.end(send.bytes(), start);
         } finally {
             leave();
         }
@@ -210,9 +218,9 @@ public abstract class GuardedCommunicator extends LiveCommunicator {
     private void transfer(String operation, Transfer transfer) {
         enter(operation);
         try {
-            long start = meter.begin(transfer.buffer().bytes());
+            long start = log.begin(transfer, size(), queuedAt());
             doTransfers(List.of(transfer));
-            meter.end(transfer.buffer().bytes(), start);
+            log.end(transfer.buffer().bytes(), start);
         } finally {
             leave();
         }
@@ -231,9 +239,10 @@ public abstract class GuardedCommunicator extends LiveCommunicator {
     private void barrier(Optional<Duration> deadline) {
         enter(Operation.BARRIER);
         try {
-            long start = meter.beginTimed();
-            doBarrier(tag(Operation.BARRIER, null, null, 0, -1), deadline);
-            meter.endTimed(1, 0, start);
+            OperationTag tag = tag(Operation.BARRIER, null, null, 0, -1);
+            long start = log.beginTimed(tag, queuedAt());
+            doBarrier(tag, deadline);
+            log.endTimed(1, 0, start);
         } finally {
             leave();
         }
@@ -244,9 +253,10 @@ public abstract class GuardedCommunicator extends LiveCommunicator {
         Arguments.broadcastObject(this, value, root);
         enter(Operation.BROADCAST_OBJECT);
         try {
-            long start = meter.beginTimed();
-            T result = doBroadcastObject(tag(Operation.BROADCAST_OBJECT, null, null, 0, root), value, root, type);
-            meter.endTimed(1, 0, start);
+            OperationTag tag = tag(Operation.BROADCAST_OBJECT, null, null, 0, root);
+            long start = log.beginTimed(tag, queuedAt());
+            T result = doBroadcastObject(tag, value, root, type);
+            log.endTimed(1, 0, start);
             return result;
         } catch (CommunicatorException failure) {
             throw dead(failure);
@@ -259,9 +269,10 @@ public abstract class GuardedCommunicator extends LiveCommunicator {
     public final <T> List<T> allGatherObject(T value, Class<T> type) {
         enter(Operation.ALL_GATHER_OBJECT);
         try {
-            long start = meter.beginTimed();
-            List<T> result = doAllGatherObject(tag(Operation.ALL_GATHER_OBJECT, null, null, 0, -1), value, type);
-            meter.endTimed(1, 0, start);
+            OperationTag tag = tag(Operation.ALL_GATHER_OBJECT, null, null, 0, -1);
+            long start = log.beginTimed(tag, queuedAt());
+            List<T> result = doAllGatherObject(tag, value, type);
+            log.endTimed(1, 0, start);
             return result;
         } catch (CommunicatorException failure) {
             throw dead(failure);
@@ -275,9 +286,9 @@ public abstract class GuardedCommunicator extends LiveCommunicator {
         Arguments.peer(this, peer);
         enter(Operation.SEND_OBJECT);
         try {
-            long start = meter.beginTimed();
+            long start = log.beginObject(true, peer, size(), queuedAt());
             doSendObject(value, peer);
-            meter.endTimed(1, 0, start);
+            log.endTimed(1, 0, start);
         } catch (CommunicatorException failure) {
             throw dead(failure);
         } finally {
@@ -290,9 +301,9 @@ public abstract class GuardedCommunicator extends LiveCommunicator {
         Arguments.peer(this, peer);
         enter("receive_object");
         try {
-            long start = meter.beginTimed();
+            long start = log.beginObject(false, peer, size(), queuedAt());
             T result = doReceiveObject(peer, type);
-            meter.endTimed(1, 0, start);
+            log.endTimed(1, 0, start);
             return result;
         } catch (CommunicatorException failure) {
             throw dead(failure);
@@ -330,9 +341,9 @@ public abstract class GuardedCommunicator extends LiveCommunicator {
         }
         enter("grouped transfers");
         try {
-            long start = meter.beginTimed();
+            long start = log.beginTimed(transfers, size(), queuedAt());
             doTransfers(transfers);
-            meter.endTimed(transfers.size(), bytes, start);
+            log.endTimed(transfers.size(), bytes, start);
         } finally {
             leave();
         }
@@ -340,7 +351,12 @@ public abstract class GuardedCommunicator extends LiveCommunicator {
 
     @Override
     public final Traffic traffic() {
-        return meter.traffic();
+        return log.traffic();
+    }
+
+    @Override
+    public final Flight flight() {
+        return log.flight(group(), rankInGroup());
     }
 
     private OperationTag tag(

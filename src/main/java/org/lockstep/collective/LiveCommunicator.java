@@ -24,6 +24,7 @@ abstract class LiveCommunicator implements Communicator {
     private final AtomicReference<@Nullable WorkQueue> queue = new AtomicReference<>();
     private final AtomicBoolean closed = new AtomicBoolean();
     private volatile boolean over;
+    private long queuedAt; // of the work that the queue's thread does; 0 where it does none
 
     /** Throws if this communicator failed before. */
     protected abstract void requireAlive(Object operation);
@@ -46,10 +47,16 @@ abstract class LiveCommunicator implements Communicator {
             WorkQueue other = queue.compareAndExchange(null, made);
             mine = other == null ? made : other;
         }
+        long now = System.nanoTime();
         try {
             return mine.submit(() -> {
                 requireUsable("queued work"); // the communicator may have died since
-                operations.accept(this);
+                queuedAt = now;
+                try {
+                    operations.accept(this);
+                } finally {
+                    queuedAt = 0;
+                }
             });
         } catch (RejectedExecutionException ended) {
             requireUsable("async");
@@ -92,6 +99,11 @@ abstract class LiveCommunicator implements Communicator {
         if (pending != null) {
             pending.close();
         }
+    }
+
+    /** When the operation that the admitted thread performs was queued; 0 if it was not. */
+    final long queuedAt() {
+        return queuedAt;
     }
 
     /** Whether the calling thread is the admitted one. */

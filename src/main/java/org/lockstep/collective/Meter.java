@@ -30,24 +30,28 @@ final class Meter {
         return now();
     }
 
-    /** What {@link #begin} began is complete. */
-    void end(long size, long start) {
+    /** What {@link #begin} began is complete; when, 0 if it is not timed. */
+    long end(long size, long start) {
         count(1, size);
+        long end = start == 0 ? 0 : now();
         if (size >= SMALL_BYTES) {
-            add(nanos, System.nanoTime() - start);
-            return;
+            add(nanos, end - start);
+            return end;
         }
         if (start != 0) {
-            add(sampledNanos, System.nanoTime() - start);
+            add(sampledNanos, end - start);
             add(sampled, 1);
         }
         add(small, 1);
+        return end;
     }
 
-    /** As many operations, carried out together since {@link #beginTimed}, are complete. */
-    void endTimed(int count, long size, long start) {
+    /** As many operations, carried out together since {@link #beginTimed}, are complete; when. */
+    long endTimed(int count, long size, long start) {
         count(count, size);
-        add(nanos, System.nanoTime() - start);
+        long end = now();
+        add(nanos, end - start);
+        return end;
     }
 
     private void count(int count, long size) {

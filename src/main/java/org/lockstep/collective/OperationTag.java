@@ -1,5 +1,6 @@
 package org.lockstep.collective;
 
+import java.io.Serializable;
 import java.util.ArrayList;
 import java.util.List;
 import java.util.Locale;
@@ -26,7 +27,7 @@ public record OperationTag(
         ReduceOp.@Nullable Kind op,
         @Nullable DataType type,
         long count,
-        int root) {
+        int root) implements Serializable {
 
     /** The operations of the contract, as errors call them. */
     public enum Operation {
@@ -101,7 +102,7 @@ public record OperationTag(
             return toString();
         }
         String name = operation == Operation.SEND ? "receive" : "receive_object";
-        return name + " #" + sequence + " " + type + "[" + count + "] from " + sender;
+        return name + " #" + sequence + (type == null ? "" : " " + type + "[" + count + "]") + " from " + sender;
     }
 
     /** As errors show it: {@code all_reduce #12 sum f32[1000]}, {@code broadcast #3 i32[4] root 1}. */

@@ -200,6 +200,11 @@ final class Recording implements Communicator {
     }
 
     @Override
+    public Flight flight() {
+        return real.flight();
+    }
+
+    @Override
     public void close() {
         throw refused("close");
     }

@@ -2,9 +2,12 @@ package org.lockstep.cpu;
 
 import java.util.List;
 import java.util.Map;
+import java.util.Optional;
 import org.lockstep.collective.Communicator;
 import org.lockstep.collective.Communicators;
 import org.lockstep.collective.ControlPlane;
+import org.lockstep.collective.FirstCause;
+import org.lockstep.collective.Flight;
 import org.lockstep.collective.Traffic;
 import org.lockstep.topology.GroupKind;
 import org.lockstep.transport.Door;
@@ -47,8 +50,13 @@ final class CpuCommunicators implements Communicators {
     }
 
     @Override
-    public boolean isAlive() {
-        return connected.fate().verdict() == null;
+    public List<Flight> flights() {
+        return live.stream().map(Communicator::flight).toList();
+    }
+
+    @Override
+    public Optional<FirstCause> firstCause() {
+        return Optional.ofNullable(connected.fate().verdict()).map(Verdict::firstCause);
     }
 
     @Override

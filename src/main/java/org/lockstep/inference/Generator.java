@@ -56,8 +56,14 @@ public final class Generator implements AutoCloseable {
         void close();
     }
 
-    /** Hears of progress, on the source rank's thread; what it throws ends the run. */
+    /** Hears of progress: of its own turns on every rank's thread, of the rest on the source rank's; what it throws ends the run. */
     public interface Listener {
+        /** After each turn of this rank with a micro-batch, waits of its tensor group included. In {@link System#nanoTime}. */
+        default void onTurn(long start, long end) {}
+
+        /** As soon as the replica has taken a request. */
+        default void onRequest(long id) {}
+
         /** As soon as a request has another token, one that ends it included. */
         default void onToken(long id, int token) {}
 
@@ -188,6 +194,16 @@ public final class Generator implements AutoCloseable {
         }
         run(RequestSource.of(requests), new Listener() {
             @Override
+            public void onTurn(long start, long end) {
+                listener.onTurn(start, end);
+            }
+
+            @Override
+            public void onRequest(long id) {
+                listener.onRequest(id);
+            }
+
+            @Override
             public void onToken(long id, int token) {
                 listener.onToken(id, token);
             }
@@ -224,7 +240,7 @@ public final class Generator implements AutoCloseable {
                 scheduler == null ? null : new SourceDesk(config, options, tokenizer, scheduler, requests, listener);
         long start = System.nanoTime();
         try {
-            loop(desk);
+            loop(desk, listener);
         } finally {
             nanos += System.nanoTime() - start;
         }
@@ -243,7 +259,7 @@ public final class Generator implements AutoCloseable {
     }
 
     /** Tick by tick: tokens of the micro-batch that has arrived, the plan of the next, and this rank's own turn. */
-    private void loop(@Nullable SourceDesk desk) {
+    private void loop(@Nullable SourceDesk desk, Listener listener) {
         @Nullable Sequence[] running = new @Nullable Sequence[options.maxSequences()];
         @Nullable Flight[] lanes = new @Nullable Flight[timetable.stages()];
         int outgoing = 0; // tokens whose hidden states this rank has for its neighbour
@@ -265,12 +281,12 @@ public final class Generator implements AutoCloseable {
                     lanes[entering] = new Flight(MicroBatch.of(plan, running, options.blockSize()), tick);
                 }
             }
-            outgoing = work(lanes[timetable.working(tick)], tick, outgoing);
+            outgoing = work(lanes[timetable.working(tick)], tick, outgoing, listener);
         }
     }
 
     /** This rank's turn with a micro-batch, or with none; returns how many tokens its neighbour gets afterwards. */
-    private int work(@Nullable Flight flight, long tick, int outgoing) {
+    private int work(@Nullable Flight flight, long tick, int outgoing, Listener listener) {
         if (flight == null) {
             forward.exchange(outgoing, 0);
             return 0;
@@ -284,7 +300,9 @@ public final class Generator implements AutoCloseable {
         if (last && samples) {
             flight.tokens = sampler.sample(logits.orElseThrow(), batch.sequences(), kernels);
         }
-        computeNanos += System.nanoTime() - start;
+        long end = System.nanoTime();
+        computeNanos += end - start;
+        listener.onTurn(start, end);
         return last ? 0 : batch.tokens();
     }
 

@@ -99,6 +99,7 @@ final class SourceDesk {
                 throw new IllegalArgumentException("request id " + request.id() + " comes twice");
             }
             scheduler.add(request);
+            listener.onRequest(request.id());
         }
     }
 

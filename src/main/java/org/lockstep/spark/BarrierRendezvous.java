@@ -59,6 +59,16 @@ final class BarrierRendezvous implements Rendezvous {
                 .exception();
     }
 
+    /** Whether the task has come to the meeting. From any thread. */
+    boolean hasCome() {
+        return met.get();
+    }
+
+    /** Of the task whose door this is. */
+    BarrierTaskContext context() {
+        return context;
+    }
+
     @Override
     public int index() {
         return context.partitionId();

@@ -10,6 +10,7 @@ import org.apache.spark.SparkConf;
 import org.apache.spark.api.java.JavaRDD;
 import org.apache.spark.api.java.JavaSparkContext;
 import org.apache.spark.broadcast.Broadcast;
+import org.apache.spark.util.CollectionAccumulator;
 import org.lockstep.collective.WorldSpec;
 import org.lockstep.topology.GroupKind;
 import org.lockstep.topology.ParallelSizes;
@@ -44,14 +45,21 @@ public final class BarrierStage<T> {
     private final OptionalInt ranks;
     private final BackendFactory backend;
     private final Optional<Residence.Stay> stay;
+    private final Optional<GangWatch> watch;
 
     private BarrierStage(
-            JavaRDD<T> rows, WorldSpec spec, OptionalInt ranks, BackendFactory backend, Optional<Residence.Stay> stay) {
+            JavaRDD<T> rows,
+            WorldSpec spec,
+            OptionalInt ranks,
+            BackendFactory backend,
+            Optional<Residence.Stay> stay,
+            Optional<GangWatch> watch) {
         this.rows = rows;
         this.spec = spec;
         this.ranks = ranks;
         this.backend = backend;
         this.stay = stay;
+        this.watch = watch;
     }
 
     /** A stage of data-parallel ranks only, on CPUs, with the deadlines of the configuration. */
@@ -64,7 +72,8 @@ public final class BarrierStage<T> {
                 .withStrictPlacement(Settings.STRICT_PLACEMENT.in(conf))
                 .withTransports(Settings.TRANSPORTS.in(conf))
                 .withEncryption(Settings.encrypts(conf));
-        return new BarrierStage<>(rows, spec, OptionalInt.empty(), CpuFactory.of(conf), Optional.empty());
+        return new BarrierStage<>(
+                rows, spec, OptionalInt.empty(), CpuFactory.of(conf), Optional.empty(), Optional.empty());
     }
 
     /**
@@ -80,12 +89,12 @@ public final class BarrierStage<T> {
     }
 
     private BarrierStage<T> with(WorldSpec changed) {
-        return new BarrierStage<>(rows, changed, ranks, backend, stay);
+        return new BarrierStage<>(rows, changed, ranks, backend, stay, watch);
     }
 
     /** The world size, where the sizes leave it open. */
     public BarrierStage<T> ranks(int worldSize) {
-        return new BarrierStage<>(rows, spec, OptionalInt.of(worldSize), backend, stay);
+        return new BarrierStage<>(rows, spec, OptionalInt.of(worldSize), backend, stay, watch);
     }
 
     /** The kinds of groups to connect; all others stay plans. By default those of inference. */
@@ -111,12 +120,17 @@ public final class BarrierStage<T> {
 
     /** Another device than the CPU. */
     public BarrierStage<T> on(BackendFactory factory) {
-        return new BarrierStage<>(rows, spec, ranks, factory, stay);
+        return new BarrierStage<>(rows, spec, ranks, factory, stay, watch);
     }
 
     /** Ranks that wait for the next stage of the same residence when their task is done. */
     BarrierStage<T> staying(Residence.Stay where) {
-        return new BarrierStage<>(rows, spec, ranks, backend, Optional.of(where));
+        return new BarrierStage<>(rows, spec, ranks, backend, Optional.of(where), watch);
+    }
+
+    /** Ranks whose failures one hears of on the driver. */
+    BarrierStage<T> watchedBy(GangWatch listener) {
+        return new BarrierStage<>(rows, spec, ranks, backend, stay, Optional.of(listener));
     }
 
     /**
@@ -130,6 +144,7 @@ public final class BarrierStage<T> {
     public <U> JavaRDD<U> mapRanks(RankFunction<T, U> function) {
         JavaSparkContext spark = JavaSparkContext.fromSparkContext(rows.context());
         int world = ClusterPreflight.check(spark.sc(), spec.sizes(), ranks);
+        ClusterPreflight.warn(spark.getConf());
         JavaRDD<T> input = rows;
         if (!StageChain.allows(rows.rdd(), world)) {
             LOG.warn("repartitioning {} partitions to {}, one to a rank", rows.getNumPartitions(), world);
@@ -137,12 +152,14 @@ public final class BarrierStage<T> {
         }
         Broadcast<Residents> residents =
                 stay.map(Residence.Stay::residents).orElseGet(() -> spark.broadcast(new Residents()));
+        CollectionAccumulator<RankFailure> failures =
+                watch.map(GangWatch::failures).orElseGet(() -> RankFailure.accumulator(spark.sc()));
         Duration idle = stay.map(Residence.Stay::idle).orElse(Duration.ZERO);
         WorldSpec resolved = spec.withSizes(spec.sizes().resolve(world)).newAttempt();
         ClassTag<U> anything = anyTag();
         return input.rdd()
                 .barrier()
-                .mapPartitions(new RankTask<>(function, resolved, backend, residents, idle), false, anything)
+                .mapPartitions(new RankTask<>(function, resolved, backend, residents, idle, failures), false, anything)
                 .toJavaRDD();
     }
 

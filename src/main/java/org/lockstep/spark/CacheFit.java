@@ -1,6 +1,7 @@
 package org.lockstep.spark;
 
 import java.util.Locale;
+import java.util.OptionalLong;
 import org.apache.spark.SparkConf;
 import org.lockstep.ErrorCode;
 import org.lockstep.LockstepException;
@@ -24,6 +25,9 @@ import org.lockstep.topology.ParallelSizes;
  * @param sizes of the axes, resolved
  */
 record CacheFit(ModelConfig config, WeightType stored, ParallelSizes sizes, RankDevice device) {
+    /** Of heap, where nothing is said. */
+    private static final long HEAP = 512L << 20;
+
     /** Of a rank on a GPU, beside what a model asks for: the workspace of products, tables of a step, staged copies. */
     private static final long OVERHEAD = 64L << 20;
 
@@ -40,14 +44,38 @@ record CacheFit(ModelConfig config, WeightType stored, ParallelSizes sizes, Rank
 
     /** The limits in numbers, as far as the driver knows the devices. */
     GeneratorOptions resolve(LlmLimits limits, SparkConf conf) {
-        if (!device.isCuda() || conf.contains(Settings.CACHE_MEMORY.key())) {
-            return limits.resolve(conf, config, sizes, Settings.CACHE_MEMORY.in(conf));
+        OptionalLong set = Settings.CACHE_MEMORY.in(conf);
+        if (!device.isCuda() || set.isPresent()) {
+            return limits.resolve(conf, config, sizes, set.orElse(HEAP));
         }
         GeneratorOptions wanted = limits.resolve(conf, config, sizes, Long.MAX_VALUE);
-        return device.room().isEmpty()
-                ? wanted
-                : limits.resolve(
-                        conf, config, sizes, Math.max(0, left(device.room().getAsLong(), memory(wanted))));
+        if (device.room().isEmpty()) {
+            return wanted;
+        }
+        long room = device.room().getAsLong();
+        long left = left(room, memory(wanted));
+        if (left < LlmLimits.bytesPerBlock(config, sizes, wanted.blockSize())) {
+            throw nothingLeft(room, memory(wanted));
+        }
+        return limits.resolve(conf, config, sizes, left);
+    }
+
+    private LockstepException nothingLeft(long room, RankMemory memory) {
+        return LockstepException.report(
+                        ErrorCode.NOT_ENOUGH_MEMORY,
+                        String.format(
+                                Locale.ROOT,
+                                "weights (%,d bytes), twice a step (%,d) and workspace (%,d) leave nothing for a cache of the"
+                                        + " %,d bytes that a rank may take: %s",
+                                memory.weights(),
+                                memory.step(),
+                                OVERHEAD,
+                                room,
+                                device))
+                .attempt(
+                        "more tensor or pipeline ranks on other devices, a smaller --max-num-batched-tokens, --dtype q8, or"
+                                + " a larger --gpu-memory-utilization")
+                .exception();
     }
 
     /** Bytes that are left for the cache of {@code room}; rounded activations and partial sums are at most another step. */

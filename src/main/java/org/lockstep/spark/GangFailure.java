@@ -7,7 +7,8 @@ import org.lockstep.ErrorCode;
 import org.lockstep.LockstepException;
 
 /**
- * What a failed barrier stage was really about.
+ * What a failed barrier stage was really about, where nothing but Spark's exception is known of it; {@link GangReport} knows
+ * more.
  *
  * <p>Spark hands the driver the first failed task's exception as text inside its own sentence; the code, the sentence and
  * the lines under it are taken from there.
@@ -42,14 +43,22 @@ public final class GangFailure {
 
     /** Something that was thrown by code which knows nothing of our reports: a user's, Spark's or the JVM's. */
     private static LockstepException foreign(String what, Throwable failure) {
-        ErrorCode code = what.contains("OutOfMemoryError") ? ErrorCode.OUT_OF_MEMORY : ErrorCode.INTERNAL;
+        ErrorCode code = codeOf(what);
         return LockstepException.report(code, what)
-                .attempt(
-                        code == ErrorCode.OUT_OF_MEMORY
-                                ? "more memory for the executors or the driver of a local master, or a smaller share a rank"
-                                : "see the stack below and the log of that task's executor")
+                .attempt(adviceOf(code))
                 .cause(failure)
                 .exception();
+    }
+
+    /** Of what is not of our kinds, by its name. */
+    static ErrorCode codeOf(String what) {
+        return what.contains("OutOfMemoryError") ? ErrorCode.OUT_OF_MEMORY : ErrorCode.INTERNAL;
+    }
+
+    static String adviceOf(ErrorCode code) {
+        return code == ErrorCode.OUT_OF_MEMORY
+                ? "more memory for the executors or the driver of a local master, or a smaller share a rank"
+                : "see the stack below and the log of that task's executor";
     }
 
     private static LockstepException rebuild(Matcher found, Throwable failure) {

@@ -11,7 +11,6 @@ import java.util.Optional;
 import java.util.function.Consumer;
 import org.apache.spark.sql.Row;
 import org.apache.spark.sql.RowFactory;
-import org.lockstep.collective.Traffic;
 import org.lockstep.inference.Completion;
 import org.lockstep.inference.Generator;
 import org.lockstep.inference.GeneratorOptions;
@@ -20,7 +19,6 @@ import org.lockstep.inference.Request;
 import org.lockstep.inference.RequestExchange;
 import org.lockstep.inference.SamplingParams;
 import org.lockstep.inference.StepStats;
-import org.lockstep.inference.Tokenizer;
 import org.lockstep.model.ModelConfig;
 import org.lockstep.model.RankMemory;
 
@@ -67,13 +65,9 @@ final class GenerationTask implements RankFunction<IndexedRow, Row> {
         long start = System.nanoTime();
         ModelShare share = stayed.orElseGet(() -> load(rank));
         long loaded = System.nanoTime();
-        Traffic before = rank.communicators().traffic();
-        long computed = share.generator().times().computeNanos();
-        List<Row> answers = generate(rank, share.tokenizer(), share.generator(), rows);
-        long end = System.nanoTime();
-        long waited = rank.communicators().traffic().nanos() - before.nanos();
-        long computing = share.generator().times().computeNanos() - computed;
-        counters.reports().add(report(rank, stayed.isPresent() ? 0 : loaded - start, end - loaded, computing, waited));
+        RankRecorder recorder = new RankRecorder(rank, share.generator(), stayed.isPresent() ? 0 : loaded - start);
+        List<Row> answers = generate(rank, share, recorder, rows);
+        counters.reports().add(recorder.report());
         return answers.iterator();
     }
 
@@ -89,8 +83,8 @@ final class GenerationTask implements RankFunction<IndexedRow, Row> {
         return share;
     }
 
-    private List<Row> generate(Rank rank, Tokenizer tokenizer, Generator generator, Iterator<IndexedRow> rows) {
-        PromptCheck check = new PromptCheck(tokenizer, options.maxModelLength());
+    private List<Row> generate(Rank rank, ModelShare share, RankRecorder recorder, Iterator<IndexedRow> rows) {
+        PromptCheck check = new PromptCheck(share.tokenizer(), options.maxModelLength());
         List<IndexedRow> home = new ArrayList<>();
         List<Request> requests = new ArrayList<>();
         Map<Long, String> errors = new HashMap<>();
@@ -102,6 +96,7 @@ final class GenerationTask implements RankFunction<IndexedRow, Row> {
                 requests.add(new Request(row.index(), prompt.ids(), params));
             } else {
                 errors.put(row.index(), prompt.error());
+                recorder.failed(prompt.error());
             }
         }
         counters.rowsFailed().add(errors.size());
@@ -109,7 +104,7 @@ final class GenerationTask implements RankFunction<IndexedRow, Row> {
 
         Map<Long, Completion> completions = new HashMap<>();
         new RequestExchange(rank.communicators(), rank.state(), rank.kernels(), patience)
-                .run(requests, (source, done) -> generator.run(source, new Counting(done)))
+                .run(requests, (source, done) -> share.generator().run(source, recorder.before(new Counting(done))))
                 .forEach(completion -> completions.put(completion.id(), completion));
         return home.stream().map(row -> answer(row, completions, errors)).toList();
     }
@@ -129,20 +124,6 @@ final class GenerationTask implements RankFunction<IndexedRow, Row> {
         values[width + 3] = completion.map(Completion::outputTokens).orElse(null);
         values[width + 4] = errors.get(row.index());
         return RowFactory.create(values);
-    }
-
-    private static RankReport report(
-            Rank rank, long loadNanos, long generateNanos, long computeNanos, long collectiveNanos) {
-        return new RankReport(
-                rank.state().rank(),
-                rank.world().roster().host(rank.state().rank()),
-                rank.world().isResumed(),
-                rank.world().meetingTime().toNanos(),
-                rank.setupTime().minus(rank.world().meetingTime()).toNanos(),
-                loadNanos,
-                generateNanos,
-                computeNanos,
-                collectiveNanos);
     }
 
     /** Sends completions home, and tells the driver, through its accumulators, how far this replica is. */

@@ -55,7 +55,8 @@ public final class Llm implements AutoCloseable {
     /** The columns that {@code generate} adds, in this order, after the input's own. */
     public static final List<String> OUTPUT_COLUMNS = AnswerSchema.COLUMNS;
 
-    private static final List<GroupKind> KINDS =
+    /** The groups that a generation uses. */
+    static final List<GroupKind> KINDS =
             List.of(GroupKind.TENSOR, GroupKind.PIPELINE, GroupKind.MODEL, GroupKind.WORLD);
 
     /** The folder of the class path with the model that comes with Lockstep. */
@@ -291,11 +292,12 @@ public final class Llm implements AutoCloseable {
         Plan plan = plan();
         int world = plan.grid().worldSize();
         try (Residence.Stay stay = found.residence().enter(layout(plan));
+                GangWatch watch = GangWatch.begin(spark.sparkContext());
                 EvenRows even = EvenRows.of(rows.javaRDD(), world)) {
             RunCounters counters = RunCounters.register(spark.sparkContext());
             JavaRDD<Row> answers = even.count() == 0
                     ? JavaSparkContext.fromSparkContext(spark.sparkContext()).emptyRDD()
-                    : launch(plan, stay, even, rows.schema().fieldIndex(promptColumn), params, counters, start);
+                    : launch(plan, stay, watch, even, rows.schema().fieldIndex(promptColumn), params, counters, start);
             RunReport report = new RunReport(
                     even.count(),
                     counters.rowsFailed().value(),
@@ -307,7 +309,7 @@ public final class Llm implements AutoCloseable {
                     plan.grid().sizes(),
                     plan.perRank().each(),
                     counters.reports().value());
-            return new Generation(spark.createDataFrame(answers, schema), report);
+            return new Generation(spark.createDataFrame(answers, schema), plan, report);
         }
     }
 
@@ -330,6 +332,7 @@ public final class Llm implements AutoCloseable {
     private JavaRDD<Row> launch(
             Plan plan,
             Residence.Stay stay,
+            GangWatch watch,
             EvenRows even,
             int promptColumn,
             SamplingParams params,
@@ -349,6 +352,7 @@ public final class Llm implements AutoCloseable {
                 .with(order)
                 .on(plan.perRank().device().factory(context))
                 .staying(stay)
+                .watchedBy(watch)
                 .connecting(KINDS.get(0), KINDS.toArray(GroupKind[]::new))
                 .agreeingOn(Map.of(
                         "model", config.toString(), "options", plan.options().toString()))
@@ -369,7 +373,7 @@ public final class Llm implements AutoCloseable {
         } catch (Exception e) {
             answers.unpersist(false);
             stay.fail();
-            throw GangFailure.of(e);
+            throw watch.report(e).exception();
         } finally {
             context.setJobDescription(before);
             context.removeSparkListener(listener);

@@ -25,6 +25,11 @@ public record Plan(
         PerRank perRank,
         String transports) {
 
+    /** The plan as a self-contained page: for a file, {@code displayHTML} or {@code %html}. */
+    public String html() {
+        return ReportPage.of(this);
+    }
+
     @Override
     public String toString() {
         String weights =

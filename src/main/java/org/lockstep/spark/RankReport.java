@@ -1,6 +1,8 @@
 package org.lockstep.spark;
 
 import java.io.Serializable;
+import java.util.List;
+import java.util.Map;
 
 /**
  * What one rank spent its time on.
@@ -12,6 +14,10 @@ import java.io.Serializable;
  * @param generateNanos from the first prompt's tokenisation to the last completion's arrival
  * @param computeNanos of those, in its layers, waits for its tensor group included, and in sampling
  * @param collectiveNanos of those, inside collective operations, waiting for peers included
+ * @param timeline of the generating
+ * @param latencies of its replica's rows, on the replica's source; empty on all others
+ * @param groups what it moved through each group of more than one rank
+ * @param errors how many of its rows cannot be answered, by code and name
  */
 public record RankReport(
         int rank,
@@ -22,5 +28,9 @@ public record RankReport(
         long loadNanos,
         long generateNanos,
         long computeNanos,
-        long collectiveNanos)
+        long collectiveNanos,
+        Timeline timeline,
+        Latencies latencies,
+        List<GroupTraffic> groups,
+        Map<String, Long> errors)
         implements Serializable {}

@@ -4,9 +4,11 @@ import java.io.Serial;
 import java.io.Serializable;
 import java.time.Duration;
 import java.util.Iterator;
+import java.util.function.Consumer;
 import org.apache.spark.SparkEnv;
 import org.apache.spark.TaskContext;
 import org.apache.spark.broadcast.Broadcast;
+import org.apache.spark.util.CollectionAccumulator;
 import org.apache.spark.util.TaskCompletionListener;
 import org.apache.spark.util.TaskFailureListener;
 import org.lockstep.collective.Identity;
@@ -15,6 +17,7 @@ import org.lockstep.collective.WorldSpec;
 import org.lockstep.topology.GroupKind;
 import org.slf4j.Logger;
 import org.slf4j.LoggerFactory;
+import org.slf4j.MDC;
 import scala.runtime.AbstractFunction1;
 
 /**
@@ -35,19 +38,25 @@ final class RankTask<T, U> extends AbstractFunction1<scala.collection.Iterator<T
     private final BackendFactory backends;
     private final Broadcast<Residents> residents;
     private final Duration idle;
+    private final CollectionAccumulator<RankFailure> failures;
 
-    /** A task whose rank may wait among {@code residents} for the next one for so long; zero if it shall not. */
+    /**
+     * A task whose rank may wait among {@code residents} for the next one for so long; zero if it shall not. How it fails, if
+     * it does, is left in {@code failures}.
+     */
     RankTask(
             RankFunction<T, U> function,
             WorldSpec spec,
             BackendFactory backends,
             Broadcast<Residents> residents,
-            Duration idle) {
+            Duration idle,
+            CollectionAccumulator<RankFailure> failures) {
         this.function = function;
         this.spec = spec;
         this.backends = backends;
         this.residents = residents;
         this.idle = idle;
+        this.failures = failures;
     }
 
     @Override
@@ -60,17 +69,16 @@ final class RankTask<T, U> extends AbstractFunction1<scala.collection.Iterator<T
         WorldSpec attempt = spec.ofStage(context.stageId(), context.stageAttemptNumber());
         Tenancy tenancy = new Tenancy(residents.value(), idle);
         onCompletion(context, tenancy::end);
-        Thread task = Thread.currentThread();
-        AbortWatchdog watchdog = AbortWatchdog.start(context, cause -> {
-            if (!tenancy.abort(cause)) {
-                task.interrupt(); // it waits for peers, of which Spark may have killed some without a word to it
-            }
+        AbortWatchdog.Watch watch = residents.value().watchdog().watch(context, tenancy::abort);
+        onCompletion(context, watch::close);
+        onFailure(context, error -> {
+            tenancy.abort(error);
+            failures.add(RankFailure.of(rendezvous.context(), rendezvous.hasCome(), tenancy.world(), error));
         });
-        onCompletion(context, watchdog::close);
-        onFailure(context, tenancy);
         LiveRank live =
                 tenancy.join(rendezvous, () -> backends.create(rendezvous.address()), attempt, identity(context));
         Duration setup = Duration.ofNanos(System.nanoTime() - start);
+        tag(context, live.world(), attempt);
         if (live.world().state().rank() == 0) {
             report(live.world());
         }
@@ -81,6 +89,16 @@ final class RankTask<T, U> extends AbstractFunction1<scala.collection.Iterator<T
             tenancy.abort(e);
             throw RankTask.<RuntimeException>rethrow(e);
         }
+    }
+
+    /** Puts the rank into the context of this thread's lines of the log, until the task's end. */
+    private static void tag(TaskContext context, World world, WorldSpec attempt) {
+        MDC.put("rank", "rank " + world.state().rank() + " of " + world.roster().size());
+        MDC.put("attempt", attempt.attempt().toString().substring(0, 8));
+        onCompletion(context, () -> {
+            MDC.remove("rank");
+            MDC.remove("attempt");
+        });
     }
 
     private static Identity identity(TaskContext context) {
@@ -114,8 +132,8 @@ final class RankTask<T, U> extends AbstractFunction1<scala.collection.Iterator<T
         context.addTaskCompletionListener((TaskCompletionListener) finished -> action.run());
     }
 
-    private static void onFailure(TaskContext context, Tenancy tenancy) {
-        context.addTaskFailureListener((TaskFailureListener) (failed, error) -> tenancy.abort(error));
+    private static void onFailure(TaskContext context, Consumer<Throwable> action) {
+        context.addTaskFailureListener((TaskFailureListener) (failed, error) -> action.accept(error));
     }
 
     /** Throws what a Scala caller may see unchecked, as it is: its class decides what Spark makes of it. */

@@ -36,12 +36,24 @@ final class Residents implements Serializable, AutoCloseable {
     /** Made when first needed, so that any serialiser's copy, constructed or not, begins without. */
     private transient @Nullable List<LiveRank> waiting;
 
+    private transient @Nullable AbortWatchdog watchdog; // likewise
+
     private transient long deadline; // on the clock of System.nanoTime
     private transient boolean watched;
 
     /** Where the ranks of this JVM meet. */
     Venue venue() {
         return venue;
+    }
+
+    /** Who watches the tasks of this JVM. */
+    synchronized AbortWatchdog watchdog() {
+        AbortWatchdog made = watchdog;
+        if (made == null) {
+            made = new AbortWatchdog();
+            watchdog = made;
+        }
+        return made;
     }
 
     /** One of the ranks that wait, which is the caller's from now on. */

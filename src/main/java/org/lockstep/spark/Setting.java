@@ -5,6 +5,7 @@ import java.util.Arrays;
 import java.util.List;
 import java.util.Locale;
 import java.util.OptionalInt;
+import java.util.OptionalLong;
 import java.util.Set;
 import java.util.function.Function;
 import java.util.regex.Matcher;
@@ -35,8 +36,15 @@ public record Setting<T>(String key, String fallback, String meaning, Function<S
         return new Setting<>(key, fallback, meaning, Setting::parseTimeOrZero);
     }
 
-    static Setting<Long> bytes(String key, String fallback, String meaning) {
-        return new Setting<>(key, fallback, meaning, Setting::parseBytes);
+    /** A size that may be {@code auto}, which is empty. */
+    static Setting<OptionalLong> bytesOrAuto(String key, String meaning) {
+        return new Setting<>(
+                key,
+                "auto",
+                meaning,
+                text -> text.trim().equalsIgnoreCase("auto")
+                        ? OptionalLong.empty()
+                        : OptionalLong.of(parseBytes(text)));
     }
 
     static Setting<Integer> count(String key, int fallback, String meaning) {

@@ -5,6 +5,7 @@ import java.util.Arrays;
 import java.util.Comparator;
 import java.util.List;
 import java.util.OptionalInt;
+import java.util.OptionalLong;
 import java.util.Set;
 import org.apache.spark.SparkConf;
 import org.lockstep.ErrorCode;
@@ -79,10 +80,9 @@ public final class Settings {
             "positions that one step of a replica computes at most, over all its rows; a longer prompt takes several"
                     + " (--max-num-batched-tokens)");
 
-    public static final Setting<Long> CACHE_MEMORY = Setting.bytes(
+    public static final Setting<OptionalLong> CACHE_MEMORY = Setting.bytesOrAuto(
             "spark.lockstep.cache.memory",
-            "512m",
-            "memory for each rank's key/value cache at most; on a GPU, where it is not set, what fits");
+            "memory for each rank's key/value cache at most; auto: 512m of heap, on a GPU what fits");
 
     public static final Setting<Integer> CACHE_BLOCK_SIZE = Setting.count(
             "spark.lockstep.cache.blockSize", 16, "positions in a block of the key/value cache (--block-size)");
@@ -119,6 +119,12 @@ public final class Settings {
             "cores that a rank computes on; auto: spark.task.cpus on a cluster; under local[n] the n cores, as far as the"
                     + " machine has them, in equal parts for the ranks");
 
+    public static final Setting<String> FLIGHT_DIRECTORY = Setting.text(
+            "spark.lockstep.flight.dir",
+            "auto",
+            "where the driver writes the flight record of a failed attempt, on any file system that Spark knows; auto: in the"
+                    + " directory for temporary files; none: nowhere");
+
     private static final List<Setting<?>> ALL = List.of(
             MEETING_TIMEOUT,
             COLLECTIVE_TIMEOUT,
@@ -137,6 +143,7 @@ public final class Settings {
             CACHE_PREFIXES,
             RESIDENT_IDLE,
             CPU_THREADS,
+            FLIGHT_DIRECTORY,
             DEVICE,
             GPU_MEMORY_UTILIZATION,
             GPU_CUBLAS);

@@ -69,6 +69,13 @@ final class Tenancy {
         return mine != null || over;
     }
 
+    /** Of the rank, if the task is one now. */
+    @Nullable
+    World world() {
+        LiveRank mine = rank.get();
+        return mine == null ? null : mine.world();
+    }
+
     /** The task is over. Idempotent. */
     void end() {
         over = true;

@@ -7,6 +7,7 @@ import org.jspecify.annotations.Nullable;
 import org.lockstep.ErrorCode;
 import org.lockstep.LockstepException;
 import org.lockstep.collective.CommunicatorException;
+import org.lockstep.collective.FirstCause;
 import org.lockstep.topology.ProcessGroup;
 
 /**
@@ -108,6 +109,11 @@ public record Verdict(
                 "its thread was interrupted in " + mine + " in " + group,
                 -1,
                 null);
+    }
+
+    /** As who knows no transport sees it. */
+    public FirstCause firstCause() {
+        return new FirstCause(code, rank, culprit >= 0 ? culprit : rank, text);
     }
 
     /** As the exception of {@code operation} on a rank of {@code here}, which may be another group than the failed one. */

@@ -20,6 +20,7 @@ import org.junit.jupiter.params.ParameterizedTest;
 import org.junit.jupiter.params.provider.CsvSource;
 import org.lockstep.ErrorCode;
 import org.lockstep.inference.SamplingParams;
+import org.lockstep.spark.DeviceChoice;
 import org.lockstep.spark.Llm;
 import org.lockstep.tensor.WeightType;
 import org.lockstep.topology.ParallelSizes;
@@ -67,11 +68,12 @@ class GenerateCommandTest {
     @Test
     void everyWord() {
         GenerateRequest request = request(
-                ("--model m --prompts p.jsonl --prompt-column question --output o.jsonl -tp 2 -pp 3 -vpp 2 -dp 4 --ranks 24"
+                ("--model m --prompts p.jsonl --prompt-column question --output o.jsonl --report r.html -tp 2 -pp 3 -vpp 2 -dp 4 --ranks 24"
                                 + " --order tp-pp-dp --max-tokens 7 --temperature 0.5 --top-p 0.9 --top-k 40 --min-p 0.1"
                                 + " --repetition-penalty 1.2 --seed -3 --stop . --stop @END --ignore-eos --dtype bfloat16"
                                 + " --max-model-len 512 --max-num-seqs 16 --max-num-batched-tokens 1024"
                                 + " --block-size 8 --no-enable-prefix-caching"
+                                + " --device cuda --gpu-memory-utilization 0.5"
                                 + " --master spark://h:7077 --conf spark.a=b=c --conf spark.d=e")
                         .split(" "));
         assertThat(request)
@@ -80,6 +82,7 @@ class GenerateCommandTest {
                         "p.jsonl",
                         "question",
                         "o.jsonl",
+                        "r.html",
                         ParallelSizes.tensor(2)
                                 .withPipeline(3)
                                 .withVirtualPipeline(2)
@@ -102,6 +105,7 @@ class GenerateCommandTest {
                         OptionalInt.of(1024),
                         OptionalInt.of(8),
                         false,
+                        new DeviceRequest(DeviceChoice.CUDA, 0.5),
                         "spark://h:7077",
                         Map.of("spark.a", "b=c", "spark.d", "e"),
                         false));
@@ -121,6 +125,7 @@ class GenerateCommandTest {
             delimiter = '|',
             value = {
                 "--top-p 2 | USAGE | topP (2.0)",
+                "--gpu-memory-utilization 1.5 | USAGE | gpu memory utilization (1.5) is not in (0, 1]",
                 "--max-tokens 0 | USAGE | maxTokens (0)",
                 "--order tp-tp | USAGE | names an axis twice",
                 "-tp 0 | USAGE | tensor size (0) must be at least 1",

@@ -18,8 +18,7 @@ class CudaKernelsTest {
 
         @Override
         protected Kernels create() {
-            return CudaKernels.create(
-                    StandIn.devices().get(0), CudaOptions.DEFAULT.withCublas(CudaOptions.NO_CUBLAS));
+            return CudaKernels.create(StandIn.devices().get(0), CudaOptions.DEFAULT.withCublas(CudaOptions.NO_CUBLAS));
         }
 
         @Override

@@ -1,0 +1,73 @@
+// Databricks notebook source
+// MAGIC %md
+// MAGIC # 4 · On a cluster
+// MAGIC What a cluster needs, what is checked before anything is launched, and what happens when something fails. It runs on a
+// MAGIC laptop too, where it shows the same checks.
+// MAGIC
+// MAGIC | where | what to set |
+// MAGIC |---|---|
+// MAGIC | everywhere | `spark.dynamicAllocation.enabled false`: a barrier stage needs its slots at once |
+// MAGIC | standalone | `conf/spark-defaults.conf`; GPUs: `conf/getGpusResources.sh` as `spark.worker.resource.gpu.discoveryScript` |
+// MAGIC | YARN, Kubernetes | the same script as `spark.executor.resource.gpu.discoveryScript` |
+// MAGIC | Databricks | access mode *Dedicated*, autoscaling off, the `-all` jar as a library |
+
+// COMMAND ----------
+
+// a directory of Hugging Face's that the driver and all executors see, or the model that comes with Lockstep
+val model = "bundled"
+
+// COMMAND ----------
+
+import org.lockstep.spark.Llm
+import scala.util.Try
+
+val llm = if (model == "bundled") Llm.bundled(spark) else Llm.load(spark, model)
+println(s"master ${spark.sparkContext.master}, ${spark.sparkContext.defaultParallelism} slots")
+println(llm.tensorParallel(2).dataParallel(1).plan())
+
+// COMMAND ----------
+
+// MAGIC %md
+// MAGIC ## What cannot run is refused at once
+// MAGIC With the sum, and what to try; Spark itself would wait ten silent minutes for slots that do not come.
+
+// COMMAND ----------
+
+println(Try(llm.tensorParallel(8).pipelineParallel(64).dataParallel(1).plan()).failed.get.getMessage)
+println(Try(llm.tensorParallel(3).dataParallel(1).plan()).failed.get.getMessage)
+
+// COMMAND ----------
+
+// MAGIC %md
+// MAGIC ## What fails, names its rank
+// MAGIC Rank 1 throws in the middle of a collective. The others are released at once, and the driver's error is the first cause.
+
+// COMMAND ----------
+
+import org.lockstep.collective.ReduceOp
+import org.lockstep.spark.{BarrierStage, GangFailure, Rank}
+import org.lockstep.tensor.Buffer
+import org.lockstep.topology.ParallelSizes
+
+val numbers = org.apache.spark.api.java.JavaRDD.fromRDD(spark.sparkContext.parallelize(1 to 4, 2))
+println(Try(BarrierStage.over(numbers)
+  .`with`(ParallelSizes.tensor(2))
+  .mapRanks[String]((rank: Rank, mine: java.util.Iterator[Int]) => {
+    if (rank.state().rank() == 1) throw new IllegalStateException("this rank's disk is full")
+    rank.communicators().tensor().allReduce(Buffer.ofFloats(1f), ReduceOp.SUM)
+    java.util.List.of("never").iterator()
+  }).collect()).failed.map(GangFailure.of(_).getMessage).get)
+
+// COMMAND ----------
+
+// MAGIC %md
+// MAGIC ## And the executors can be used again
+
+// COMMAND ----------
+
+import org.lockstep.inference.SamplingParams
+
+val few = llm.tensorParallel(2).dataParallel(1)
+val text = few.generate(java.util.List.of("Once upon a time"), SamplingParams.greedy().withMaxTokens(24)).get(0)
+println("Once upon a time" + text)
+few.close()
