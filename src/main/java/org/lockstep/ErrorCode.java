@@ -19,6 +19,10 @@ public enum ErrorCode {
 
     NOT_ENOUGH_MEMORY(1011, 3),
     INPUT_FAILED(1012, 3),
+    COMMIT_FAILED(1013, 3),
+    COMMIT_IN_USE(1014, 3),
+    COMMIT_UNFINISHED(1015, 2),
+    COMMIT_DIFFERS(1016, 2),
 
     TASK_RESOURCES(1020, 3),
     BARRIER_TIMEOUT(1021, 3),
@@ -33,6 +37,7 @@ public enum ErrorCode {
     COMMUNICATOR_CLOSED(2005, 4),
     CONCURRENT_USE(2006, 4),
     PROTOCOL(2007, 4),
+    CANCELLED(2008, 130),
 
     RENDEZVOUS_TIMEOUT(3001, 4),
     RENDEZVOUS_FAILED(3002, 4),
@@ -59,6 +64,7 @@ public enum ErrorCode {
     PROMPT_TOO_LONG(6002, 1),
     PROMPT_EMPTY(6003, 1),
     TEXT_INVALID(6004, 1),
+    ROW_FAILED(6005, 1),
 
     INTERNAL(9001, 4);
 
@@ -75,7 +81,7 @@ public enum ErrorCode {
         return number;
     }
 
-    /** What the command exits with: 1 some rows, 2 usage, 3 environment, 4 the gang of ranks failed. */
+    /** What the command exits with: 1 some rows, 2 usage, 3 environment, 4 the gang of ranks failed, 130 cancelled. */
     public int exitCode() {
         return exitCode;
     }

@@ -133,13 +133,14 @@ class HouseTest {
                 "inference  | topology tensor collective checkpoint model                 ; ai.djl..",
                 "report     | topology                                                    ; com.fasterxml.jackson..",
                 "flight     | topology tensor collective                                  ; com.fasterxml.jackson..",
-                "spark      | topology tensor rendezvous collective flight cpu cuda checkpoint model inference report ;"
+                "commit     |                                                             ; org.apache.hadoop.conf.. org.apache.hadoop.fs.. org.slf4j..",
+                "spark      | topology tensor rendezvous collective flight cpu cuda checkpoint model inference report commit ;"
                         + " org.apache.spark.. org.apache.hadoop.. scala.. org.slf4j.. org.HdrHistogram..",
                 "cli.bench  | topology tensor rendezvous collective cpu spark              ;"
                         + " org.apache.spark.. com.fasterxml.jackson..",
                 "cli.bench.inference | topology tensor rendezvous collective checkpoint model inference cli.bench ;"
                         + " com.fasterxml.jackson..",
-                "cli        | topology tensor rendezvous collective cpu cuda checkpoint model inference spark cli.bench"
+                "cli        | topology tensor rendezvous collective cpu cuda checkpoint model inference commit spark cli.bench"
                         + " cli.bench.inference ;"
                         + " org.apache.spark.. org.apache.logging.log4j.. picocli.. com.fasterxml.jackson.. org.slf4j..",
             })

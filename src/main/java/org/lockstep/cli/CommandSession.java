@@ -1,8 +1,11 @@
 package org.lockstep.cli;
 
+import java.time.Duration;
 import java.util.Objects;
 import java.util.OptionalInt;
 import java.util.UUID;
+import java.util.concurrent.CountDownLatch;
+import java.util.concurrent.TimeUnit;
 import java.util.concurrent.atomic.AtomicBoolean;
 import org.apache.logging.log4j.Level;
 import org.apache.logging.log4j.core.config.Configurator;
@@ -17,20 +20,28 @@ import org.lockstep.topology.ParallelSizes;
 /**
  * The Spark session of a command: a caller's, spark-submit's or our own, and what Ctrl-C does to it.
  *
- * <p>Ctrl-C ends the JVM with 130; on the way the ranks are cancelled. {@link #close} stops the session unless it was there
- * before.
+ * <p>Ctrl-C cancels the ranks, and interrupts the command where it waits for something else; the command then says what is
+ * kept. If it does not within some seconds, or at a second Ctrl-C, the JVM ends. A SIGTERM cancels the ranks on the JVM's way
+ * out. {@link #close} stops the session unless it was there before.
  */
 final class CommandSession implements AutoCloseable {
+    private static final Duration MOMENT = Duration.ofMillis(500);
+    private static final Duration PATIENCE = Duration.ofSeconds(15);
+
     private final SparkSession spark;
     private final boolean ours;
     private final String jobGroup = "lockstep-" + UUID.randomUUID();
     private final AtomicBoolean cancelled = new AtomicBoolean();
     private final Thread hook;
+    private final Thread command = Thread.currentThread();
+    private final CountDownLatch closed = new CountDownLatch(1);
+    private final Interrupt interrupt;
 
     private CommandSession(SparkSession spark, boolean ours, boolean verbose, Screen screen) {
         this.spark = spark;
         this.ours = ours;
-        this.hook = new Thread(() -> cancel(verbose, screen), "lockstep-cancel");
+        this.hook = new Thread(() -> cancel(verbose, screen), "lockstep-exit");
+        this.interrupt = Interrupt.handle(() -> interrupt(verbose, screen));
     }
 
     /** Whether spark-submit has chosen the cluster. */
@@ -133,8 +144,27 @@ final class CommandSession implements AutoCloseable {
         return cancelled.get();
     }
 
+    /** The first Ctrl-C. */
+    private void interrupt(boolean verbose, Screen screen) {
+        cancel(verbose, screen);
+        try {
+            if (!closed.await(MOMENT.toMillis(), TimeUnit.MILLISECONDS)) {
+                command.interrupt(); // it may wait for something that is no job
+            }
+            if (!closed.await(PATIENCE.toMillis(), TimeUnit.MILLISECONDS)) {
+                screen.err().println("it did not end within " + PATIENCE.toSeconds() + " s");
+                screen.flush();
+                Runtime.getRuntime().halt(ErrorCode.CANCELLED.exitCode());
+            }
+        } catch (InterruptedException e) {
+            Thread.currentThread().interrupt();
+        }
+    }
+
     private void cancel(boolean verbose, Screen screen) {
-        cancelled.set(true);
+        if (!cancelled.compareAndSet(false, true)) {
+            return;
+        }
         if (!verbose) {
             silence();
         }
@@ -159,6 +189,8 @@ final class CommandSession implements AutoCloseable {
 
     @Override
     public void close() {
+        closed.countDown();
+        Thread.interrupted(); // what the interrupt was for is over
         try {
             Runtime.getRuntime().removeShutdownHook(hook);
         } catch (IllegalStateException e) {
@@ -169,5 +201,6 @@ final class CommandSession implements AutoCloseable {
         } else if (!spark.sparkContext().isStopped()) {
             spark.sparkContext().clearJobGroup();
         }
+        interrupt.close();
     }
 }

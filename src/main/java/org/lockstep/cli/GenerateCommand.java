@@ -1,5 +1,6 @@
 package org.lockstep.cli;
 
+import java.util.List;
 import java.util.Map;
 import java.util.OptionalInt;
 import java.util.concurrent.Callable;
@@ -12,7 +13,9 @@ import org.lockstep.topology.ParallelSizes;
 import org.lockstep.topology.RankOrder;
 import picocli.CommandLine.Command;
 import picocli.CommandLine.Mixin;
+import picocli.CommandLine.Model.CommandSpec;
 import picocli.CommandLine.Option;
+import picocli.CommandLine.Spec;
 
 /** {@code lockstep generate}: its options, under vLLM's names; {@link GenerateRun} does it. */
 @Command(
@@ -48,6 +51,10 @@ import picocli.CommandLine.Option;
             "The plan is printed before anything is launched: above the stories, or with --output to standard error,"
                     + " where a summary line ends every run.",
             "",
+            "Where executors or peers are lost another attempt does the rows that are not done. Where that does not help, or"
+                    + " after Ctrl-C (again: at once), the rows that are done are kept, and the command to go on with the"
+                    + " rest is printed.",
+            "",
             "Examples:",
             "  lockstep generate",
             "  lockstep generate -tp 2 -dp 2 --temperature 0 --max-tokens 32 --output stories.jsonl",
@@ -59,6 +66,9 @@ import picocli.CommandLine.Option;
 final class GenerateCommand implements Callable<Integer> {
     private final Screen screen;
     private final BooleanSupplier verbose;
+
+    @Spec
+    private CommandSpec spec = CommandSpec.create(); // picocli puts its own here
 
     /** vLLM's names of the types of weights, and q8. */
     enum Dtype {
@@ -187,6 +197,9 @@ final class GenerateCommand implements Callable<Integer> {
     @Mixin
     private final DeviceOptions device = new DeviceOptions();
 
+    @Mixin
+    private final FailureOptions failures = new FailureOptions();
+
     @Option(
             names = "--master",
             paramLabel = "URL",
@@ -206,7 +219,8 @@ final class GenerateCommand implements Callable<Integer> {
 
     @Override
     public Integer call() throws Exception {
-        return new GenerateRun(request(), screen).call();
+        List<String> words = spec.root().commandLine().getParseResult().originalArgs();
+        return new GenerateRun(request(), new ResumeCommand(words), screen).call();
     }
 
     GenerateRequest request() {
@@ -235,6 +249,7 @@ final class GenerateCommand implements Callable<Integer> {
                     optional(blockSize),
                     prefixCaching,
                     device.request(),
+                    failures.request(),
                     master,
                     conf,
                     verbose.getAsBoolean());

@@ -27,6 +27,7 @@ import org.lockstep.topology.RankOrder;
  * @param blockSize positions of a block of the cache, where given
  * @param prefixCaching whether equal beginnings are computed once, null for the default
  * @param device that ranks compute on
+ * @param failures what becomes of the run when something fails
  * @param master of Spark for a run without spark-submit, null for local
  * @param conf of Spark for a run without spark-submit
  * @param verbose whether Spark's log is shown
@@ -48,6 +49,7 @@ record GenerateRequest(
         OptionalInt blockSize,
         @Nullable Boolean prefixCaching,
         DeviceRequest device,
+        FailureOptions.FailureRequest failures,
         @Nullable String master,
         Map<String, String> conf,
         boolean verbose) {

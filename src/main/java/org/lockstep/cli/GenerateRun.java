@@ -1,6 +1,5 @@
 package org.lockstep.cli;
 
-import java.io.IOException;
 import java.io.PrintWriter;
 import java.nio.file.Files;
 import java.nio.file.Path;
@@ -15,6 +14,7 @@ import org.lockstep.model.ModelConfig;
 import org.lockstep.spark.Generation;
 import org.lockstep.spark.Llm;
 import org.lockstep.spark.Plan;
+import org.lockstep.spark.UnfinishedRunException;
 import org.lockstep.tensor.WeightType;
 import org.lockstep.topology.ProcessGrid;
 
@@ -23,12 +23,14 @@ final class GenerateRun implements Callable<Integer> {
     private static final int CANCELLED = 130;
 
     private final GenerateRequest request;
+    private final ResumeCommand resume;
     private final Screen screen;
     private final @Nullable OutputFile output;
     private final @Nullable ReportFile report;
 
-    GenerateRun(GenerateRequest request, Screen screen) {
+    GenerateRun(GenerateRequest request, ResumeCommand resume, Screen screen) {
         this.request = request;
+        this.resume = resume;
         this.screen = screen;
         this.output = request.output() == null ? null : new OutputFile(request.output());
         this.report = request.report() == null ? null : new ReportFile(request.report());
@@ -36,7 +38,7 @@ final class GenerateRun implements Callable<Integer> {
 
     /** The exit code: 0, or 1 where rows have errors, or 130 where it was cancelled. */
     @Override
-    public Integer call() throws IOException {
+    public Integer call() {
         if (!request.verbose()) {
             CommandSession.quiet(); // before the tokenizer's library has started the log
         }
@@ -48,6 +50,11 @@ final class GenerateRun implements Callable<Integer> {
         try (CommandSession session = CommandSession.open(request.spark(), screen)) {
             try {
                 return generate(session.spark());
+            } catch (UnfinishedRunException e) {
+                screen.err().println(e.getMessage());
+                screen.err().println("to go on: " + resume.from(e.checkpointDir()));
+                screen.flush();
+                return session.isCancelled() ? CANCELLED : e.code().exitCode();
             } catch (Exception e) { // Spark's own are checked, and undeclared
                 if (session.isCancelled()) {
                     return CANCELLED;
@@ -133,7 +140,7 @@ final class GenerateRun implements Callable<Integer> {
         }
     }
 
-    private int generate(SparkSession spark) throws IOException {
+    private int generate(SparkSession spark) {
         Llm llm = llm(spark);
         Prompts prompts = Prompts.read(spark, request.prompts(), request.promptColumn(), output == null);
         if (output != null) {
@@ -149,22 +156,33 @@ final class GenerateRun implements Callable<Integer> {
         try (Llm shown = llm.dataParallel(plan.grid().sizes().dp())) {
             generation = run(shown, prompts);
         }
-        if (output != null) {
-            output.write(generation.rows(), prompts.jsonColumns());
-        } else {
-            Stories.print(screen.out(), generation.rows(), request.promptColumn());
+        try {
+            if (output != null) {
+                output.write(generation.rows(), prompts.jsonColumns());
+            } else {
+                Stories.print(screen.out(), generation.rows(), request.promptColumn());
+            }
+            screen.flush();
+        } catch (Exception e) { // Spark's own are checked, and undeclared
+            generation
+                    .kept()
+                    .ifPresent(kept -> screen.err()
+                            .println("all rows are kept; to write them: "
+                                    + resume.from(kept.place().toString())));
+            throw e;
         }
-        screen.flush();
         if (report != null) {
             report.write(generation.html());
         }
+        generation.discard();
         screen.err().println(generation.report());
         return generation.report().rowsFailed() == 0 ? 0 : 1;
     }
 
     private Llm llm(SparkSession spark) {
         String model = request.model();
-        Llm llm = (model == null ? Llm.bundled(spark) : Llm.load(spark, model))
+        Llm llm = request.failures()
+                .apply(model == null ? Llm.bundled(spark) : Llm.load(spark, model))
                 .tensorParallel(request.sizes().tp())
                 .pipelineParallel(request.sizes().pp())
                 .dataParallel(request.sizes().dp())

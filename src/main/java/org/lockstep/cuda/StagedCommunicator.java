@@ -6,6 +6,7 @@ import java.util.List;
 import java.util.function.Consumer;
 import org.jspecify.annotations.Nullable;
 import org.lockstep.collective.Communicator;
+import org.lockstep.collective.Flight;
 import org.lockstep.collective.ReduceOp;
 import org.lockstep.collective.Traffic;
 import org.lockstep.collective.Work;
@@ -204,6 +205,11 @@ final class StagedCommunicator implements Communicator {
         below.grouped(group -> operations.accept(
                 new StagedCommunicator(group, (from, to) -> landings.add(() -> landing.land(from, to)))));
         landings.forEach(Runnable::run);
+    }
+
+    @Override
+    public Flight flight() {
+        return below.flight();
     }
 
     @Override

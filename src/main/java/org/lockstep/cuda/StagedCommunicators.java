@@ -1,10 +1,14 @@
 package org.lockstep.cuda;
 
+import java.util.List;
 import java.util.Map;
+import java.util.Optional;
 import java.util.concurrent.ConcurrentHashMap;
 import org.lockstep.collective.Communicator;
 import org.lockstep.collective.Communicators;
 import org.lockstep.collective.ControlPlane;
+import org.lockstep.collective.FirstCause;
+import org.lockstep.collective.Flight;
 import org.lockstep.collective.Traffic;
 import org.lockstep.topology.GroupKind;
 
@@ -33,8 +37,13 @@ final class StagedCommunicators implements Communicators {
     }
 
     @Override
-    public boolean isAlive() {
-        return below.isAlive();
+    public List<Flight> flights() {
+        return below.flights();
+    }
+
+    @Override
+    public Optional<FirstCause> firstCause() {
+        return below.firstCause();
     }
 
     @Override

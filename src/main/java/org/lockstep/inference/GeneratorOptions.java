@@ -75,6 +75,18 @@ public record GeneratorOptions(
         return new GeneratorOptions(maxModelLength, maxSequences, maxTokensPerStep, blockSize, cacheBlocks, value);
     }
 
+    /** Half as many sequences, tokens in a step and blocks of cache, so many times, as far as one sequence allows. */
+    public GeneratorOptions halved(int times) {
+        int sequences = Math.max(1, maxSequences >> times);
+        return new GeneratorOptions(
+                maxModelLength,
+                sequences,
+                Math.max(sequences, maxTokensPerStep >> times),
+                blockSize,
+                Math.max(blocksPerSequence(), cacheBlocks >> times),
+                enablePrefixCaching);
+    }
+
     /** Blocks of a sequence of the greatest length. */
     public int blocksPerSequence() {
         return blocksFor(maxModelLength, blockSize);

@@ -6,6 +6,7 @@ import java.util.List;
 import java.util.concurrent.TimeUnit;
 import java.util.function.Predicate;
 import java.util.stream.Collectors;
+import org.apache.spark.SparkEnv;
 import org.apache.spark.TaskContext;
 import org.apache.spark.TaskKilledException;
 import org.slf4j.Logger;
@@ -16,7 +17,9 @@ import org.slf4j.LoggerFactory;
  *
  * <p>Spark only sets a flag, unless the job asks for interrupts, and a thread in a collective does not look at flags, nor does
  * one whose code swallows interrupts. So this daemon thread, one for all tasks of a JVM and there as long as any is watched,
- * looks every 100 ms and aborts the rank's groups: the rank throws at its operation, its peers are told. Thread-safe.
+ * looks every 100 ms and aborts the rank's groups: the rank throws at its operation, its peers are told. Under a local master
+ * Spark does not even set the flag when the application is stopped; that shows in the environment, which is another or none
+ * then. Thread-safe.
  */
 final class AbortWatchdog {
     private static final Logger LOG = LoggerFactory.getLogger(AbortWatchdog.class);
@@ -29,6 +32,7 @@ final class AbortWatchdog {
     /** One task that is watched, until closed. */
     final class Watch implements AutoCloseable {
         private final TaskContext context;
+        private final SparkEnv environment = SparkEnv.get();
         private final Thread task;
         private final Predicate<Throwable> abort;
         private long killedAt; // 0 if it was not; these two belong to the watchdog's thread
@@ -48,7 +52,8 @@ final class AbortWatchdog {
         }
 
         private void look() {
-            if (!context.isInterrupted()) {
+            boolean stopped = SparkEnv.get() != environment;
+            if (!context.isInterrupted() && !stopped) {
                 return;
             }
             boolean first = killedAt == 0;
@@ -56,8 +61,10 @@ final class AbortWatchdog {
                 killedAt = System.nanoTime() | 1;
             }
             if (!told) {
-                told = abort.test(
-                        new TaskKilledException("Spark killed the task of partition " + context.partitionId()));
+                told = abort.test(new TaskKilledException(
+                        stopped
+                                ? "the application of partition " + context.partitionId() + "'s task was stopped"
+                                : "Spark killed the task of partition " + context.partitionId()));
                 if (!told && first) {
                     task.interrupt(); // it waits for peers, of which Spark may have killed some without a word to it
                 }

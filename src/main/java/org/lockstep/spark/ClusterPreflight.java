@@ -253,9 +253,10 @@ public final class ClusterPreflight {
                 Thread.sleep(POLL_MILLIS);
             } catch (InterruptedException e) {
                 Thread.currentThread().interrupt();
-                throw LockstepException.report(ErrorCode.NOT_ENOUGH_SLOTS, "interrupted while waiting for executors")
-                        .cause(e)
-                        .exception();
+                throw AttemptFailure.cancelled(e);
+            }
+            if (spark.isStopped()) {
+                throw AttemptFailure.cancelled(new IllegalStateException("the application was stopped"));
             }
             slots = slots(spark);
         }

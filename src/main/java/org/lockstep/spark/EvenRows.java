@@ -13,20 +13,29 @@ import org.lockstep.LockstepException;
 import scala.Tuple2;
 
 /**
- * The input's rows numbered in order and dealt to the ranks in equal runs, whatever its partitions were.
+ * The input's rows numbered in order, to be dealt to ranks in equal runs, whatever its partitions were.
  *
- * @param count rows in all
- * @param rows one partition to a rank, each a run of consecutive numbers, in order
+ * @param prompts what they are, in short
+ * @param rows numbered, in the input's partitions
  * @param source the input, kept so that counting it and dealing it see the same rows
  */
-record EvenRows(long count, JavaRDD<IndexedRow> rows, JavaRDD<Row> source) implements AutoCloseable {
+record EvenRows(PromptDigest prompts, JavaRDD<IndexedRow> rows, JavaRDD<Row> source) implements AutoCloseable {
 
-    static EvenRows of(JavaRDD<Row> input, int ranks) {
+    /**
+     * Reads the input.
+     *
+     * @param promptColumn place of the column of strings
+     * @throws LockstepException INPUT_FAILED
+     */
+    static EvenRows of(JavaRDD<Row> input, int promptColumn) {
         JavaRDD<Row> source = input.persist(StorageLevel.MEMORY_AND_DISK());
         try {
-            return deal(source, ranks);
+            return number(source, promptColumn);
         } catch (Exception e) { // Scala declares none
             source.unpersist(false);
+            if (AttemptFailure.isCancelled(source.rdd().sparkContext(), e)) {
+                throw AttemptFailure.cancelled(e);
+            }
             String why = String.valueOf(e.getMessage()).lines().findFirst().orElse("");
             throw LockstepException.report(ErrorCode.INPUT_FAILED, "the input rows cannot be read: " + why)
                     .attempt("see the stack below: it is the input's own")
@@ -35,29 +44,32 @@ record EvenRows(long count, JavaRDD<IndexedRow> rows, JavaRDD<Row> source) imple
         }
     }
 
-    private static EvenRows deal(JavaRDD<Row> source, int ranks) {
-        List<Long> counts =
-                source.mapPartitions(rows -> List.of(count(rows)).iterator()).collect();
-        long[] starts = new long[counts.size() + 1];
-        for (int i = 0; i < counts.size(); i++) {
-            starts[i + 1] = starts[i] + counts.get(i);
+    private static EvenRows number(JavaRDD<Row> source, int promptColumn) {
+        List<PromptDigest> parts = source.mapPartitions(
+                        rows -> List.of(PromptDigest.of(rows, promptColumn)).iterator())
+                .collect();
+        long[] starts = new long[parts.size()];
+        PromptDigest all = PromptDigest.NONE;
+        for (int i = 0; i < parts.size(); i++) {
+            starts[i] = all.rows();
+            all = all.then(parts.get(i));
         }
-        long total = starts[counts.size()];
-        JavaRDD<IndexedRow> numbered =
-                source.mapPartitionsWithIndex((partition, rows) -> number(starts[partition], rows), false);
-        JavaPairRDD<Long, Row> keyed = numbered.mapToPair(row -> new Tuple2<>(row.index(), row.row()));
-        JavaRDD<IndexedRow> dealt = keyed.repartitionAndSortWithinPartitions(
-                        new Runs(total, ranks), Comparator.<Long>naturalOrder())
-                .map(row -> new IndexedRow(row._1(), row._2()));
-        return new EvenRows(total, dealt, source);
+        return new EvenRows(
+                all,
+                source.mapPartitionsWithIndex((partition, rows) -> number(starts[partition], rows), false),
+                source);
     }
 
-    private static long count(Iterator<Row> rows) {
-        long count = 0;
-        for (; rows.hasNext(); rows.next()) {
-            count++;
-        }
-        return count;
+    /** Rows in all. */
+    long count() {
+        return prompts.rows();
+    }
+
+    /** One partition to a rank, each a run of consecutive numbers, in order. */
+    JavaRDD<IndexedRow> dealt(int ranks) {
+        JavaPairRDD<Long, Row> keyed = rows.mapToPair(row -> new Tuple2<>(row.index(), row.row()));
+        return keyed.repartitionAndSortWithinPartitions(new Runs(count(), ranks), Comparator.<Long>naturalOrder())
+                .map(row -> new IndexedRow(row._1(), row._2()));
     }
 
     private static Iterator<IndexedRow> number(long start, Iterator<Row> rows) {
@@ -79,7 +91,16 @@ record EvenRows(long count, JavaRDD<IndexedRow> rows, JavaRDD<Row> source) imple
     /** Lets go of the input. */
     @Override
     public void close() {
-        source.unpersist(false);
+        boolean interrupted = Thread.interrupted(); // Spark asks over the network, and would give up
+        try {
+            if (!source.rdd().sparkContext().isStopped()) {
+                source.unpersist(false);
+            }
+        } finally {
+            if (interrupted) {
+                Thread.currentThread().interrupt();
+            }
+        }
     }
 
     /** Run r holds the numbers from r · total / runs on. */

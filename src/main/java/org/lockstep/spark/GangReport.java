@@ -55,9 +55,7 @@ final class GangReport {
         if (failure instanceof LockstepException || first == null) {
             LockstepException known = GangFailure.of(failure);
             return new GangReport(
-                    LockstepException.report(known),
-                    Stream.of(known.getSuppressed()).toList(),
-                    List.of());
+                    known.toReport(), Stream.of(known.getSuppressed()).toList(), List.of());
         }
         Inquest inquest = new Inquest(first, heard);
         return first.code() == ErrorCode.RENDEZVOUS_TIMEOUT
@@ -100,7 +98,10 @@ final class GangReport {
         GangReport report(Throwable failure, FlightFiles files) {
             SortedMap<Integer, FlightRecord> records = records();
             FlightVerdict verdict = FlightVerdict.of(records.values(), gone(records));
-            boolean known = OF_GROUPS.contains(first.code()) && OF_RECORDS.contains(verdict.kind());
+            boolean known = OF_GROUPS.contains(first.code())
+                    && (OF_RECORDS.contains(verdict.kind())
+                            || (verdict.kind() == Kind.LOST_PEER
+                                    && verdict.culprits().contains(blamed(first))));
             List<Integer> culprits = known ? verdict.culprits() : List.of(blamed(first));
             List<String> places = culprits.stream().map(this::place).toList();
             LockstepException.Report report = LockstepException.report(first.code(), first.summary());

@@ -3,14 +3,15 @@ package org.lockstep.spark;
 import java.io.Serial;
 import java.time.Duration;
 import java.util.ArrayList;
-import java.util.HashMap;
 import java.util.Iterator;
 import java.util.List;
 import java.util.Map;
 import java.util.Optional;
 import java.util.function.Consumer;
 import org.apache.spark.sql.Row;
-import org.apache.spark.sql.RowFactory;
+import org.lockstep.ErrorCode;
+import org.lockstep.LockstepException;
+import org.lockstep.commit.CommittedRow;
 import org.lockstep.inference.Completion;
 import org.lockstep.inference.Generator;
 import org.lockstep.inference.GeneratorOptions;
@@ -24,7 +25,8 @@ import org.lockstep.model.RankMemory;
 
 /**
  * What each rank does in a generation: load its shard, tokenise its rows, take its part in its replica, and put the
- * completions beside its rows. Rows stay home; only token ids and completions travel.
+ * completions beside its rows. Rows stay home; only token ids and completions travel. The source rank of a replica commits
+ * what the replica has completed, and each rank the errors of its own rows.
  */
 final class GenerationTask implements RankFunction<IndexedRow, Row> {
     @Serial
@@ -38,24 +40,31 @@ final class GenerationTask implements RankFunction<IndexedRow, Row> {
     private final SamplingParams params;
     private final int promptColumn;
     private final Duration patience;
+    private final KeptResults.Ticket ticket;
+    private final boolean failOnRowError;
     private final RunCounters counters;
 
     GenerationTask(
             ModelSource source,
             ModelConfig config,
             Plan plan,
+            GeneratorOptions options,
             SamplingParams params,
             int promptColumn,
             Duration patience,
+            KeptResults.Ticket ticket,
+            boolean failOnRowError,
             RunCounters counters) {
         this.source = source;
         this.config = config;
-        this.options = plan.options();
+        this.options = options;
         this.memory = plan.perRank().memory();
         this.bytesPerBlock = LlmLimits.bytesPerBlock(config, plan.grid().sizes(), options.blockSize());
         this.params = params;
         this.promptColumn = promptColumn;
         this.patience = patience;
+        this.ticket = ticket;
+        this.failOnRowError = failOnRowError;
         this.counters = counters;
     }
 
@@ -84,54 +93,84 @@ final class GenerationTask implements RankFunction<IndexedRow, Row> {
     }
 
     private List<Row> generate(Rank rank, ModelShare share, RankRecorder recorder, Iterator<IndexedRow> rows) {
-        PromptCheck check = new PromptCheck(share.tokenizer(), options.maxModelLength());
         List<IndexedRow> home = new ArrayList<>();
-        List<Request> requests = new ArrayList<>();
-        Map<Long, String> errors = new HashMap<>();
-        while (rows.hasNext()) {
-            IndexedRow row = rows.next();
-            home.add(row);
-            PromptCheck.Result prompt = check.check(row.row().getString(promptColumn));
-            if (prompt.error() == null) {
-                requests.add(new Request(row.index(), prompt.ids(), params));
-            } else {
-                errors.put(row.index(), prompt.error());
-                recorder.failed(prompt.error());
+        rows.forEachRemaining(home::add);
+        KeptResults kept = KeptResults.open(ticket);
+        try {
+            Map<Long, CommittedRow> answers = Answers.kept(kept, home);
+            PromptCheck check = new PromptCheck(share.tokenizer(), options.maxModelLength());
+            List<Request> requests = check(home, answers, check, kept);
+            for (CommittedRow answer : answers.values()) {
+                if (answer.error() != null) {
+                    recorder.failed(answer.error());
+                }
             }
+            new RequestExchange(rank.communicators(), rank.state(), rank.kernels(), patience)
+                    .run(
+                            requests,
+                            (source, done) -> share.generator().run(source, recorder.before(new Counting(done, kept))))
+                    .forEach(completion -> answers.put(completion.id(), row(completion)));
+            kept.finish();
+            return Answers.beside(home, answers);
+        } catch (InterruptedException e) {
+            Thread.currentThread().interrupt();
+            throw LockstepException.report(ErrorCode.ABORTED, "interrupted while its last rows were committed")
+                    .cause(e)
+                    .exception();
+        } catch (RuntimeException | Error failure) {
+            rank.communicators().abort(failure); // nobody is to wait for the disk
+            kept.abandon();
+            throw failure;
         }
-        counters.rowsFailed().add(errors.size());
-        counters.rowsDone().add(errors.size());
-
-        Map<Long, Completion> completions = new HashMap<>();
-        new RequestExchange(rank.communicators(), rank.state(), rank.kernels(), patience)
-                .run(requests, (source, done) -> share.generator().run(source, recorder.before(new Counting(done))))
-                .forEach(completion -> completions.put(completion.id(), completion));
-        return home.stream().map(row -> answer(row, completions, errors)).toList();
     }
 
-    /** The row's own columns, then the five of {@link Llm#OUTPUT_COLUMNS}. */
-    private static Row answer(IndexedRow row, Map<Long, Completion> completions, Map<Long, String> errors) {
-        Row input = row.row();
-        int width = input.size();
-        Object[] values = new Object[width + Llm.OUTPUT_COLUMNS.size()];
-        for (int i = 0; i < width; i++) {
-            values[i] = input.get(i);
+    /** The requests of the rows that have no answer yet; a row that cannot be answered has its error. */
+    private List<Request> check(
+            List<IndexedRow> home, Map<Long, CommittedRow> answers, PromptCheck check, KeptResults kept) {
+        List<Request> requests = new ArrayList<>();
+        for (IndexedRow row : home) {
+            if (answers.containsKey(row.index())) {
+                continue;
+            }
+            PromptCheck.Result prompt = check.check(row.row().getString(promptColumn));
+            String error = prompt.error();
+            if (error == null) {
+                requests.add(new Request(row.index(), prompt.ids(), params));
+            } else if (failOnRowError) {
+                throw LockstepException.report(ErrorCode.ROW_FAILED, "row " + (row.index() + 1) + ": " + error)
+                        .attempt("--on-row-error keep answers the others (" + Settings.ROW_ERRORS.key() + ")")
+                        .exception();
+            } else {
+                CommittedRow failed = CommittedRow.failed(row.index(), error);
+                answers.put(row.index(), failed);
+                kept.keep(failed);
+                counters.rowsDone().add(1L);
+            }
         }
-        Optional<Completion> completion = Optional.ofNullable(completions.get(row.index()));
-        values[width] = completion.map(Completion::text).orElse(null);
-        values[width + 1] = completion.map(c -> c.finishReason().toString()).orElse(null);
-        values[width + 2] = completion.map(Completion::promptTokens).orElse(null);
-        values[width + 3] = completion.map(Completion::outputTokens).orElse(null);
-        values[width + 4] = errors.get(row.index());
-        return RowFactory.create(values);
+        counters.rowsFailed()
+                .add(answers.values().stream()
+                        .filter(row -> row.error() != null)
+                        .count());
+        return requests;
+    }
+
+    private static CommittedRow row(Completion completion) {
+        return CommittedRow.completed(
+                completion.id(),
+                completion.text(),
+                completion.finishReason().toString(),
+                completion.promptTokens(),
+                completion.outputTokens());
     }
 
     /** Sends completions home, and tells the driver, through its accumulators, how far this replica is. */
     private final class Counting implements Generator.Listener {
         private final Consumer<Completion> home;
+        private final KeptResults kept;
 
-        Counting(Consumer<Completion> home) {
+        Counting(Consumer<Completion> home, KeptResults kept) {
             this.home = home;
+            this.kept = kept;
         }
 
         @Override
@@ -144,6 +183,7 @@ final class GenerationTask implements RankFunction<IndexedRow, Row> {
         @Override
         public void onCompletion(Completion completion) {
             home.accept(completion);
+            kept.keep(row(completion));
             counters.rowsDone().add(1L);
             counters.promptTokens().add(completion.promptTokens());
         }

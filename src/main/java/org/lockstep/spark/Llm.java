@@ -1,10 +1,8 @@
 package org.lockstep.spark;
 
-import java.time.Duration;
 import java.util.ArrayList;
 import java.util.List;
-import java.util.Locale;
-import java.util.Map;
+import java.util.Optional;
 import java.util.OptionalInt;
 import java.util.function.Consumer;
 import org.apache.spark.SparkContext;
@@ -16,11 +14,11 @@ import org.apache.spark.sql.RowFactory;
 import org.apache.spark.sql.SparkSession;
 import org.apache.spark.sql.types.DataTypes;
 import org.apache.spark.sql.types.StructType;
-import org.apache.spark.storage.StorageLevel;
 import org.lockstep.ErrorCode;
 import org.lockstep.LockstepException;
 import org.lockstep.checkpoint.Checkpoint;
 import org.lockstep.checkpoint.ModelFiles;
+import org.lockstep.commit.Manifest;
 import org.lockstep.inference.GeneratorOptions;
 import org.lockstep.inference.SamplingParams;
 import org.lockstep.inference.Tokenizer;
@@ -70,6 +68,7 @@ public final class Llm implements AutoCloseable {
     private final OptionalInt ranks;
     private final LlmLimits limits;
     private final LlmDevice device;
+    private final RunPolicy policy;
     private final Consumer<Progress> progress;
 
     /** What {@code load} found, the same for all descriptions that come from it. */
@@ -84,6 +83,7 @@ public final class Llm implements AutoCloseable {
             OptionalInt ranks,
             LlmLimits limits,
             LlmDevice device,
+            RunPolicy policy,
             Consumer<Progress> progress) {
         this.spark = spark;
         this.found = found;
@@ -93,6 +93,7 @@ public final class Llm implements AutoCloseable {
         this.ranks = ranks;
         this.limits = limits;
         this.device = device;
+        this.policy = policy;
         this.progress = progress;
     }
 
@@ -126,6 +127,7 @@ public final class Llm implements AutoCloseable {
                     OptionalInt.empty(),
                     LlmLimits.NONE,
                     LlmDevice.NONE,
+                    RunPolicy.NONE,
                     done -> {});
         }
     }
@@ -167,22 +169,23 @@ public final class Llm implements AutoCloseable {
     }
 
     private Llm with(ParallelSizes changed) {
-        return new Llm(spark, found, config, changed, order, ranks, limits, device, progress);
+        return new Llm(spark, found, config, changed, order, ranks, limits, device, policy, progress);
     }
 
     /** The world size, where replicas are not set. */
     public Llm ranks(int worldSize) {
-        return new Llm(spark, found, config, sizes, order, OptionalInt.of(worldSize), limits, device, progress);
+        return new Llm(spark, found, config, sizes, order, OptionalInt.of(worldSize), limits, device, policy, progress);
     }
 
     /** How to hold the weights: f32, bf16, f16, or quantised to 8 bits as they are read; by default as they are stored. */
     public Llm weightType(WeightType type) {
-        return new Llm(spark, found, config.withWeightType(type), sizes, order, ranks, limits, device, progress);
+        return new Llm(
+                spark, found, config.withWeightType(type), sizes, order, ranks, limits, device, policy, progress);
     }
 
     /** The order of the axes, innermost first. */
     public Llm order(RankOrder changed) {
-        return new Llm(spark, found, config, sizes, changed, ranks, limits, device, progress);
+        return new Llm(spark, found, config, sizes, changed, ranks, limits, device, policy, progress);
     }
 
     /** Positions that a prompt and its completion may fill together; by default the model's own limit. */
@@ -221,16 +224,43 @@ public final class Llm implements AutoCloseable {
     }
 
     private Llm with(LlmDevice changed) {
-        return new Llm(spark, found, config, sizes, order, ranks, limits, changed, progress);
+        return new Llm(spark, found, config, sizes, order, ranks, limits, changed, policy, progress);
     }
 
     private Llm with(LlmLimits changed) {
-        return new Llm(spark, found, config, sizes, order, ranks, changed, device, progress);
+        return new Llm(spark, found, config, sizes, order, ranks, changed, device, policy, progress);
+    }
+
+    /** How often a run is tried in all, where executors or peers are lost; by default three times. */
+    public Llm attempts(int most) {
+        return with(policy.withAttempts(most));
+    }
+
+    /**
+     * Where finished rows are kept while a run is not over, on any file system that Hadoop knows and all executors share. One
+     * run at a time; what an unfinished one left there is gone on with by {@link #resume}, and refused without it.
+     */
+    public Llm checkpointDir(String directory) {
+        return with(policy.withCheckpointDir(directory));
+    }
+
+    /** Whether to go on with the unfinished run in the checkpoint directory; another one's is refused. */
+    public Llm resume(boolean on) {
+        return with(policy.withResume(on));
+    }
+
+    /** Whether the first row that cannot be answered ends the run; by default it has its error, and the others go on. */
+    public Llm failOnRowError(boolean on) {
+        return with(policy.withFailOnRowError(on));
+    }
+
+    private Llm with(RunPolicy changed) {
+        return new Llm(spark, found, config, sizes, order, ranks, limits, device, changed, progress);
     }
 
     /** Calls {@code consumer} now and then while {@code generate} runs, on a thread of Spark's. */
     public Llm onProgress(Consumer<Progress> consumer) {
-        return new Llm(spark, found, config, sizes, order, ranks, limits, device, consumer);
+        return new Llm(spark, found, config, sizes, order, ranks, limits, device, policy, consumer);
     }
 
     /**
@@ -253,13 +283,19 @@ public final class Llm implements AutoCloseable {
      * The rows, in order, with their own columns and {@link #OUTPUT_COLUMNS}: the completion of each row's prompt
      * without the prompt, or an error in the row, which harms no other.
      *
-     * <p>Eager: the run happens in this call, and its results stay with the executors that made them.
+     * <p>Eager: the run happens in this call, and its results stay with the executors that made them. Where an executor or a
+     * peer is lost, another attempt does the rows that are not done.
      *
      * @param promptColumn a column of strings
-     * @throws LockstepException for what cannot run, before anything is launched; or the first cause of a failed gang
+     * @throws LockstepException for what cannot run, before anything is launched; or the first cause of a failed gang;
+     *     {@link UnfinishedRunException} if rows are kept for another run; CANCELLED if somebody ended it
      */
     public Dataset<Row> generate(Dataset<Row> rows, String promptColumn, SamplingParams params) {
-        return run(rows, promptColumn, params).rows();
+        Generation run = run(rows, promptColumn, params);
+        if (policy.resolve(spark.sparkContext().getConf()).checkpointDir().isEmpty()) {
+            run.discard(); // nobody knows of that directory
+        }
+        return run.rows();
     }
 
     /**
@@ -285,98 +321,60 @@ public final class Llm implements AutoCloseable {
         return texts;
     }
 
-    /** As {@link #generate(Dataset, String, SamplingParams)}, with a report of how it went. */
+    /**
+     * As {@link #generate(Dataset, String, SamplingParams)}, with a report of how it went. The rows that were committed are
+     * kept until {@link Generation#discard}.
+     */
     public Generation run(Dataset<Row> rows, String promptColumn, SamplingParams params) {
         long start = System.nanoTime();
         StructType schema = AnswerSchema.of(rows.schema(), promptColumn);
+        SparkContext context = ClusterPreflight.context(spark);
+        RunPolicy resolved = policy.resolve(context.getConf());
         Plan plan = plan();
-        int world = plan.grid().worldSize();
-        try (Residence.Stay stay = found.residence().enter(layout(plan));
-                GangWatch watch = GangWatch.begin(spark.sparkContext());
-                EvenRows even = EvenRows.of(rows.javaRDD(), world)) {
-            RunCounters counters = RunCounters.register(spark.sparkContext());
-            JavaRDD<Row> answers = even.count() == 0
-                    ? JavaSparkContext.fromSparkContext(spark.sparkContext()).emptyRDD()
-                    : launch(plan, stay, watch, even, rows.schema().fieldIndex(promptColumn), params, counters, start);
-            RunReport report = new RunReport(
-                    even.count(),
-                    counters.rowsFailed().value(),
-                    counters.promptTokens().value(),
-                    counters.cachedTokens().value(),
-                    counters.outputTokens().value(),
-                    counters.preemptions().value(),
-                    Duration.ofNanos(System.nanoTime() - start),
-                    plan.grid().sizes(),
-                    plan.perRank().each(),
-                    counters.reports().value());
-            return new Generation(spark.createDataFrame(answers, schema), plan, report);
+        try (EvenRows even = EvenRows.of(rows.javaRDD(), rows.schema().fieldIndex(promptColumn))) {
+            if (even.count() == 0) {
+                JavaRDD<Row> none = JavaSparkContext.fromSparkContext(context).emptyRDD();
+                return new Generation(
+                        spark.createDataFrame(none, schema), plan, RunReport.ofNothing(plan, start), Optional.empty());
+            }
+            RunDirectory directory = RunDirectory.of(context, resolved.checkpointDir());
+            Launch launch = new Launch(
+                    new Launch.Model(found.source(), found.stored(), found.residence(), config, order),
+                    new Launch.Input(
+                            even,
+                            rows.schema().fieldIndex(promptColumn),
+                            params,
+                            resolved.failOnRowError().orElseThrow()),
+                    this::plan,
+                    progress,
+                    start);
+            AttemptLoop.Outcome run = new AttemptLoop(context, resolved, directory, even.count())
+                    .run(identity(plan, promptColumn, params, even), launch);
+            return new Generation(
+                    spark.createDataFrame(run.result().answers(), schema),
+                    run.result().plan(),
+                    run.result().report().get(),
+                    Optional.of(run.kept()));
         }
     }
 
-    /** What a rank that stays must have in common with one that is wanted; the rest is the application's. */
-    private String layout(Plan plan) {
-        return String.join(
-                "\n",
-                config.toString(),
-                plan.grid().sizes() + " " + order,
-                plan.perRank().device().cuda().toString(),
-                plan.options().toString());
+    /** All that decides the texts: rows of a run that is equal in these can stand beside each other. */
+    private List<Manifest.Field> identity(Plan plan, String promptColumn, SamplingParams params, EvenRows even) {
+        return List.of(
+                new Manifest.Field("model", found.source().toString()),
+                new Manifest.Field("model config", config.toString()),
+                new Manifest.Field("weights", found.stored().toString()),
+                new Manifest.Field("device", plan.perRank().device().isCuda() ? "cuda" : "cpu"),
+                new Manifest.Field(
+                        "max model length", Integer.toString(plan.options().maxModelLength())),
+                new Manifest.Field("sampling", params.toString()),
+                new Manifest.Field("prompt column", promptColumn),
+                new Manifest.Field("prompts", even.prompts().toString()));
     }
 
     /** Gives back what stays in the executors, now or when the run that uses it is over. Idempotent; runs may follow. */
     @Override
     public void close() {
         found.residence().close();
-    }
-
-    private JavaRDD<Row> launch(
-            Plan plan,
-            Residence.Stay stay,
-            GangWatch watch,
-            EvenRows even,
-            int promptColumn,
-            SamplingParams params,
-            RunCounters counters,
-            long start) {
-        SparkContext context = spark.sparkContext();
-        GenerationTask task = new GenerationTask(
-                found.source(),
-                config,
-                plan,
-                params,
-                promptColumn,
-                Settings.RUN_TIMEOUT.in(context.getConf()),
-                counters);
-        JavaRDD<Row> answers = BarrierStage.over(even.rows())
-                .with(plan.grid().sizes())
-                .with(order)
-                .on(plan.perRank().device().factory(context))
-                .staying(stay)
-                .watchedBy(watch)
-                .connecting(KINDS.get(0), KINDS.toArray(GroupKind[]::new))
-                .agreeingOn(Map.of(
-                        "model", config.toString(), "options", plan.options().toString()))
-                .mapRanks(task)
-                .persist(StorageLevel.MEMORY_AND_DISK());
-        long toLoad = found.stored().bytes() * plan.grid().sizes().dp(); // each replica reads all of it
-        ProgressListener listener = new ProgressListener(counters, even.count(), toLoad, start, progress);
-        context.addSparkListener(listener);
-        String before = context.getLocalProperty("spark.job.description");
-        context.setJobDescription(String.format(
-                Locale.ROOT,
-                "Lockstep: generate %,d rows, %s",
-                even.count(),
-                plan.grid().sizes()));
-        try {
-            answers.count();
-            return KeptRows.of(answers);
-        } catch (Exception e) {
-            answers.unpersist(false);
-            stay.fail();
-            throw watch.report(e).exception();
-        } finally {
-            context.setJobDescription(before);
-            context.removeSparkListener(listener);
-        }
     }
 }

@@ -1,6 +1,8 @@
 package org.lockstep.spark;
 
 import java.util.function.LongConsumer;
+import org.lockstep.ErrorCode;
+import org.lockstep.LockstepException;
 import org.lockstep.checkpoint.Checkpoint;
 import org.lockstep.checkpoint.ModelFiles;
 import org.lockstep.inference.Generator;
@@ -14,6 +16,9 @@ import org.lockstep.model.ModelConfig;
  * @param generator over the weights of this rank, and its cache
  */
 record ModelShare(Tokenizer tokenizer, Generator generator) implements AutoCloseable {
+
+    /** The first word of what is said when memory ends here, where another attempt would be in vain. */
+    static final String LOADING = "loading";
 
     /**
      * Reads the tokenizer and this rank's part of the weights.
@@ -35,6 +40,17 @@ record ModelShare(Tokenizer tokenizer, Generator generator) implements AutoClose
                                 rank.kernels(),
                                 tokenizer,
                                 options));
+            } catch (OutOfMemoryError e) {
+                tokenizer.close();
+                // Without the error as its cause, for which Spark would end the executor: what was loaded is given
+                // back.
+                throw LockstepException.report(
+                                ErrorCode.OUT_OF_MEMORY,
+                                LOADING + " rank " + rank.state().rank() + "'s share of the model took more than the "
+                                        + (Runtime.getRuntime().maxMemory() >> 20) + " MiB of heap: " + e.getMessage())
+                        .attempt(
+                                "more memory for the executors or the driver of a local master, or a smaller share a rank")
+                        .exception();
             } catch (RuntimeException | Error failure) {
                 tokenizer.close();
                 throw failure;

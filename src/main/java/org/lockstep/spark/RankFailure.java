@@ -1,12 +1,15 @@
 package org.lockstep.spark;
 
 import java.io.Serializable;
+import java.nio.channels.ClosedByInterruptException;
 import java.util.List;
+import java.util.Objects;
+import java.util.Optional;
 import java.util.stream.IntStream;
+import java.util.stream.Stream;
 import org.apache.spark.BarrierTaskContext;
 import org.apache.spark.SparkContext;
 import org.apache.spark.SparkEnv;
-import org.apache.spark.TaskContext;
 import org.apache.spark.TaskKilledException;
 import org.apache.spark.util.CollectionAccumulator;
 import org.jspecify.annotations.Nullable;
@@ -59,6 +62,7 @@ record RankFailure(
         List<Integer> partitions,
         @Nullable FlightRecord record)
         implements Serializable {
+    private static final int MOST_CAUSES = 32; // some run in a circle
 
     RankFailure {
         partitions = List.copyOf(partitions);
@@ -81,8 +85,8 @@ record RankFailure(
         FirstCause cause =
                 world == null ? null : world.communicators().firstCause().orElse(null);
         int rank = world == null ? -1 : world.state().rank();
-        boolean own = isOwn(context, rank, cause, failure);
-        LockstepException known = known(failure);
+        boolean own = isOwn(rank, cause, failure);
+        Optional<LockstepException> known = known(failure);
         ErrorCode otherwise = GangFailure.codeOf(failure.toString());
         String address = context.getTaskInfos()[context.partitionId()].address();
         String host = world == null
@@ -110,9 +114,10 @@ record RankFailure(
                 System.currentTimeMillis(),
                 came,
                 own,
-                known == null ? otherwise : known.code(),
-                known == null ? "rank " + rank + " failed: " + failure : known.summary(),
-                known == null ? GangFailure.adviceOf(otherwise) : known.advice(),
+                known.map(LockstepException::code).orElse(otherwise),
+                known.map(LockstepException::summary)
+                        .orElse((rank < 0 ? "a rank" : "rank " + rank) + " failed: " + failure),
+                known.map(LockstepException::advice).orElse(GangFailure.adviceOf(otherwise)),
                 cause,
                 Thrown.of(failure),
                 own && world != null ? partitions(world.roster()) : List.of(),
@@ -123,37 +128,32 @@ record RankFailure(
         return IntStream.range(0, roster.size()).mapToObj(roster::partition).toList();
     }
 
-    private static boolean isOwn(TaskContext context, int rank, @Nullable FirstCause cause, Throwable failure) {
-        if (failure instanceof TaskKilledException) {
-            return false;
-        }
-        if (cause == null) {
-            return !context.isInterrupted();
-        }
-        return cause.finder() == rank || !(isTold(failure) || context.isInterrupted());
+    private static boolean isOwn(int rank, @Nullable FirstCause cause, Throwable failure) {
+        return !isTold(failure) || (cause != null && cause.finder() == rank && !isStopped(failure));
     }
 
-    /** Whether it is what a communicator says, or was made of that. */
+    /** Whether it is what a communicator or Spark says, or was made of that. */
     private static boolean isTold(Throwable failure) {
-        Throwable each = failure;
-        while (each != null) {
-            if (each instanceof CommunicatorException) {
-                return true;
-            }
-            each = each.getCause();
-        }
-        return false;
+        return isStopped(failure) || causes(failure).anyMatch(CommunicatorException.class::isInstance);
     }
 
-    private static @Nullable LockstepException known(Throwable failure) {
-        Throwable each = failure;
-        while (each != null) {
-            if (each instanceof LockstepException ours) {
-                return ours;
-            }
-            each = each.getCause();
-        }
-        return null;
+    /** Whether it is how code ends that was told to stop. */
+    private static boolean isStopped(Throwable failure) {
+        return causes(failure)
+                .anyMatch(each -> each instanceof TaskKilledException
+                        || each instanceof InterruptedException
+                        || each instanceof ClosedByInterruptException);
+    }
+
+    private static Stream<Throwable> causes(Throwable failure) {
+        return Stream.iterate(failure, Objects::nonNull, Throwable::getCause).limit(MOST_CAUSES);
+    }
+
+    private static Optional<LockstepException> known(Throwable failure) {
+        return causes(failure)
+                .filter(LockstepException.class::isInstance)
+                .map(LockstepException.class::cast)
+                .findFirst();
     }
 
     /** Whether it is about the rank itself, not about another that it lost or waited for. */

@@ -71,6 +71,7 @@ final class RankTask<T, U> extends AbstractFunction1<scala.collection.Iterator<T
         onCompletion(context, tenancy::end);
         AbortWatchdog.Watch watch = residents.value().watchdog().watch(context, tenancy::abort);
         onCompletion(context, watch::close);
+        onCompletion(context, rendezvous::close);
         onFailure(context, error -> {
             tenancy.abort(error);
             failures.add(RankFailure.of(rendezvous.context(), rendezvous.hasCome(), tenancy.world(), error));

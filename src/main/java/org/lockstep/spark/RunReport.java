@@ -11,7 +11,9 @@ import org.lockstep.topology.ParallelSizes;
  * How a run went.
  *
  * @param rows of the input and the output
- * @param rowsFailed of those, with an error
+ * @param rowsKept of those, answered by earlier attempts or runs; what follows of tokens and time is without them
+ * @param attempts that this run took
+ * @param rowsFailed of all, with an error
  * @param promptTokens of the rows answered
  * @param cachedTokens found in the cache instead of computed: beginnings that prompts share, and rows resumed
  * @param outputTokens generated
@@ -22,6 +24,8 @@ import org.lockstep.topology.ParallelSizes;
  */
 public record RunReport(
         long rows,
+        long rowsKept,
+        int attempts,
         long rowsFailed,
         long promptTokens,
         long cachedTokens,
@@ -34,6 +38,23 @@ public record RunReport(
 
     public RunReport {
         ranks = ranks.stream().sorted(Comparator.comparingInt(RankReport::rank)).toList();
+    }
+
+    /** Of a run without rows, which launches nothing. */
+    static RunReport ofNothing(Plan plan, long start) {
+        return new RunReport(
+                0,
+                0,
+                1,
+                0,
+                0,
+                0,
+                0,
+                0,
+                Duration.ofNanos(System.nanoTime() - start),
+                plan.grid().sizes(),
+                plan.perRank().each(),
+                List.of());
     }
 
     /** Output tokens per second of generating: the slowest rank's time, without Spark, meeting and loading. */
@@ -91,14 +112,16 @@ public record RunReport(
                         longest(RankReport::loadNanos) / 1e9);
         return String.format(
                 Locale.ROOT,
-                "%,d rows (%,d with errors), %,d prompt%s + %,d output tokens%s in %.1f s, %,.0f tokens/s; %s",
+                "%,d rows (%,d with errors%s), %,d prompt%s + %,d output tokens%s in %.1f s%s, %,.0f tokens/s; %s",
                 rows,
                 rowsFailed,
+                rowsKept == 0 ? "" : String.format(Locale.ROOT, ", %,d from before", rowsKept),
                 promptTokens,
                 cachedTokens == 0 ? "" : String.format(Locale.ROOT, " (%,d shared)", cachedTokens),
                 outputTokens,
                 preemptions == 0 ? "" : String.format(Locale.ROOT, " (%,d rows put off)", preemptions),
                 elapsed.toMillis() / 1e3,
+                attempts > 1 ? String.format(Locale.ROOT, " and %d attempts", attempts) : "",
                 tokensPerSecond(),
                 world);
     }

@@ -71,6 +71,27 @@ public final class Settings {
             "how long to wait for executors of a cluster to register before too few slots are an error; local masters"
                     + " never wait");
 
+    public static final Setting<Integer> ATTEMPTS = Setting.count(
+            "spark.lockstep.attempts",
+            3,
+            "how often generate is tried in all, where executors or peers are lost (--attempts)");
+
+    public static final Setting<String> CHECKPOINT_DIR = Setting.text(
+            "spark.lockstep.checkpointDir",
+            "auto",
+            "where finished rows are kept until a run is over, on a file system that all executors share; auto: a"
+                    + " directory of the run alone (--checkpoint-dir)");
+
+    public static final Setting<Boolean> RESUME = Setting.flag(
+            "spark.lockstep.resume", false, "go on with the unfinished run in the checkpoint directory (--resume)");
+
+    public static final Setting<String> ROW_ERRORS = Setting.choice(
+            "spark.lockstep.rows.onError",
+            "keep",
+            "a row that cannot be answered: keep it with its error, or fail the run (--on-row-error)",
+            "keep",
+            "fail");
+
     public static final Setting<Integer> MAX_SEQUENCES = Setting.count(
             "spark.lockstep.batch.maxSequences", 32, "rows that a replica generates together at most (--max-num-seqs)");
 
@@ -136,6 +157,10 @@ public final class Settings {
             PORT_MIN,
             PORT_MAX,
             SLOTS_WAIT,
+            ATTEMPTS,
+            CHECKPOINT_DIR,
+            RESUME,
+            ROW_ERRORS,
             MAX_SEQUENCES,
             MAX_STEP_LENGTH,
             CACHE_MEMORY,

@@ -66,6 +66,17 @@ class GenerateCommandTest {
     }
 
     @Test
+    void theCommandToGoOnIsTheSameWithWhereFrom() {
+        ResumeCommand again = new ResumeCommand(
+                List.of("generate", "--checkpoint-dir", "old", "--prompts", "it's mine.jsonl", "--resume", "-tp", "2"));
+        assertThat(again.from("hdfs:///kept/run"))
+                .isEqualTo("lockstep generate --prompts 'it'\\''s mine.jsonl' -tp 2 --checkpoint-dir hdfs:///kept/run"
+                        + " --resume");
+        assertThat(new ResumeCommand(List.of("generate", "--checkpoint-dir=old")).from("new dir"))
+                .isEqualTo("lockstep generate --checkpoint-dir 'new dir' --resume");
+    }
+
+    @Test
     void everyWord() {
         GenerateRequest request = request(
                 ("--model m --prompts p.jsonl --prompt-column question --output o.jsonl --report r.html -tp 2 -pp 3 -vpp 2 -dp 4 --ranks 24"
@@ -74,6 +85,7 @@ class GenerateCommandTest {
                                 + " --max-model-len 512 --max-num-seqs 16 --max-num-batched-tokens 1024"
                                 + " --block-size 8 --no-enable-prefix-caching"
                                 + " --device cuda --gpu-memory-utilization 0.5"
+                                + " --checkpoint-dir hdfs:///kept --resume --attempts 5 --on-row-error fail"
                                 + " --master spark://h:7077 --conf spark.a=b=c --conf spark.d=e")
                         .split(" "));
         assertThat(request)
@@ -106,6 +118,7 @@ class GenerateCommandTest {
                         OptionalInt.of(8),
                         false,
                         new DeviceRequest(DeviceChoice.CUDA, 0.5),
+                        new FailureOptions.FailureRequest("hdfs:///kept", true, OptionalInt.of(5), true),
                         "spark://h:7077",
                         Map.of("spark.a", "b=c", "spark.d", "e"),
                         false));

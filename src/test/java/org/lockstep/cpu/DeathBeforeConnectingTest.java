@@ -49,7 +49,8 @@ class DeathBeforeConnectingTest {
         assertThat(ends.get(dead)).isEqualTo("dead");
         assertThat(ends.get(2))
                 .as("it calls at the doors of all lower ranks")
-                .startsWith(ErrorCode.PEER_LOST.label() + "  rank 2 cannot reach rank " + dead + " at [127.0.0.1] port ")
+                .startsWith(
+                        ErrorCode.PEER_LOST.label() + "  rank 2 cannot reach rank " + dead + " at [127.0.0.1] port ")
                 .contains("culprit : rank " + dead);
         FaultLog.released("F03", Duration.ofNanos(known.get()));
     }

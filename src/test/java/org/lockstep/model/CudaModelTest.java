@@ -47,7 +47,8 @@ class CudaModelTest {
                     Map<String, GreedyDecoding.Seen> seen = new TreeMap<>();
                     models.forEach((name, golden) -> seen.put(
                             name,
-                            GreedyDecoding.run(golden.model(), state, communicators, kernels, golden.prompts(), STEPS)));
+                            GreedyDecoding.run(
+                                    golden.model(), state, communicators, kernels, golden.prompts(), STEPS)));
                     return seen;
                 });
     }

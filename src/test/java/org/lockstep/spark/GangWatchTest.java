@@ -8,6 +8,7 @@ import java.nio.file.Path;
 import java.time.Duration;
 import java.util.List;
 import java.util.concurrent.CountDownLatch;
+import java.util.concurrent.CyclicBarrier;
 import java.util.concurrent.TimeUnit;
 import java.util.regex.Matcher;
 import java.util.regex.Pattern;
@@ -41,6 +42,9 @@ import org.lockstep.topology.ParallelSizes;
 class GangWatchTest {
     /** The form of every message; after the sentence only lines with a label of at most eight letters. */
     static final Pattern CONTRACT = Pattern.compile("LOCKSTEP-\\d{4} [A-Z_]+ {2}\\S.*(\\n {2}[a-z]{2,8} *: \\S.*)*");
+
+    /** Where two ranks of this JVM meet before both fail. */
+    private static final CyclicBarrier BOTH = new CyclicBarrier(2);
 
     private static SparkSession session;
 
@@ -201,6 +205,7 @@ class GangWatchTest {
         LockstepException failure = failureOf((rank, mine) -> {
             rank.communicators().tensor().barrier();
             if (rank.state().rank() == 1 || rank.state().rank() == 2) {
+                BOTH.await();
                 throw new IllegalStateException("planned: " + rank.state().rank());
             }
             rank.communicators().tensor().barrier();
@@ -269,7 +274,8 @@ class GangWatchTest {
         try (GangWatch watch = GangWatch.begin(session.sparkContext())) {
             long start = System.nanoTime();
             Exception failure = catchThrowableOfType(
-                    Exception.class, () -> BarrierStage.over(spark.parallelize(List.of(0, 1, 2, 3), 4))
+                    Exception.class,
+                    () -> BarrierStage.over(spark.parallelize(List.of(0, 1, 2, 3), 4))
                             .with(ParallelSizes.tensor(4))
                             .on(address -> TaskContext.getPartitionId() == 3
                                     ? new DeathBeforeConnecting(CpuBackend.create(address))
@@ -294,6 +300,10 @@ class GangWatchTest {
     void aTaskThatNeverComesToTheMeetingIsNamed(boolean besideAnother) throws Exception {
         JavaSparkContext spark = JavaSparkContext.fromSparkContext(session.sparkContext());
         session.sparkContext().conf().set(Settings.MEETING_TIMEOUT.key(), "4s");
+        Thread other = new Thread(() -> BarrierStage.over(spark.parallelize(List.of(0), 1))
+                .with(ParallelSizes.tensor(1).withData(1))
+                .mapRanks((rank, mine) -> mine)
+                .collect());
         try (GangWatch watch = GangWatch.begin(session.sparkContext())) {
             BarrierStage<Integer> stage = BarrierStage.over(spark.parallelize(List.of(0, 1, 2), 3))
                     .with(ParallelSizes.tensor(3))
@@ -304,10 +314,6 @@ class GangWatchTest {
                         return CpuBackend.create(address);
                     })
                     .watchedBy(watch);
-            Thread other = new Thread(() -> BarrierStage.over(spark.parallelize(List.of(0), 1))
-                    .with(ParallelSizes.tensor(1))
-                    .mapRanks((rank, mine) -> mine)
-                    .collect());
             if (besideAnother) {
                 other.start();
             }

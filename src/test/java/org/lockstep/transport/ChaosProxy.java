@@ -59,6 +59,8 @@ final class ChaosProxy implements AutoCloseable {
         void freeze() throws InterruptedException;
     }
 
+    private static final int RECORDED = 4 << 20; // bytes
+
     /** Bytes of the proof of identity that go each way before any frame. */
     static final int GREETING = 96;
 
@@ -83,7 +85,7 @@ final class ChaosProxy implements AutoCloseable {
         return door.getLocalPort();
     }
 
-    /** All that went through, greetings included. */
+    /** The beginning of what went through, greetings included. */
     byte[] record() {
         synchronized (record) {
             return record.toByteArray();
@@ -137,7 +139,7 @@ final class ChaosProxy implements AutoCloseable {
             @Override
             public void write(byte[] bytes, int start, int count) throws IOException {
                 synchronized (record) {
-                    record.write(bytes, start, count);
+                    record.write(bytes, start, Math.min(count, Math.max(0, RECORDED - record.size())));
                 }
                 out.write(bytes, start, count);
             }

@@ -109,7 +109,9 @@ final class ChaosSchedule implements ChaosProxy.Chaos {
                     wires.add(wire);
                 }
                 boolean due = !ends.control() && before + bytes.length > place;
-                if (due) {
+                if (sinceFault() != 0) {
+                    wire.reset(); // the dead say nothing
+                } else if (due) {
                     fire();
                     for (ChaosProxy.Wire each : wires) {
                         each.reset(); // as the kernel does for a process that is gone

@@ -1,0 +1,150 @@
+package org.lockstep.spark;
+
+import java.time.Duration;
+import java.util.ArrayList;
+import java.util.List;
+import java.util.Locale;
+import java.util.Map;
+import java.util.function.Consumer;
+import java.util.function.Supplier;
+import org.apache.spark.SparkContext;
+import org.apache.spark.api.java.JavaRDD;
+import org.apache.spark.sql.Row;
+import org.apache.spark.storage.StorageLevel;
+import org.lockstep.inference.GeneratorOptions;
+import org.lockstep.inference.SamplingParams;
+import org.lockstep.model.ModelConfig;
+import org.lockstep.model.StoredWeights;
+import org.lockstep.topology.GroupKind;
+import org.lockstep.topology.RankOrder;
+
+/**
+ * One attempt of a generation: the barrier stage in which all rows get their answers, those that are committed already from
+ * there. Confined to the caller's thread.
+ *
+ * @param planner plans the ranks for the cluster as it is at that moment
+ */
+record Launch(Model model, Input input, Supplier<Plan> planner, Consumer<Progress> progress, long start)
+        implements AttemptLoop.Attempt {
+    /** What runs. */
+    record Model(ModelSource source, StoredWeights stored, Residence residence, ModelConfig config, RankOrder order) {}
+
+    /** What it runs on. */
+    record Input(EvenRows even, int promptColumn, SamplingParams params, boolean failOnRowError) {}
+
+    @Override
+    public AttemptLoop.Result run(KeptResults.Ticket ticket, int number, int shrink) {
+        Plan plan = planner.get();
+        GeneratorOptions options = plan.options().halved(shrink);
+        int kept = ticket.attempt().done();
+        RunCounters counters = RunCounters.register(input.even.source().rdd().sparkContext());
+        JavaRDD<Row> answers = kept == input.even.count()
+                ? KeptRows.of(counted(joined(ticket, counters)))
+                : stage(plan, options, ticket, number, counters);
+        return new AttemptLoop.Result(
+                answers,
+                plan,
+                () -> new RunReport(
+                        input.even.count(),
+                        kept,
+                        number,
+                        counters.rowsFailed().value(),
+                        counters.promptTokens().value(),
+                        counters.cachedTokens().value(),
+                        counters.outputTokens().value(),
+                        counters.preemptions().value(),
+                        Duration.ofNanos(System.nanoTime() - start),
+                        plan.grid().sizes(),
+                        plan.perRank().each(),
+                        counters.reports().value()));
+    }
+
+    /** All rows are committed: nobody needs a model. */
+    private JavaRDD<Row> joined(KeptResults.Ticket ticket, RunCounters counters) {
+        return input.even
+                .rows()
+                .mapPartitions(rows -> {
+                    List<IndexedRow> home = new ArrayList<>();
+                    rows.forEachRemaining(home::add);
+                    var answers = Answers.kept(KeptResults.open(ticket), home);
+                    counters.rowsFailed()
+                            .add(answers.values().stream()
+                                    .filter(row -> row.error() != null)
+                                    .count());
+                    return Answers.beside(home, answers).iterator();
+                })
+                .persist(StorageLevel.MEMORY_AND_DISK());
+    }
+
+    private static JavaRDD<Row> counted(JavaRDD<Row> rows) {
+        rows.count();
+        return rows;
+    }
+
+    private JavaRDD<Row> stage(
+            Plan plan, GeneratorOptions options, KeptResults.Ticket ticket, int number, RunCounters counters) {
+        SparkContext spark = input.even.source().rdd().sparkContext();
+        GenerationTask task = new GenerationTask(
+                model.source,
+                model.config,
+                plan,
+                options,
+                input.params,
+                input.promptColumn,
+                Settings.RUN_TIMEOUT.in(spark.getConf()),
+                ticket,
+                input.failOnRowError,
+                counters);
+        long left = input.even.count() - ticket.attempt().done();
+        long toLoad = model.stored.bytes() * plan.grid().sizes().dp(); // each replica reads all of it
+        ProgressListener listener = new ProgressListener(counters, left, toLoad, start, progress);
+        String before = spark.getLocalProperty("spark.job.description");
+        try (Residence.Stay stay = model.residence.enter(layout(plan, options));
+                GangWatch watch = GangWatch.begin(spark)) {
+            JavaRDD<Row> answers = BarrierStage.over(
+                            input.even.dealt(plan.grid().worldSize()))
+                    .with(plan.grid().sizes())
+                    .with(model.order)
+                    .on(plan.perRank().device().factory(spark))
+                    .staying(stay)
+                    .watchedBy(watch)
+                    .connecting(Llm.KINDS.get(0), Llm.KINDS.toArray(GroupKind[]::new))
+                    .agreeingOn(Map.of("model", model.config.toString(), "options", options.toString()))
+                    .mapRanks(task)
+                    .persist(StorageLevel.MEMORY_AND_DISK());
+            spark.addSparkListener(listener);
+            spark.setJobDescription(String.format(
+                    Locale.ROOT,
+                    "Lockstep: generate %,d rows, %s%s",
+                    left,
+                    plan.grid().sizes(),
+                    number == 1 ? "" : ", attempt " + number));
+            try {
+                answers.count();
+                return KeptRows.of(answers);
+            } catch (Exception e) { // Spark's own are checked, and undeclared
+                if (!spark.isStopped()) {
+                    answers.unpersist(false);
+                }
+                stay.fail();
+                if (AttemptFailure.isCancelled(spark, e)) {
+                    throw e;
+                }
+                throw watch.report(e).exception();
+            }
+        } finally {
+            spark.setJobDescription(before);
+            spark.removeSparkListener(listener);
+        }
+    }
+
+    /** What a rank that stays must have in common with one that is wanted; the rest is the application's. */
+    private String layout(Plan plan, GeneratorOptions options) {
+        return String.join(
+                "\n",
+                model.config.toString(),
+                plan.grid().sizes() + " " + model.order,
+                plan.perRank().device().cuda().toString(),
+                options.toString());
+    }
+}

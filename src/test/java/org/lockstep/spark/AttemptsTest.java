@@ -1,0 +1,243 @@
+package org.lockstep.spark;
+
+import static org.assertj.core.api.Assertions.assertThat;
+import static org.assertj.core.api.Assertions.catchThrowableOfType;
+
+import java.nio.file.Files;
+import java.nio.file.Path;
+import java.time.Duration;
+import java.util.ArrayList;
+import java.util.Collections;
+import java.util.List;
+import java.util.concurrent.CompletableFuture;
+import java.util.concurrent.ExecutionException;
+import java.util.concurrent.TimeUnit;
+import java.util.stream.IntStream;
+import java.util.stream.Stream;
+import org.apache.spark.sql.Dataset;
+import org.apache.spark.sql.Encoders;
+import org.apache.spark.sql.Row;
+import org.apache.spark.sql.SparkSession;
+import org.awaitility.Awaitility;
+import org.junit.jupiter.api.AfterEach;
+import org.junit.jupiter.api.BeforeEach;
+import org.junit.jupiter.api.Test;
+import org.junit.jupiter.api.Timeout;
+import org.junit.jupiter.api.io.TempDir;
+import org.junit.jupiter.params.ParameterizedTest;
+import org.junit.jupiter.params.provider.ValueSource;
+import org.lockstep.ErrorCode;
+import org.lockstep.FaultCase;
+import org.lockstep.FaultLog;
+import org.lockstep.LockstepException;
+import org.lockstep.inference.SamplingParams;
+
+/** Attempts, what they keep, and how a run ends, with the bundled model in one JVM. */
+@Timeout(180)
+class AttemptsTest {
+    private static final int ROWS = 40;
+    private static final SamplingParams SAMPLED = SamplingParams.DEFAULT
+            .withTemperature(0.8)
+            .withSeed(11L)
+            .withMaxTokens(24)
+            .withIgnoreEos(true);
+
+    private SparkSession spark;
+
+    @TempDir
+    private Path folder;
+
+    @BeforeEach
+    void start() {
+        spark = Sessions.local(4);
+    }
+
+    @AfterEach
+    void stop() {
+        spark.stop();
+    }
+
+    private Dataset<Row> rows() {
+        List<String> prompts = IntStream.range(0, ROWS)
+                .mapToObj(i -> "Once upon a time, " + i + " crows")
+                .toList();
+        return spark.createDataset(prompts, Encoders.STRING()).toDF("prompt");
+    }
+
+    private Llm llm() {
+        return Llm.bundled(spark)
+                .tensorParallel(2)
+                .dataParallel(2)
+                .maxSequences(2)
+                .checkpointDir(folder.resolve("run").toString());
+    }
+
+    private List<Row> undisturbed(SamplingParams params) {
+        try (Llm llm = Llm.bundled(spark).dataParallel(1)) {
+            return llm.generate(rows(), "prompt", params).collectAsList();
+        }
+    }
+
+    /** Rows are done and the run is not: its writers commit. */
+    private void awaitCommits() {
+        Awaitility.await().atMost(Duration.ofSeconds(60)).until(() -> {
+            if (!Files.isDirectory(folder.resolve("run"))) {
+                return false;
+            }
+            try (Stream<Path> files = Files.list(folder.resolve("run"))) {
+                return files.anyMatch(file -> file.getFileName().toString().startsWith("segment-"));
+            }
+        });
+    }
+
+    private static void assertNothingRuns(String faultCase) {
+        long start = System.nanoTime();
+        Awaitility.await()
+                .atMost(Duration.ofSeconds(20))
+                .until(() -> Thread.getAllStackTraces().keySet().stream()
+                        .map(Thread::getName)
+                        .noneMatch(
+                                name -> name.startsWith("lockstep-watchdog") || name.startsWith("lockstep-commit-")));
+        FaultLog.released(faultCase, Duration.ofNanos(System.nanoTime() - start));
+    }
+
+    /** Cut off by a cancel, then gone on with: a run of many tokens, so that it does not end before. */
+    @ParameterizedTest
+    @ValueSource(booleans = {false, true})
+    @FaultCase({"F14", "F72"})
+    void aCancelledRunKeepsItsRowsAndGoesOnToTheSameTexts(boolean interrupt) throws Exception {
+        SamplingParams params = SAMPLED.withMaxTokens(400);
+        CompletableFuture<List<Row>> run = CompletableFuture.supplyAsync(() -> {
+            spark.sparkContext().setJobGroup("doomed", "a test", interrupt);
+            try (Llm llm = llm()) {
+                return llm.generate(rows(), "prompt", params).collectAsList();
+            } finally {
+                spark.sparkContext().clearJobGroup();
+            }
+        });
+        awaitCommits();
+        spark.sparkContext().cancelJobGroup("doomed");
+        LockstepException ended = failure(run);
+        assertNothingRuns("F14");
+        assertThat(ended).isInstanceOf(UnfinishedRunException.class);
+        assertThat(ended.code()).isEqualTo(ErrorCode.CANCELLED);
+        UnfinishedRunException unfinished = (UnfinishedRunException) ended;
+        assertThat(unfinished.committed()).isBetween(1L, ROWS - 1L);
+        assertThat(ended)
+                .hasMessageContainingAll("cancelled", unfinished.committed() + " of 40 rows", "--resume")
+                .hasMessageNotContaining("attempt");
+
+        try (Llm llm = llm()) {
+            Generation resumed = llm.resume(true).run(rows(), "prompt", params);
+            assertThat(resumed.report().rowsKept()).isEqualTo(unfinished.committed());
+            assertThat(resumed.rows().collectAsList()).isEqualTo(undisturbed(params));
+            Generation again = llm.resume(true).run(rows(), "prompt", params);
+            assertThat(again.report().rowsKept()).isEqualTo(ROWS);
+            assertThat(again.report().ranks())
+                    .as("nobody loads a model for nothing")
+                    .isEmpty();
+            assertThat(again.rows().collectAsList()).isEqualTo(resumed.rows().collectAsList());
+            again.discard();
+        }
+        assertThat(folder.resolve("run")).doesNotExist();
+    }
+
+    private static LockstepException failure(CompletableFuture<?> run) {
+        ExecutionException thrown =
+                catchThrowableOfType(ExecutionException.class, () -> run.get(120, TimeUnit.SECONDS));
+        assertThat(thrown.getCause()).isInstanceOf(LockstepException.class);
+        return (LockstepException) thrown.getCause();
+    }
+
+    @Test
+    @FaultCase("F15")
+    void aStoppedApplicationIsCancelledNotTriedAgain() {
+        CompletableFuture<List<Row>> run = CompletableFuture.supplyAsync(() ->
+                llm().generate(rows(), "prompt", SAMPLED.withMaxTokens(400)).collectAsList());
+        awaitCommits();
+        spark.stop();
+        LockstepException ended = failure(run);
+        assertNothingRuns("F15");
+        assertThat(ended.code()).isEqualTo(ErrorCode.CANCELLED);
+        assertThat(ended).hasMessageContainingAll("of 40 rows", "--resume");
+    }
+
+    @Test
+    @FaultCase("F14")
+    void aThreadThatIsInterruptedCancelsItsRun() throws Exception {
+        CompletableFuture<Throwable> ended = new CompletableFuture<>();
+        Thread caller = new Thread(() -> {
+            try {
+                llm().generate(rows(), "prompt", SAMPLED.withMaxTokens(400));
+                ended.complete(new AssertionError("it ended well"));
+            } catch (RuntimeException e) {
+                ended.complete(Thread.currentThread().isInterrupted() ? e : new AssertionError("the flag is gone", e));
+            }
+        });
+        caller.start();
+        awaitCommits();
+        caller.interrupt();
+        assertThat(ended.get(60, TimeUnit.SECONDS))
+                .isInstanceOfSatisfying(
+                        UnfinishedRunException.class, e -> assertThat(e.code()).isEqualTo(ErrorCode.CANCELLED));
+        assertNothingRuns("F14");
+    }
+
+    @Test
+    @FaultCase("F72")
+    void aRunThatDiffersIsRefusedNamingWhatDiffers() {
+        try (Llm llm = llm()) {
+            llm.run(rows().limit(3), "prompt", SAMPLED);
+            LockstepException refused = catchThrowableOfType(
+                    LockstepException.class,
+                    () -> llm.resume(true).run(rows().limit(3), "prompt", SAMPLED.withSeed(12L)));
+            assertThat(refused.code()).isEqualTo(ErrorCode.COMMIT_DIFFERS);
+            assertThat(refused).hasMessageContainingAll("differs in sampling", "seed=11", "seed=12");
+            assertThat(catchThrowableOfType(
+                                    LockstepException.class,
+                                    () -> llm.resume(true).run(rows().limit(4), "prompt", SAMPLED))
+                            .code())
+                    .isEqualTo(ErrorCode.COMMIT_DIFFERS);
+        }
+    }
+
+    @Test
+    @FaultCase({"F69", "F56"})
+    void aRowThatCannotBeAnsweredHasItsErrorOrEndsTheRun() {
+        List<String> texts = new ArrayList<>(Collections.nCopies(6, "Once upon a time"));
+        texts.set(4, "");
+        Dataset<Row> rows = spark.createDataset(texts, Encoders.STRING()).toDF("prompt");
+        try (Llm llm = llm()) {
+            LockstepException failed = catchThrowableOfType(
+                    LockstepException.class, () -> llm.failOnRowError(true).run(rows, "prompt", SAMPLED));
+            assertThat(failed.code()).isEqualTo(ErrorCode.ROW_FAILED);
+            assertThat(failed)
+                    .hasMessageContainingAll("row 5: ", "PROMPT_EMPTY", "--on-row-error keep")
+                    .hasMessageNotContaining("attempt");
+            Generation kept = llm.resume(true).run(rows, "prompt", SAMPLED);
+            assertThat(kept.report().rowsFailed()).isEqualTo(1);
+            assertThat(kept.rows().collectAsList().get(4).<String>getAs("error"))
+                    .contains("PROMPT_EMPTY");
+        }
+    }
+
+    @Test
+    void aDirectoryOfTheRunAloneIsGoneAfterIt() throws Exception {
+        String application = spark.sparkContext().applicationId();
+        try (Llm llm = Llm.bundled(spark).dataParallel(1)) {
+            llm.generate(rows().limit(3), "prompt", SAMPLED).collectAsList();
+        }
+        try (Stream<Path> left = Files.list(Path.of(System.getProperty("java.io.tmpdir")))) {
+            assertThat(left.filter(file -> file.getFileName().toString().contains(application)))
+                    .isEmpty();
+        }
+    }
+
+    @Test
+    void resumingWantsADirectory() {
+        assertThat(catchThrowableOfType(
+                        LockstepException.class,
+                        () -> Llm.bundled(spark).resume(true).run(rows(), "prompt", SAMPLED)))
+                .hasMessageContaining("--checkpoint-dir");
+    }
+}
