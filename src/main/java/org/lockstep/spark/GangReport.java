@@ -48,7 +48,9 @@ final class GangReport {
         if (failure instanceof LockstepException || first == null) {
             LockstepException known = GangFailure.of(failure);
             return new GangReport(
-                    LockstepException.report(known), Stream.of(known.getSuppressed()).toList(), List.of());
+                    LockstepException.report(known),
+                    Stream.of(known.getSuppressed()).toList(),
+                    List.of());
         }
         Inquest inquest = new Inquest(first, heard);
         return first.code() == ErrorCode.RENDEZVOUS_TIMEOUT
