@@ -8,7 +8,7 @@ mkdir -p "$to"
 to=$(cd "$to" && pwd)
 cd "$root"
 cp target/lockstep-*-all.jar "$to/"
-(cd target/test-classes && zip -qr "$to/lockstep-tests.jar" .)
+jar --create --file "$to/lockstep-tests.jar" -C target/test-classes .
 mvn -q -B dependency:copy-dependencies -DoutputDirectory="$to" -DincludeScope=test \
   -DincludeGroupIds=org.junit.jupiter,org.junit.platform,org.opentest4j,org.apiguardian,org.assertj,net.bytebuddy,org.awaitility,org.hamcrest
 cp src/gpu-check/run.sh src/gpu-check/peer.py "$to/"
