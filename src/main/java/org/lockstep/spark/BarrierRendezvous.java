@@ -35,7 +35,7 @@ final class BarrierRendezvous implements Rendezvous {
     private final Venue venue;
     private final Duration timeout;
     private final AtomicBoolean met = new AtomicBoolean();
-    private volatile @Nullable Thread caller; // of Spark's allGather
+    private volatile @Nullable Call call; // of Spark's allGather
 
     private BarrierRendezvous(BarrierTaskContext context, Venue venue, Duration timeout) {
         this.context = context;
@@ -94,20 +94,22 @@ final class BarrierRendezvous implements Rendezvous {
         CompletableFuture<String[]> answer = new CompletableFuture<>();
         Thread thread = new Thread(() -> gather(record, answer), "lockstep-meeting-" + index());
         thread.setDaemon(true);
-        caller = thread;
+        call = new Call(thread, answer);
         thread.start();
         return Collections.unmodifiableList(Arrays.asList(await(answer))); // a null among them is told by the roster
     }
 
+    private record Call(Thread thread, CompletableFuture<String[]> answer) {}
+
     /**
-     * The task is over. Whoever still waits in Spark's allGather waits for its limit of a year, and takes an interrupt for a
-     * reason to look whether the task was killed: so it is told that it was. Idempotent.
+     * The task is over. Who still waits in Spark's allGather waits for its limit of a year, and takes an interrupt for a reason
+     * to look whether the task was killed: so it is told that it was. Idempotent.
      */
     void close() {
-        Thread waiting = caller;
-        if (waiting != null && waiting.isAlive()) {
+        Call made = call;
+        if (made != null && !made.answer().isDone()) { // else a task that ended well would be one that was killed
             context.markInterrupted("the task of partition " + index() + " is over");
-            waiting.interrupt();
+            made.thread().interrupt();
         }
     }
 

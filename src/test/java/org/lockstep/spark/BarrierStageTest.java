@@ -90,6 +90,7 @@ class BarrierStageTest {
     @Test
     void linesOfTheLogCarryTheirRankUntilTheTaskEnds() {
         List<String> tags = BarrierStage.over(numbers(2, 2))
+                .ranks(2)
                 .mapRanks((rank, mine) -> List.of(MDC.get("rank")).iterator())
                 .collect();
         assertThat(tags).containsExactlyInAnyOrder("rank 0 of 2", "rank 1 of 2");

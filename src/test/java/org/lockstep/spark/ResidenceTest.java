@@ -160,7 +160,7 @@ class ResidenceTest {
         SparkListener cancel = new SparkListener() {
             @Override
             public void onStageSubmitted(SparkListenerStageSubmitted stage) {
-                if (stage.stageInfo().name().contains("Llm")) {
+                if (stage.stageInfo().name().contains("Launch")) {
                     spark.sparkContext().cancelAllJobs(); // in the meeting, or after it
                 }
             }
