@@ -60,6 +60,7 @@ class HouseTest {
             "java.util.regex.Pattern",
             "java.util.Comparator",
             "java.util.Optional",
+            "java.util.OptionalDouble",
             "java.util.OptionalInt",
             "java.util.OptionalLong",
             "java.util.List",
@@ -127,18 +128,19 @@ class HouseTest {
                 "transport  | topology tensor rendezvous collective                       ; javax.crypto.. org.slf4j..",
                 "simd       |                                                             ; jdk.incubator.vector..",
                 "cpu        | topology tensor rendezvous collective transport simd",
+                "cuda       | topology tensor rendezvous collective                       ; jcuda.. com.sun.jna..",
                 "model      | topology tensor collective checkpoint                       ; com.fasterxml.jackson..",
                 "inference  | topology tensor collective checkpoint model                 ; ai.djl..",
                 "report     | topology                                                    ; com.fasterxml.jackson..",
-                "commit     |                                                             ; org.apache.hadoop.conf.. org.apache.hadoop.fs.. org.slf4j..",
                 "flight     | topology tensor collective                                  ; com.fasterxml.jackson..",
-                "spark      | topology tensor rendezvous collective flight cpu checkpoint model inference report commit ;"
+                "commit     |                                                             ; org.apache.hadoop.conf.. org.apache.hadoop.fs.. org.slf4j..",
+                "spark      | topology tensor rendezvous collective flight cpu cuda checkpoint model inference report commit ;"
                         + " org.apache.spark.. org.apache.hadoop.. scala.. org.slf4j.. org.HdrHistogram..",
                 "cli.bench  | topology tensor rendezvous collective cpu spark              ;"
                         + " org.apache.spark.. com.fasterxml.jackson..",
-                "cli.bench.inference | topology tensor rendezvous collective cpu checkpoint model inference cli.bench ;"
+                "cli.bench.inference | topology tensor rendezvous collective checkpoint model inference cli.bench ;"
                         + " com.fasterxml.jackson..",
-                "cli        | topology tensor rendezvous collective cpu checkpoint model inference commit spark cli.bench"
+                "cli        | topology tensor rendezvous collective cpu cuda checkpoint model inference commit spark cli.bench"
                         + " cli.bench.inference ;"
                         + " org.apache.spark.. org.apache.logging.log4j.. picocli.. com.fasterxml.jackson.. org.slf4j..",
             })

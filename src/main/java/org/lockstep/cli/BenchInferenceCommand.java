@@ -14,6 +14,7 @@ import org.lockstep.cli.GenerateCommand.Dtype;
 import org.lockstep.cli.bench.inference.SpeedPlan;
 import org.lockstep.topology.ParallelSizes;
 import picocli.CommandLine.Command;
+import picocli.CommandLine.Mixin;
 import picocli.CommandLine.Model.ArgSpec;
 import picocli.CommandLine.Model.CommandSpec;
 import picocli.CommandLine.Model.OptionSpec;
@@ -59,10 +60,10 @@ import picocli.CommandLine.Spec;
                     + " other groups' operations, which wait for the stage before. Operations of less than 4 KiB are"
                     + " estimated by a sample.",
             "",
-            "JSON: a line for each test with peer (lockstep, and the sizes above 1), model, quant (f32, bf16, f16, q8_0),"
+            "JSON: a line for each test with peer (lockstep, cuda, and the sizes above 1), model, quant (f32, bf16, f16, q8_0),"
                     + " test, batch, tps (median), best_tps, depth, tp, pp, dp, threads (of a rank), ttft_ms and itl_ms (p50,"
                     + " p90, p99; where there are such), kernels, collectives, waiting (parts of 1), weight_bytes,"
-                    + " cache_bytes, activation_bytes (of the rank with most).",
+                    + " cache_bytes, activation_bytes (of the rank with most), device (cpu, cuda).",
             "",
             "Examples:",
             "  lockstep bench inference",
@@ -151,6 +152,9 @@ final class BenchInferenceCommand implements Callable<Integer> {
             description = "Threads of each rank. Default: the cores of this machine over the ranks, at least 1.")
     private @Nullable Integer threads;
 
+    @Mixin
+    private final DeviceOptions device = new DeviceOptions();
+
     @Option(names = "--engine", description = "Measure whole requests too.")
     private boolean engine;
 
@@ -220,6 +224,7 @@ final class BenchInferenceCommand implements Callable<Integer> {
                 dtypes,
                 sizes(),
                 threads,
+                device.request(),
                 plan(prompt, output, batches, repetitions),
                 Duration.ofSeconds(timeout),
                 json);
@@ -257,6 +262,7 @@ final class BenchInferenceCommand implements Callable<Integer> {
                 List.of(dtype),
                 sizes,
                 Math.max(1, hooks.integer("THREADS", Runtime.getRuntime().availableProcessors()) / ranks),
+                device.request(),
                 plan(
                         hooks.integer("PP", prompt),
                         hooks.integer("TG", output),

@@ -94,7 +94,8 @@ final class CommandSession implements AutoCloseable {
         ClusterPreflight.check(conf(request), sizes, ranks);
     }
 
-    private static SparkConf conf(SparkRequest request) {
+    /** The configuration that a session of our own would have. */
+    static SparkConf conf(SparkRequest request) {
         SparkConf conf = new SparkConf();
         conf.setIfMissing("spark.executor.heartbeatInterval", "1s"); // carries the progress
         if (!isSubmitted()) {

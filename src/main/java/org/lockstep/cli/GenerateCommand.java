@@ -195,6 +195,9 @@ final class GenerateCommand implements Callable<Integer> {
     private @Nullable Boolean prefixCaching;
 
     @Mixin
+    private final DeviceOptions device = new DeviceOptions();
+
+    @Mixin
     private final FailureOptions failures = new FailureOptions();
 
     @Option(
@@ -245,6 +248,7 @@ final class GenerateCommand implements Callable<Integer> {
                     optional(maxStepLength),
                     optional(blockSize),
                     prefixCaching,
+                    device.request(),
                     failures.request(),
                     master,
                     conf,

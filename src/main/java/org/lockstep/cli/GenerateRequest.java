@@ -26,6 +26,7 @@ import org.lockstep.topology.RankOrder;
  * @param maxStepLength positions of a step, where given
  * @param blockSize positions of a block of the cache, where given
  * @param prefixCaching whether equal beginnings are computed once, null for the default
+ * @param device that ranks compute on
  * @param failures what becomes of the run when something fails
  * @param master of Spark for a run without spark-submit, null for local
  * @param conf of Spark for a run without spark-submit
@@ -47,6 +48,7 @@ record GenerateRequest(
         OptionalInt maxStepLength,
         OptionalInt blockSize,
         @Nullable Boolean prefixCaching,
+        DeviceRequest device,
         FailureOptions.FailureRequest failures,
         @Nullable String master,
         Map<String, String> conf,

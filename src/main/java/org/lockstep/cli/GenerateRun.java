@@ -204,6 +204,7 @@ final class GenerateRun implements Callable<Integer> {
         llm = request.blockSize().isPresent()
                 ? llm.blockSize(request.blockSize().getAsInt())
                 : llm;
+        llm = request.device().applyTo(llm);
         Boolean prefixes = request.prefixCaching();
         return prefixes == null ? llm : llm.prefixCaching(prefixes);
     }

@@ -17,6 +17,7 @@ import org.lockstep.topology.ParallelSizes;
  * @param dtypes of the weights, one after the other
  * @param sizes likewise
  * @param threads of each rank; null for a part of this machine's cores
+ * @param device that ranks compute on
  * @param plan of the measurements
  * @param limit for all measurements of a combination
  * @param json whether results are JSON lines, and the tables elsewhere
@@ -28,6 +29,7 @@ record InferenceBenchRequest(
         List<Dtype> dtypes,
         List<ParallelSizes> sizes,
         @Nullable Integer threads,
+        DeviceRequest device,
         SpeedPlan plan,
         Duration limit,
         boolean json) {

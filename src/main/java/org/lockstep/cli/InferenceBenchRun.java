@@ -58,15 +58,17 @@ final class InferenceBenchRun {
 
     private void measure(BenchModel model, ParallelSizes sizes) {
         int threads = request.threads(sizes);
+        RankBackends backends = RankBackends.of(request.device(), InferenceBenchRequest.ranks(sizes), threads);
         PrintWriter tables = request.json() ? screen.err() : screen.out();
         Consumer<Speed> report = new SpeedTable(
                 tables,
                 model.describe() + "; tensor " + sizes.tp() + " × pipeline " + sizes.pp() + " × data " + sizes.dp()
-                        + ", threads of each rank: " + threads);
+                        + ", " + backends);
         if (request.json()) {
-            report = report.andThen(new SpeedJson(screen.out(), model.name(), model.quant(), sizes, threads));
+            report = report.andThen(
+                    new SpeedJson(screen.out(), model.name(), model.quant(), sizes, threads, backends.kind()));
         }
-        new ThreadReplicas(sizes, threads, request.limit()).measure(model, request.plan(), report);
+        new ThreadReplicas(sizes, backends, request.limit()).measure(model, request.plan(), report);
         screen.flush();
     }
 }

@@ -39,6 +39,7 @@ import picocli.CommandLine.ScopeType;
             "  lockstep generate",
             "  lockstep generate --model /models/Llama-3.1-8B --prompts questions.jsonl --output answers.jsonl -tp 4",
             "  lockstep plan --world-size 16 -tp 2 -pp 4",
+            "  lockstep doctor -tp 2 -pp 2",
             "  lockstep bench all-reduce --place jvms",
             "  lockstep bench inference -b 1,8",
             "  spark-submit --class org.lockstep.cli.Lockstep lockstep-all.jar generate -tp 2 -pp 2"
@@ -82,6 +83,7 @@ public final class Lockstep implements Callable<Integer> {
         return new CommandLine(lockstep)
                 .addSubcommand(new GenerateCommand(screen, lockstep::isVerbose))
                 .addSubcommand(new PlanCommand(screen))
+                .addSubcommand(new DoctorCommand(screen, lockstep::isVerbose))
                 .addSubcommand(BenchCommand.commandLine(screen, lockstep::isVerbose, System.getenv()))
                 .addSubcommand(new CommandLine.HelpCommand())
                 .setOut(screen.out())

@@ -1,6 +1,7 @@
 package org.lockstep.collective;
 
 import java.util.List;
+import java.util.Optional;
 import org.lockstep.rendezvous.Venue;
 import org.lockstep.tensor.Kernels;
 import org.lockstep.topology.ParallelState;
@@ -13,6 +14,11 @@ public interface Backend extends AutoCloseable {
     String name();
 
     Kernels kernels();
+
+    /** The GPU that no other rank drives, which peers then know this rank by; empty on a CPU and on a shared GPU. */
+    default Optional<Identity.Gpu> gpu() {
+        return Optional.empty();
+    }
 
     /**
      * Opens before the meeting what peers must be told of in it: a listening address, this party's share of unique ids.

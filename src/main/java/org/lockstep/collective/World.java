@@ -77,7 +77,7 @@ public final class World implements AutoCloseable {
             Hello hello = new Hello(
                     spec.attempt(),
                     libraryVersion(),
-                    identity,
+                    backend.gpu().map(identity::withGpu).orElse(identity),
                     rendezvous.index(),
                     venueNumber(rendezvous.venue()),
                     backend.name(),

@@ -1,8 +1,8 @@
 /**
  * The live group: its contract, life cycle and errors, who makes it, and the one record that a rank publishes.
  *
- * <p>Interfaces and values only, the seam between those who compute ({@code model}) and those who carry ({@code cpu}, and
- * one day {@code cuda}). A {@link org.lockstep.topology.ProcessGroup} is a plan; a
+ * <p>Interfaces and values only, the seam between those who compute ({@code model}) and those who carry ({@code cpu} and
+ * {@code cuda}). A {@link org.lockstep.topology.ProcessGroup} is a plan; a
  * {@link org.lockstep.collective.Communicator} is that plan alive; the {@link org.lockstep.collective.ControlPlane} is for what
  * ranks ask each other while they compute. Never here: sockets, NCCL, Spark, words of models.
  *

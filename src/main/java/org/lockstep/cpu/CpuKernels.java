@@ -9,6 +9,7 @@ import org.lockstep.tensor.CacheBlocks;
 import org.lockstep.tensor.DataType;
 import org.lockstep.tensor.Device;
 import org.lockstep.tensor.HostBuffer;
+import org.lockstep.tensor.KernelArguments;
 import org.lockstep.tensor.Kernels;
 import org.lockstep.tensor.MatrixSource;
 import org.lockstep.tensor.Shape;
@@ -82,10 +83,7 @@ public final class CpuKernels implements Kernels {
 
     @Override
     public Weight prepare(MatrixSource source, WeightType type, int segments) {
-        if (segments < 1 || source.columns() % segments != 0) {
-            throw new IllegalArgumentException(
-                    "prepare: columns (" + source.columns() + ") are not divisible by segments (" + segments + ")");
-        }
+        KernelArguments.prepare(source, segments);
         return Packing.pack(source, type, segments, arithmetic.panel());
     }
 
@@ -96,12 +94,7 @@ public final class CpuKernels implements Kernels {
 
     @Override
     public void embed(Weight table, int[] ids, int firstRow, Tensor out) {
-        require(
-                out.shape().equals(Shape.of(ids.length, table.columns())),
-                "embed",
-                Shape.of(table.rows(), table.columns()),
-                ids.length + " ids",
-                out.shape());
+        KernelArguments.embed(table, ids, out);
         PanelWeight held = host(table);
         HostBuffer target = floats(out);
         int hidden = table.columns();
@@ -119,26 +112,13 @@ public final class CpuKernels implements Kernels {
     @Override
     public void rmsNorm(Tensor x, Tensor weight, float epsilon, Tensor out) {
         long hidden = x.shape().dim(-1);
-        require(
-                hidden > 0 && out.shape().equals(x.shape()) && weight.shape().equals(Shape.of(hidden)),
-                "rmsNorm",
-                x.shape(),
-                weight.shape(),
-                out.shape());
+        KernelArguments.rmsNorm(x, weight, out);
         rows.rmsNorm(floats(x), floats(weight), (int) hidden, epsilon, floats(out));
     }
 
     @Override
     public void linear(Tensor x, Weight weight, @Nullable Tensor bias, Tensor out) {
-        require(
-                x.shape().rank() == 2
-                        && x.shape().dim(1) == weight.columns()
-                        && out.shape().equals(Shape.of(x.shape().dim(0), weight.rows()))
-                        && (bias == null || bias.shape().equals(Shape.of(weight.rows()))),
-                "linear",
-                x.shape(),
-                Shape.of(weight.rows(), weight.columns()) + (bias == null ? "" : " + " + bias.shape()),
-                out.shape());
+        KernelArguments.linear(x, weight, bias, out);
         product.multiply(
                 floats(x), (int) x.shape().dim(0), host(weight), bias == null ? null : floats(bias), floats(out));
     }
@@ -147,18 +127,7 @@ public final class CpuKernels implements Kernels {
     public void rotate(Tensor heads, Tensor cos, Tensor sin, BatchLayout layout, int headSize) {
         int width = (int) heads.shape().dim(1);
         int half = headSize / 2;
-        require(
-                heads.shape().dim(0) == layout.tokens()
-                        && headSize % 2 == 0
-                        && width % headSize == 0
-                        && cos.shape().dim(1) == half
-                        && cos.shape().equals(sin.shape())
-                        && Arrays.stream(layout.contextLengths())
-                                .allMatch(c -> c <= cos.shape().dim(0)),
-                "rotate",
-                heads.shape(),
-                cos.shape() + " for " + layout.tokens() + " tokens, head size " + headSize,
-                heads.shape());
+        KernelArguments.rotate(heads, cos, sin, layout, headSize);
         HostBuffer x = floats(heads);
         HostBuffer cosines = floats(cos);
         HostBuffer sines = floats(sin);
@@ -191,15 +160,8 @@ public final class CpuKernels implements Kernels {
 
     @Override
     public void writeCache(Tensor keys, Tensor values, CacheBlocks cache, BatchLayout layout) {
-        Shape step = Shape.of(layout.tokens(), (long) cache.heads() * cache.headSize());
-        require(
-                keys.shape().equals(step) && layout.blockSize() == cache.blockSize(),
-                "writeCache",
-                keys.shape(),
-                "blocks of " + layout.blockSize(),
-                step + " in blocks of " + cache.blockSize());
-        require(values.shape().equals(step), "writeCache", values.shape(), keys.shape(), step);
-        write(floats(keys), floats(values), (int) step.dim(1), host(cache), layout);
+        KernelArguments.writeCache(keys, values, cache, layout);
+        write(floats(keys), floats(values), cache.heads() * cache.headSize(), host(cache), layout);
     }
 
     private static void write(HostBuffer keys, HostBuffer values, int width, HostCache cache, BatchLayout layout) {
@@ -220,42 +182,26 @@ public final class CpuKernels implements Kernels {
 
     @Override
     public void attention(Tensor query, CacheBlocks cache, BatchLayout layout, Tensor out) {
-        int headSize = cache.headSize();
-        int heads = (int) query.shape().dim(1) / headSize;
-        require(
-                query.shape().equals(Shape.of(layout.tokens(), (long) heads * headSize))
-                        && heads % cache.heads() == 0
-                        && layout.blockSize() == cache.blockSize()
-                        && out.shape().equals(query.shape()),
-                "attention",
-                query.shape(),
-                cache.heads() + " key/value heads of " + headSize + " in blocks of " + cache.blockSize() + " for "
-                        + layout.tokens() + " tokens in blocks of " + layout.blockSize(),
-                out.shape());
+        KernelArguments.attention(query, cache, layout, out);
+        int heads = (int) query.shape().dim(1) / cache.headSize();
         attention.attend(floats(query), heads, host(cache), layout, floats(out));
     }
 
     @Override
     public void swiGlu(Tensor gate, Tensor up) {
-        require(gate.shape().equals(up.shape()), "swiGlu", gate.shape(), up.shape(), gate.shape());
+        KernelArguments.swiGlu(gate, up);
         rows.swiGlu(floats(gate), floats(up));
     }
 
     @Override
     public void add(Tensor x, Tensor y) {
-        require(x.shape().equals(y.shape()), "add", x.shape(), y.shape(), x.shape());
+        KernelArguments.add(x, y);
         rows.add(floats(x), floats(y));
     }
 
     @Override
     public void gatherRows(Tensor x, int[] rows, Tensor out) {
-        require(
-                x.shape().rank() == 2
-                        && out.shape().equals(Shape.of(rows.length, x.shape().dim(1))),
-                "gatherRows",
-                x.shape(),
-                rows.length + " rows",
-                out.shape());
+        KernelArguments.gatherRows(x, rows, out);
         for (int i = 0; i < rows.length; i++) {
             host(out.rows(i, 1)).copyFrom(host(x.rows(rows[i], 1)));
         }
@@ -326,11 +272,5 @@ public final class CpuKernels implements Kernels {
             throw new IllegalArgumentException("a tensor of " + host.type() + " stands where f32 is computed");
         }
         return host;
-    }
-
-    private static void require(boolean fits, String kernel, Object x, Object with, Object out) {
-        if (!fits) {
-            throw new IllegalArgumentException(kernel + ": " + x + " with " + with + " does not give " + out);
-        }
     }
 }

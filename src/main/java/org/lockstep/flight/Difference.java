@@ -17,8 +17,8 @@ import org.lockstep.flight.FlightVerdict.Kind;
 import org.lockstep.topology.ProcessGroup;
 
 /**
- * An operation that not all of its ranks called in the same way: the first of its group. Of a group of ranks the fewer are to
- * blame, of equally many those without the lowest rank.
+ * An operation that not all of its ranks called in the same way: the first of its group. The fewer are to blame; where no call
+ * has more ranks than every other, all are.
  */
 record Difference(ProcessGroup group, SortedMap<Integer, Flight.Entry> calls) {
 
@@ -88,15 +88,16 @@ record Difference(ProcessGroup group, SortedMap<Integer, Flight.Entry> calls) {
                         .thenComparing(ranks -> -ranks.get(0)))
                 .orElseThrow();
         Flight.Entry right = call(most.get(0));
-        List<Integer> culprits =
+        List<Integer> others =
                 calls.keySet().stream().filter(rank -> !most.contains(rank)).toList();
-        Flight.Entry wrong = call(culprits.get(0));
+        Flight.Entry wrong = call(others.get(0));
+        boolean clear = byCall.values().stream().allMatch(ranks -> ranks.equals(most) || ranks.size() < most.size());
         boolean same = right.tag().operation() == wrong.tag().operation();
         return new FlightVerdict(
                 same ? Kind.DIFFERENT_SIZE : Kind.DIFFERENT_OPERATION,
-                culprits,
-                most,
-                FlightVerdict.ranks(culprits) + " called " + wrong + ", but " + FlightVerdict.ranks(most) + " called "
+                clear ? others : List.copyOf(calls.keySet()),
+                clear ? most : List.of(),
+                FlightVerdict.ranks(others) + " called " + wrong + ", but " + FlightVerdict.ranks(most) + " called "
                         + right + " in " + group + " (" + right.tag().difference(wrong.tag()) + " differ)");
     }
 

@@ -1,5 +1,6 @@
 package org.lockstep.model;
 
+import java.io.Serializable;
 import java.util.stream.IntStream;
 import org.lockstep.tensor.DataType;
 import org.lockstep.tensor.WeightType;
@@ -13,7 +14,8 @@ import org.lockstep.topology.ParallelSizes;
  * @param cache keys and values, f32
  * @param step what the largest step writes, its logits included
  */
-public record RankMemory(long weights, long cache, long step) {
+public record RankMemory(long weights, long cache, long step) implements Serializable {
+    private static final long serialVersionUID = 1;
 
     /**
      * The memory of one of a replica's ranks.

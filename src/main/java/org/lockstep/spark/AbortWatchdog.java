@@ -53,7 +53,7 @@ final class AbortWatchdog {
 
         private void look() {
             boolean stopped = SparkEnv.get() != environment;
-            if (!stopped && !context.isInterrupted()) {
+            if (!context.isInterrupted() && !stopped) {
                 return;
             }
             boolean first = killedAt == 0;
@@ -61,9 +61,10 @@ final class AbortWatchdog {
                 killedAt = System.nanoTime() | 1;
             }
             if (!told) {
-                told = abort.test(
-                        new TaskKilledException((stopped ? "the application was stopped under" : "Spark killed")
-                                + " the task of partition " + context.partitionId()));
+                told = abort.test(new TaskKilledException(
+                        stopped
+                                ? "the application of partition " + context.partitionId() + "'s task was stopped"
+                                : "Spark killed the task of partition " + context.partitionId()));
                 if (!told && first) {
                     task.interrupt(); // it waits for peers, of which Spark may have killed some without a word to it
                 }

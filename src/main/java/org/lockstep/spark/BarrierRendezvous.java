@@ -15,6 +15,7 @@ import java.util.function.Supplier;
 import org.apache.spark.BarrierTaskContext;
 import org.apache.spark.TaskContext;
 import org.apache.spark.TaskKilledException;
+import org.jspecify.annotations.Nullable;
 import org.lockstep.ErrorCode;
 import org.lockstep.LockstepException;
 import org.lockstep.rendezvous.Rendezvous;
@@ -34,6 +35,7 @@ final class BarrierRendezvous implements Rendezvous {
     private final Venue venue;
     private final Duration timeout;
     private final AtomicBoolean met = new AtomicBoolean();
+    private volatile @Nullable Thread caller; // of Spark's allGather
 
     private BarrierRendezvous(BarrierTaskContext context, Venue venue, Duration timeout) {
         this.context = context;
@@ -57,6 +59,11 @@ final class BarrierRendezvous implements Rendezvous {
                 .attempt("BarrierStage.over(rdd).with(sizes).mapRanks(...) makes one; results of a run that a lost"
                         + " executor kept cannot be made again by reading them: generate anew")
                 .exception();
+    }
+
+    /** Whether the task has come to the meeting. From any thread. */
+    boolean hasCome() {
+        return met.get();
     }
 
     /** Of the task whose door this is. */
@@ -85,14 +92,22 @@ final class BarrierRendezvous implements Rendezvous {
             throw new IllegalStateException("an attempt meets once: each allGather of Spark's costs a second");
         }
         CompletableFuture<String[]> answer = new CompletableFuture<>();
-        Thread caller = new Thread(() -> gather(record, answer), "lockstep-meeting-" + index());
-        caller.setDaemon(true);
-        caller.start();
-        try {
-            return Collections.unmodifiableList(
-                    Arrays.asList(await(answer))); // a null among them is told by the roster
-        } finally {
-            caller.interrupt();
+        Thread thread = new Thread(() -> gather(record, answer), "lockstep-meeting-" + index());
+        thread.setDaemon(true);
+        caller = thread;
+        thread.start();
+        return Collections.unmodifiableList(Arrays.asList(await(answer))); // a null among them is told by the roster
+    }
+
+    /**
+     * The task is over. Whoever still waits in Spark's allGather waits for its limit of a year, and takes an interrupt for a
+     * reason to look whether the task was killed: so it is told that it was. Idempotent.
+     */
+    void close() {
+        Thread waiting = caller;
+        if (waiting != null && waiting.isAlive()) {
+            context.markInterrupted("the task of partition " + index() + " is over");
+            waiting.interrupt();
         }
     }
 

@@ -144,6 +144,7 @@ public final class BarrierStage<T> {
     public <U> JavaRDD<U> mapRanks(RankFunction<T, U> function) {
         JavaSparkContext spark = JavaSparkContext.fromSparkContext(rows.context());
         int world = ClusterPreflight.check(spark.sc(), spec.sizes(), ranks);
+        ClusterPreflight.warn(spark.getConf());
         JavaRDD<T> input = rows;
         if (!StageChain.allows(rows.rdd(), world)) {
             LOG.warn("repartitioning {} partitions to {}, one to a rank", rows.getNumPartitions(), world);

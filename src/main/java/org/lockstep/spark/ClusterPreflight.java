@@ -1,8 +1,9 @@
 package org.lockstep.spark;
 
 import java.time.Duration;
+import java.util.List;
 import java.util.OptionalInt;
-import java.util.function.Supplier;
+import java.util.concurrent.TimeUnit;
 import java.util.regex.Matcher;
 import java.util.regex.Pattern;
 import java.util.stream.IntStream;
@@ -15,7 +16,6 @@ import org.lockstep.cpu.Cores;
 import org.lockstep.topology.ParallelSizes;
 import org.slf4j.Logger;
 import org.slf4j.LoggerFactory;
-import scala.Tuple2;
 
 /**
  * What is looked at on the driver before anything is launched, because Spark would say it late, badly, or never.
@@ -31,6 +31,7 @@ public final class ClusterPreflight {
     private static final Pattern LOCAL = Pattern.compile("local(?:\\[\\s*(\\d{1,9})\\s*(?:,.*)?])?");
 
     private static final long POLL_MILLIS = 100;
+    private static final long SAY_NANOS = TimeUnit.SECONDS.toNanos(5);
 
     private ClusterPreflight() {}
 
@@ -65,8 +66,17 @@ public final class ClusterPreflight {
         int slots = awaitSlots(spark, conf, fixed.orElse(Math.max(smallestWorld(sizes), expectedSlots(spark, conf))));
         int replicas = Math.max(1, slots / smallestWorld(sizes));
         int world = fixed.orElse(replicas * smallestWorld(sizes));
-        requireSlots(world, slots, sizes, spark.master());
+        requireSlots(world, slots, sizes, spark.master(), executors(spark));
         return world;
+    }
+
+    /** Whose slots they are, for the sum. */
+    private static String executors(SparkContext spark) {
+        if (spark.isLocal()) {
+            return "";
+        }
+        int executors = Math.max(0, spark.statusTracker().getExecutorInfos().length - 1); // the driver is among them
+        return " (" + executors + (executors == 1 ? " executor)" : " executors)");
     }
 
     /**
@@ -77,19 +87,24 @@ public final class ClusterPreflight {
      */
     public static void check(SparkConf conf, ParallelSizes sizes, OptionalInt ranks) {
         check(conf);
+        checkSlots(conf, sizes, ranks);
+    }
+
+    /** The sizes, and the slots of a local master. */
+    static void checkSlots(SparkConf conf, ParallelSizes sizes, OptionalInt ranks) {
         OptionalInt world = fixedWorld(sizes, ranks);
         String master = conf.get("spark.master", "");
         if (LOCAL.matcher(master).matches()) {
-            int slots = localThreads(master) / cpus(conf);
-            requireSlots(world.orElse(smallestWorld(sizes)), slots, sizes, master);
+            int slots = localThreads(master) / ConfFindings.cpusOfATask(conf);
+            requireSlots(world.orElse(smallestWorld(sizes)), slots, sizes, master, "");
         }
     }
 
-    private static void requireSlots(int world, int slots, ParallelSizes sizes, String master) {
+    private static void requireSlots(int world, int slots, ParallelSizes sizes, String master, String where) {
         if (world > slots) {
             throw LockstepException.report(
                             ErrorCode.NOT_ENOUGH_SLOTS,
-                            "need " + world + " slots" + sum(sizes, world) + ", " + master + " offers " + slots)
+                            "need " + world + " slots" + sum(sizes, world) + ", " + master + " offers " + slots + where)
                     .attempt(advice(master, world))
                     .exception();
         }
@@ -101,9 +116,23 @@ public final class ClusterPreflight {
      * @throws LockstepException with the line to set
      */
     public static void check(SparkConf conf) {
-        Settings.check(conf);
-        checkDynamicAllocation(conf);
-        checkLocalGpu(conf);
+        refuse(ConfFindings.of(conf));
+    }
+
+    private static void refuse(List<Finding> findings) {
+        findings.stream()
+                .filter(finding -> finding.level() == Finding.Level.FAIL)
+                .findFirst()
+                .ifPresent(finding -> {
+                    throw finding.exception();
+                });
+    }
+
+    /** Says in the log what is not as it should be, and runs all the same. */
+    static void warn(SparkConf conf) {
+        ConfFindings.of(conf).stream()
+                .filter(finding -> finding.level() == Finding.Level.WARN)
+                .forEach(finding -> LOG.warn("{}; {}", finding.sentence(), finding.line()));
     }
 
     /** The world size if it is known without asking the cluster. */
@@ -114,12 +143,22 @@ public final class ClusterPreflight {
                 sizes.resolve(world);
             } catch (IllegalArgumentException e) {
                 throw LockstepException.report(ErrorCode.WORLD_SIZE, String.valueOf(e.getMessage()))
-                        .attempt("choose sizes whose product is the number of ranks")
+                        .attempt("choose sizes whose product is the number of ranks" + nearest(sizes, world))
                         .cause(e)
                         .exception();
             }
         });
         return asked;
+    }
+
+    /** The worlds next to this one that the sizes divide. */
+    private static String nearest(ParallelSizes sizes, int world) {
+        int part = smallestWorld(sizes);
+        int below = world / part * part;
+        if (below == world) {
+            return ""; // it is something else that does not fit
+        }
+        return ": " + (below == 0 ? "" : below + " or ") + (below + part) + " ranks with these";
     }
 
     private static boolean infers(ParallelSizes sizes) {
@@ -141,28 +180,10 @@ public final class ClusterPreflight {
     }
 
     private static String advice(String master, int world) {
-        return isLocal(master)
+        return ConfFindings.isLocal(master)
                 ? "--master local[" + world + "]"
                 : "more executors or cores (spark.executor.instances, spark.executor.cores), fewer spark.task.cpus, or"
                         + " smaller sizes; " + Settings.SLOTS_WAIT.key() + " waits longer for executors";
-    }
-
-    private static void checkDynamicAllocation(SparkConf conf) {
-        if (setting(
-                conf,
-                "spark.dynamicAllocation.enabled",
-                () -> conf.getBoolean("spark.dynamicAllocation.enabled", false))) {
-            throw LockstepException.report(
-                            ErrorCode.DYNAMIC_ALLOCATION,
-                            "dynamic allocation is on: barrier stages need all their slots at once, and Spark refuses"
-                                    + " the two together (SPARK-24942)")
-                    .attempt("--conf spark.dynamicAllocation.enabled=false")
-                    .exception();
-        }
-    }
-
-    private static int cpus(SparkConf conf) {
-        return setting(conf, "spark.task.cpus", () -> Math.max(1, conf.getInt("spark.task.cpus", 1)));
     }
 
     /**
@@ -172,9 +193,10 @@ public final class ClusterPreflight {
     static Cores cores(SparkConf conf) {
         String master = conf.get("spark.master", "");
         OptionalInt set = Settings.CPU_THREADS.in(conf);
-        int all = isLocal(master)
+        int all = ConfFindings.isLocal(master)
                 ? Math.min(localThreads(master), Runtime.getRuntime().availableProcessors())
-                : setting(conf, "spark.executor.cores", () -> conf.getInt("spark.executor.cores", Integer.MAX_VALUE));
+                : ConfFindings.setting(
+                        conf, "spark.executor.cores", () -> conf.getInt("spark.executor.cores", Integer.MAX_VALUE));
         if (set.isPresent()) {
             if (set.getAsInt() > all) {
                 LOG.warn(
@@ -186,7 +208,7 @@ public final class ClusterPreflight {
             }
             return Cores.exactly(set.getAsInt());
         }
-        return isLocal(master) ? Cores.shared(all) : Cores.exactly(cpus(conf));
+        return ConfFindings.isLocal(master) ? Cores.shared(all) : Cores.exactly(ConfFindings.cpusOfATask(conf));
     }
 
     /**
@@ -200,7 +222,7 @@ public final class ClusterPreflight {
         SparkConf conf = spark.getConf();
         Matcher cluster = LOCAL_CLUSTER.matcher(spark.master());
         int cores = cluster.matches() ? Integer.parseInt(cluster.group(2)) : conf.getInt("spark.executor.cores", 1);
-        int ranks = Math.max(1, Math.min(world, cores / cpus(conf)));
+        int ranks = Math.max(1, Math.min(world, cores / ConfFindings.cpusOfATask(conf)));
         return (conf.getSizeAsMb("spark.executor.memory", "1g") << 20) / ranks; // MiB where no unit is given
     }
 
@@ -213,39 +235,6 @@ public final class ClusterPreflight {
         return local.group(1) == null ? 1 : Math.max(1, Integer.parseInt(local.group(1)));
     }
 
-    /** A setting of Spark's own, whose errors do not say which it is. */
-    private static <T> T setting(SparkConf conf, String key, Supplier<T> read) {
-        try {
-            return read.get();
-        } catch (IllegalArgumentException e) {
-            throw LockstepException.report(ErrorCode.USAGE, key + " = " + conf.get(key) + ": " + e.getMessage())
-                    .cause(e)
-                    .exception();
-        }
-    }
-
-    private static void checkLocalGpu(SparkConf conf) {
-        String master = conf.get("spark.master", "");
-        if (!isLocal(master)) {
-            return;
-        }
-        for (Tuple2<String, String> entry : conf.getAll()) {
-            if (entry._1().matches("spark\\.task\\.resource\\..+\\.amount")) {
-                throw LockstepException.report(
-                                ErrorCode.LOCAL_GPU,
-                                entry._1() + " = " + entry._2() + " under the local master " + master
-                                        + ": Spark has no such resources there and would wait for ever")
-                        .attempt("remove " + entry._1() + "; a local master needs no GPU resources")
-                        .exception();
-            }
-        }
-    }
-
-    /** {@code local[*]} and its kind, where all ranks are threads of this JVM. */
-    private static boolean isLocal(String master) {
-        return master.equals("local") || master.startsWith("local[");
-    }
-
     private static int awaitSlots(SparkContext spark, SparkConf conf, int wanted) {
         Duration wait = Settings.SLOTS_WAIT.in(conf);
         long deadline = System.nanoTime() + wait.toNanos();
@@ -253,8 +242,13 @@ public final class ClusterPreflight {
         if (slots >= wanted || !mayGrow(spark, conf, wanted)) {
             return slots;
         }
-        LOG.info("waiting up to {} s for {} slots, {} are there", wait.toSeconds(), wanted, slots);
+        long sayAt = System.nanoTime();
         while (slots < wanted && System.nanoTime() - deadline < 0) {
+            if (System.nanoTime() - sayAt >= 0) {
+                sayAt += SAY_NANOS;
+                long left = TimeUnit.NANOSECONDS.toSeconds(deadline - System.nanoTime()) + 1;
+                LOG.info("waiting for {} slots, {} are there: {} s left", wanted, slots, left);
+            }
             try {
                 Thread.sleep(POLL_MILLIS);
             } catch (InterruptedException e) {
@@ -273,13 +267,14 @@ public final class ClusterPreflight {
     private static int expectedSlots(SparkContext spark, SparkConf conf) {
         Matcher cluster = LOCAL_CLUSTER.matcher(spark.master());
         if (cluster.matches()) {
-            return Integer.parseInt(cluster.group(1)) * (Integer.parseInt(cluster.group(2)) / cpus(conf));
+            return Integer.parseInt(cluster.group(1))
+                    * (Integer.parseInt(cluster.group(2)) / ConfFindings.cpusOfATask(conf));
         }
-        int perExecutor = conf.getInt("spark.executor.cores", 0) / cpus(conf);
+        int perExecutor = conf.getInt("spark.executor.cores", 0) / ConfFindings.cpusOfATask(conf);
         int executors = conf.getInt("spark.executor.instances", 0);
         return executors > 0 && perExecutor > 0
                 ? executors * perExecutor
-                : conf.getInt("spark.cores.max", 0) / cpus(conf);
+                : conf.getInt("spark.cores.max", 0) / ConfFindings.cpusOfATask(conf);
     }
 
     /** Whether executors that have not registered yet could bring {@code wanted} slots. */
@@ -290,7 +285,7 @@ public final class ClusterPreflight {
         Matcher cluster = LOCAL_CLUSTER.matcher(spark.master());
         if (cluster.matches()) {
             long cores = Long.parseLong(cluster.group(1)) * Long.parseLong(cluster.group(2));
-            return cores / cpus(conf) >= wanted;
+            return cores / ConfFindings.cpusOfATask(conf) >= wanted;
         }
         return true;
     }

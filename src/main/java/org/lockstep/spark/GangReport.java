@@ -8,6 +8,7 @@ import java.util.Optional;
 import java.util.Set;
 import java.util.SortedMap;
 import java.util.TreeMap;
+import java.util.TreeSet;
 import java.util.stream.Stream;
 import org.jspecify.annotations.Nullable;
 import org.lockstep.ErrorCode;
@@ -54,11 +55,12 @@ final class GangReport {
         if (failure instanceof LockstepException || first == null) {
             LockstepException known = GangFailure.of(failure);
             return new GangReport(
-                    LockstepException.report(known),
-                    Stream.of(known.getSuppressed()).toList(),
-                    List.of());
+                    known.toReport(), Stream.of(known.getSuppressed()).toList(), List.of());
         }
-        return new Inquest(first, heard).report(failure, files);
+        Inquest inquest = new Inquest(first, heard);
+        return first.code() == ErrorCode.RENDEZVOUS_TIMEOUT
+                ? inquest.ofTheMeeting(failure)
+                : inquest.report(failure, files);
     }
 
     private static @Nullable RankFailure first(List<RankFailure> failures) {
@@ -96,7 +98,10 @@ final class GangReport {
         GangReport report(Throwable failure, FlightFiles files) {
             SortedMap<Integer, FlightRecord> records = records();
             FlightVerdict verdict = FlightVerdict.of(records.values(), gone(records));
-            boolean known = OF_GROUPS.contains(first.code()) && OF_RECORDS.contains(verdict.kind());
+            boolean known = OF_GROUPS.contains(first.code())
+                    && (OF_RECORDS.contains(verdict.kind())
+                            || (verdict.kind() == Kind.LOST_PEER
+                                    && verdict.culprits().contains(blamed(first))));
             List<Integer> culprits = known ? verdict.culprits() : List.of(blamed(first));
             List<String> places = culprits.stream().map(this::place).toList();
             LockstepException.Report report = LockstepException.report(first.code(), first.summary());
@@ -124,6 +129,33 @@ final class GangReport {
                     .filter(other -> !other.equals(first))
                     .forEach(other -> suppressed.add(other.thrown().asThrowable()));
             return new GangReport(report, suppressed, places);
+        }
+
+        /** Spark's meeting does not say who is missing, but each task that came has said so. */
+        GangReport ofTheMeeting(Throwable failure) {
+            Set<Integer> came = new TreeSet<>();
+            heard.failures().stream().filter(RankFailure::came).forEach(each -> came.add(each.partition()));
+            List<Integer> missing = heard.places().keySet().stream()
+                    .filter(partition -> !came.contains(partition))
+                    .sorted()
+                    .toList();
+            List<String> places = missing.stream()
+                    .map(partition -> heard.places().get(partition))
+                    .toList();
+            LockstepException.Report report = LockstepException.report(
+                    first.code(),
+                    first.summary() + (missing.isEmpty() ? "" : ": " + partitions(missing) + " never came"));
+            for (String place : places) {
+                report = report.culprit(place);
+            }
+            report = report.waiting(partitions(List.copyOf(came)))
+                    .attempt(first.advice())
+                    .cause(first.thrown().asThrowable());
+            return new GangReport(report, List.of(failure), places);
+        }
+
+        private static String partitions(List<Integer> partitions) {
+            return FlightVerdict.ranks(partitions).replaceFirst("rank", "partition");
         }
 
         private SortedMap<Integer, FlightRecord> records() {

@@ -21,6 +21,7 @@ import org.lockstep.inference.RequestExchange;
 import org.lockstep.inference.SamplingParams;
 import org.lockstep.inference.StepStats;
 import org.lockstep.model.ModelConfig;
+import org.lockstep.model.RankMemory;
 
 /**
  * What each rank does in a generation: load its shard, tokenise its rows, take its part in its replica, and put the
@@ -34,6 +35,8 @@ final class GenerationTask implements RankFunction<IndexedRow, Row> {
     private final ModelSource source;
     private final ModelConfig config;
     private final GeneratorOptions options;
+    private final RankMemory memory;
+    private final long bytesPerBlock;
     private final SamplingParams params;
     private final int promptColumn;
     private final Duration patience;
@@ -44,6 +47,7 @@ final class GenerationTask implements RankFunction<IndexedRow, Row> {
     GenerationTask(
             ModelSource source,
             ModelConfig config,
+            Plan plan,
             GeneratorOptions options,
             SamplingParams params,
             int promptColumn,
@@ -54,6 +58,8 @@ final class GenerationTask implements RankFunction<IndexedRow, Row> {
         this.source = source;
         this.config = config;
         this.options = options;
+        this.memory = plan.perRank().memory();
+        this.bytesPerBlock = LlmLimits.bytesPerBlock(config, plan.grid().sizes(), options.blockSize());
         this.params = params;
         this.promptColumn = promptColumn;
         this.patience = patience;
@@ -75,7 +81,13 @@ final class GenerationTask implements RankFunction<IndexedRow, Row> {
     }
 
     private ModelShare load(Rank rank) {
-        ModelShare share = ModelShare.load(source, config, options, rank, counters.bytesLoaded()::add);
+        GeneratorOptions fitting = CacheFit.agree(
+                options,
+                memory,
+                bytesPerBlock,
+                rank.kernels(),
+                rank.communicators().world());
+        ModelShare share = ModelShare.load(source, config, fitting, rank, counters.bytesLoaded()::add);
         rank.keep(share, share::close);
         return share;
     }

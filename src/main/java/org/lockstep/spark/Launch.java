@@ -55,7 +55,7 @@ record Launch(Model model, Input input, Supplier<Plan> planner, Consumer<Progres
                         counters.preemptions().value(),
                         Duration.ofNanos(System.nanoTime() - start),
                         plan.grid().sizes(),
-                        plan.perRank().threads(),
+                        plan.perRank().each(),
                         counters.reports().value()));
     }
 
@@ -87,6 +87,7 @@ record Launch(Model model, Input input, Supplier<Plan> planner, Consumer<Progres
         GenerationTask task = new GenerationTask(
                 model.source,
                 model.config,
+                plan,
                 options,
                 input.params,
                 input.promptColumn,
@@ -104,6 +105,7 @@ record Launch(Model model, Input input, Supplier<Plan> planner, Consumer<Progres
                             input.even.dealt(plan.grid().worldSize()))
                     .with(plan.grid().sizes())
                     .with(model.order)
+                    .on(plan.perRank().device().factory(spark))
                     .staying(stay)
                     .watchedBy(watch)
                     .connecting(Llm.KINDS.get(0), Llm.KINDS.toArray(GroupKind[]::new))
@@ -138,6 +140,11 @@ record Launch(Model model, Input input, Supplier<Plan> planner, Consumer<Progres
 
     /** What a rank that stays must have in common with one that is wanted; the rest is the application's. */
     private String layout(Plan plan, GeneratorOptions options) {
-        return String.join("\n", model.config.toString(), plan.grid().sizes() + " " + model.order, options.toString());
+        return String.join(
+                "\n",
+                model.config.toString(),
+                plan.grid().sizes() + " " + model.order,
+                plan.perRank().device().cuda().toString(),
+                options.toString());
     }
 }

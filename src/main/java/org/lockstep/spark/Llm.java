@@ -22,10 +22,8 @@ import org.lockstep.commit.Manifest;
 import org.lockstep.inference.GeneratorOptions;
 import org.lockstep.inference.SamplingParams;
 import org.lockstep.inference.Tokenizer;
-import org.lockstep.model.CacheSize;
 import org.lockstep.model.ModelConfig;
 import org.lockstep.model.ModelTensors;
-import org.lockstep.model.RankMemory;
 import org.lockstep.model.StoredWeights;
 import org.lockstep.tensor.WeightType;
 import org.lockstep.topology.GroupKind;
@@ -69,6 +67,7 @@ public final class Llm implements AutoCloseable {
     private final RankOrder order;
     private final OptionalInt ranks;
     private final LlmLimits limits;
+    private final LlmDevice device;
     private final RunPolicy policy;
     private final Consumer<Progress> progress;
 
@@ -83,6 +82,7 @@ public final class Llm implements AutoCloseable {
             RankOrder order,
             OptionalInt ranks,
             LlmLimits limits,
+            LlmDevice device,
             RunPolicy policy,
             Consumer<Progress> progress) {
         this.spark = spark;
@@ -92,6 +92,7 @@ public final class Llm implements AutoCloseable {
         this.order = order;
         this.ranks = ranks;
         this.limits = limits;
+        this.device = device;
         this.policy = policy;
         this.progress = progress;
     }
@@ -125,6 +126,7 @@ public final class Llm implements AutoCloseable {
                     RankOrder.DEFAULT,
                     OptionalInt.empty(),
                     LlmLimits.NONE,
+                    LlmDevice.NONE,
                     RunPolicy.NONE,
                     done -> {});
         }
@@ -167,22 +169,23 @@ public final class Llm implements AutoCloseable {
     }
 
     private Llm with(ParallelSizes changed) {
-        return new Llm(spark, found, config, changed, order, ranks, limits, policy, progress);
+        return new Llm(spark, found, config, changed, order, ranks, limits, device, policy, progress);
     }
 
     /** The world size, where replicas are not set. */
     public Llm ranks(int worldSize) {
-        return new Llm(spark, found, config, sizes, order, OptionalInt.of(worldSize), limits, policy, progress);
+        return new Llm(spark, found, config, sizes, order, OptionalInt.of(worldSize), limits, device, policy, progress);
     }
 
     /** How to hold the weights: f32, bf16, f16, or quantised to 8 bits as they are read; by default as they are stored. */
     public Llm weightType(WeightType type) {
-        return new Llm(spark, found, config.withWeightType(type), sizes, order, ranks, limits, policy, progress);
+        return new Llm(
+                spark, found, config.withWeightType(type), sizes, order, ranks, limits, device, policy, progress);
     }
 
     /** The order of the axes, innermost first. */
     public Llm order(RankOrder changed) {
-        return new Llm(spark, found, config, sizes, changed, ranks, limits, policy, progress);
+        return new Llm(spark, found, config, sizes, changed, ranks, limits, device, policy, progress);
     }
 
     /** Positions that a prompt and its completion may fill together; by default the model's own limit. */
@@ -210,8 +213,22 @@ public final class Llm implements AutoCloseable {
         return with(limits.withPrefixCaching(on));
     }
 
+    /** What ranks compute on; by default GPUs where there are some. */
+    public Llm device(DeviceChoice choice) {
+        return with(device.withChoice(choice));
+    }
+
+    /** Part of a GPU's memory that its ranks take at most, above 0 and at most 1. */
+    public Llm gpuMemoryUtilization(double part) {
+        return with(device.withMemoryUtilization(part));
+    }
+
+    private Llm with(LlmDevice changed) {
+        return new Llm(spark, found, config, sizes, order, ranks, limits, changed, policy, progress);
+    }
+
     private Llm with(LlmLimits changed) {
-        return new Llm(spark, found, config, sizes, order, ranks, changed, policy, progress);
+        return new Llm(spark, found, config, sizes, order, ranks, changed, device, policy, progress);
     }
 
     /** How often a run is tried in all, where executors or peers are lost; by default three times. */
@@ -238,12 +255,12 @@ public final class Llm implements AutoCloseable {
     }
 
     private Llm with(RunPolicy changed) {
-        return new Llm(spark, found, config, sizes, order, ranks, limits, changed, progress);
+        return new Llm(spark, found, config, sizes, order, ranks, limits, device, changed, progress);
     }
 
     /** Calls {@code consumer} now and then while {@code generate} runs, on a thread of Spark's. */
     public Llm onProgress(Consumer<Progress> consumer) {
-        return new Llm(spark, found, config, sizes, order, ranks, limits, policy, consumer);
+        return new Llm(spark, found, config, sizes, order, ranks, limits, device, policy, consumer);
     }
 
     /**
@@ -254,21 +271,12 @@ public final class Llm implements AutoCloseable {
         int world = ClusterPreflight.check(context, sizes, ranks);
         ProcessGrid grid = ProcessGrid.of(world, sizes, order);
         config.checkSplit(grid.sizes().tp(), grid.sizes().pp(), grid.sizes().chunks());
-        GeneratorOptions options = options(grid.sizes());
+        RankDevice where = device.resolve(context, world);
+        CacheFit fit = new CacheFit(config, found.stored().type(), grid.sizes(), where);
+        GeneratorOptions options = fit.resolve(limits, context.getConf());
         String transports = ExpectedPlaces.of(context, grid).lines(KINDS);
-        RankMemory memory = RankMemory.of(
-                config,
-                found.stored().type(),
-                grid.sizes(),
-                new CacheSize(options.cacheBlocks(), options.blockSize()),
-                options.maxTokensPerStep(),
-                options.maxSequences());
-        PerRank perRank = PerRank.of(context, world, memory);
+        PerRank perRank = PerRank.of(context, world, where, fit.memory(options));
         return new Plan(found.source().toString(), config, grid, options, context.master(), perRank, transports);
-    }
-
-    private GeneratorOptions options(ParallelSizes resolved) {
-        return limits.resolve(spark.sparkContext().getConf(), config, resolved);
     }
 
     /**
@@ -356,6 +364,7 @@ public final class Llm implements AutoCloseable {
                 new Manifest.Field("model", found.source().toString()),
                 new Manifest.Field("model config", config.toString()),
                 new Manifest.Field("weights", found.stored().toString()),
+                new Manifest.Field("device", plan.perRank().device().isCuda() ? "cuda" : "cpu"),
                 new Manifest.Field(
                         "max model length", Integer.toString(plan.options().maxModelLength())),
                 new Manifest.Field("sampling", params.toString()),

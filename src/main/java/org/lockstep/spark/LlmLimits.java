@@ -56,14 +56,14 @@ record LlmLimits(
      * The limits in numbers. A row may be as long as the model allows where the user says so; else no longer than the
      * cache's memory allows as it is.
      *
+     * @param memory bytes of a rank's cache at most
      * @throws LockstepException USAGE or NOT_ENOUGH_MEMORY if the model or the cache's memory does not allow them
      */
-    GeneratorOptions resolve(SparkConf conf, ModelConfig config, ParallelSizes sizes) {
+    GeneratorOptions resolve(SparkConf conf, ModelConfig config, ParallelSizes sizes, long memory) {
         int sequences = positive("max-num-seqs", maxSequences.orElse(Settings.MAX_SEQUENCES.in(conf)), MOST_SEQUENCES);
         int step = positive(
                 "max-num-batched-tokens", maxStepLength.orElse(Settings.MAX_STEP_LENGTH.in(conf)), Integer.MAX_VALUE);
         int block = positive("block-size", blockSize.orElse(Settings.CACHE_BLOCK_SIZE.in(conf)), 1 << 16);
-        long memory = Settings.CACHE_MEMORY.in(conf);
         long perBlock = bytesPerBlock(config, sizes, block);
         long affordable = Math.min(memory / perBlock, MOST_POSITIONS / block);
         int length = maxModelLength.orElse((int) Math.min(config.maxPositions(), Math.max(2, affordable * block)));
@@ -100,7 +100,7 @@ record LlmLimits(
     }
 
     /** Counted for the stage with the most layers: all ranks have the same blocks, since one of them decides for all. */
-    private static long bytesPerBlock(ModelConfig config, ParallelSizes sizes, int blockSize) {
+    static long bytesPerBlock(ModelConfig config, ParallelSizes sizes, int blockSize) {
         int layers = RankMemory.mostLayers(config, sizes);
         int heads = Math.max(1, config.keyValueHeads() / sizes.tp());
         return 2L * layers * blockSize * heads * config.headSize() * DataType.F32.bytes();

@@ -1,6 +1,7 @@
 package org.lockstep.spark;
 
 import java.util.Locale;
+import java.util.OptionalLong;
 import org.apache.spark.SparkContext;
 import org.lockstep.ErrorCode;
 import org.lockstep.LockstepException;
@@ -9,11 +10,12 @@ import org.lockstep.model.RankMemory;
 /**
  * What a rank will have, and what it will want.
  *
- * @param threads that it computes with, where every JVM has as many ranks as it has slots for
+ * @param device that it computes on
+ * @param threads that it computes with on a CPU, where every JVM has as many ranks as it has slots for
  * @param memory that the fullest rank holds
- * @param heap in bytes that there are for it
+ * @param room in bytes that there is for it: heap, or memory of its GPU; empty where the driver does not know
  */
-public record PerRank(int threads, RankMemory memory, long heap) {
+public record PerRank(RankDevice device, int threads, RankMemory memory, OptionalLong room) {
     private static final long MIB = 1 << 20;
 
     /**
@@ -21,20 +23,32 @@ public record PerRank(int threads, RankMemory memory, long heap) {
      *
      * @throws LockstepException NOT_ENOUGH_MEMORY if a rank cannot have what it wants
      */
-    static PerRank of(SparkContext spark, int world, RankMemory memory) {
+    static PerRank of(SparkContext spark, int world, RankDevice device, RankMemory memory) {
         int threads = ClusterPreflight.cores(spark.getConf()).of(world); // shared by the ranks of a local master only
-        PerRank rank = new PerRank(threads, memory, ClusterPreflight.heapOfARank(spark, world));
-        if (memory.total() > rank.heap) {
+        OptionalLong room =
+                device.isCuda() ? device.room() : OptionalLong.of(ClusterPreflight.heapOfARank(spark, world));
+        PerRank rank = new PerRank(device, threads, memory, room);
+        if (room.isPresent() && memory.total() > room.getAsLong()) {
             throw LockstepException.report(
                             ErrorCode.NOT_ENOUGH_MEMORY,
-                            "a rank needs " + mib(memory.total()) + " of heap (" + rank.parts() + "), there are "
-                                    + mib(rank.heap) + " for it")
-                    .attempt((spark.isLocal() ? "a larger -Xmx (--driver-memory)" : "more spark.executor.memory")
-                            + ", more tensor or pipeline ranks, a smaller " + Settings.CACHE_MEMORY.key()
-                            + " or --max-model-len, or --dtype q8")
+                            "a rank needs " + mib(memory.total()) + " of " + rank.kindOfRoom() + " (" + rank.parts()
+                                    + "), there are " + mib(room.getAsLong()) + " for it")
+                    .attempt(more(spark, device) + ", more tensor or pipeline ranks, a smaller "
+                            + Settings.CACHE_MEMORY.key() + " or --max-model-len, or --dtype q8")
                     .exception();
         }
         return rank;
+    }
+
+    private static String more(SparkContext spark, RankDevice device) {
+        if (device.isCuda()) {
+            return "a larger --gpu-memory-utilization";
+        }
+        return spark.isLocal() ? "a larger -Xmx (--driver-memory)" : "more spark.executor.memory";
+    }
+
+    private String kindOfRoom() {
+        return device.isCuda() ? "GPU memory" : "heap";
     }
 
     private String parts() {
@@ -47,9 +61,17 @@ public record PerRank(int threads, RankMemory memory, long heap) {
         return String.format(Locale.ROOT, "%,d MiB", (bytes + MIB - 1) / MIB);
     }
 
+    /** What it computes with, in a word or two: {@code 2 cores each}. */
+    String each() {
+        return device.isCuda() ? "on cuda" : threads + (threads == 1 ? " core each" : " cores each");
+    }
+
     @Override
     public String toString() {
-        return "a rank: " + threads + (threads == 1 ? " core; " : " cores; ") + parts() + "; "
-                + String.format(Locale.ROOT, "%,d MiB", heap / MIB) + " of heap";
+        String computes = device.isCuda() ? "" : ", " + threads + (threads == 1 ? " core" : " cores");
+        return "a rank: " + device + computes + "; " + parts()
+                + (room.isEmpty()
+                        ? ""
+                        : String.format(Locale.ROOT, "; %,d MiB of %s", room.getAsLong() / MIB, kindOfRoom()));
     }
 }

@@ -1,12 +1,15 @@
 package org.lockstep.spark;
 
 import java.io.Serializable;
+import java.nio.channels.ClosedByInterruptException;
 import java.util.List;
+import java.util.Objects;
+import java.util.Optional;
 import java.util.stream.IntStream;
+import java.util.stream.Stream;
 import org.apache.spark.BarrierTaskContext;
 import org.apache.spark.SparkContext;
 import org.apache.spark.SparkEnv;
-import org.apache.spark.TaskContext;
 import org.apache.spark.TaskKilledException;
 import org.apache.spark.util.CollectionAccumulator;
 import org.jspecify.annotations.Nullable;
@@ -31,6 +34,7 @@ import scala.Option;
  * @param partition that it works on
  * @param gpu in words, where it has one
  * @param at when it failed, in milliseconds since 1970 by its own clock
+ * @param came whether it had come to the meeting of the ranks
  * @param own whether it failed by itself, and not because it was told of another rank's failure or to stop
  * @param code of what was thrown; INTERNAL or OUT_OF_MEMORY for what is not of our kinds
  * @param summary of what was thrown
@@ -48,6 +52,7 @@ record RankFailure(
         int partition,
         String gpu,
         long at,
+        boolean came,
         boolean own,
         ErrorCode code,
         String summary,
@@ -57,6 +62,7 @@ record RankFailure(
         List<Integer> partitions,
         @Nullable FlightRecord record)
         implements Serializable {
+    private static final int MOST_CAUSES = 32; // some run in a circle
 
     RankFailure {
         partitions = List.copyOf(partitions);
@@ -72,14 +78,15 @@ record RankFailure(
     /**
      * Of the task that runs on this thread.
      *
+     * @param came whether it has come to the meeting
      * @param world of its rank, where it had one
      */
-    static RankFailure of(BarrierTaskContext context, @Nullable World world, Throwable failure) {
+    static RankFailure of(BarrierTaskContext context, boolean came, @Nullable World world, Throwable failure) {
         FirstCause cause =
                 world == null ? null : world.communicators().firstCause().orElse(null);
         int rank = world == null ? -1 : world.state().rank();
-        boolean own = isOwn(context, rank, cause, failure);
-        LockstepException known = known(failure);
+        boolean own = isOwn(rank, cause, failure);
+        Optional<LockstepException> known = known(failure);
         ErrorCode otherwise = GangFailure.codeOf(failure.toString());
         String address = context.getTaskInfos()[context.partitionId()].address();
         String host = world == null
@@ -105,10 +112,12 @@ record RankFailure(
                 context.partitionId(),
                 gpu == null ? "" : gpu.toString(),
                 System.currentTimeMillis(),
+                came,
                 own,
-                known == null ? otherwise : known.code(),
-                known == null ? "rank " + rank + " failed: " + failure : known.summary(),
-                known == null ? GangFailure.adviceOf(otherwise) : known.advice(),
+                known.map(LockstepException::code).orElse(otherwise),
+                known.map(LockstepException::summary)
+                        .orElse((rank < 0 ? "a rank" : "rank " + rank) + " failed: " + failure),
+                known.map(LockstepException::advice).orElse(GangFailure.adviceOf(otherwise)),
                 cause,
                 Thrown.of(failure),
                 own && world != null ? partitions(world.roster()) : List.of(),
@@ -119,37 +128,32 @@ record RankFailure(
         return IntStream.range(0, roster.size()).mapToObj(roster::partition).toList();
     }
 
-    private static boolean isOwn(TaskContext context, int rank, @Nullable FirstCause cause, Throwable failure) {
-        if (failure instanceof TaskKilledException) {
-            return false;
-        }
-        if (cause == null) {
-            return !context.isInterrupted();
-        }
-        return cause.finder() == rank || !(isTold(failure) || context.isInterrupted());
+    private static boolean isOwn(int rank, @Nullable FirstCause cause, Throwable failure) {
+        return !isTold(failure) || (cause != null && cause.finder() == rank && !isStopped(failure));
     }
 
-    /** Whether it is what a communicator says, or was made of that. */
+    /** Whether it is what a communicator or Spark says, or was made of that. */
     private static boolean isTold(Throwable failure) {
-        Throwable each = failure;
-        while (each != null) {
-            if (each instanceof CommunicatorException) {
-                return true;
-            }
-            each = each.getCause();
-        }
-        return false;
+        return isStopped(failure) || causes(failure).anyMatch(CommunicatorException.class::isInstance);
     }
 
-    private static @Nullable LockstepException known(Throwable failure) {
-        Throwable each = failure;
-        while (each != null) {
-            if (each instanceof LockstepException ours) {
-                return ours;
-            }
-            each = each.getCause();
-        }
-        return null;
+    /** Whether it is how code ends that was told to stop. */
+    private static boolean isStopped(Throwable failure) {
+        return causes(failure)
+                .anyMatch(each -> each instanceof TaskKilledException
+                        || each instanceof InterruptedException
+                        || each instanceof ClosedByInterruptException);
+    }
+
+    private static Stream<Throwable> causes(Throwable failure) {
+        return Stream.iterate(failure, Objects::nonNull, Throwable::getCause).limit(MOST_CAUSES);
+    }
+
+    private static Optional<LockstepException> known(Throwable failure) {
+        return causes(failure)
+                .filter(LockstepException.class::isInstance)
+                .map(LockstepException.class::cast)
+                .findFirst();
     }
 
     /** Whether it is about the rank itself, not about another that it lost or waited for. */

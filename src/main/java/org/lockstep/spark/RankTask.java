@@ -17,6 +17,7 @@ import org.lockstep.collective.WorldSpec;
 import org.lockstep.topology.GroupKind;
 import org.slf4j.Logger;
 import org.slf4j.LoggerFactory;
+import org.slf4j.MDC;
 import scala.runtime.AbstractFunction1;
 
 /**
@@ -70,15 +71,17 @@ final class RankTask<T, U> extends AbstractFunction1<scala.collection.Iterator<T
         onCompletion(context, tenancy::end);
         AbortWatchdog.Watch watch = residents.value().watchdog().watch(context, tenancy::abort);
         onCompletion(context, watch::close);
+        onCompletion(context, rendezvous::close);
         onFailure(context, error -> {
             tenancy.abort(error);
             if (SparkEnv.get() != null) { // of a stopped application nobody hears
-                failures.add(RankFailure.of(rendezvous.context(), tenancy.world(), error));
+                failures.add(RankFailure.of(rendezvous.context(), rendezvous.hasCome(), tenancy.world(), error));
             }
         });
         LiveRank live =
                 tenancy.join(rendezvous, () -> backends.create(rendezvous.address()), attempt, identity(context));
         Duration setup = Duration.ofNanos(System.nanoTime() - start);
+        tag(context, live.world(), attempt);
         if (live.world().state().rank() == 0) {
             report(live.world());
         }
@@ -89,6 +92,16 @@ final class RankTask<T, U> extends AbstractFunction1<scala.collection.Iterator<T
             tenancy.abort(e);
             throw RankTask.<RuntimeException>rethrow(e);
         }
+    }
+
+    /** Puts the rank into the context of this thread's lines of the log, until the task's end. */
+    private static void tag(TaskContext context, World world, WorldSpec attempt) {
+        MDC.put("rank", "rank " + world.state().rank() + " of " + world.roster().size());
+        MDC.put("attempt", attempt.attempt().toString().substring(0, 8));
+        onCompletion(context, () -> {
+            MDC.remove("rank");
+            MDC.remove("attempt");
+        });
     }
 
     private static Identity identity(TaskContext context) {

@@ -19,7 +19,7 @@ import org.lockstep.topology.ParallelSizes;
  * @param outputTokens generated
  * @param preemptions rows put off because the cache was full, and computed again
  * @param elapsed of the whole call, Spark's part included
- * @param threads that a rank was to compute with
+ * @param each what a rank was to compute with
  * @param ranks by rank; empty when there were no rows
  */
 public record RunReport(
@@ -33,7 +33,7 @@ public record RunReport(
         long preemptions,
         Duration elapsed,
         ParallelSizes sizes,
-        int threads,
+        String each,
         List<RankReport> ranks) {
 
     public RunReport {
@@ -53,7 +53,7 @@ public record RunReport(
                 0,
                 Duration.ofNanos(System.nanoTime() - start),
                 plan.grid().sizes(),
-                plan.perRank().threads(),
+                plan.perRank().each(),
                 List.of());
     }
 
@@ -98,14 +98,13 @@ public record RunReport(
                 ? "no rank was launched"
                 : String.format(
                         Locale.ROOT,
-                        "%d ranks (tensor %d × pipeline %d × data %d, %d %s each), %.0f%% of it in collectives%s; met in %.2f s,"
+                        "%d ranks (tensor %d × pipeline %d × data %d, %s), %.0f%% of it in collectives%s; met in %.2f s,"
                                 + (stayed() ? " stayed loaded" : " connected in %.0f ms, loaded in %.2f s"),
                         ranks.size(),
                         sizes.tp(),
                         sizes.pp(),
                         sizes.dp(),
-                        threads,
-                        threads == 1 ? "core" : "cores",
+                        each,
                         100 * collectiveShare(),
                         sizes.pp() == 1 ? "" : String.format(Locale.ROOT, ", %.0f%% bubble", 100 * bubble()),
                         longest(RankReport::meetingNanos) / 1e9,

@@ -5,6 +5,7 @@ import java.util.Arrays;
 import java.util.List;
 import java.util.Locale;
 import java.util.OptionalInt;
+import java.util.OptionalLong;
 import java.util.Set;
 import java.util.function.Function;
 import java.util.regex.Matcher;
@@ -35,8 +36,15 @@ public record Setting<T>(String key, String fallback, String meaning, Function<S
         return new Setting<>(key, fallback, meaning, Setting::parseTimeOrZero);
     }
 
-    static Setting<Long> bytes(String key, String fallback, String meaning) {
-        return new Setting<>(key, fallback, meaning, Setting::parseBytes);
+    /** A size that may be {@code auto}, which is empty. */
+    static Setting<OptionalLong> bytesOrAuto(String key, String meaning) {
+        return new Setting<>(
+                key,
+                "auto",
+                meaning,
+                text -> text.trim().equalsIgnoreCase("auto")
+                        ? OptionalLong.empty()
+                        : OptionalLong.of(parseBytes(text)));
     }
 
     static Setting<Integer> count(String key, int fallback, String meaning) {
@@ -71,6 +79,21 @@ public record Setting<T>(String key, String fallback, String meaning, Function<S
 
     static Setting<Set<TransportKind>> transports(String key, String fallback, String meaning) {
         return new Setting<>(key, fallback, meaning, Setting::parseTransports);
+    }
+
+    static Setting<DeviceChoice> device(String key, String meaning) {
+        List<String> all =
+                Arrays.stream(DeviceChoice.values()).map(DeviceChoice::toString).toList();
+        return new Setting<>(
+                key,
+                DeviceChoice.AUTO.toString(),
+                meaning,
+                text -> DeviceChoice.valueOf(parseChoice(text, all).toUpperCase(Locale.ROOT)));
+    }
+
+    /** A number above 0 and at most 1. */
+    static Setting<Double> part(String key, double fallback, String meaning) {
+        return new Setting<>(key, Double.toString(fallback), meaning, Setting::parsePart);
     }
 
     /** The value in {@code conf}, or the default. */
@@ -123,6 +146,14 @@ public record Setting<T>(String key, String fallback, String meaning, Function<S
             throw new IllegalArgumentException("not a positive number");
         }
         return count;
+    }
+
+    private static double parsePart(String text) {
+        double part = Double.parseDouble(text.trim());
+        if (!(part > 0 && part <= 1)) {
+            throw new IllegalArgumentException("not a number above 0 and at most 1");
+        }
+        return part;
     }
 
     private static int parsePort(String text) {

@@ -5,6 +5,7 @@ import java.util.Arrays;
 import java.util.Comparator;
 import java.util.List;
 import java.util.OptionalInt;
+import java.util.OptionalLong;
 import java.util.Set;
 import org.apache.spark.SparkConf;
 import org.lockstep.ErrorCode;
@@ -100,8 +101,9 @@ public final class Settings {
             "positions that one step of a replica computes at most, over all its rows; a longer prompt takes several"
                     + " (--max-num-batched-tokens)");
 
-    public static final Setting<Long> CACHE_MEMORY =
-            Setting.bytes("spark.lockstep.cache.memory", "512m", "heap for each rank's key/value cache at most");
+    public static final Setting<OptionalLong> CACHE_MEMORY = Setting.bytesOrAuto(
+            "spark.lockstep.cache.memory",
+            "memory for each rank's key/value cache at most; auto: 512m of heap, on a GPU what fits");
 
     public static final Setting<Integer> CACHE_BLOCK_SIZE = Setting.count(
             "spark.lockstep.cache.blockSize", 16, "positions in a block of the key/value cache (--block-size)");
@@ -117,6 +119,21 @@ public final class Settings {
             "10m",
             "how long loaded shards and connected groups stay in the executors for the next generate of the same Llm; 0s:"
                     + " they end with each run");
+
+    public static final Setting<DeviceChoice> DEVICE = Setting.device(
+            "spark.lockstep.device",
+            "what ranks compute on: cpu; cuda; or auto: GPUs where there are some, of the machine under a local master, on a"
+                    + " cluster by spark.task.resource.gpu.amount (--device)");
+
+    public static final Setting<Double> GPU_MEMORY_UTILIZATION = Setting.part(
+            "spark.lockstep.gpu.memoryUtilization",
+            0.9,
+            "part of a GPU's memory that its ranks take at most, for weights, cache and steps (--gpu-memory-utilization)");
+
+    public static final Setting<String> GPU_CUBLAS = Setting.text(
+            "spark.lockstep.gpu.cublas",
+            "auto",
+            "cuBLAS of CUDA 13 or 12: auto, the first that is found; its path; or none: products by Lockstep's own kernels");
 
     public static final Setting<OptionalInt> CPU_THREADS = Setting.countOrAuto(
             "spark.lockstep.cpu.threads",
@@ -151,7 +168,10 @@ public final class Settings {
             CACHE_PREFIXES,
             RESIDENT_IDLE,
             CPU_THREADS,
-            FLIGHT_DIRECTORY);
+            FLIGHT_DIRECTORY,
+            DEVICE,
+            GPU_MEMORY_UTILIZATION,
+            GPU_CUBLAS);
 
     private Settings() {}
 

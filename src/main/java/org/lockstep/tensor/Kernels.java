@@ -5,14 +5,20 @@ import org.jspecify.annotations.Nullable;
 /**
  * The maths of a decoder on one device: what a transformer needs and no more.
  *
- * <p>Activations are f32 on the CPU; weights have the type they were stored in. The output is always a buffer the caller
+ * <p>Activations are f32; weights have the type they were stored in. The output is always a buffer the caller
  * owns, so a step allocates nothing. Shapes are written (outer, inner). A result depends on its own row only, never on
- * the other rows of the batch: the same token gives the same bits in any batch. One thread at a time.
+ * the other rows of the batch. On the CPU the same token gives the same bits in any batch; on a GPU it does but for products
+ * of many tokens, which are its library's, and whose sums have the order that it likes. One thread at a time.
  *
  * @see BatchLayout
  */
 public interface Kernels extends AutoCloseable {
     Device device();
+
+    /** Bytes of device memory that may still be taken here; {@link Long#MAX_VALUE} where nobody counts them. */
+    default long available() {
+        return Long.MAX_VALUE;
+    }
 
     /** Zeros in this device's memory. */
     Tensor zeros(DataType type, long... dims);

@@ -20,6 +20,7 @@ import org.junit.jupiter.params.ParameterizedTest;
 import org.junit.jupiter.params.provider.CsvSource;
 import org.lockstep.ErrorCode;
 import org.lockstep.inference.SamplingParams;
+import org.lockstep.spark.DeviceChoice;
 import org.lockstep.spark.Llm;
 import org.lockstep.tensor.WeightType;
 import org.lockstep.topology.ParallelSizes;
@@ -83,6 +84,7 @@ class GenerateCommandTest {
                                 + " --repetition-penalty 1.2 --seed -3 --stop . --stop @END --ignore-eos --dtype bfloat16"
                                 + " --max-model-len 512 --max-num-seqs 16 --max-num-batched-tokens 1024"
                                 + " --block-size 8 --no-enable-prefix-caching"
+                                + " --device cuda --gpu-memory-utilization 0.5"
                                 + " --checkpoint-dir hdfs:///kept --resume --attempts 5 --on-row-error fail"
                                 + " --master spark://h:7077 --conf spark.a=b=c --conf spark.d=e")
                         .split(" "));
@@ -115,6 +117,7 @@ class GenerateCommandTest {
                         OptionalInt.of(1024),
                         OptionalInt.of(8),
                         false,
+                        new DeviceRequest(DeviceChoice.CUDA, 0.5),
                         new FailureOptions.FailureRequest("hdfs:///kept", true, OptionalInt.of(5), true),
                         "spark://h:7077",
                         Map.of("spark.a", "b=c", "spark.d", "e"),
@@ -135,6 +138,7 @@ class GenerateCommandTest {
             delimiter = '|',
             value = {
                 "--top-p 2 | USAGE | topP (2.0)",
+                "--gpu-memory-utilization 1.5 | USAGE | gpu memory utilization (1.5) is not in (0, 1]",
                 "--max-tokens 0 | USAGE | maxTokens (0)",
                 "--order tp-tp | USAGE | names an axis twice",
                 "-tp 0 | USAGE | tensor size (0) must be at least 1",

@@ -19,7 +19,7 @@ class LockstepTest {
     }
 
     @ParameterizedTest
-    @ValueSource(strings = {"plan", "generate", "bench"})
+    @ValueSource(strings = {"plan", "generate", "bench", "doctor"})
     void everyCommandHasHelpWithExamplesAndExitCodes(String command) {
         Run run = Run.of(command, "--help");
         assertThat(run.code()).isZero();

@@ -168,8 +168,8 @@ class FlightVerdictTest {
                         List.of(tp(0, End.RELEASED, two), tp(1, End.RELEASED, open(gather(2, 4)))),
                         Set.of(2),
                         Kind.DIFFERENT_OPERATION,
-                        List.of(1),
-                        List.of(0),
+                        List.of(0, 1),
+                        List.of(),
                         "rank 1 called all_gather"),
                 Arguments.of(
                         "what is sent has other elements than what is received",
@@ -178,8 +178,8 @@ class FlightVerdictTest {
                                 of(1, End.RELEASED, in(PP, 1, receive(1, 0, 1, 5)))),
                         Set.of(),
                         Kind.DIFFERENT_SIZE,
-                        List.of(1),
-                        List.of(0),
+                        List.of(0, 1),
+                        List.of(),
                         "rank 1 called receive #1 f32[5] from 0, but rank 0 called send #1 f32[4] to 1"),
                 Arguments.of(
                         "what is received was never sent",

@@ -2,6 +2,7 @@ package org.lockstep.model;
 
 import java.util.Comparator;
 import java.util.List;
+import java.util.function.Supplier;
 import org.lockstep.collective.Backend;
 import org.lockstep.collective.Communicators;
 import org.lockstep.collective.World;
@@ -30,10 +31,15 @@ final class ModelWorld {
 
     /** The results by rank, in a world of one replica. */
     static <T> List<T> run(ParallelSizes sizes, Work<T> work) {
+        return run(sizes, CpuBackend::create, work);
+    }
+
+    /** The same on other devices. */
+    static <T> List<T> run(ParallelSizes sizes, Supplier<Backend> backends, Work<T> work) {
         WorldSpec spec = WorldSpec.of(sizes);
         return LocalWorld.of(sizes.tp() * sizes.pp())
                 .run(rendezvous -> {
-                    try (Backend backend = CpuBackend.create();
+                    try (Backend backend = backends.get();
                             World world = World.join(rendezvous, backend, spec)) {
                         try {
                             T value = work.run(world.state(), world.communicators(), backend.kernels());

@@ -35,6 +35,7 @@ import org.lockstep.tensor.Buffer;
 import org.lockstep.tensor.HostBuffer;
 import org.lockstep.topology.GroupKind;
 import org.lockstep.topology.ParallelSizes;
+import org.slf4j.MDC;
 
 @Timeout(120)
 class BarrierStageTest {
@@ -84,6 +85,20 @@ class BarrierStageTest {
                 .collect();
 
         assertThat(seen).hasSize(4).containsOnly("1 allGather, one JVM: true");
+    }
+
+    @Test
+    void linesOfTheLogCarryTheirRankUntilTheTaskEnds() {
+        List<String> tags = BarrierStage.over(numbers(2, 2))
+                .mapRanks((rank, mine) -> List.of(MDC.get("rank")).iterator())
+                .collect();
+        assertThat(tags).containsExactlyInAnyOrder("rank 0 of 2", "rank 1 of 2");
+
+        List<String> after = numbers(2, 2)
+                .map(number -> String.valueOf(MDC.get("rank")))
+                .distinct()
+                .collect();
+        assertThat(after).containsExactly("null");
     }
 
     @Test

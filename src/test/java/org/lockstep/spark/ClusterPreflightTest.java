@@ -117,7 +117,8 @@ class ClusterPreflightTest {
                         "spark.task.resource.gpu.amount", "1"),
                 ErrorCode.LOCAL_GPU,
                 "under the local master local[2]");
-        ClusterPreflight.check(conf.set("spark.master", "local-cluster[1,1,1024]"));
+        ClusterPreflight.check(
+                conf.set("spark.master", "local-cluster[1,1,1024]").set("spark.executor.resource.gpu.amount", "1"));
     }
 
     @Test

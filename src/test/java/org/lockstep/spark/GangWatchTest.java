@@ -7,6 +7,8 @@ import java.nio.file.Files;
 import java.nio.file.Path;
 import java.time.Duration;
 import java.util.List;
+import java.util.concurrent.CountDownLatch;
+import java.util.concurrent.CyclicBarrier;
 import java.util.concurrent.TimeUnit;
 import java.util.regex.Matcher;
 import java.util.regex.Pattern;
@@ -28,7 +30,10 @@ import org.lockstep.FaultLog;
 import org.lockstep.LockstepException;
 import org.lockstep.collective.Communicator;
 import org.lockstep.collective.ReduceOp;
+import org.lockstep.cpu.CpuBackend;
+import org.lockstep.cpu.DeathBeforeConnecting;
 import org.lockstep.tensor.Buffer;
+import org.lockstep.tensor.DataType;
 import org.lockstep.tensor.HostBuffer;
 import org.lockstep.topology.ParallelSizes;
 
@@ -37,6 +42,9 @@ import org.lockstep.topology.ParallelSizes;
 class GangWatchTest {
     /** The form of every message; after the sentence only lines with a label of at most eight letters. */
     static final Pattern CONTRACT = Pattern.compile("LOCKSTEP-\\d{4} [A-Z_]+ {2}\\S.*(\\n {2}[a-z]{2,8} *: \\S.*)*");
+
+    /** Where two ranks of this JVM meet before both fail. */
+    private static final CyclicBarrier BOTH = new CyclicBarrier(2);
 
     private static SparkSession session;
 
@@ -88,6 +96,15 @@ class GangWatchTest {
         return Files.readString(Path.of(line.group(1)));
     }
 
+    /** Until it is interrupted, which is a failure of its own. */
+    private static void awaitForEver() {
+        try {
+            new CountDownLatch(1).await();
+        } catch (InterruptedException end) {
+            throw new IllegalStateException(end);
+        }
+    }
+
     private static void sum(Communicator tensor) {
         tensor.allReduce(Buffer.ofFloats(1, 2), ReduceOp.SUM);
     }
@@ -121,9 +138,7 @@ class GangWatchTest {
         LockstepException failure = failureOf((rank, mine) -> {
             sum(rank.communicators().tensor());
             if (rank.state().rank() == 1) {
-                rank.communicators()
-                        .tensor()
-                        .allGather(Buffer.ofFloats(1), HostBuffer.allocate(org.lockstep.tensor.DataType.F32, 4));
+                rank.communicators().tensor().allGather(Buffer.ofFloats(1), HostBuffer.allocate(DataType.F32, 4));
             } else {
                 sum(rank.communicators().tensor());
             }
@@ -190,6 +205,7 @@ class GangWatchTest {
         LockstepException failure = failureOf((rank, mine) -> {
             rank.communicators().tensor().barrier();
             if (rank.state().rank() == 1 || rank.state().rank() == 2) {
+                BOTH.await();
                 throw new IllegalStateException("planned: " + rank.state().rank());
             }
             rank.communicators().tensor().barrier();
@@ -237,7 +253,7 @@ class GangWatchTest {
                                 if (TaskContext.getPartitionId() == 2) {
                                     throw new IllegalStateException("planned: no device");
                                 }
-                                return org.lockstep.cpu.CpuBackend.create(address);
+                                return CpuBackend.create(address);
                             })
                             .watchedBy(watch)
                             .mapRanks((rank, mine) -> mine)
@@ -246,6 +262,77 @@ class GangWatchTest {
             assertThat(told)
                     .hasMessageMatching(CONTRACT.pattern())
                     .hasMessageContainingAll("planned: no device", "culprit : host ", "partition 2)");
+        }
+        assertNothingRuns();
+    }
+
+    @Test
+    @FaultCase("F03")
+    void aRankThatDiesBeforeItConnectsReleasesThoseWhoCallIt() {
+        JavaSparkContext spark = JavaSparkContext.fromSparkContext(session.sparkContext());
+        session.sparkContext().conf().set(Settings.TRANSPORTS.key(), "tcp");
+        try (GangWatch watch = GangWatch.begin(session.sparkContext())) {
+            long start = System.nanoTime();
+            Exception failure = catchThrowableOfType(
+                    Exception.class,
+                    () -> BarrierStage.over(spark.parallelize(List.of(0, 1, 2, 3), 4))
+                            .with(ParallelSizes.tensor(4))
+                            .on(address -> TaskContext.getPartitionId() == 3
+                                    ? new DeathBeforeConnecting(CpuBackend.create(address))
+                                    : CpuBackend.create(address))
+                            .watchedBy(watch)
+                            .mapRanks((rank, mine) -> mine)
+                            .collect());
+            FaultLog.released("F03", Duration.ofNanos(System.nanoTime() - start));
+            assertThat(watch.report(failure).exception())
+                    .hasMessageMatching(CONTRACT.pattern())
+                    .hasMessageContainingAll("planned: dies after the meeting", "culprit : host ", "partition 3)");
+        } finally {
+            session.sparkContext().conf().remove(Settings.TRANSPORTS.key());
+        }
+        assertNothingRuns();
+    }
+
+    /** Spark 4 forgets the limit of its own meeting when another barrier stage ends meanwhile. */
+    @ParameterizedTest
+    @ValueSource(booleans = {false, true})
+    @FaultCase("F02")
+    void aTaskThatNeverComesToTheMeetingIsNamed(boolean besideAnother) throws Exception {
+        JavaSparkContext spark = JavaSparkContext.fromSparkContext(session.sparkContext());
+        session.sparkContext().conf().set(Settings.MEETING_TIMEOUT.key(), "4s");
+        Thread other = new Thread(() -> BarrierStage.over(spark.parallelize(List.of(0), 1))
+                .with(ParallelSizes.tensor(1).withData(1))
+                .mapRanks((rank, mine) -> mine)
+                .collect());
+        try (GangWatch watch = GangWatch.begin(session.sparkContext())) {
+            BarrierStage<Integer> stage = BarrierStage.over(spark.parallelize(List.of(0, 1, 2), 3))
+                    .with(ParallelSizes.tensor(3))
+                    .on(address -> {
+                        if (TaskContext.getPartitionId() == 1) {
+                            awaitForEver();
+                        }
+                        return CpuBackend.create(address);
+                    })
+                    .watchedBy(watch);
+            if (besideAnother) {
+                other.start();
+            }
+            long start = System.nanoTime();
+            Exception failure = catchThrowableOfType(
+                    Exception.class, () -> stage.mapRanks((rank, mine) -> mine).collect());
+            FaultLog.released("F02", Duration.ofNanos(System.nanoTime() - start).minusSeconds(4));
+            other.join();
+            LockstepException told = watch.report(failure).exception();
+            assertThat(told.code()).isEqualTo(ErrorCode.RENDEZVOUS_TIMEOUT);
+            assertThat(told)
+                    .hasMessageMatching(CONTRACT.pattern())
+                    .hasMessageContainingAll(
+                            "not all of the 3 tasks",
+                            "met within 4 s: partition 1 never came",
+                            "culprit : host localhost  executor driver  task ",
+                            "waiting : partitions 0,2");
+        } finally {
+            session.sparkContext().conf().remove(Settings.MEETING_TIMEOUT.key());
         }
         assertNothingRuns();
     }

@@ -278,7 +278,7 @@ class LlmTest {
                         .toString())
                 .contains(
                         "fable (bundled): 8 layers",
-                        "a rank: 1 core; ",
+                        "a rank: cpu, 1 core; ",
                         " of weights, 16 MiB of cache, ",
                         "8 ranks = tensor 2 × pipeline 2 × data 2",
                         "layers 4-7",

@@ -15,13 +15,25 @@ import org.junit.jupiter.params.provider.ValueSource;
 
 /** What the kernels of every device must compute: each against a plain form in double, on ragged sizes. */
 public abstract class KernelsContract {
+    private static final double TOLERANCE = 2e-6;
+
     private final Random random = new Random(7);
     private final Kernels kernels = create();
 
     protected abstract Kernels create();
 
+    /** How far a product may be from the exact one, in parts of its largest element or of 1. */
+    protected double toleranceOfProducts(WeightType type) {
+        return TOLERANCE;
+    }
+
+    /** Sums of the same products, in another batch or by segments: the same bits, but for a library that promises none. */
+    protected void assertSameSums(String what, WeightType type, float[] actual, float[] expected) {
+        assertThat(actual).as(what).isEqualTo(expected);
+    }
+
     @AfterEach
-    void close() {
+    protected void close() {
         kernels.close();
     }
 
@@ -50,20 +62,23 @@ public abstract class KernelsContract {
             Tensor weight = random(type, out, in);
             Weight prepared = prepare(weight, 1);
             Tensor bias = random(DataType.F32, out);
+            HostBuffer xs = host(x);
+            HostBuffer weights = host(weight);
+            HostBuffer biases = host(bias);
             for (Tensor b : new Tensor[] {null, bias}) {
                 Tensor y = kernels.zeros(DataType.F32, tokens, out);
                 kernels.linear(x, prepared, b, y);
                 double[] expected = new double[tokens * out];
                 for (int t = 0; t < tokens; t++) {
                     for (int o = 0; o < out; o++) {
-                        double sum = b == null ? 0 : get(b, o);
+                        double sum = b == null ? 0 : biases.get(o);
                         for (int k = 0; k < in; k++) {
-                            sum += get(x, t * in + k) * get(weight, o * in + k);
+                            sum += xs.get(t * in + k) * weights.get(o * in + k);
                         }
                         expected[t * out + o] = sum;
                     }
                 }
-                assertClose(y, expected);
+                assertClose(y, expected, toleranceOfProducts(WeightType.of(type)));
             }
         }
     }
@@ -78,28 +93,30 @@ public abstract class KernelsContract {
             int out = size[2];
             Tensor x = random(DataType.F32, tokens, in);
             Tensor weight = random(DataType.F32, out, in);
-            Tensor y = linear(x, weight, WeightType.Q8, size[3]);
+            HostBuffer y = host(linear(x, weight, WeightType.Q8, size[3]));
+            HostBuffer xs = host(x);
+            HostBuffer weights = host(weight);
             for (int t = 0; t < tokens; t++) {
                 for (int o = 0; o < out; o++) {
                     double sum = 0;
                     double loss = 1e-5;
                     for (int k = 0; k < in; k++) {
-                        sum += get(x, t * in + k) * get(weight, o * in + k);
-                        loss += Math.abs(get(x, t * in + k)) * step(weight, o * in, k, in / size[3]) * 0.501;
+                        sum += xs.get(t * in + k) * weights.get(o * in + k);
+                        loss += Math.abs(xs.get(t * in + k)) * step(weights, o * in, k, in / size[3]) * 0.501;
                     }
-                    assertThat(Math.abs(get(y, t * out + o) - sum)).isLessThanOrEqualTo(loss);
+                    assertThat(Math.abs(y.get(t * out + o) - sum)).isLessThanOrEqualTo(loss);
                 }
             }
         }
     }
 
     /** The scale of the block of column {@code k}: blocks of 32 columns begin anew with each segment. */
-    private static double step(Tensor weight, int row, int k, int run) {
+    private static double step(HostBuffer weight, int row, int k, int run) {
         int segment = k / run * run;
         int from = segment + (k - segment) / WeightType.BLOCK * WeightType.BLOCK;
         double largest = 0;
         for (int i = from; i < Math.min(from + WeightType.BLOCK, segment + run); i++) {
-            largest = Math.max(largest, Math.abs(get(weight, row + i)));
+            largest = Math.max(largest, Math.abs(weight.get(row + i)));
         }
         return largest / 127;
     }
@@ -112,9 +129,11 @@ public abstract class KernelsContract {
             Tensor weight = random(DataType.F32, 11, 36 * 4);
             Tensor all = linear(x, weight, type, segments);
             for (int[] part : new int[][] {{0, 1}, {40, 1}, {82, 1}, {7, 2}, {3, 5}, {20, 16}, {11, 31}, {1, 70}}) {
-                assertThat(floats(linear(x.rows(part[0], part[1]), weight, type, segments)))
-                        .as("%d tokens from %d on, %d segments", part[1], part[0], segments)
-                        .isEqualTo(floats(all.rows(part[0], part[1])));
+                assertSameSums(
+                        part[1] + " tokens from " + part[0] + " on, " + segments + " segments",
+                        type,
+                        floats(linear(x.rows(part[0], part[1]), weight, type, segments)),
+                        floats(all.rows(part[0], part[1])));
             }
         }
     }
@@ -131,10 +150,8 @@ public abstract class KernelsContract {
             for (int s = 0; s < segments; s++) {
                 parts[s] = floats(linear(columns(x, s * run, run), columns(weight, s * run, run), 1));
             }
-            float[] actual = floats(linear(x, weight, segments));
-            for (int i = 0; i < actual.length; i++) {
-                assertThat(actual[i]).isEqualTo(tree(parts, i, 0, segments));
-            }
+            assertSameSums(
+                    tokens + " tokens", WeightType.F32, floats(linear(x, weight, segments)), tree(parts, segments));
         }
     }
 
@@ -150,10 +167,7 @@ public abstract class KernelsContract {
             parts[r] =
                     floats(linear(columns(x, r * share, share), columns(weight, r * share, share), segments / ranks));
         }
-        float[] whole = floats(linear(x, weight, segments));
-        for (int i = 0; i < whole.length; i++) {
-            assertThat(tree(parts, i, 0, ranks)).isEqualTo(whole[i]);
-        }
+        assertSameSums("the parts", WeightType.BF16, tree(parts, ranks), floats(linear(x, weight, segments)));
     }
 
     @ParameterizedTest
@@ -163,10 +177,11 @@ public abstract class KernelsContract {
         Tensor out = random(DataType.F32, 5, 5);
         kernels.embed(prepare(table, 1), new int[] {9, 10, 13, 14, 12}, 10, out);
         double[] expected = new double[25];
+        HostBuffer rows = host(table);
         for (int i = 0; i < 5; i++) {
-            expected[5 + i] = get(table, i);
-            expected[10 + i] = get(table, 15 + i);
-            expected[20 + i] = get(table, 10 + i);
+            expected[5 + i] = rows.get(i);
+            expected[10 + i] = rows.get(15 + i);
+            expected[20 + i] = rows.get(10 + i);
         }
         assertThat(doubles(out)).isEqualTo(expected);
     }
@@ -176,15 +191,17 @@ public abstract class KernelsContract {
         for (int hidden : new int[] {1, 7, 64}) {
             Tensor x = random(DataType.F32, 3, hidden);
             Tensor weight = random(DataType.F32, hidden);
+            HostBuffer xs = host(x);
+            HostBuffer weights = host(weight);
             double[] expected = new double[3 * hidden];
             for (int t = 0; t < 3; t++) {
                 double squares = 0;
                 for (int i = 0; i < hidden; i++) {
-                    squares += get(x, t * hidden + i) * get(x, t * hidden + i);
+                    squares += xs.get(t * hidden + i) * xs.get(t * hidden + i);
                 }
                 for (int i = 0; i < hidden; i++) {
                     expected[t * hidden + i] =
-                            get(x, t * hidden + i) / Math.sqrt(squares / hidden + 0.03f) * get(weight, i);
+                            xs.get(t * hidden + i) / Math.sqrt(squares / hidden + 0.03f) * weights.get(i);
                 }
             }
             Tensor out = kernels.zeros(DataType.F32, 3, hidden);
@@ -202,16 +219,19 @@ public abstract class KernelsContract {
         Tensor cos = random(DataType.F32, 12, half);
         Tensor sin = random(DataType.F32, 12, half);
         Tensor x = random(DataType.F32, layout.tokens(), 2 * 2 * half);
+        HostBuffer cosines = host(cos);
+        HostBuffer sines = host(sin);
+        HostBuffer xs = host(x);
         int[] positions = {0, 1, 2, 8, 4, 5};
         double[] expected = new double[positions.length * 12];
         for (int t = 0; t < positions.length; t++) {
             for (int head = 0; head < 2; head++) {
                 for (int i = 0; i < half; i++) {
                     int at = t * 12 + head * 6 + i;
-                    double c = get(cos, positions[t] * half + i);
-                    double s = get(sin, positions[t] * half + i);
-                    expected[at] = get(x, at) * c - get(x, at + half) * s;
-                    expected[at + half] = get(x, at + half) * c + get(x, at) * s;
+                    double c = cosines.get(positions[t] * half + i);
+                    double s = sines.get(positions[t] * half + i);
+                    expected[at] = xs.get(at) * c - xs.get(at + half) * s;
+                    expected[at + half] = xs.get(at + half) * c + xs.get(at) * s;
                 }
             }
         }
@@ -229,12 +249,16 @@ public abstract class KernelsContract {
         Tensor query = random(DataType.F32, layout.tokens(), heads * size);
         Tensor out = kernels.zeros(DataType.F32, layout.tokens(), heads * size);
         kernels.attention(query, cache, layout, out);
+        HostBuffer queries = host(query);
+        HostBuffer allKeys = host(keys);
+        HostBuffer allValues = host(values);
         double[] expected = new double[layout.tokens() * heads * size];
         for (int s = 0; s < layout.sequences(); s++) {
             for (int t = layout.queryStarts()[s]; t < layout.queryStarts()[s + 1]; t++) {
                 int position = layout.firstPosition(s) + t - layout.queryStarts()[s];
                 for (int h = 0; h < heads; h++) {
-                    attendNaively(layout, s, t, position, h, heads, kvHeads, size, query, keys, values, expected);
+                    attendNaively(
+                            layout, s, t, position, h, heads, kvHeads, size, queries, allKeys, allValues, expected);
                 }
             }
         }
@@ -250,9 +274,9 @@ public abstract class KernelsContract {
             int heads,
             int kvHeads,
             int size,
-            Tensor query,
-            Tensor keys,
-            Tensor values,
+            HostBuffer query,
+            HostBuffer keys,
+            HostBuffer values,
             double[] out) {
         double[] weights = new double[position + 1];
         int[] rows = new int[position + 1];
@@ -261,14 +285,14 @@ public abstract class KernelsContract {
             int block = layout.blockTables()[s][p / layout.blockSize()];
             rows[p] = ((block * layout.blockSize() + p % layout.blockSize()) * kvHeads + h * kvHeads / heads) * size;
             for (int i = 0; i < size; i++) {
-                weights[p] += get(query, (t * heads + h) * size + i) * get(keys, rows[p] + i);
+                weights[p] += query.get((t * heads + h) * size + i) * keys.get(rows[p] + i);
             }
             weights[p] = Math.exp(weights[p] / Math.sqrt(size));
             total += weights[p];
         }
         for (int p = 0; p <= position; p++) {
             for (int i = 0; i < size; i++) {
-                out[(t * heads + h) * size + i] += weights[p] / total * get(values, rows[p] + i);
+                out[(t * heads + h) * size + i] += weights[p] / total * values.get(rows[p] + i);
             }
         }
     }
@@ -325,18 +349,19 @@ public abstract class KernelsContract {
         Tensor newKeys = random(DataType.F32, 2, 4);
         Tensor newValues = random(DataType.F32, 2, 4);
         kernels.writeCache(newKeys, newValues, cache, layout);
+        HostBuffer wantedKeys = host(keys);
+        HostBuffer wantedValues = host(values);
         for (int t = 0; t < 2; t++) {
             int slot = t == 0 ? 0 : 9;
-            keys.buffer()
-                    .toHost()
-                    .slice(slot * 4L, 4)
-                    .copyFrom(newKeys.buffer().toHost().slice(t * 4L, 4));
-            values.buffer()
-                    .toHost()
-                    .slice(slot * 4L, 4)
-                    .copyFrom(newValues.buffer().toHost().slice(t * 4L, 4));
+            wantedKeys.slice(slot * 4L, 4).copyFrom(host(newKeys).slice(t * 4L, 4));
+            wantedValues.slice(slot * 4L, 4).copyFrom(host(newValues).slice(t * 4L, 4));
         }
-        CacheBlocks expected = filled(keys, values, blockSize, 2, 2);
+        CacheBlocks expected = filled(
+                kernels.upload(wantedKeys, 4 * blockSize, 4),
+                kernels.upload(wantedValues, 4 * blockSize, 4),
+                blockSize,
+                2,
+                2);
         BatchLayout all = new BatchLayout(new int[] {0, 1}, new int[] {12}, new int[][] {{0, 1, 2, 3}}, blockSize);
         Tensor query = random(DataType.F32, 1, 4);
         Tensor out = kernels.zeros(DataType.F32, 1, 4);
@@ -378,8 +403,10 @@ public abstract class KernelsContract {
     void swiGluGatesWithTheSigmoidLinearUnit() {
         Tensor gate = kernels.upload(Buffer.ofFloats(-300, -1.5f, 0, 0.25f, 3, 300), 2, 3);
         Tensor up = random(DataType.F32, 2, 3);
+        HostBuffer gates = host(gate);
+        HostBuffer ups = host(up);
         double[] expected = IntStream.range(0, 6)
-                .mapToDouble(i -> get(gate, i) / (1 + Math.exp(-get(gate, i))) * get(up, i))
+                .mapToDouble(i -> gates.get(i) / (1 + Math.exp(-gates.get(i))) * ups.get(i))
                 .toArray();
         kernels.swiGlu(gate, up);
         assertClose(gate, expected);
@@ -446,6 +473,14 @@ public abstract class KernelsContract {
         return cache;
     }
 
+    private static float[] tree(float[][] parts, int count) {
+        float[] sums = new float[parts[0].length];
+        for (int i = 0; i < sums.length; i++) {
+            sums[i] = tree(parts, i, 0, count);
+        }
+        return sums;
+    }
+
     private static float tree(float[][] parts, int at, int lo, int hi) {
         if (hi - lo == 1) {
             return parts[lo][at];
@@ -497,8 +532,8 @@ public abstract class KernelsContract {
         return kernels.upload(cut, rows, count);
     }
 
-    private static double get(Tensor tensor, int index) {
-        return tensor.buffer().toHost().get(index);
+    private static HostBuffer host(Tensor tensor) {
+        return tensor.buffer().toHost();
     }
 
     private static float[] floats(Tensor tensor) {
@@ -506,19 +541,22 @@ public abstract class KernelsContract {
     }
 
     private static double[] doubles(Tensor tensor) {
-        return IntStream.range(0, (int) tensor.buffer().length())
-                .mapToDouble(i -> get(tensor, i))
-                .toArray();
+        HostBuffer values = host(tensor);
+        return IntStream.range(0, values.size()).mapToDouble(values::get).toArray();
     }
 
     private static void assertClose(Tensor actual, double[] expected) {
+        assertClose(actual, expected, TOLERANCE);
+    }
+
+    private static void assertClose(Tensor actual, double[] expected, double tolerance) {
         double[] values = doubles(actual);
         assertThat(values).hasSameSizeAs(expected);
         double largest = Arrays.stream(expected).map(Math::abs).max().orElse(0);
         for (int i = 0; i < values.length; i++) {
             assertThat(Math.abs(values[i] - expected[i]))
                     .as("element %d: %s, not %s", i, values[i], expected[i])
-                    .isLessThanOrEqualTo(2e-6 * Math.max(largest, 1));
+                    .isLessThanOrEqualTo(tolerance * Math.max(largest, 1));
         }
     }
 }

@@ -29,7 +29,15 @@ final class ChaosProxy implements AutoCloseable {
         default boolean means(boolean control) {
             return !control;
         }
+
+        /** What happens to one connection; by default this, if it is meant. */
+        default Chaos on(Ends ends) {
+            return means(ends.control()) ? this : (way, before, bytes, wire) -> wire.write(bytes, 0, bytes.length);
+        }
     }
+
+    /** Whose connection it is: the rank that called, the one whose door it came to, and whether it is a control connection. */
+    record Ends(int caller, int door, boolean control) {}
 
     /** One direction of one connection. */
     enum Way {
@@ -50,6 +58,8 @@ final class ChaosProxy implements AutoCloseable {
         /** Nothing more goes through, and the connection stays. */
         void freeze() throws InterruptedException;
     }
+
+    private static final int RECORDED = 4 << 20; // bytes
 
     /** Bytes of the proof of identity that go each way before any frame. */
     static final int GREETING = 96;
@@ -75,7 +85,7 @@ final class ChaosProxy implements AutoCloseable {
         return door.getLocalPort();
     }
 
-    /** All that went through, greetings included. */
+    /** The beginning of what went through, greetings included. */
     byte[] record() {
         synchronized (record) {
             return record.toByteArray();
@@ -111,16 +121,17 @@ final class ChaosProxy implements AutoCloseable {
             start(() -> {
                 byte[] hello = new byte[Handshake.HELLO_BYTES];
                 new DataInputStream(in.getInputStream()).readFully(hello);
-                boolean control = ByteBuffer.wrap(hello).getLong(24) == Control.GROUP;
+                ByteBuffer words = ByteBuffer.wrap(hello);
+                Ends ends = new Ends(words.getInt(32), words.getInt(36), words.getLong(24) == Control.GROUP);
                 out.getOutputStream().write(hello);
-                boolean meant = chaos.means(control);
-                start(() -> pump(Way.FROM_DOOR, out, in, 0, meant));
-                pump(Way.TO_DOOR, in, out, hello.length, meant);
+                Chaos mine = chaos.on(ends);
+                start(() -> pump(Way.FROM_DOOR, out, in, 0, mine));
+                pump(Way.TO_DOOR, in, out, hello.length, mine);
             });
         }
     }
 
-    private void pump(Way way, Socket from, Socket to, long already, boolean meant)
+    private void pump(Way way, Socket from, Socket to, long already, Chaos mine)
             throws IOException, InterruptedException {
         InputStream in = from.getInputStream();
         OutputStream out = to.getOutputStream();
@@ -128,7 +139,7 @@ final class ChaosProxy implements AutoCloseable {
             @Override
             public void write(byte[] bytes, int start, int count) throws IOException {
                 synchronized (record) {
-                    record.write(bytes, start, count);
+                    record.write(bytes, start, Math.min(count, Math.max(0, RECORDED - record.size())));
                 }
                 out.write(bytes, start, count);
             }
@@ -155,11 +166,7 @@ final class ChaosProxy implements AutoCloseable {
         long before = already;
         for (int read = in.read(buffer); read > 0; read = in.read(buffer)) {
             byte[] bytes = java.util.Arrays.copyOf(buffer, read);
-            if (meant) {
-                chaos.pass(way, before, bytes, wire);
-            } else {
-                wire.write(bytes, 0, read);
-            }
+            mine.pass(way, before, bytes, wire);
             before += read;
         }
         try {

@@ -8,14 +8,33 @@ import org.junit.jupiter.api.condition.EnabledOnOs;
 import org.junit.jupiter.api.condition.OS;
 import org.junit.jupiter.params.ParameterizedTest;
 import org.junit.jupiter.params.provider.EnumSource;
+import org.lockstep.FaultCase;
 import org.lockstep.collective.TransportKind;
 
 /** A frozen rank at the rhythm that users have: suspicion after 5 s, the end after 15 s. */
 @Timeout(120)
 @EnabledOnOs(OS.LINUX)
 class FrozenProcessIT {
+    /** As long as the longest pauses of garbage collectors: suspected, and forgiven. */
     @ParameterizedTest
     @EnumSource(names = {"SHARED", "TCP"})
+    @FaultCase("F08")
+    void aRankThatStandsStillForEightSecondsGoesOn(TransportKind transport) throws Exception {
+        try (RankProcesses world = new RankProcesses(transport, 3, 1000, Rhythm.DEFAULT)) {
+            world.rank(1).signal("STOP");
+            TimeUnit.SECONDS.sleep(8); // between suspicion and loss: that is what is tested
+            world.rank(1).signal("CONT");
+            world.rank(0).say("leave");
+            assertThat(world.rank(0).ends()).isTrue();
+            for (String end : world.endsOfOthers(0)) {
+                assertThat(end).contains("PEER_LOST", "rank 0 left the group");
+            }
+        }
+    }
+
+    @ParameterizedTest
+    @EnumSource(names = {"SHARED", "TCP"})
+    @FaultCase("F05")
     void aFrozenRankIsLost(TransportKind transport) throws Exception {
         try (RankProcesses world = new RankProcesses(transport, 3, 1000, Rhythm.DEFAULT)) {
             long start = System.nanoTime();

@@ -15,6 +15,8 @@ import org.junit.jupiter.params.provider.Arguments;
 import org.junit.jupiter.params.provider.CsvSource;
 import org.junit.jupiter.params.provider.EnumSource;
 import org.junit.jupiter.params.provider.MethodSource;
+import org.lockstep.FaultCase;
+import org.lockstep.FaultLog;
 import org.lockstep.collective.TransportKind;
 
 /** What becomes of the others when the process of a rank dies, stands still or leaves in the middle of reductions. */
@@ -34,11 +36,11 @@ class ProcessFaultTest {
         return all.stream();
     }
 
-    private static void assertLost(RankProcesses world, int dead, String words, long since)
+    private static void assertLost(RankProcesses world, String faultCase, int dead, String words, long since)
             throws InterruptedException {
         List<String> ends = world.endsOfOthers(dead);
         long millis = TimeUnit.NANOSECONDS.toMillis(System.nanoTime() - since);
-        System.out.println("rank " + dead + " is lost, " + ends.size() + " others know after " + millis + " ms");
+        FaultLog.released(faultCase, Duration.ofMillis(millis));
         for (String end : ends) {
             assertThat(end).contains("PEER_LOST", words, "culprit : rank " + dead);
         }
@@ -46,22 +48,24 @@ class ProcessFaultTest {
 
     @ParameterizedTest
     @MethodSource("worlds")
+    @FaultCase({"F04", "F12"})
     void aKilledRankIsLost(TransportKind transport, int size, int elements, int dead) throws Exception {
         try (RankProcesses world = new RankProcesses(transport, size, elements, Rhythm.DEFAULT)) {
             long start = System.nanoTime();
             world.rank(dead).kill();
-            assertLost(world, dead, "rank " + dead + " is gone", start);
+            assertLost(world, dead == 0 ? "F12" : "F04", dead, "rank " + dead + " is gone", start);
         }
     }
 
     @ParameterizedTest
     @MethodSource("worlds")
+    @FaultCase("F05")
     void aFrozenRankIsLostAndHearsOfItWhenItThaws(TransportKind transport, int size, int elements, int dead)
             throws Exception {
         try (RankProcesses world = new RankProcesses(transport, size, elements, QUICK)) {
             long start = System.nanoTime();
             world.rank(dead).signal("STOP");
-            assertLost(world, dead, "rank " + dead + " gave no sign of life for 3.0 s", start);
+            assertLost(world, "F05", dead, "rank " + dead + " gave no sign of life for 3.0 s", start);
             world.rank(dead).signal("CONT");
             assertThat(world.rank(dead).next("over")).contains("PEER_LOST");
         }
@@ -88,7 +92,7 @@ class ProcessFaultTest {
             world.rank(asks).next("asks");
             long start = System.nanoTime();
             world.rank(dead).kill();
-            assertLost(world, dead, "rank " + dead + " is gone", start);
+            assertLost(world, dead == 0 ? "F12" : "F04", dead, "rank " + dead + " is gone", start);
         }
     }
 
@@ -107,6 +111,7 @@ class ProcessFaultTest {
 
     @ParameterizedTest
     @CsvSource({"SHARED, TERM", "SHARED, exit", "SHARED, halt", "TCP, TERM", "TCP, exit", "TCP, halt"})
+    @FaultCase("F06")
     void aRankWhoseProcessEndsIsLost(TransportKind transport, String how) throws Exception {
         try (RankProcesses world = new RankProcesses(transport, 3, 1000, Rhythm.DEFAULT)) {
             long start = System.nanoTime();
@@ -115,7 +120,7 @@ class ProcessFaultTest {
             } else {
                 world.rank(1).say(how);
             }
-            assertLost(world, 1, "rank 1 is gone", start);
+            assertLost(world, "F06", 1, "rank 1 is gone", start);
         }
     }
 }

@@ -18,10 +18,11 @@ import org.lockstep.topology.ParallelSizes;
  * @param out where the lines go, each at once
  * @param model its name
  * @param quant how the weights are held, in llama.cpp's words
- * @param sizes of the axes; they are part of the peer's name where there is more than one rank
+ * @param sizes of the axes; they are part of the peer's name where there is more than one rank, as is the device
  * @param threads of each rank
+ * @param device cpu or cuda
  */
-public record SpeedJson(PrintWriter out, String model, String quant, ParallelSizes sizes, int threads)
+public record SpeedJson(PrintWriter out, String model, String quant, ParallelSizes sizes, int threads, String device)
         implements Consumer<Speed> {
     private static final int DIGITS = 3;
     private static final double MILLI = 1e6;
@@ -55,6 +56,7 @@ public record SpeedJson(PrintWriter out, String model, String quant, ParallelSiz
                 json.writeNumberField("cache_bytes", memory.cache());
                 json.writeNumberField("activation_bytes", memory.activations());
             }
+            json.writeStringField("device", device);
             json.writeEndObject();
         } catch (IOException e) {
             throw new UncheckedIOException(e);
@@ -64,7 +66,8 @@ public record SpeedJson(PrintWriter out, String model, String quant, ParallelSiz
     }
 
     private String peer() {
-        return "lockstep" + part("-tp", sizes.tp()) + part("-pp", sizes.pp()) + part("-dp", sizes.dp());
+        return "lockstep" + (device.equals("cpu") ? "" : "-" + device) + part("-tp", sizes.tp())
+                + part("-pp", sizes.pp()) + part("-dp", sizes.dp());
     }
 
     private static String part(String axis, int size) {

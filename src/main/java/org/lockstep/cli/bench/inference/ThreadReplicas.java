@@ -2,10 +2,10 @@ package org.lockstep.cli.bench.inference;
 
 import java.time.Duration;
 import java.util.function.Consumer;
+import java.util.function.IntFunction;
+import org.lockstep.collective.Backend;
 import org.lockstep.collective.World;
 import org.lockstep.collective.WorldSpec;
-import org.lockstep.cpu.Cores;
-import org.lockstep.cpu.CpuBackend;
 import org.lockstep.rendezvous.LocalWorld;
 import org.lockstep.tensor.Kernels;
 import org.lockstep.topology.ParallelSizes;
@@ -14,10 +14,10 @@ import org.lockstep.topology.ParallelSizes;
  * Replicas whose ranks are threads of this JVM. Immutable.
  *
  * @param sizes of the axes
- * @param threads that the kernels of each rank have
+ * @param backends of the ranks, by the number of each in the meeting
  * @param limit for meeting, and for all measurements together
  */
-public record ThreadReplicas(ParallelSizes sizes, int threads, Duration limit) {
+public record ThreadReplicas(ParallelSizes sizes, IntFunction<Backend> backends, Duration limit) {
 
     /**
      * Measures, and returns when all of it is reported, on the thread of rank 0.
@@ -27,7 +27,7 @@ public record ThreadReplicas(ParallelSizes sizes, int threads, Duration limit) {
     public void measure(BenchModel model, SpeedPlan plan, Consumer<? super Speed> report) {
         WorldSpec spec = WorldSpec.of(sizes).withMeetingTimeout(limit).withOperationTimeout(limit);
         LocalWorld.of(sizes.tp() * sizes.pp() * sizes.dp()).withDeadline(limit).<Boolean>run(rendezvous -> {
-            try (CpuBackend backend = CpuBackend.create(Cores.exactly(threads));
+            try (Backend backend = backends.apply(rendezvous.index());
                     World world = World.join(rendezvous, backend, spec)) {
                 try {
                     measure(world, backend.kernels(), model, plan, report);

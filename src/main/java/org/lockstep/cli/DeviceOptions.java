@@ -1,0 +1,30 @@
+package org.lockstep.cli;
+
+import org.jspecify.annotations.Nullable;
+import org.lockstep.spark.DeviceChoice;
+import picocli.CommandLine.Option;
+
+/** What ranks compute on, under vLLM's names. */
+final class DeviceOptions {
+    @Option(
+            names = "--device",
+            paramLabel = "KIND",
+            description =
+                    "cpu, cuda, or auto: GPUs where there are some, of this machine under a local master, on a cluster"
+                            + " where Spark gives them to tasks. Ranks of a local master share the GPUs in turn (default: auto).")
+    private @Nullable DeviceChoice device;
+
+    @Option(
+            names = "--gpu-memory-utilization",
+            paramLabel = "X",
+            description =
+                    "Part of a GPU's memory that its ranks take at most, for weights, cache and steps (default: 0.9).")
+    private @Nullable Double memoryUtilization;
+
+    DeviceRequest request() {
+        if (memoryUtilization != null && !(memoryUtilization > 0 && memoryUtilization <= 1)) {
+            throw new IllegalArgumentException("gpu memory utilization (" + memoryUtilization + ") is not in (0, 1]");
+        }
+        return new DeviceRequest(device, memoryUtilization);
+    }
+}

@@ -1,0 +1,165 @@
+package org.lockstep.cli;
+
+import com.fasterxml.jackson.core.JsonFactory;
+import com.fasterxml.jackson.core.JsonGenerator;
+import java.io.IOException;
+import java.util.ArrayList;
+import java.util.List;
+import java.util.Map;
+import java.util.OptionalInt;
+import java.util.concurrent.Callable;
+import java.util.function.BooleanSupplier;
+import org.jspecify.annotations.Nullable;
+import org.lockstep.ErrorCode;
+import org.lockstep.LockstepException;
+import org.lockstep.spark.Finding;
+import org.lockstep.topology.ParallelSizes;
+import picocli.CommandLine.Command;
+import picocli.CommandLine.Option;
+
+/** {@code lockstep doctor}: what a launch would look at, all of it, and nothing is launched. */
+@Command(
+        name = "doctor",
+        description = {
+            "Looks at what a run would need: the configuration, the cluster's slots and executors, the model and how it"
+                    + " can be cut. Nothing is generated.",
+            "Each finding is FAIL (it cannot run), WARN or NOTE, with the line to set."
+        },
+        mixinStandardHelpOptions = true,
+        versionProvider = Lockstep.Version.class,
+        sortOptions = false,
+        usageHelpAutoWidth = true,
+        exitCodeListHeading = "%nExit codes:%n",
+        exitCodeList = {
+            "0:it can run",
+            "2:a size or an option is wrong",
+            "3:Spark, the cluster or the model cannot run it"
+        },
+        footer = {
+            "",
+            "JSON: an array of objects with level, code, name, sentence and line.",
+            "",
+            "Examples:",
+            "  lockstep doctor -tp 2 -pp 2",
+            "  lockstep doctor --model /models/Llama-3.1-8B -tp 4 --master spark://host:7077 --json"
+        })
+final class DoctorCommand implements Callable<Integer> {
+    private final Screen screen;
+    private final BooleanSupplier verbose;
+
+    @Option(
+            names = "--model",
+            paramLabel = "DIR",
+            description = "Hugging Face directory that the driver and all executors see. Default: the bundled model.")
+    private @Nullable String model;
+
+    @Option(
+            names = {"--tensor-parallel-size", "-tp"},
+            paramLabel = "N",
+            description = "Ranks that share each layer (default: ${DEFAULT-VALUE}).")
+    private int tensor = 1;
+
+    @Option(
+            names = {"--pipeline-parallel-size", "-pp"},
+            paramLabel = "N",
+            description = "Stages that the layers are cut into (default: ${DEFAULT-VALUE}).")
+    private int pipeline = 1;
+
+    @Option(
+            names = {"--data-parallel-size", "-dp"},
+            paramLabel = "N",
+            description = "Replicas. Default: as many as there are slots for.")
+    private @Nullable Integer data;
+
+    @Option(names = "--ranks", paramLabel = "N", description = "World size, where the replicas are not given.")
+    private @Nullable Integer ranks;
+
+    @Option(
+            names = "--master",
+            paramLabel = "URL",
+            description = "Spark master for a look without spark-submit. Default: local[world size].")
+    private @Nullable String master;
+
+    @Option(
+            names = "--conf",
+            paramLabel = "KEY=VALUE",
+            description = "Setting of Spark for a look without spark-submit; may be repeated.")
+    private Map<String, String> conf = Map.of();
+
+    @Option(names = "--json", description = "Print the findings as one JSON array.")
+    private boolean json;
+
+    DoctorCommand(Screen screen, BooleanSupplier verbose) {
+        this.screen = screen;
+        this.verbose = verbose;
+    }
+
+    @Override
+    public Integer call() throws IOException {
+        CommandSession.quiet();
+        CommandSession.requireSpark();
+        OptionalInt world = ranks == null ? OptionalInt.empty() : OptionalInt.of(ranks);
+        ParallelSizes sizes = sizes();
+        int smallest = sizes.tp() * sizes.pp() * Math.max(1, sizes.dp());
+        SparkRequest request =
+                new SparkRequest("lockstep doctor", master, world.orElse(smallest), conf, verbose.getAsBoolean());
+        List<Finding> found = new DoctorRun(request, screen).look(sizes, world, model);
+        if (json) {
+            writeJson(found);
+        } else {
+            write(found);
+        }
+        screen.flush();
+        return found.stream()
+                .filter(finding -> finding.level() == Finding.Level.FAIL)
+                .map(finding -> finding.code().exitCode())
+                .findFirst()
+                .orElse(0);
+    }
+
+    private ParallelSizes sizes() {
+        try {
+            return ParallelSizes.tensor(tensor)
+                    .withPipeline(pipeline)
+                    .withData(data == null ? ParallelSizes.INFER : data);
+        } catch (IllegalArgumentException e) {
+            throw LockstepException.report(ErrorCode.USAGE, String.valueOf(e.getMessage()))
+                    .attempt("lockstep doctor --help")
+                    .cause(e)
+                    .exception();
+        }
+    }
+
+    private void write(List<Finding> found) {
+        found.forEach(screen.out()::println);
+        List<String> counts = new ArrayList<>();
+        for (Finding.Level level : Finding.Level.values()) {
+            long count =
+                    found.stream().filter(finding -> finding.level() == level).count();
+            if (count > 0) {
+                counts.add(count + " " + level);
+            }
+        }
+        screen.out().println(counts.isEmpty() ? "nothing to say: it can run" : String.join(", ", counts));
+    }
+
+    private void writeJson(List<Finding> found) throws IOException {
+        try (JsonGenerator out = new JsonFactory()
+                .disable(JsonGenerator.Feature.AUTO_CLOSE_TARGET)
+                .createGenerator(screen.out())) {
+            out.useDefaultPrettyPrinter();
+            out.writeStartArray();
+            for (Finding finding : found) {
+                out.writeStartObject();
+                out.writeStringField("level", finding.level().name());
+                out.writeNumberField("code", finding.code().number());
+                out.writeStringField("name", finding.code().name());
+                out.writeStringField("sentence", finding.sentence());
+                out.writeStringField("line", finding.line());
+                out.writeEndObject();
+            }
+            out.writeEndArray();
+        }
+        screen.out().println();
+    }
+}

@@ -1,0 +1,30 @@
+package org.lockstep.cli;
+
+import java.util.ArrayList;
+import java.util.List;
+import java.util.OptionalInt;
+import org.jspecify.annotations.Nullable;
+import org.lockstep.LockstepException;
+import org.lockstep.spark.Finding;
+import org.lockstep.spark.Preflight;
+import org.lockstep.topology.ParallelSizes;
+
+/**
+ * The looks of {@code lockstep doctor}: first at the configuration; at the cluster only where that can be, for Spark would not
+ * start, or wait for ever. Apart from its command, so that help needs no Spark.
+ */
+record DoctorRun(SparkRequest request, Screen screen) {
+
+    List<Finding> look(ParallelSizes sizes, OptionalInt ranks, @Nullable String model) {
+        List<Finding> found = new ArrayList<>(Preflight.ofConfiguration(CommandSession.conf(request), sizes, ranks));
+        if (found.stream().anyMatch(finding -> finding.level() == Finding.Level.FAIL)) {
+            return found;
+        }
+        try (CommandSession session = CommandSession.open(request, screen)) {
+            found.addAll(Preflight.ofCluster(session.spark(), sizes, ranks, model));
+        } catch (LockstepException refusal) {
+            found.add(Finding.of(refusal));
+        }
+        return found;
+    }
+}

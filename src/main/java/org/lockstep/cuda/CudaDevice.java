@@ -1,0 +1,143 @@
+package org.lockstep.cuda;
+
+import jcuda.Pointer;
+import jcuda.driver.CUcontext;
+import jcuda.driver.CUdevice;
+import jcuda.driver.CUdeviceptr;
+import jcuda.driver.CUresult;
+import jcuda.driver.CUstream;
+import jcuda.driver.CUstream_flags;
+import jcuda.driver.JCudaDriver;
+
+/**
+ * One rank's hold on a device: its primary context, which all ranks of the process and the libraries share, and a stream of
+ * its own.
+ *
+ * <p>Whatever is done is done between {@link #enter} and the end of the caller's turn, on any thread; the stream keeps the
+ * order. Not thread-safe but for that.
+ */
+final class CudaDevice implements AutoCloseable {
+    private final VisibleDevice seen;
+    private final CUdevice device;
+    private final CUcontext context;
+    private final CUstream stream;
+    private boolean closed;
+
+    private CudaDevice(VisibleDevice seen, CUdevice device, CUcontext context, CUstream stream) {
+        this.seen = seen;
+        this.device = device;
+        this.context = context;
+        this.stream = stream;
+    }
+
+    /** Takes hold of a device that {@link CudaDriver} has seen. */
+    static CudaDevice open(VisibleDevice seen) {
+        CUdevice device = new CUdevice();
+        CudaError.check(JCudaDriver.cuDeviceGet(device, seen.ordinal()), "cuDeviceGet");
+        CUcontext context = new CUcontext();
+        CudaError.check(
+                JCudaDriver.cuDevicePrimaryCtxRetain(context, device), "cuDevicePrimaryCtxRetain of " + seen.gpu());
+        boolean opened = false;
+        try {
+            CudaError.check(JCudaDriver.cuCtxSetCurrent(context), "cuCtxSetCurrent");
+            CUstream stream = new CUstream();
+            CudaError.check(
+                    JCudaDriver.cuStreamCreate(stream, CUstream_flags.CU_STREAM_NON_BLOCKING), "cuStreamCreate");
+            opened = true;
+            return new CudaDevice(seen, device, context, stream);
+        } finally {
+            if (!opened) {
+                JCudaDriver.cuDevicePrimaryCtxRelease(device);
+            }
+        }
+    }
+
+    VisibleDevice seen() {
+        return seen;
+    }
+
+    /** Makes this thread one that works on the device. */
+    void enter() {
+        if (closed) {
+            throw new IllegalStateException("the device " + seen.gpu() + " was closed");
+        }
+        CudaError.check(JCudaDriver.cuCtxSetCurrent(context), "cuCtxSetCurrent");
+    }
+
+    CUstream stream() {
+        return stream;
+    }
+
+    /** Waits for everything that was queued. */
+    void synchronize() {
+        CudaError.check(JCudaDriver.cuStreamSynchronize(stream), "cuStreamSynchronize");
+    }
+
+    /** Memory that the driver could still give, of all processes together. */
+    long free() {
+        enter();
+        long[] free = new long[1];
+        long[] total = new long[1];
+        CudaError.check(JCudaDriver.cuMemGetInfo(free, total), "cuMemGetInfo");
+        return free[0];
+    }
+
+    /** So many bytes of device memory; 0 where the driver has them not. */
+    long allocate(long bytes) {
+        CUdeviceptr made = new CUdeviceptr();
+        int result = JCudaDriver.cuMemAlloc(made, bytes);
+        if (result == CUresult.CUDA_ERROR_OUT_OF_MEMORY) {
+            return 0;
+        }
+        CudaError.check(result, "cuMemAlloc of " + bytes + " bytes");
+        return Raw.address(made);
+    }
+
+    void release(long address) {
+        CudaError.check(JCudaDriver.cuMemFree(Raw.device(address)), "cuMemFree");
+    }
+
+    /** Host memory that stays where it is, so that the device reads and writes it by itself. */
+    Pointer allocatePinned(long bytes) {
+        Pointer made = new Pointer();
+        CudaError.check(JCudaDriver.cuMemHostAlloc(made, bytes, 0), "cuMemHostAlloc of " + bytes + " bytes");
+        return made;
+    }
+
+    void releasePinned(Pointer memory) {
+        CudaError.check(JCudaDriver.cuMemFreeHost(memory), "cuMemFreeHost");
+    }
+
+    void copyUp(Pointer pinned, long address, long bytes) {
+        CudaError.check(JCudaDriver.cuMemcpyHtoDAsync(Raw.device(address), pinned, bytes, stream), "cuMemcpyHtoDAsync");
+    }
+
+    void copyDown(long address, Pointer pinned, long bytes) {
+        CudaError.check(JCudaDriver.cuMemcpyDtoHAsync(pinned, Raw.device(address), bytes, stream), "cuMemcpyDtoHAsync");
+    }
+
+    void zero(long address, long bytes) {
+        CudaError.check(JCudaDriver.cuMemsetD8Async(Raw.device(address), (byte) 0, bytes, stream), "cuMemsetD8Async");
+    }
+
+    /** Waits for what was queued and lets go. Idempotent. */
+    @Override
+    public void close() {
+        if (closed) {
+            return;
+        }
+        enter();
+        closed = true;
+        int waited = JCudaDriver.cuStreamSynchronize(stream);
+        int destroyed = JCudaDriver.cuStreamDestroy(stream);
+        int released = JCudaDriver.cuDevicePrimaryCtxRelease(device);
+        CudaError.check(waited, "cuStreamSynchronize");
+        CudaError.check(destroyed, "cuStreamDestroy");
+        CudaError.check(released, "cuDevicePrimaryCtxRelease");
+    }
+
+    @Override
+    public String toString() {
+        return seen.toString();
+    }
+}

@@ -1,0 +1,49 @@
+package org.lockstep.cuda;
+
+import java.io.Serializable;
+import org.jspecify.annotations.Nullable;
+
+/**
+ * How a rank uses its device. Immutable.
+ *
+ * @param cublas the library or its path; {@link #NO_CUBLAS} for none; null for the first that is found
+ * @param memoryUtilization part of the device's memory that its ranks take at most, in (0, 1]
+ * @param ranksPerDevice that share it
+ */
+public record CudaOptions(@Nullable String cublas, double memoryUtilization, int ranksPerDevice)
+        implements Serializable {
+    /** All products by kernels of our own: slower for many tokens, and a token has the same bits in every batch. */
+    public static final String NO_CUBLAS = "none";
+
+    /** The first cuBLAS that is found, and nine tenths of a device of one's own. */
+    public static final CudaOptions DEFAULT = new CudaOptions(null, 0.9, 1);
+
+    public CudaOptions {
+        if (!(memoryUtilization > 0 && memoryUtilization <= 1)) {
+            throw new IllegalArgumentException("memory utilization (" + memoryUtilization + ") is not in (0, 1]");
+        }
+        if (ranksPerDevice < 1) {
+            throw new IllegalArgumentException("ranks of a device (" + ranksPerDevice + ") must be at least 1");
+        }
+    }
+
+    /** The same with another library. */
+    public CudaOptions withCublas(@Nullable String other) {
+        return new CudaOptions(other, memoryUtilization, ranksPerDevice);
+    }
+
+    /** The same with another part of the memory. */
+    public CudaOptions withMemoryUtilization(double part) {
+        return new CudaOptions(cublas, part, ranksPerDevice);
+    }
+
+    /** The same on a device that so many ranks share. */
+    public CudaOptions withRanksPerDevice(int ranks) {
+        return new CudaOptions(cublas, memoryUtilization, ranks);
+    }
+
+    /** Bytes that one of the ranks may hold. */
+    public long budget(VisibleDevice device) {
+        return (long) (device.bytes() * memoryUtilization) / ranksPerDevice;
+    }
+}

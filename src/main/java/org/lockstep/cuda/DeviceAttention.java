@@ -1,0 +1,99 @@
+package org.lockstep.cuda;
+
+import org.jspecify.annotations.Nullable;
+import org.lockstep.tensor.DataType;
+
+/**
+ * Attention over a paged cache: sequences that bring many tokens by tiles with a running softmax (FlashAttention, Dao et al.,
+ * 2022), those that bring one cut over their context into parts that are then joined (Flash-Decoding, Dao et al., 2023).
+ * Confined to one thread at a time.
+ */
+final class DeviceAttention {
+    private static final int QUERIES = 64; // of a block, over the query heads of a key/value head
+    private static final int GROUP = 8; // query heads of a block, where sequences bring one token
+    private static final int PART = 128; // positions of the context
+    private static final int PREFILL_THREADS = 256;
+    private static final int DECODE_THREADS = 128;
+
+    private final DeviceArena arena;
+    private final KernelModule kernels;
+    private @Nullable DeviceBuffer parts;
+
+    DeviceAttention(DeviceArena arena, KernelModule kernels) {
+        this.arena = arena;
+        this.kernels = kernels;
+    }
+
+    void attend(long query, int heads, DeviceCache cache, StepTables.Places at, long out) {
+        int group = heads / cache.heads();
+        if (at.mostTokens() > 1) {
+            arguments(query, heads, cache, at)
+                    .pointer(out)
+                    .launch(
+                            "attention_prefill_f32",
+                            (at.mostTokens() * group + QUERIES - 1) / QUERIES,
+                            cache.heads(),
+                            at.sequences(),
+                            PREFILL_THREADS);
+        }
+        if (at.longestDecode() > 0) {
+            decode(query, heads, cache, at, out);
+        }
+    }
+
+    private void decode(long query, int heads, DeviceCache cache, StepTables.Places at, long out) {
+        int group = heads / cache.heads();
+        int count = (at.longestDecode() + PART - 1) / PART;
+        long rows = (long) at.sequences() * heads * count;
+        long partial = room(rows * (cache.headSize() + 2));
+        long stats = partial + 4 * rows * cache.headSize();
+        arguments(query, heads, cache, at)
+                .pointer(partial)
+                .pointer(stats)
+                .launch(
+                        "attention_decode_f32",
+                        count,
+                        cache.heads() * ((group + GROUP - 1) / GROUP),
+                        at.sequences(),
+                        DECODE_THREADS);
+        kernels.with()
+                .pointer(partial)
+                .pointer(stats)
+                .pointer(at.queryStarts())
+                .pointer(at.contextLengths())
+                .number(count)
+                .number(heads)
+                .number(cache.headSize())
+                .pointer(out)
+                .launch("attention_combine", heads, at.sequences(), 1, DECODE_THREADS);
+    }
+
+    /** The arguments that both ways share. */
+    private KernelModule arguments(long query, int heads, DeviceCache cache, StepTables.Places at) {
+        return kernels.with()
+                .pointer(query)
+                .pointer(cache.keys().address())
+                .pointer(cache.values().address())
+                .pointer(at.queryStarts())
+                .pointer(at.contextLengths())
+                .pointer(at.blockTables())
+                .number(at.maxBlocks())
+                .number(cache.blockSize())
+                .number(heads)
+                .number(cache.heads())
+                .number(cache.headSize())
+                .real((float) (1 / Math.sqrt(cache.headSize())));
+    }
+
+    private long room(long floats) {
+        DeviceBuffer room = parts;
+        if (room == null || room.length() < floats) {
+            if (room != null) {
+                room.close();
+            }
+            room = DeviceBuffer.allocate(arena, DataType.F32, floats);
+            parts = room;
+        }
+        return room.address();
+    }
+}

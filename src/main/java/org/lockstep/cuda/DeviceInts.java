@@ -1,0 +1,87 @@
+package org.lockstep.cuda;
+
+import java.nio.ByteBuffer;
+import java.nio.IntBuffer;
+import org.jspecify.annotations.Nullable;
+import org.lockstep.tensor.DataType;
+
+/**
+ * Ints that kernels are told, step by step: filled in pinned memory, of which there are several so that none is waited for,
+ * and copied at once to memory of the device. Grows to the most seen. Confined to one thread at a time.
+ */
+final class DeviceInts implements AutoCloseable {
+    private static final int RING = 4;
+    private static final int LEAST = 1024;
+
+    private final CudaDevice device;
+    private final DeviceArena arena;
+    private final @Nullable Pinned[] ring = new @Nullable Pinned[RING];
+    private @Nullable DeviceBuffer target;
+    private @Nullable Pinned filling;
+    private int turn;
+    private int count;
+
+    DeviceInts(CudaDevice device, DeviceArena arena) {
+        this.device = device;
+        this.arena = arena;
+    }
+
+    /** Room for so many, to be filled before {@link #end}. */
+    IntBuffer begin(int ints) {
+        turn = (turn + 1) % RING;
+        Pinned memory = ring[turn];
+        if (memory == null || memory.bytes().capacity() < 4L * ints) {
+            if (memory != null) {
+                memory.await();
+                memory.close();
+            }
+            memory = Pinned.allocate(device, 4 * Math.max(LEAST, Integer.highestOneBit(ints) * 2));
+            ring[turn] = memory;
+        }
+        memory.await();
+        filling = memory;
+        count = ints;
+        ByteBuffer bytes = memory.bytes();
+        return bytes.clear().asIntBuffer();
+    }
+
+    /** Queues the copy; the address on the device, whose contents are these until the next {@code end}. */
+    long end() {
+        Pinned memory = filling;
+        if (memory == null) {
+            throw new IllegalStateException("nothing was begun");
+        }
+        DeviceBuffer room = target;
+        if (room == null || room.length() < count) {
+            if (room != null) {
+                room.close();
+            }
+            room = DeviceBuffer.allocate(arena, DataType.I32, Math.max(LEAST, Integer.highestOneBit(count) * 2));
+            target = room;
+        }
+        if (count > 0) {
+            device.copyUp(memory.pointer(), room.address(), 4L * count);
+            memory.use();
+        }
+        filling = null;
+        return room.address();
+    }
+
+    /** All of {@code values}. */
+    long of(int[] values) {
+        begin(values.length).put(values);
+        return end();
+    }
+
+    /** The device must be done with them; its own memory goes with the arena. */
+    @Override
+    public void close() {
+        for (int i = 0; i < RING; i++) {
+            Pinned memory = ring[i];
+            if (memory != null) {
+                memory.close();
+                ring[i] = null;
+            }
+        }
+    }
+}

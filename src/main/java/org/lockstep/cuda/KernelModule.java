@@ -1,0 +1,147 @@
+package org.lockstep.cuda;
+
+import java.io.IOException;
+import java.io.InputStream;
+import java.io.UncheckedIOException;
+import java.nio.ByteBuffer;
+import java.util.ArrayList;
+import java.util.Arrays;
+import java.util.HashMap;
+import java.util.List;
+import java.util.Map;
+import jcuda.NativePointerObject;
+import jcuda.Pointer;
+import jcuda.driver.CUfunction;
+import jcuda.driver.CUmodule;
+import jcuda.driver.CUresult;
+import jcuda.driver.JCudaDriver;
+
+/**
+ * The kernels of {@code src/main/cuda}, compiled by the driver for one rank's device. A launch makes no garbage but what
+ * JCuda does. Confined to one thread at a time.
+ */
+final class KernelModule implements AutoCloseable {
+    private static final List<String> SOURCES = List.of("rows", "product", "attention");
+    private static final int MOST_ARGUMENTS = 24;
+    private static final int SLOT = 8; // bytes; no argument is larger
+
+    private final CudaDevice device;
+    private final List<CUmodule> modules;
+    private final Map<String, CUfunction> functions = new HashMap<>();
+    private final Pinned memory;
+    private final ByteBuffer values;
+    private final Pointer[] parameters = new Pointer[MOST_ARGUMENTS + 1]; // by their number
+    private int count;
+
+    private KernelModule(CudaDevice device, List<CUmodule> modules, Pinned memory) {
+        this.device = device;
+        this.modules = modules;
+        this.memory = memory;
+        this.values = memory.bytes();
+        for (int n = 0; n <= MOST_ARGUMENTS; n++) {
+            NativePointerObject[] slots = new NativePointerObject[n];
+            for (int i = 0; i < n; i++) {
+                slots[i] = Raw.host(memory.address() + (long) i * SLOT);
+            }
+            parameters[n] = Pointer.to(slots);
+        }
+    }
+
+    /** Loads all of them; the first time on a machine the driver compiles them, and keeps the result. */
+    static KernelModule load(CudaDevice device) {
+        device.enter();
+        List<CUmodule> modules = new ArrayList<>();
+        for (String source : SOURCES) {
+            CUmodule module = new CUmodule();
+            CudaError.check(JCudaDriver.cuModuleLoadData(module, text(source)), "cuModuleLoadData of " + source);
+            modules.add(module);
+        }
+        return new KernelModule(device, modules, Pinned.allocate(device, MOST_ARGUMENTS * SLOT));
+    }
+
+    /** PTX as the driver wants it, ended by a zero. */
+    private static byte[] text(String source) {
+        String name = source + ".ptx";
+        try (InputStream in = KernelModule.class.getResourceAsStream(name)) {
+            if (in == null) {
+                throw new IllegalStateException("the kernels are not in this jar: no " + name);
+            }
+            byte[] text = in.readAllBytes();
+            return Arrays.copyOf(text, text.length + 1);
+        } catch (IOException e) {
+            throw new UncheckedIOException(e);
+        }
+    }
+
+    /** Begins a launch: its arguments follow, in their order. */
+    KernelModule with() {
+        count = 0;
+        return this;
+    }
+
+    /** An address, or 0 for null. */
+    KernelModule pointer(long address) {
+        values.putLong(SLOT * count++, address);
+        return this;
+    }
+
+    KernelModule number(int value) {
+        values.putInt(SLOT * count++, value);
+        return this;
+    }
+
+    KernelModule wide(long value) {
+        values.putLong(SLOT * count++, value);
+        return this;
+    }
+
+    KernelModule real(float value) {
+        values.putFloat(SLOT * count++, value);
+        return this;
+    }
+
+    /** Queues {@code entry} over a row of blocks; none are nothing to do. */
+    void launch(String entry, int blocks, int threads) {
+        launch(entry, blocks, 1, 1, threads);
+    }
+
+    void launch(String entry, int x, int y, int z, int threads) {
+        if (x == 0 || y == 0 || z == 0) {
+            return;
+        }
+        CudaError.check(
+                JCudaDriver.cuLaunchKernel(
+                        functions.computeIfAbsent(entry, this::function),
+                        x,
+                        y,
+                        z,
+                        threads,
+                        1,
+                        1,
+                        0,
+                        device.stream(),
+                        parameters[count],
+                        null),
+                entry);
+    }
+
+    private CUfunction function(String entry) {
+        CUfunction function = new CUfunction();
+        for (CUmodule module : modules) {
+            int result = JCudaDriver.cuModuleGetFunction(function, module, entry);
+            if (result != CUresult.CUDA_ERROR_NOT_FOUND) {
+                CudaError.check(result, "cuModuleGetFunction of " + entry);
+                return function;
+            }
+        }
+        throw new IllegalStateException("the kernels have no entry " + entry);
+    }
+
+    /** The device must be done with them. */
+    @Override
+    public void close() {
+        device.enter();
+        memory.close();
+        modules.forEach(module -> CudaError.check(JCudaDriver.cuModuleUnload(module), "cuModuleUnload"));
+    }
+}

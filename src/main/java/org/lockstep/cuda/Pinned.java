@@ -1,0 +1,72 @@
+package org.lockstep.cuda;
+
+import java.nio.ByteBuffer;
+import java.nio.ByteOrder;
+import jcuda.Pointer;
+import jcuda.driver.CUevent;
+import jcuda.driver.CUevent_flags;
+import jcuda.driver.JCudaDriver;
+
+/**
+ * Host memory that the device copies from and to by itself, and the event after which it is free again. Confined to one
+ * thread at a time.
+ */
+final class Pinned implements AutoCloseable {
+    private final CudaDevice device;
+    private final Pointer memory;
+    private final ByteBuffer bytes;
+    private final CUevent event;
+    private boolean used;
+
+    private Pinned(CudaDevice device, Pointer memory, ByteBuffer bytes, CUevent event) {
+        this.device = device;
+        this.memory = memory;
+        this.bytes = bytes;
+        this.event = event;
+    }
+
+    static Pinned allocate(CudaDevice device, int size) {
+        device.enter();
+        CUevent event = new CUevent();
+        CudaError.check(JCudaDriver.cuEventCreate(event, CUevent_flags.CU_EVENT_DISABLE_TIMING), "cuEventCreate");
+        Pointer memory = device.allocatePinned(size);
+        ByteBuffer bytes = memory.getByteBuffer(0, size).order(ByteOrder.nativeOrder());
+        return new Pinned(device, memory, bytes, event);
+    }
+
+    /** All of it, to be written once {@link #await} has returned. */
+    ByteBuffer bytes() {
+        return bytes;
+    }
+
+    Pointer pointer() {
+        return memory;
+    }
+
+    /** The address on the host. */
+    long address() {
+        return Raw.address(memory);
+    }
+
+    /** What was queued so far uses this memory. */
+    void use() {
+        CudaError.check(JCudaDriver.cuEventRecord(event, device.stream()), "cuEventRecord");
+        used = true;
+    }
+
+    /** Waits for what was queued before {@link #use}. */
+    void await() {
+        if (used) {
+            CudaError.check(JCudaDriver.cuEventSynchronize(event), "cuEventSynchronize");
+            used = false;
+        }
+    }
+
+    /** The device must be done with it. */
+    @Override
+    public void close() {
+        int destroyed = JCudaDriver.cuEventDestroy(event);
+        device.releasePinned(memory);
+        CudaError.check(destroyed, "cuEventDestroy");
+    }
+}

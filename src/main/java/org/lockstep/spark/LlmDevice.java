@@ -1,0 +1,81 @@
+package org.lockstep.spark;
+
+import java.util.List;
+import java.util.Optional;
+import java.util.OptionalDouble;
+import org.apache.spark.SparkConf;
+import org.apache.spark.SparkContext;
+import org.lockstep.ErrorCode;
+import org.lockstep.LockstepException;
+import org.lockstep.cuda.CudaDriver;
+import org.lockstep.cuda.CudaOptions;
+import org.lockstep.cuda.VisibleDevice;
+
+/**
+ * What a user set of the ranks' devices; what is empty is left to the configuration, then to the default.
+ *
+ * @param choice of the kind
+ * @param memoryUtilization part of a GPU's memory that its ranks take
+ */
+record LlmDevice(Optional<DeviceChoice> choice, OptionalDouble memoryUtilization) {
+    private static final String TASK_GPUS = "spark.task.resource.gpu.amount";
+
+    static final LlmDevice NONE = new LlmDevice(Optional.empty(), OptionalDouble.empty());
+
+    LlmDevice withChoice(DeviceChoice device) {
+        return new LlmDevice(Optional.of(device), memoryUtilization);
+    }
+
+    LlmDevice withMemoryUtilization(double part) {
+        return new LlmDevice(choice, OptionalDouble.of(part));
+    }
+
+    /**
+     * The device of each of {@code world} ranks, as far as the driver can know.
+     *
+     * @throws LockstepException NO_DEVICE, OLD_DRIVER, NO_LIBRARY where GPUs were asked for and cannot be; USAGE
+     */
+    RankDevice resolve(SparkContext spark, int world) {
+        SparkConf conf = spark.getConf();
+        DeviceChoice asked = choice.orElse(Settings.DEVICE.in(conf));
+        if (asked == DeviceChoice.CPU) {
+            return RankDevice.CPU;
+        }
+        return spark.isLocal() ? here(conf, asked, world) : onTheCluster(conf, asked);
+    }
+
+    /** Under a local master all ranks are in this process, and the devices that it sees are theirs in turn. */
+    private RankDevice here(SparkConf conf, DeviceChoice asked, int world) {
+        CudaDriver driver = CudaDriver.create();
+        if (asked == DeviceChoice.AUTO && !driver.isEnabled()) {
+            return RankDevice.CPU;
+        }
+        driver.verifyEnabled();
+        List<VisibleDevice> devices = driver.devices();
+        int sharing = (world + devices.size() - 1) / devices.size();
+        return RankDevice.cuda(options(conf, sharing), devices.subList(0, Math.min(world, devices.size())));
+    }
+
+    /** The driver need not have a GPU itself: Spark's own request says whether tasks are given some. */
+    private RankDevice onTheCluster(SparkConf conf, DeviceChoice asked) {
+        double amount = conf.getDouble(TASK_GPUS, 0);
+        if (amount == 0 && asked == DeviceChoice.AUTO) {
+            return RankDevice.CPU;
+        }
+        int sharing = amount > 0 && amount < 1 ? (int) Math.floor(1 / amount) : 1;
+        return RankDevice.cuda(options(conf, sharing), List.of());
+    }
+
+    private CudaOptions options(SparkConf conf, int sharing) {
+        String cublas = Settings.GPU_CUBLAS.in(conf);
+        double part = memoryUtilization.orElse(Settings.GPU_MEMORY_UTILIZATION.in(conf));
+        try {
+            return new CudaOptions(cublas.equals("auto") ? null : cublas, part, sharing);
+        } catch (IllegalArgumentException e) {
+            throw LockstepException.report(ErrorCode.USAGE, String.valueOf(e.getMessage()))
+                    .attempt("--gpu-memory-utilization 0.9")
+                    .cause(e)
+                    .exception();
+        }
+    }
+}

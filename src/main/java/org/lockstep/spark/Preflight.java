@@ -1,0 +1,102 @@
+package org.lockstep.spark;
+
+import java.util.ArrayList;
+import java.util.List;
+import java.util.OptionalInt;
+import org.apache.spark.SparkConf;
+import org.apache.spark.SparkContext;
+import org.apache.spark.sql.SparkSession;
+import org.jspecify.annotations.Nullable;
+import org.lockstep.ErrorCode;
+import org.lockstep.LockstepException;
+import org.lockstep.topology.ParallelSizes;
+
+/**
+ * All that is looked at before a launch, as a list for people; a launch makes the same checks and ends at the first that
+ * fails.
+ */
+public final class Preflight {
+    private static final int FILES_OF_A_MODEL = 8;
+
+    private Preflight() {}
+
+    /** What the configuration alone tells, before Spark is started. */
+    public static List<Finding> ofConfiguration(SparkConf conf, ParallelSizes sizes, OptionalInt ranks) {
+        List<Finding> found = new ArrayList<>(ConfFindings.of(conf));
+        if (!fails(found)) {
+            look(found, () -> ClusterPreflight.checkSlots(conf, sizes, ranks));
+        }
+        return List.copyOf(found);
+    }
+
+    /**
+     * What a running application tells: its slots, its executors, the model and how it can be cut.
+     *
+     * @param model a Hugging Face directory; null for the bundled model
+     */
+    public static List<Finding> ofCluster(
+            SparkSession spark, ParallelSizes sizes, OptionalInt ranks, @Nullable String model) {
+        List<Finding> found = new ArrayList<>();
+        SparkContext context = ClusterPreflight.context(spark);
+        look(found, () -> ClusterPreflight.check(context, sizes, ranks));
+        if (fails(found)) {
+            return List.copyOf(found);
+        }
+        int world = ClusterPreflight.check(context, sizes, ranks);
+        for (ExecutorSite site : ExecutorSite.look(context, model)) {
+            if (!site.seesModel()) {
+                found.add(Finding.fail(
+                        ErrorCode.MODEL_NOT_FOUND,
+                        "executor " + site.executor() + " sees no model in " + model,
+                        "copy it to every host, or name a directory that they share"));
+            }
+            int there = context.isLocal() ? world : Math.max(1, world / executors(context));
+            found.addAll(ofDescriptors(site, there, sizes.resolve(world), world));
+        }
+        look(found, () -> plan(spark, sizes, ranks, model));
+        return List.copyOf(found);
+    }
+
+    private static void plan(SparkSession spark, ParallelSizes sizes, OptionalInt ranks, @Nullable String model) {
+        Llm llm = (model == null ? Llm.bundled(spark) : Llm.load(spark, model))
+                .tensorParallel(sizes.tp())
+                .pipelineParallel(sizes.pp())
+                .dataParallel(sizes.dp());
+        (ranks.isPresent() ? llm.ranks(ranks.getAsInt()) : llm).plan();
+    }
+
+    private static int executors(SparkContext spark) {
+        return Math.max(1, spark.statusTracker().getExecutorInfos().length - 1); // the driver is among them
+    }
+
+    /** As if every peer outside of the process were reached over a socket. */
+    static List<Finding> ofDescriptors(ExecutorSite site, int ranks, ParallelSizes resolved, int world) {
+        boolean alone = ranks >= world;
+        List<Integer> groups =
+                alone ? List.of() : List.of(resolved.tp(), resolved.pp(), resolved.tp() * resolved.pp(), world);
+        long needed = Descriptors.needed(ranks, groups, FILES_OF_A_MODEL);
+        Descriptors has = site.descriptors();
+        long missing = has.missing(needed);
+        return missing == 0
+                ? List.of()
+                : List.of(Finding.fail(
+                        ErrorCode.NOT_ENOUGH_DESCRIPTORS,
+                        "executor " + site.executor() + " may have " + has.limit() + " descriptors and has "
+                                + has.open() + " open, its ranks (" + ranks + ") need " + needed
+                                + " more for links and files",
+                        "ulimit -n " + (has.limit() + Math.max(missing, has.limit()))
+                                + " where executors are started"));
+    }
+
+    private static boolean fails(List<Finding> found) {
+        return found.stream().anyMatch(finding -> finding.level() == Finding.Level.FAIL);
+    }
+
+    private static void look(List<Finding> found, Runnable check) {
+        try {
+            check.run();
+        } catch (LockstepException refusal) {
+            found.add(Finding.of(refusal));
+        }
+    }
+}

@@ -1,0 +1,37 @@
+#!/usr/bin/env bash
+# Makes the stand-ins: build.sh FOLDER writes libcuda.so.1 and libcublas.so.13 there. Needs g++ on x86-64 Linux; nothing of CUDA.
+# Does nothing where they are newer than their sources.
+set -euo pipefail
+to=$1
+if [[ -z $(command -v g++) || $(uname -sm) != "Linux x86_64" ]]; then
+  echo "no g++ on x86-64 Linux: tests of the CUDA twin will be skipped" >&2
+  exit 0
+fi
+here=$(cd "$(dirname "$0")" && pwd)
+kernels=$here/../../main/cuda
+mkdir -p "$to"
+to=$(cd "$to" && pwd)
+sources=("$here"/*.cpp "$here"/*.hpp "$here"/include/*.h "$here/build.sh" "$kernels"/*.cu "$kernels"/*.cuh "$kernels"/*.ptx)
+if [[ -z $(find "${sources[@]}" -newer "$to/built" 2>&1) ]]; then
+  exit 0
+fi
+
+# Blocks are short and many: -O2. A product and a sum are one instruction only where the source says so, as on the device.
+flags=(-std=c++17 -O2 -march=native -ffp-contract=off -fno-strict-aliasing -fPIC -fvisibility=hidden -Wall -Wextra -Werror
+  -I"$here" -I"$here/include" -I"$kernels" -I"$to")
+sed -n 's/^\.visible \.entry \(.*\)($/ENTRY(\1)/p' "$kernels"/*.ptx > "$to/entries.inc"
+objects=()
+for source in "$here"/*.cpp; do
+  name=$(basename "$source" .cpp)
+  [[ $name == cublas ]] && continue
+  own=()
+  if [[ $name == kernels ]]; then
+    own=(-include "$here/dialect.hpp" -x c++ -Wno-unknown-pragmas)
+  fi
+  g++ "${flags[@]}" "${own[@]}" -c "$source" -o "$to/$name.o"
+  objects+=("$to/$name.o")
+done
+g++ -shared -Wl,-soname,libcuda.so.1 -o "$to/libcuda.so.1" "${objects[@]}" -ldl -pthread
+g++ "${flags[@]}" -shared -Wl,-soname,libcublas.so.13 -o "$to/libcublas.so.13" "$here/cublas.cpp" "$to/libcuda.so.1"
+rm "${objects[@]}"
+touch "$to/built"

@@ -1,0 +1,54 @@
+// What a real driver does not have: how tests make things go wrong, and see that nothing is left. Called through JNA.
+
+#include "api.hpp"
+
+using namespace standin;
+
+/** Lets the launch after `launches` more end in a fault that stays; -1 for none. */
+extern "C" __attribute__((visibility("default"))) void standin_fail_launch(int64_t launches, int error) {
+    Call call;
+    settings().fault_after = launches;
+    settings().fault = error;
+}
+
+/** Refuses the allocation after `allocations` more; -1 for none. */
+extern "C" __attribute__((visibility("default"))) void standin_refuse_allocation(int64_t allocations) {
+    Call call;
+    settings().refuse_after = allocations;
+}
+
+/** Memory of each device from now on. */
+extern "C" __attribute__((visibility("default"))) void standin_set_memory(int64_t bytes) {
+    Call call;
+    settings().bytes = static_cast<size_t>(bytes);
+}
+
+/** Kernels that have run in this process. */
+extern "C" __attribute__((visibility("default"))) int64_t standin_launches() {
+    Call call;
+    return settings().launches;
+}
+
+/** Allocations of a device that nobody has freed. */
+extern "C" __attribute__((visibility("default"))) int64_t standin_allocations(int device) {
+    Call call;
+    return static_cast<int64_t>(devices()[device].memory.size());
+}
+
+/** Queues an operation of another library's on a stream: what the stand-ins for cuBLAS and NCCL are built on. */
+extern "C" __attribute__((visibility("default"))) int standin_enqueue(void* stream, int (*operation)(void*), void (*drop)(void*), void* state) {
+    Call call;
+    const std::shared_ptr<void> kept(state, drop);
+    return enqueue(stream, [=] { return operation(kept.get()); });
+}
+
+/** Whether so many bytes are device memory. */
+extern "C" __attribute__((visibility("default"))) int standin_holds(uint64_t address, uint64_t bytes) {
+    Call call;
+    for (const Device& device : devices()) {
+        if (device.holds(address, bytes)) {
+            return 1;
+        }
+    }
+    return 0;
+}

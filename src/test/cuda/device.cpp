@@ -1,0 +1,249 @@
+#include "device.hpp"
+
+#include <chrono>
+#include <cstdio>
+#include <cstdlib>
+#include <cstring>
+#include <functional>
+#include <thread>
+
+namespace standin {
+
+namespace {
+
+constexpr size_t GUARD = 256;
+constexpr unsigned char GUARD_BYTE = 0xa5;
+constexpr unsigned char UNWRITTEN = 0xff; // NaN in every floating type, -1 in every integer
+constexpr size_t MOST_FREED = 64 << 20;
+
+long long number(const char* name, long long otherwise) {
+    const char* text = std::getenv(name);
+    return text == nullptr || *text == 0 ? otherwise : std::atoll(text);
+}
+
+bool all(const unsigned char* from, size_t count, unsigned char value) {
+    return count == 0 || (from[0] == value && std::memcmp(from, from + 1, count - 1) == 0);
+}
+
+std::string name_of(uintptr_t address, const Allocation& allocation) {
+    char text[64];
+    std::snprintf(text, sizeof(text), "0x%zx (%zu bytes)", static_cast<size_t>(address), allocation.bytes);
+    return text;
+}
+
+} // namespace
+
+Settings& settings() {
+    static Settings all = {
+        static_cast<int>(number("LOCKSTEP_CUDA_DEVICES", 1)),
+        static_cast<int>(number("LOCKSTEP_CUDA_DRIVER", 13000)),
+        static_cast<size_t>(number("LOCKSTEP_CUDA_MEMORY", 512 << 20)),
+    };
+    return all;
+}
+
+std::recursive_mutex& lock() {
+    static std::recursive_mutex all;
+    return all;
+}
+
+std::vector<Device>& devices() {
+    static std::vector<Device> all = [] {
+        std::vector<Device> made(settings().devices);
+        for (size_t i = 0; i < made.size(); i++) {
+            made[i].ordinal = static_cast<int>(i);
+        }
+        return made;
+    }();
+    return all;
+}
+
+Device*& current_device() {
+    static thread_local Device* current = nullptr;
+    return current;
+}
+
+uint64_t this_thread() { return std::hash<std::thread::id>()(std::this_thread::get_id()); }
+
+double milliseconds() {
+    using namespace std::chrono;
+    return duration<double, std::milli>(steady_clock::now().time_since_epoch()).count();
+}
+
+// ---- memory
+
+Result Device::allocate(size_t bytes, uintptr_t& address) {
+    if (bytes == 0) {
+        return INVALID_VALUE;
+    }
+    const bool refused = settings().refuse_after >= 0 && settings().refuse_after-- == 0;
+    if (refused || bytes > settings().bytes - std::min(settings().bytes, used)) {
+        return OUT_OF_MEMORY;
+    }
+    const size_t whole = bytes + 3 * GUARD;
+    std::unique_ptr<unsigned char[]> block(new unsigned char[whole]);
+    address = (reinterpret_cast<uintptr_t>(block.get()) + 2 * GUARD - 1) & ~(GUARD - 1); // 256 bytes, as the driver
+    std::memset(block.get(), GUARD_BYTE, whole);
+    std::memset(reinterpret_cast<void*>(address), UNWRITTEN, bytes);
+    used += bytes;
+    memory[address] = {bytes, std::move(block)};
+    return SUCCESS;
+}
+
+Result Device::release(uintptr_t address) {
+    const auto found = memory.find(address);
+    if (found == memory.end()) {
+        return INVALID_VALUE;
+    }
+    inspect("cuMemFree");
+    used -= found->second.bytes;
+    std::memset(reinterpret_cast<void*>(address), UNWRITTEN, found->second.bytes);
+    freed[address] = std::move(found->second);
+    memory.erase(found);
+    size_t kept = 0;
+    for (const auto& entry : freed) {
+        kept += entry.second.bytes;
+    }
+    while (kept > MOST_FREED) {
+        inspect_freed(freed.begin()->first, freed.begin()->second);
+        kept -= freed.begin()->second.bytes;
+        freed.erase(freed.begin());
+    }
+    return fault;
+}
+
+bool Device::holds(uintptr_t address, size_t bytes) const {
+    auto next = memory.upper_bound(address);
+    if (next == memory.begin()) {
+        return false;
+    }
+    const auto& [start, allocation] = *--next;
+    return address - start <= allocation.bytes && bytes <= allocation.bytes - (address - start);
+}
+
+void Device::inspect(const std::string& after) {
+    for (const auto& [address, allocation] : memory) {
+        const auto* start = reinterpret_cast<const unsigned char*>(address);
+        if (!all(start - GUARD, GUARD, GUARD_BYTE)) {
+            fail(ILLEGAL_ADDRESS, after + ": a write before " + name_of(address, allocation));
+        } else if (!all(start + allocation.bytes, GUARD, GUARD_BYTE)) {
+            fail(ILLEGAL_ADDRESS, after + ": a write beyond " + name_of(address, allocation));
+        }
+    }
+}
+
+void Device::inspect_freed(uintptr_t address, const Allocation& allocation) {
+    if (!all(reinterpret_cast<const unsigned char*>(address), allocation.bytes, UNWRITTEN)) {
+        fail(ILLEGAL_ADDRESS, "a write to " + name_of(address, allocation) + " after it was freed");
+    }
+}
+
+void Device::fail(Result why, const std::string& what) {
+    if (fault == SUCCESS) {
+        fault = why;
+        std::fprintf(stderr, "CUDA stand-in, device %d: %s\n", ordinal, what.c_str());
+    }
+}
+
+void Device::reset() {
+    for (auto& [handle, stream] : streams) {
+        stream->queue.clear();
+        stream->done = stream->queued;
+    }
+    streams.clear();
+    events.clear();
+    memory.clear();
+    freed.clear();
+    used = 0;
+    fault = SUCCESS;
+}
+
+// ---- streams
+
+void Stream::run_until(uint64_t number) {
+    while (done < number) {
+        Operation operation = std::move(queue.front());
+        queue.pop_front();
+        done++;
+        if (device->fault == SUCCESS) {
+            const Result result = operation();
+            if (result != SUCCESS && device->fault == SUCCESS) {
+                device->fault = result;
+            }
+        }
+    }
+}
+
+void Device::run_all(bool only_blocking) {
+    const auto now = streams;
+    for (const auto& [handle, stream] : now) {
+        if (stream->blocking || !only_blocking) {
+            stream->run_until(stream->queued);
+        }
+    }
+}
+
+bool find_stream(void* handle, std::shared_ptr<Stream>& stream) {
+    stream = nullptr;
+    if (reinterpret_cast<uintptr_t>(handle) <= 2) {
+        return true;
+    }
+    for (Device& device : devices()) {
+        const auto found = device.streams.find(static_cast<Stream*>(handle));
+        if (found != device.streams.end()) {
+            stream = found->second;
+            return true;
+        }
+    }
+    return false;
+}
+
+Result enqueue(void* handle, Operation operation) {
+    std::shared_ptr<Stream> stream;
+    if (!find_stream(handle, stream)) {
+        return INVALID_HANDLE;
+    }
+    Device* device = stream == nullptr ? current_device() : stream->device;
+    if (device == nullptr || device->retained == 0) {
+        return INVALID_CONTEXT;
+    }
+    if (device->fault != SUCCESS) {
+        return device->fault;
+    }
+    if (stream == nullptr) {
+        if (const Result refused = refuse_in_capture(CAPTURE_IMPLICIT)) {
+            return refused;
+        }
+        device->run_all(true);
+        const Result result = device->fault == SUCCESS ? operation() : device->fault;
+        device->fault = device->fault == SUCCESS ? result : device->fault;
+        return device->fault;
+    }
+    if (stream->capture != nullptr) {
+        if (stream->capture->invalid) {
+            return CAPTURE_INVALIDATED;
+        }
+        stream->capture->graph->operations.push_back(std::move(operation));
+        stream->unjoined = stream.get() != stream->capture->origin;
+        return SUCCESS;
+    }
+    stream->queue.push_back(std::move(operation));
+    stream->queued++;
+    return SUCCESS;
+}
+
+Result refuse_in_capture(Result why) {
+    Result result = SUCCESS;
+    for (Device& device : devices()) {
+        for (const auto& [handle, stream] : device.streams) {
+            Capture* capture = stream->capture.get();
+            if (capture != nullptr && (capture->mode == 0 || (capture->mode == 1 && capture->thread == this_thread()))) {
+                capture->invalid = true;
+                result = why;
+            }
+        }
+    }
+    return result;
+}
+
+} // namespace standin

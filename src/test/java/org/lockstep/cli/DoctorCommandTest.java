@@ -1,0 +1,47 @@
+package org.lockstep.cli;
+
+import static org.assertj.core.api.Assertions.assertThat;
+
+import com.fasterxml.jackson.databind.JsonNode;
+import com.fasterxml.jackson.databind.ObjectMapper;
+import org.junit.jupiter.api.Test;
+import org.junit.jupiter.api.Timeout;
+
+/** What {@code lockstep doctor} prints, and how it exits. */
+@Timeout(120)
+class DoctorCommandTest {
+    @Test
+    void whatCanRunIsSaidToRun() {
+        Run run = Run.of("doctor", "-tp", "2");
+        assertThat(run.err()).isEmpty();
+        assertThat(run.out().strip()).isEqualTo("nothing to say: it can run");
+        assertThat(run.code()).isZero();
+    }
+
+    @Test
+    void whatCannotRunIsNotStarted() throws Exception {
+        Run run = Run.of(
+                "doctor",
+                "--json",
+                "--master",
+                "spark://nowhere.invalid:7077",
+                "--conf",
+                "spark.dynamicAllocation.enabled=true");
+        assertThat(run.code()).isEqualTo(3);
+        JsonNode found = new ObjectMapper().readTree(run.out());
+        assertThat(found).hasSize(2);
+        assertThat(found.get(0).get("level").asText()).isEqualTo("FAIL");
+        assertThat(found.get(0).get("code").asInt()).isEqualTo(1004);
+        assertThat(found.get(0).get("name").asText()).isEqualTo("DYNAMIC_ALLOCATION");
+        assertThat(found.get(0).get("line").asText()).isEqualTo("--conf spark.dynamicAllocation.enabled=false");
+        assertThat(found.get(1).get("level").asText()).isEqualTo("WARN");
+    }
+
+    @Test
+    void aModelThatDoesNotDivideIsAFinding() {
+        Run run = Run.of("doctor", "-tp", "7");
+        assertThat(run.code()).isEqualTo(2);
+        assertThat(run.out())
+                .contains("FAIL  LOCKSTEP-1002 MODEL_SHAPE", "  try     : set tensor parallel to", "1 FAIL");
+    }
+}

@@ -1,0 +1,60 @@
+package org.lockstep.cuda;
+
+import static org.junit.jupiter.api.Assumptions.assumeTrue;
+
+import com.sun.jna.NativeLibrary;
+import java.util.List;
+
+/**
+ * What the stand-in of {@code src/test/cuda} has beside a driver's functions: how tests make things go wrong, and see that
+ * nothing is left. Tests that need it are skipped aloud on a real driver.
+ */
+public final class StandIn {
+    private final NativeLibrary driver;
+
+    private StandIn(NativeLibrary driver) {
+        this.driver = driver;
+    }
+
+    /** The stand-in that this process has loaded. */
+    public static StandIn require() {
+        assumeTrue(!devices().isEmpty(), () -> CudaDriver.create().toString());
+        String name = devices().get(0).name();
+        assumeTrue(name.contains("tand-in"), () -> "a real device, " + name + ", which cannot be told to fail");
+        return new StandIn(NativeLibrary.getInstance("libcuda.so.1"));
+    }
+
+    /** The devices that there are, real or not. */
+    public static List<VisibleDevice> devices() {
+        return CudaDriver.create().devices();
+    }
+
+    public VisibleDevice device() {
+        return devices().get(0);
+    }
+
+    /** Allocations of the first device that nobody has freed. */
+    public long allocations() {
+        return driver.getFunction("standin_allocations").invokeLong(new Object[] {0});
+    }
+
+    /** Kernels that ran so far in this process. */
+    public long launches() {
+        return driver.getFunction("standin_launches").invokeLong(new Object[0]);
+    }
+
+    /** Refuses the allocation after so many more; -1 for none. */
+    public void refuseAllocationAfter(long allocations) {
+        driver.getFunction("standin_refuse_allocation").invokeInt(new Object[] {allocations});
+    }
+
+    /** Lets the launch after so many more end in a fault that stays; -1 for none. */
+    public void failLaunchAfter(long launches, int error) {
+        driver.getFunction("standin_fail_launch").invokeInt(new Object[] {launches, error});
+    }
+
+    /** Memory of each device from now on. */
+    public void setMemory(long bytes) {
+        driver.getFunction("standin_set_memory").invokeInt(new Object[] {bytes});
+    }
+}

@@ -1,0 +1,190 @@
+package org.lockstep.model;
+
+import static org.assertj.core.api.Assertions.assertThat;
+import static org.assertj.core.api.Assertions.assertThatThrownBy;
+
+import com.fasterxml.jackson.databind.JsonNode;
+import java.util.Arrays;
+import java.util.List;
+import java.util.Map;
+import java.util.TreeMap;
+import java.util.stream.StreamSupport;
+import org.junit.jupiter.api.Test;
+import org.junit.jupiter.api.Timeout;
+import org.junit.jupiter.params.ParameterizedTest;
+import org.junit.jupiter.params.provider.CsvSource;
+import org.lockstep.ErrorCode;
+import org.lockstep.LockstepException;
+import org.lockstep.checkpoint.ModelFiles;
+import org.lockstep.cpu.CpuBackend;
+import org.lockstep.cuda.CudaBackend;
+import org.lockstep.cuda.CudaOptions;
+import org.lockstep.cuda.HostCuda;
+import org.lockstep.cuda.StandIn;
+import org.lockstep.topology.ParallelSizes;
+
+/** Whole models on GPUs answer as the oracle does, however they are split over ranks that share one. */
+@Timeout(300)
+@HostCuda
+class CudaModelTest {
+    private static final int STEPS = 6; // the stand-in is slow
+
+    private static final CudaOptions OWN = CudaOptions.DEFAULT.withCublas(CudaOptions.NO_CUBLAS);
+
+    private static final List<String> WIDE = List.of(
+            "llama-gqa-tied", "llama-gqa-untied", "llama-mha-bias-oddvocab", "llama-rope-linear", "llama3-rope-scaled");
+
+    /** Of 16-bit weights, by the rounding of activations for cuBLAS: parts of the largest logit. */
+    private static final Map<String, Double> NARROW = Map.of("llama-bf16-sharded", 0.03, "llama-f16", 0.004);
+
+    private static List<Map<String, GreedyDecoding.Seen>> run(
+            Map<String, Golden> models, CudaOptions options, int tensor, int pipeline) {
+        CudaOptions shared = options.withRanksPerDevice(tensor * pipeline);
+        return ModelWorld.run(
+                ParallelSizes.tensor(tensor).withPipeline(pipeline).withData(1),
+                () -> CudaBackend.create(StandIn.devices().get(0), CpuBackend.create(), shared),
+                (state, communicators, kernels) -> {
+                    Map<String, GreedyDecoding.Seen> seen = new TreeMap<>();
+                    models.forEach((name, golden) -> seen.put(
+                            name,
+                            GreedyDecoding.run(
+                                    golden.model(), state, communicators, kernels, golden.prompts(), STEPS)));
+                    return seen;
+                });
+    }
+
+    private static Map<String, Golden> oracle(Iterable<String> names) {
+        Map<String, Golden> models = new TreeMap<>();
+        names.forEach(name -> models.put(name, Golden.synthetic(name)));
+        return models;
+    }
+
+    @ParameterizedTest
+    @CsvSource({"1,1", "2,1", "1,2", "2,2"})
+    void everySplitGivesTheGoldenLogitsAndTokensOfF32(int tensor, int pipeline) {
+        check(oracle(WIDE), CudaOptions.DEFAULT, tensor, pipeline, 1e-4);
+    }
+
+    /** Our own kernels multiply activations as they are, whatever the weights' type. */
+    @ParameterizedTest
+    @CsvSource({"1,1", "2,2"})
+    void productsOfOurOwnGiveThemForEveryType(int tensor, int pipeline) {
+        check(oracle(NARROW.keySet()), OWN, tensor, pipeline, 1e-4);
+    }
+
+    private static void check(
+            Map<String, Golden> models, CudaOptions options, int tensor, int pipeline, double tolerance) {
+        List<Map<String, GreedyDecoding.Seen>> split = run(models, options, tensor, pipeline);
+        models.forEach((name, golden) -> {
+            for (Map<String, GreedyDecoding.Seen> rank : split) {
+                assertThat(rank.get(name).tokens()).as(name).isDeepEqualTo(first(golden.greedy()));
+            }
+            assertClose(name, golden, split.get(split.size() - 1).get(name).logits(), tolerance);
+        });
+    }
+
+    @ParameterizedTest
+    @CsvSource({"1,1", "2,1", "1,2", "2,2"})
+    void sixteenBitsAreNearAndAgreeWhereTheGapAllows(int tensor, int pipeline) {
+        Map<String, Golden> models = oracle(NARROW.keySet());
+        List<Map<String, GreedyDecoding.Seen>> split = run(models, CudaOptions.DEFAULT, tensor, pipeline);
+        models.forEach((name, golden) -> {
+            GreedyDecoding.Seen last = split.get(split.size() - 1).get(name);
+            double tolerance = NARROW.get(name);
+            assertClose(name, golden, last.logits(), tolerance);
+            for (int p = 0; p < golden.prompts().length; p++) {
+                float[] wanted = golden.floats("prompt" + p + ".logits");
+                if (gap(wanted) > 2 * tolerance * largest(wanted)) {
+                    assertThat(last.tokens()[p][0]).as("%s, prompt %d", name, p).isEqualTo(golden.greedy()[p][0]);
+                }
+            }
+        });
+    }
+
+    private static void assertClose(String name, Golden golden, float[][] logits, double tolerance) {
+        for (int p = 0; p < golden.prompts().length; p++) {
+            float[] wanted = golden.floats("prompt" + p + ".logits");
+            double worst = 0;
+            for (int i = 0; i < wanted.length; i++) {
+                worst = Math.max(worst, Math.abs(logits[p][i] - wanted[i]));
+            }
+            assertThat(worst).as("%s, prompt %d", name, p).isLessThanOrEqualTo(tolerance * largest(wanted));
+        }
+    }
+
+    private static int[][] first(int[][] tokens) {
+        return Arrays.stream(tokens).map(each -> Arrays.copyOf(each, STEPS)).toArray(int[][]::new);
+    }
+
+    private static double largest(float[] values) {
+        double largest = 0;
+        for (float value : values) {
+            largest = Math.max(largest, Math.abs(value));
+        }
+        return largest;
+    }
+
+    /** Between the largest and the next. */
+    private static double gap(float[] values) {
+        float[] sorted = values.clone();
+        Arrays.sort(sorted);
+        return sorted[sorted.length - 1] - sorted[sorted.length - 2];
+    }
+
+    @ParameterizedTest
+    @CsvSource({"1,1", "2,1", "1,2", "2,2"})
+    void theBundledModelTellsItsGoldenStories(int tensor, int pipeline) {
+        List<JsonNode> stories = StreamSupport.stream(
+                        Golden.json("/org/lockstep/models/fable/golden.json")
+                                .get("cases")
+                                .spliterator(),
+                        false)
+                .limit(2)
+                .toList();
+        int[][] prompts = stories.stream()
+                .map(story -> Golden.ints(story.get("prompt_ids")))
+                .toArray(int[][]::new);
+        int[][] expected = stories.stream()
+                .map(story -> Golden.ints(story.get("greedy_ids")))
+                .toArray(int[][]::new);
+        ModelFiles files = ModelFiles.resource("/org/lockstep/models/fable");
+        CudaOptions options = OWN.withRanksPerDevice(tensor * pipeline);
+        ModelWorld.run(
+                        ParallelSizes.tensor(tensor).withPipeline(pipeline).withData(1),
+                        () -> CudaBackend.create(StandIn.devices().get(0), CpuBackend.create(), options),
+                        (state, communicators, kernels) ->
+                                GreedyDecoding.run(files, state, communicators, kernels, prompts, STEPS))
+                .forEach(seen -> assertThat(seen.tokens()).isDeepEqualTo(first(expected)));
+    }
+
+    @Test
+    void tooLittleMemoryIsSaidWithNeedAndHaveAndNothingIsLeft() {
+        StandIn driver = StandIn.require();
+        Map<String, Golden> models = oracle(List.of("llama-gqa-tied"));
+        assertThatThrownBy(() -> run(models, OWN.withMemoryUtilization(0.0001), 1, 1))
+                .isInstanceOfSatisfying(LockstepException.class, e -> {
+                    assertThat(e.code()).isEqualTo(ErrorCode.OUT_OF_MEMORY);
+                    assertThat(e.summary()).contains("a rank needs").contains("that it may");
+                });
+        assertThat(driver.allocations()).isZero();
+        run(models, OWN, 1, 1);
+        assertThat(driver.allocations()).isZero();
+    }
+
+    @Test
+    void aFaultOfTheDeviceEndsAllRanksAndTheNextBeginsAnew() {
+        StandIn driver = StandIn.require();
+        Map<String, Golden> models = oracle(List.of("llama-gqa-tied"));
+        driver.failLaunchAfter(200, 700);
+        try {
+            assertThatThrownBy(() -> run(models, OWN, 2, 1)).isInstanceOfSatisfying(LockstepException.class, e -> {
+                assertThat(e.code()).isIn(ErrorCode.DEVICE_FAULT, ErrorCode.ABORTED);
+                assertThat(e.getMessage()).contains("CUDA_ERROR_ILLEGAL_ADDRESS (700)");
+            });
+        } finally {
+            driver.failLaunchAfter(-1, 0);
+        }
+        assertThat(driver.allocations()).isZero();
+        assertThat(run(models, OWN, 2, 1)).hasSize(2);
+    }
+}
