@@ -34,7 +34,7 @@ import org.lockstep.inference.SamplingParams;
 /** Executors that are killed and frozen in the middle of a run: it ends with the texts of one that nothing disturbed. */
 @Timeout(600)
 class AttemptsIT {
-    private static final int ROWS = 60;
+    private static final int ROWS = 32;
     private static final SamplingParams LONG =
             SamplingParams.greedy().withMaxTokens(400).withIgnoreEos(true);
 
