@@ -55,9 +55,7 @@ final class GangReport {
         if (failure instanceof LockstepException || first == null) {
             LockstepException known = GangFailure.of(failure);
             return new GangReport(
-                    known.toReport(),
-                    Stream.of(known.getSuppressed()).toList(),
-                    List.of());
+                    known.toReport(), Stream.of(known.getSuppressed()).toList(), List.of());
         }
         Inquest inquest = new Inquest(first, heard);
         return first.code() == ErrorCode.RENDEZVOUS_TIMEOUT

@@ -106,8 +106,9 @@ final class GenerationTask implements RankFunction<IndexedRow, Row> {
                 }
             }
             new RequestExchange(rank.communicators(), rank.state(), rank.kernels(), patience)
-                    .run(requests, (source, done) -> share.generator()
-                            .run(source, recorder.before(new Counting(done, kept))))
+                    .run(
+                            requests,
+                            (source, done) -> share.generator().run(source, recorder.before(new Counting(done, kept))))
                     .forEach(completion -> answers.put(completion.id(), row(completion)));
             kept.finish();
             return Answers.beside(home, answers);

@@ -179,7 +179,8 @@ public final class Llm implements AutoCloseable {
 
     /** How to hold the weights: f32, bf16, f16, or quantised to 8 bits as they are read; by default as they are stored. */
     public Llm weightType(WeightType type) {
-        return new Llm(spark, found, config.withWeightType(type), sizes, order, ranks, limits, device, policy, progress);
+        return new Llm(
+                spark, found, config.withWeightType(type), sizes, order, ranks, limits, device, policy, progress);
     }
 
     /** The order of the axes, innermost first. */
@@ -215,6 +216,11 @@ public final class Llm implements AutoCloseable {
     /** What ranks compute on; by default GPUs where there are some. */
     public Llm device(DeviceChoice choice) {
         return with(device.withChoice(choice));
+    }
+
+    /** Whether the kernels of each step are launched one by one, and none is replayed as a CUDA graph. */
+    public Llm enforceEager(boolean eager) {
+        return with(device.withEnforceEager(eager));
     }
 
     /** Part of a GPU's memory that its ranks take at most, above 0 and at most 1. */

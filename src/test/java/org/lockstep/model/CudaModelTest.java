@@ -47,7 +47,8 @@ class CudaModelTest {
                     Map<String, GreedyDecoding.Seen> seen = new TreeMap<>();
                     models.forEach((name, golden) -> seen.put(
                             name,
-                            GreedyDecoding.run(golden.model(), state, communicators, kernels, golden.prompts(), STEPS)));
+                            GreedyDecoding.run(
+                                    golden.model(), state, communicators, kernels, golden.prompts(), STEPS)));
                     return seen;
                 });
     }
@@ -154,6 +155,20 @@ class CudaModelTest {
                         (state, communicators, kernels) ->
                                 GreedyDecoding.run(files, state, communicators, kernels, prompts, STEPS))
                 .forEach(seen -> assertThat(seen.tokens()).isDeepEqualTo(first(expected)));
+    }
+
+    @ParameterizedTest
+    @CsvSource({"1,1", "1,2"})
+    void aReplayedStepGivesTheBitsOfOneThatIsLaunchedKernelByKernel(int tensor, int pipeline) {
+        Map<String, Golden> models = oracle(List.of("llama-mha-bias-oddvocab"));
+        List<Map<String, GreedyDecoding.Seen>> eager = run(models, OWN.withEnforceEager(true), tensor, pipeline);
+        List<Map<String, GreedyDecoding.Seen>> replayed = run(models, OWN, tensor, pipeline);
+        for (int rank = 0; rank < eager.size(); rank++) {
+            GreedyDecoding.Seen one = replayed.get(rank).get("llama-mha-bias-oddvocab");
+            GreedyDecoding.Seen other = eager.get(rank).get("llama-mha-bias-oddvocab");
+            assertThat(one.tokens()).isDeepEqualTo(other.tokens());
+            assertThat(one.logits()).isDeepEqualTo(other.logits());
+        }
     }
 
     @Test
