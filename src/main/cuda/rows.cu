@@ -142,7 +142,7 @@ extern "C" __global__ void __launch_bounds__(256)
     }
 }
 
-/** out[i] = the balanced tree over parts[s · n + i], then a bias unless it is null. At most 32 segments. */
+/** out[i] = the balanced tree over parts[s · n + i], then a bias unless it is null. At most 63 segments. */
 extern "C" __global__ void __launch_bounds__(256) sum_segments(
     const float* __restrict__ parts, int segments, const float* __restrict__ bias, int columns, int64_t n,
     float* __restrict__ out) {

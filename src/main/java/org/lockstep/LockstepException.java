@@ -38,6 +38,11 @@ public class LockstepException extends RuntimeException {
         return new Report(code, summary, List.of(), null);
     }
 
+    /** Starts a report that says what {@code known} says, to be added to, and has it for its cause. */
+    public static Report report(LockstepException known) {
+        return new Report(known.code, known.summary, known.lines, known);
+    }
+
     public final ErrorCode code() {
         return code;
     }
@@ -50,11 +55,6 @@ public class LockstepException extends RuntimeException {
     /** What the reader can change; empty if that is not known. */
     public final String advice() {
         return advice;
-    }
-
-    /** All that is known of this failure, and that it is the cause of whoever says more. */
-    public final Report toReport() {
-        return new Report(code, summary, lines, this);
     }
 
     /** What is known of a failure before it is thrown. Immutable: each {@code with} returns another report. */

@@ -53,7 +53,7 @@ final class AbortWatchdog {
 
         private void look() {
             boolean stopped = SparkEnv.get() != environment;
-            if (!context.isInterrupted() && !stopped) {
+            if (!stopped && !context.isInterrupted()) {
                 return;
             }
             boolean first = killedAt == 0;
@@ -61,10 +61,9 @@ final class AbortWatchdog {
                 killedAt = System.nanoTime() | 1;
             }
             if (!told) {
-                told = abort.test(new TaskKilledException(
-                        stopped
-                                ? "the application of partition " + context.partitionId() + "'s task was stopped"
-                                : "Spark killed the task of partition " + context.partitionId()));
+                told = abort.test(
+                        new TaskKilledException((stopped ? "the application was stopped under" : "Spark killed")
+                                + " the task of partition " + context.partitionId()));
                 if (!told && first) {
                     task.interrupt(); // it waits for peers, of which Spark may have killed some without a word to it
                 }

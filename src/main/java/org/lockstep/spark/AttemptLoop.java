@@ -159,6 +159,7 @@ final class AttemptLoop {
                 Executors.recover(
                         spark,
                         failure.executor().get(),
+                        failure.error().code() == ErrorCode.PEER_LOST,
                         blame.merge(failure.executor().get(), 1, Integer::sum),
                         tasks);
             }
@@ -174,7 +175,7 @@ final class AttemptLoop {
     /** The last failure, with all that were, what is kept and how to go on. */
     private LockstepException ended(CommitLog log) {
         LockstepException last = failures.get(failures.size() - 1).error();
-        LockstepException.Report report = last.toReport();
+        LockstepException.Report report = LockstepException.report(last).cause(last);
         if (failures.size() > 1) {
             for (int i = 0; i < failures.size(); i++) {
                 report = report.with("attempt", (i + 1) + ": " + failures.get(i));

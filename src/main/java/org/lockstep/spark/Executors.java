@@ -1,9 +1,11 @@
 package org.lockstep.spark;
 
 import java.time.Duration;
+import java.util.stream.Stream;
 import org.apache.spark.SparkContext;
 import org.slf4j.Logger;
 import org.slf4j.LoggerFactory;
+import scala.collection.immutable.Map$;
 
 /**
  * The executors between two attempts.
@@ -19,19 +21,23 @@ final class Executors {
     private Executors() {}
 
     /**
-     * Lets Spark notice that an executor is gone, or asks it to end one that it still believes in.
+     * Lets Spark notice that an executor is gone, or has one that it still believes in replaced.
      *
+     * @param frozen whether its peers hear nothing of it any more
      * @param times how often it was to blame
      */
-    static void recover(SparkContext spark, String executor, int times, TaskWatch tasks) throws InterruptedException {
-        if (spark.isLocal() || tasks.awaitRemoval(executor, NOTICE)) {
+    static void recover(SparkContext spark, String executor, boolean frozen, int times, TaskWatch tasks)
+            throws InterruptedException {
+        if (spark.isLocal() || tasks.awaitRemoval(executor, NOTICE) || !(frozen || times > 1)) {
             return;
         }
-        if (times > 1) {
-            LOG.warn("executor {} is to blame {} times: asking Spark to end it", executor, times);
-            if (!spark.killExecutor(executor) || !tasks.awaitRemoval(executor, KILL)) {
-                LOG.warn("Spark does not end executor {}", executor);
-            }
+        int all = (int) Stream.of(spark.statusTracker().getExecutorInfos()).count() - 1; // the driver is listed too
+        LOG.warn("executor {} is {}: asking Spark for another one", executor, frozen ? "silent" : "to blame again");
+        // A kill lowers the number that Spark wants, to nothing where none was ever asked for.
+        if (!spark.killExecutor(executor) || !spark.requestTotalExecutors(all, 0, Map$.MODULE$.empty())) {
+            LOG.warn("Spark does not replace executor {}", executor);
+        } else if (!tasks.awaitRemoval(executor, KILL)) {
+            LOG.warn("executor {} does not end", executor);
         }
     }
 }

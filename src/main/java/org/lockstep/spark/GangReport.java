@@ -26,13 +26,6 @@ import org.lockstep.flight.FlightVerdict.Kind;
  * cleaning up is none: that comes after, from ranks that were told.
  */
 final class GangReport {
-    /** Whose blame the last operations know better than the rank that was the first to give up. */
-    private static final Set<ErrorCode> OF_GROUPS =
-            Set.of(ErrorCode.COLLECTIVE_TIMEOUT, ErrorCode.COLLECTIVE_MISMATCH, ErrorCode.PEER_LOST);
-
-    private static final Set<Kind> OF_RECORDS = Set.of(
-            Kind.DIFFERENT_OPERATION, Kind.DIFFERENT_SIZE, Kind.MISSING_ENTER, Kind.STUCK_IN_COMPUTE, Kind.DEADLOCK);
-
     private final LockstepException.Report report;
     private final List<Throwable> suppressed;
     private final List<String> places;
@@ -55,7 +48,9 @@ final class GangReport {
         if (failure instanceof LockstepException || first == null) {
             LockstepException known = GangFailure.of(failure);
             return new GangReport(
-                    known.toReport(), Stream.of(known.getSuppressed()).toList(), List.of());
+                    LockstepException.report(known),
+                    Stream.of(known.getSuppressed()).toList(),
+                    List.of());
         }
         Inquest inquest = new Inquest(first, heard);
         return first.code() == ErrorCode.RENDEZVOUS_TIMEOUT
@@ -98,11 +93,7 @@ final class GangReport {
         GangReport report(Throwable failure, FlightFiles files) {
             SortedMap<Integer, FlightRecord> records = records();
             FlightVerdict verdict = FlightVerdict.of(records.values(), gone(records));
-            boolean known = OF_GROUPS.contains(first.code())
-                    && (OF_RECORDS.contains(verdict.kind())
-                            || (verdict.kind() == Kind.LOST_PEER
-                                    && verdict.culprits().contains(blamed(first))));
-            List<Integer> culprits = known ? verdict.culprits() : List.of(blamed(first));
+            List<Integer> culprits = knowsBetter(verdict) ? verdict.culprits() : List.of(blamed(first));
             List<String> places = culprits.stream().map(this::place).toList();
             LockstepException.Report report = LockstepException.report(first.code(), first.summary());
             for (int culprit : culprits) {
@@ -129,6 +120,17 @@ final class GangReport {
                     .filter(other -> !other.equals(first))
                     .forEach(other -> suppressed.add(other.thrown().asThrowable()));
             return new GangReport(report, suppressed, places);
+        }
+
+        /** Whether the last operations of all know more of who is to blame than the rank that was the first to give up. */
+        private boolean knowsBetter(FlightVerdict verdict) {
+            return switch (verdict.kind()) {
+                case DIFFERENT_OPERATION, DIFFERENT_SIZE -> first.code() == ErrorCode.COLLECTIVE_MISMATCH;
+                case MISSING_ENTER, STUCK_IN_COMPUTE, DEADLOCK -> first.code() == ErrorCode.COLLECTIVE_TIMEOUT;
+                case LOST_PEER ->
+                    first.code() == ErrorCode.PEER_LOST && verdict.culprits().contains(blamed(first));
+                case FAILED, NOTHING_SEEN -> false;
+            };
         }
 
         /** Spark's meeting does not say who is missing, but each task that came has said so. */

@@ -74,7 +74,9 @@ final class RankTask<T, U> extends AbstractFunction1<scala.collection.Iterator<T
         onCompletion(context, rendezvous::close);
         onFailure(context, error -> {
             tenancy.abort(error);
-            failures.add(RankFailure.of(rendezvous.context(), rendezvous.hasCome(), tenancy.world(), error));
+            if (SparkEnv.get() != null) { // of a stopped application nobody hears
+                failures.add(RankFailure.of(rendezvous.context(), rendezvous.hasCome(), tenancy.world(), error));
+            }
         });
         LiveRank live =
                 tenancy.join(rendezvous, () -> backends.create(rendezvous.address()), attempt, identity(context));

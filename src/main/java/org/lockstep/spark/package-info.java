@@ -10,6 +10,9 @@
  * says which rank it found; where those are all ranks of one world, it goes on, else everything is made anew from the same
  * meeting. {@code Residence} is the driver's side of that.
  *
+ * <p>A run is attempts: {@code AttemptLoop} makes them on the driver, {@code Launch} is one, {@code AttemptFailure} says
+ * whether another could do better. Tasks read and commit finished rows through {@code KeptResults}.
+ *
  * <pre>{@code
  * Llm llm = Llm.load(spark, "/models/Llama-3.1-8B").tensorParallel(4).pipelineParallel(2);
  * System.out.println(llm.plan());

@@ -13,6 +13,7 @@ import java.util.concurrent.CountDownLatch;
 import java.util.concurrent.TimeUnit;
 import java.util.stream.Stream;
 import org.assertj.core.api.ThrowableAssert.ThrowingCallable;
+import org.junit.jupiter.api.Assumptions;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.Timeout;
 import org.junit.jupiter.api.io.TempDir;
@@ -248,6 +249,52 @@ class CommitLogTest {
                 file.toString(),
                 "bytes are free",
                 "spark.lockstep.checkpointDir");
+    }
+
+    @Test
+    @FaultCase("F59")
+    void onAFullDiskWhatIsCommittedStaysGood() throws Exception {
+        Path disk = Files.createDirectory(folder.resolve("disk"));
+        Assumptions.assumeTrue(
+                isDone("mount", "-t", "tmpfs", "-o", "size=1m", "tmpfs", disk.toString()),
+                "this user may not mount a small file system");
+        try {
+            CommitPlace place = new CommitPlace(disk.resolve("run").toString(), Map.of());
+            try (CommitLog log =
+                    CommitLog.open(place, manifest("fable", 1000), false, "the test", () -> {}, Duration.ofHours(1))) {
+                CommitLog.Attempt first = log.begin();
+                write(first, "a", 0, 1, 2);
+                CommitWriter writer = join(first).writer("b");
+                writer.append(CommittedRow.completed(3, "x".repeat(3 << 20), "stop", 3, 5));
+                assertRefused(
+                        ErrorCode.COMMIT_FAILED,
+                        writer::finish,
+                        disk.toString(),
+                        "(3,145,",
+                        "bytes are free there",
+                        "rows that are committed stay good");
+                assertThat(log.committed()).isEqualTo(3);
+                write(first, "c", 4);
+                assertThat(log.begin().done())
+                        .as("there is room for a small one")
+                        .isEqualTo(4);
+            }
+        } finally {
+            assertThat(isDone("umount", disk.toString())).isTrue();
+        }
+    }
+
+    private static boolean isDone(String... words) throws IOException, InterruptedException {
+        try {
+            return new ProcessBuilder(words)
+                            .redirectErrorStream(true)
+                            .redirectOutput(ProcessBuilder.Redirect.DISCARD)
+                            .start()
+                            .waitFor()
+                    == 0;
+        } catch (IOException missing) {
+            return false;
+        }
     }
 
     @Test

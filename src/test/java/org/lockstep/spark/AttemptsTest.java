@@ -9,6 +9,7 @@ import java.time.Duration;
 import java.util.ArrayList;
 import java.util.Collections;
 import java.util.List;
+import java.util.Map;
 import java.util.concurrent.CompletableFuture;
 import java.util.concurrent.ExecutionException;
 import java.util.concurrent.TimeUnit;
@@ -125,7 +126,7 @@ class AttemptsTest {
         assertThat(unfinished.committed()).isBetween(1L, ROWS - 1L);
         assertThat(ended)
                 .hasMessageContainingAll("cancelled", unfinished.committed() + " of 40 rows", "--resume")
-                .hasMessageNotContaining("attempt");
+                .hasMessageNotContaining("attempt :");
 
         try (Llm llm = llm()) {
             Generation resumed = llm.resume(true).run(rows(), "prompt", params);
@@ -213,7 +214,7 @@ class AttemptsTest {
             assertThat(failed.code()).isEqualTo(ErrorCode.ROW_FAILED);
             assertThat(failed)
                     .hasMessageContainingAll("row 5: ", "PROMPT_EMPTY", "--on-row-error keep")
-                    .hasMessageNotContaining("attempt");
+                    .hasMessageNotContaining("attempt :");
             Generation kept = llm.resume(true).run(rows, "prompt", SAMPLED);
             assertThat(kept.report().rowsFailed()).isEqualTo(1);
             assertThat(kept.rows().collectAsList().get(4).<String>getAs("error"))
@@ -231,6 +232,23 @@ class AttemptsTest {
             assertThat(left.filter(file -> file.getFileName().toString().contains(application)))
                     .isEmpty();
         }
+    }
+
+    /** Ranks that have no time to meet: what another attempt may mend, and here never does. */
+    @Test
+    @FaultCase("F19")
+    void theLastErrorListsEveryAttempt() {
+        spark.stop();
+        spark = Sessions.with(Map.of("spark.master", "local[4]", "spark.lockstep.meeting.timeout", "1ms"));
+        LockstepException ended = catchThrowableOfType(
+                LockstepException.class, () -> llm().attempts(2).run(rows(), "prompt", SAMPLED));
+        assertThat(ended.code()).isEqualTo(ErrorCode.RENDEZVOUS_TIMEOUT);
+        assertThat(ended)
+                .hasMessageContainingAll(
+                        "attempt : 1: LOCKSTEP-3001 RENDEZVOUS_TIMEOUT",
+                        "attempt : 2: LOCKSTEP-3001 RENDEZVOUS_TIMEOUT",
+                        "0 of 40 rows")
+                .hasMessageNotContaining("attempt : 3");
     }
 
     @Test

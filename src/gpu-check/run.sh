@@ -1,0 +1,93 @@
+#!/usr/bin/env bash
+# run.sh RUNTIME [RESULTS] [SECTION...]: checks and measures the CUDA twin on a machine with a device, without a network.
+#
+# RUNTIME holds jre/bin/java, spark/jars/*.jar and app/*.jar (see collect.sh). Each section is bounded in time, so that all of
+# them fit into a few calls of ten minutes; each leaves a file in RESULTS (gpu-check-results), and a table of everything there
+# is printed at the end. cuBLAS is looked for among the system's libraries and Python's packages; LOCKSTEP_CUBLAS names one.
+#
+#   machine    driver, device, libraries
+#   tests      every test of the CUDA twin
+#   kernels    copy bandwidth, each kernel against its bytes, products of cuBLAS, launches alone and in a graph
+#   llama-1b   lockstep bench inference on random weights, bf16: decode of 1, 8 and 64, a prompt of 2,048
+#   llama-8b   likewise
+#   peer       Hugging Face transformers on the same shapes, where Python has it
+set -uo pipefail
+here=$(cd "$(dirname "$0")" && pwd)
+runtime=$(cd "${1:?usage: run.sh RUNTIME [RESULTS] [SECTION...]}" && pwd)
+results=${2:-gpu-check-results}
+mkdir -p "$results"
+results=$(cd "$results" && pwd)
+shift $(($# > 2 ? 2 : $#))
+sections=("$@")
+((${#sections[@]})) || sections=(machine tests kernels llama-1b llama-8b peer)
+
+opens=()
+for package in lang lang.invoke lang.reflect io net nio util util.concurrent util.concurrent.atomic; do
+  opens+=("--add-opens=java.base/java.$package=ALL-UNNAMED")
+done
+for package in jdk.internal.ref sun.nio.ch sun.nio.cs sun.security.action sun.util.calendar; do
+  opens+=("--add-opens=java.base/$package=ALL-UNNAMED")
+done
+export JAVA_HOME=$runtime/jre SPARK_HOME=$runtime/spark SPARK_SCALA_VERSION=2.13 SPARK_LOCAL_IP=127.0.0.1
+
+java() { # java SECONDS ARGUMENT...
+  local limit=$1
+  shift
+  timeout "$limit" "$runtime/jre/bin/java" -XX:+IgnoreUnrecognizedVMOptions --add-modules=jdk.incubator.vector "${opens[@]}" \
+    --enable-native-access=ALL-UNNAMED -Xmx"${HEAP:-24g}" -Duser.timezone=UTC \
+    -cp "$runtime/app/*:$runtime/spark/jars/*" "$@"
+}
+
+shape() { # shape HIDDEN INTERMEDIATE LAYERS HEADS TIED: the config.json of a Llama 3 of that size
+  cat <<JSON
+{"architectures": ["LlamaForCausalLM"], "model_type": "llama", "torch_dtype": "bfloat16", "hidden_act": "silu",
+ "hidden_size": $1, "intermediate_size": $2, "num_hidden_layers": $3, "num_attention_heads": $4, "num_key_value_heads": 8,
+ "head_dim": $(($1 / $4)), "vocab_size": 128256, "max_position_embeddings": 8192, "rms_norm_eps": 1e-5,
+ "rope_theta": 500000.0, "tie_word_embeddings": $5, "attention_bias": false, "mlp_bias": false,
+ "bos_token_id": 128000, "eos_token_id": 128001}
+JSON
+}
+
+llama() { # llama NAME
+  java 560 org.lockstep.cli.Lockstep bench inference --device cuda --config "$results/$1.json" --dtype bfloat16 \
+    -p 2048 -n 64 -b 1,8,64 -r 3 --timeout 540
+}
+
+section() {
+  case $1 in
+    machine)
+      nvidia-smi --query-gpu=name,driver_version,memory.total,clocks.max.sm,clocks.max.mem --format=csv
+      ldconfig -p | grep -E 'libcuda\.|libcublas|libnccl'
+      python3 -c 'import torch; print("torch", torch.__version__, torch.__file__)'
+      ldd --version | head -1
+      "$runtime/jre/bin/java" -version 2>&1
+      ;;
+    tests) java 560 org.lockstep.cuda.DeviceTests ;;
+    kernels) java 560 org.lockstep.cuda.KernelBench ;;
+    llama-1b | llama-8b) llama "$1" ;;
+    peer)
+      for name in llama-1b llama-8b; do
+        timeout 280 python3 "$here/peer.py" "$results/$name.json"
+      done
+      ;;
+    *) echo "no section $1: machine tests kernels llama-1b llama-8b peer" && return 2 ;;
+  esac
+}
+
+shape 2048 8192 16 32 true > "$results/llama-1b.json"
+shape 4096 14336 32 32 false > "$results/llama-8b.json"
+worst=0
+for name in "${sections[@]}"; do
+  begin=$SECONDS
+  section "$name" > "$results/$name.txt" 2> "$results/$name.err"
+  code=$?
+  echo "exit $code after $((SECONDS - begin)) s" >> "$results/$name.txt"
+  ((code == 0)) || tail -20 "$results/$name.err" >> "$results/$name.txt"
+  ((code > worst)) && worst=$code
+done
+for name in machine tests kernels llama-1b llama-8b peer; do
+  [[ -f $results/$name.txt ]] || continue
+  printf '\n== %s\n' "$name"
+  cat "$results/$name.txt"
+done
+exit "$worst"

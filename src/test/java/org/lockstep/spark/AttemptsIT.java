@@ -1,0 +1,187 @@
+package org.lockstep.spark;
+
+import static org.assertj.core.api.Assertions.assertThat;
+import static org.assertj.core.api.Assertions.catchThrowableOfType;
+
+import java.io.File;
+import java.io.IOException;
+import java.nio.file.Files;
+import java.nio.file.Path;
+import java.time.Duration;
+import java.util.List;
+import java.util.Map;
+import java.util.concurrent.CompletableFuture;
+import java.util.concurrent.TimeUnit;
+import java.util.stream.IntStream;
+import java.util.stream.Stream;
+import org.apache.spark.api.java.JavaSparkContext;
+import org.apache.spark.sql.Dataset;
+import org.apache.spark.sql.Encoders;
+import org.apache.spark.sql.Row;
+import org.apache.spark.sql.SparkSession;
+import org.awaitility.Awaitility;
+import org.junit.jupiter.api.AfterEach;
+import org.junit.jupiter.api.BeforeEach;
+import org.junit.jupiter.api.Test;
+import org.junit.jupiter.api.Timeout;
+import org.junit.jupiter.api.io.TempDir;
+import org.lockstep.ErrorCode;
+import org.lockstep.FaultCase;
+import org.lockstep.FaultLog;
+import org.lockstep.LockstepException;
+import org.lockstep.inference.SamplingParams;
+
+/** Executors that are killed and frozen in the middle of a run: it ends with the texts of one that nothing disturbed. */
+@Timeout(600)
+class AttemptsIT {
+    private static final int ROWS = 60;
+    private static final SamplingParams LONG =
+            SamplingParams.greedy().withMaxTokens(400).withIgnoreEos(true);
+
+    private SparkSession session;
+
+    @TempDir
+    private Path folder;
+
+    @BeforeEach
+    void start() throws IOException {
+        Sessions.assumeThatExecutorsStart();
+        String classes = new File("target/test-classes").getAbsolutePath()
+                + File.pathSeparator
+                + new File("target/classes").getAbsolutePath();
+        session = Sessions.with(Map.of(
+                "spark.master", "local-cluster[2,2,1024]",
+                "spark.executor.extraClassPath", classes,
+                "spark.executor.memory", "1g",
+                "spark.lockstep.slots.wait", "90s"));
+    }
+
+    @AfterEach
+    void stop() {
+        if (session != null) {
+            session.stop();
+        }
+    }
+
+    private Dataset<Row> rows() {
+        List<String> prompts = IntStream.range(0, ROWS)
+                .mapToObj(i -> "Once upon a time, " + i + " crows")
+                .toList();
+        return session.createDataset(prompts, Encoders.STRING()).toDF("prompt");
+    }
+
+    /** Tensor groups inside the executors, a pipeline between them: each executor has a part of the one replica. */
+    private Llm llm() {
+        return Llm.bundled(session)
+                .tensorParallel(2)
+                .pipelineParallel(2)
+                .maxSequences(4)
+                .checkpointDir(folder.resolve("run").toString());
+    }
+
+    private CompletableFuture<Generation> running() {
+        CompletableFuture<Generation> run = CompletableFuture.supplyAsync(() -> llm().run(rows(), "prompt", LONG));
+        Awaitility.await().atMost(Duration.ofSeconds(120)).until(() -> run.isDone() || segments() > 0);
+        assertThat(run).as("it goes on when the fault comes").isNotDone();
+        return run;
+    }
+
+    private long segments() throws IOException {
+        if (!Files.isDirectory(folder.resolve("run"))) {
+            return 0;
+        }
+        try (Stream<Path> files = Files.list(folder.resolve("run"))) {
+            return files.filter(file -> file.getFileName().toString().startsWith("segment-"))
+                    .count();
+        }
+    }
+
+    /** The process of an executor that is not busy with this. */
+    private List<Long> executors() {
+        List<Integer> many = IntStream.range(0, 16).boxed().toList();
+        return JavaSparkContext.fromSparkContext(session.sparkContext())
+                .parallelize(many, 16)
+                .map(i -> ProcessHandle.current().pid())
+                .distinct()
+                .collect()
+                .stream()
+                .sorted()
+                .toList();
+    }
+
+    private void assertUndisturbed(Generation run) {
+        assertThat(run.report().rowsKept()).isBetween(1L, ROWS - 1L);
+        List<Row> texts = run.rows().collectAsList();
+        try (Llm alone = Llm.bundled(session).dataParallel(1)) {
+            assertThat(texts).isEqualTo(alone.generate(rows(), "prompt", LONG).collectAsList());
+        }
+    }
+
+    private static void signal(String name, long process) throws IOException, InterruptedException {
+        assertThat(new ProcessBuilder("kill", "-" + name, Long.toString(process))
+                        .inheritIO()
+                        .start()
+                        .waitFor())
+                .isZero();
+    }
+
+    @Test
+    @FaultCase("F04")
+    void aKilledExecutorCostsOneAttempt() throws Exception {
+        List<Long> processes = executors();
+        assertThat(processes).hasSize(2);
+        CompletableFuture<Generation> run = running();
+        signal("KILL", processes.get(0));
+        Generation ended = run.get(300, TimeUnit.SECONDS);
+        assertThat(ended.report().attempts()).isEqualTo(2);
+        assertUndisturbed(ended);
+    }
+
+    @Test
+    @FaultCase("F05")
+    void aFrozenExecutorIsReplaced() throws Exception {
+        List<Long> processes = executors();
+        assertThat(processes).hasSize(2);
+        CompletableFuture<Generation> run = running();
+        long frozen = processes.get(0);
+        signal("STOP", frozen);
+        try {
+            Generation ended = run.get(400, TimeUnit.SECONDS);
+            assertThat(ended.report().attempts()).isGreaterThan(1);
+            assertUndisturbed(ended);
+        } finally {
+            if (ProcessHandle.of(frozen).isPresent()) {
+                signal("CONT", frozen);
+            }
+        }
+    }
+
+    @Test
+    @FaultCase({"F16", "F45"})
+    void whoWaitsForSlotsCanBeCancelled() throws Exception {
+        CompletableFuture<LockstepException> ended = new CompletableFuture<>();
+        CompletableFuture<Long> at = new CompletableFuture<>();
+        session.stop();
+        session = Sessions.with(Map.of(
+                "spark.master", "local-cluster[1,1,1024]",
+                "spark.lockstep.slots.wait", "10m",
+                "spark.cores.max", "1",
+                "spark.executor.memory", "1g"));
+        Thread caller = new Thread(() -> {
+            ended.complete(catchThrowableOfType(
+                    LockstepException.class,
+                    () -> Llm.bundled(session).dataParallel(1).run(rows(), "prompt", LONG)));
+            at.complete(System.nanoTime());
+        });
+        caller.start();
+        Awaitility.await()
+                .atMost(Duration.ofSeconds(120))
+                .until(() -> caller.getState() == Thread.State.TIMED_WAITING
+                                && ClusterPreflight.slots(session.sparkContext()) == 0
+                        || ended.isDone());
+        long start = System.nanoTime();
+        caller.interrupt();
+        assertThat(ended.get(60, TimeUnit.SECONDS).code()).isEqualTo(ErrorCode.CANCELLED);
+        FaultLog.released("F16", Duration.ofNanos(at.get(1, TimeUnit.SECONDS) - start));
+    }
+}
