@@ -21,10 +21,17 @@ final class DeviceOptions {
                     "Part of a GPU's memory that its ranks take at most, for weights, cache and steps (default: 0.9).")
     private @Nullable Double memoryUtilization;
 
+    @Option(
+            names = "--enforce-eager",
+            description =
+                    "On GPUs launch the kernels of each step one by one; else steps that only decode are replayed as CUDA"
+                            + " graphs, but for tensor groups, which exchange through the host.")
+    private boolean enforceEager;
+
     DeviceRequest request() {
         if (memoryUtilization != null && !(memoryUtilization > 0 && memoryUtilization <= 1)) {
             throw new IllegalArgumentException("gpu memory utilization (" + memoryUtilization + ") is not in (0, 1]");
         }
-        return new DeviceRequest(device, memoryUtilization);
+        return new DeviceRequest(device, memoryUtilization, enforceEager);
     }
 }

@@ -9,13 +9,13 @@ import org.lockstep.spark.Llm;
  *
  * @param choice of the kind of device
  * @param memoryUtilization part of a GPU's memory that its ranks take
+ * @param enforceEager whether no step is replayed as a CUDA graph
  */
 record DeviceRequest(
-        @Nullable DeviceChoice choice, @Nullable Double memoryUtilization) {
-    static final DeviceRequest NONE = new DeviceRequest(null, null);
-
+        @Nullable DeviceChoice choice, @Nullable Double memoryUtilization, boolean enforceEager) {
     Llm applyTo(Llm llm) {
         Llm chosen = choice == null ? llm : llm.device(choice);
+        chosen = enforceEager ? chosen.enforceEager(true) : chosen;
         return memoryUtilization == null ? chosen : chosen.gpuMemoryUtilization(memoryUtilization);
     }
 }

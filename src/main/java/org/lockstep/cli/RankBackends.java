@@ -36,8 +36,10 @@ record RankBackends(int threads, Optional<CudaOptions> options, List<VisibleDevi
         driver.verifyEnabled();
         int seen = driver.devices().size();
         double part = Optional.ofNullable(request.memoryUtilization()).orElse(CudaOptions.DEFAULT.memoryUtilization());
-        CudaOptions options =
-                CudaOptions.DEFAULT.withMemoryUtilization(part).withRanksPerDevice((ranks + seen - 1) / seen);
+        CudaOptions options = CudaOptions.DEFAULT
+                .withMemoryUtilization(part)
+                .withEnforceEager(request.enforceEager())
+                .withRanksPerDevice((ranks + seen - 1) / seen);
         return new RankBackends(threads, Optional.of(options), driver.devices());
     }
 

@@ -13,6 +13,7 @@ import org.lockstep.tensor.KernelArguments;
 import org.lockstep.tensor.Kernels;
 import org.lockstep.tensor.MatrixSource;
 import org.lockstep.tensor.Shape;
+import org.lockstep.tensor.Step;
 import org.lockstep.tensor.Tensor;
 import org.lockstep.tensor.Weight;
 import org.lockstep.tensor.WeightType;
@@ -33,21 +34,23 @@ public final class CudaKernels implements Kernels {
     private final KernelModule kernels;
     private final @Nullable Cublas cublas;
     private final StepTables tables;
-    private final DeviceInts ints;
+    private final @Nullable StepGraphs graphs; // null where each step runs as it comes
     private final DeviceProduct product;
     private final DeviceAttention attention;
     private @Nullable DeviceBuffer likeliest;
     private boolean closed;
 
-    private CudaKernels(CudaDevice device, DeviceArena arena, KernelModule kernels, @Nullable Cublas cublas) {
+    private CudaKernels(
+            CudaDevice device, DeviceArena arena, KernelModule kernels, @Nullable Cublas cublas, boolean eager) {
         this.device = device;
         this.arena = arena;
         this.kernels = kernels;
         this.cublas = cublas;
-        this.tables = new StepTables(device, arena);
-        this.ints = new DeviceInts(device, arena);
-        this.product = new DeviceProduct(arena, kernels, cublas);
-        this.attention = new DeviceAttention(arena, kernels);
+        StepGraphs replayed = new StepGraphs(device);
+        this.graphs = eager ? null : replayed;
+        this.tables = new StepTables(device, arena, replayed::clear);
+        this.product = new DeviceProduct(arena, kernels, cublas, replayed::clear);
+        this.attention = new DeviceAttention(arena, kernels, replayed::clear);
     }
 
     /**
@@ -66,7 +69,11 @@ public final class CudaKernels implements Kernels {
         try {
             KernelModule kernels = KernelModule.load(device);
             CudaKernels all = new CudaKernels(
-                    device, arena, kernels, library == null ? null : Cublas.create(library, device, arena));
+                    device,
+                    arena,
+                    kernels,
+                    library == null ? null : Cublas.create(library, device, arena),
+                    options.enforceEager());
             made = true;
             return all;
         } finally {
@@ -128,7 +135,7 @@ public final class CudaKernels implements Kernels {
         if (quantised) {
             launch.pointer(held.scales());
         }
-        launch.pointer(ints.of(ids)).number(firstRow).number(held.rows()).number(held.columns());
+        launch.pointer(tables.ids(ids)).number(firstRow).number(held.rows()).number(held.columns());
         if (quantised) {
             launch.number(held.segments());
         }
@@ -220,7 +227,7 @@ public final class CudaKernels implements Kernels {
         device.enter();
         kernels.with()
                 .pointer(floats(x))
-                .pointer(ints.of(rows))
+                .pointer(tables.rows(rows))
                 .number((int) x.shape().dim(1))
                 .pointer(floats(out))
                 .launch("gather_rows", rows.length, THREADS);
@@ -247,6 +254,35 @@ public final class CudaKernels implements Kernels {
         indices.slice(0, rows).copyTo(copy);
     }
 
+    /**
+     * Copies what the step's kernels are told at once; a step that only decodes, and exchanges nothing with other ranks, is
+     * replayed as a CUDA graph from its third time on.
+     */
+    @Override
+    public void step(Step step, Runnable body) {
+        device.enter();
+        StepTables.Places at = tables.begin(step);
+        try {
+            if (graphs == null || !step.alone() || at.mostTokens() != 1) {
+                body.run();
+            } else {
+                Tensor logits = step.logits();
+                graphs.run(
+                        new StepGraphs.Key(
+                                step.part(),
+                                floats(step.hidden()),
+                                logits == null ? 0 : floats(logits),
+                                step.ids().length,
+                                step.logitRows().length,
+                                at.maxBlocks(),
+                                at.longestDecode()),
+                        body);
+            }
+        } finally {
+            tables.end();
+        }
+    }
+
     /** Waits for what was queued, and gives all memory back. Idempotent. */
     @Override
     public void close() {
@@ -259,8 +295,8 @@ public final class CudaKernels implements Kernels {
                 arena;
                 kernels;
                 tables;
-                ints;
-                cublas) {
+                cublas;
+                graphs) {
             device.synchronize();
         }
     }

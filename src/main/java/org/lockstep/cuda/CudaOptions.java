@@ -9,14 +9,15 @@ import org.jspecify.annotations.Nullable;
  * @param cublas the library or its path; {@link #NO_CUBLAS} for none; null for the first that is found
  * @param memoryUtilization part of the device's memory that its ranks take at most, in (0, 1]
  * @param ranksPerDevice that share it
+ * @param enforceEager whether each step launches its kernels one by one, none is replayed as a CUDA graph
  */
-public record CudaOptions(@Nullable String cublas, double memoryUtilization, int ranksPerDevice)
+public record CudaOptions(@Nullable String cublas, double memoryUtilization, int ranksPerDevice, boolean enforceEager)
         implements Serializable {
     /** All products by kernels of our own: slower for many tokens, and a token has the same bits in every batch. */
     public static final String NO_CUBLAS = "none";
 
     /** The first cuBLAS that is found, and nine tenths of a device of one's own. */
-    public static final CudaOptions DEFAULT = new CudaOptions(null, 0.9, 1);
+    public static final CudaOptions DEFAULT = new CudaOptions(null, 0.9, 1, false);
 
     public CudaOptions {
         if (!(memoryUtilization > 0 && memoryUtilization <= 1)) {
@@ -29,17 +30,22 @@ public record CudaOptions(@Nullable String cublas, double memoryUtilization, int
 
     /** The same with another library. */
     public CudaOptions withCublas(@Nullable String other) {
-        return new CudaOptions(other, memoryUtilization, ranksPerDevice);
+        return new CudaOptions(other, memoryUtilization, ranksPerDevice, enforceEager);
     }
 
     /** The same with another part of the memory. */
     public CudaOptions withMemoryUtilization(double part) {
-        return new CudaOptions(cublas, part, ranksPerDevice);
+        return new CudaOptions(cublas, part, ranksPerDevice, enforceEager);
     }
 
     /** The same on a device that so many ranks share. */
     public CudaOptions withRanksPerDevice(int ranks) {
-        return new CudaOptions(cublas, memoryUtilization, ranks);
+        return new CudaOptions(cublas, memoryUtilization, ranks, enforceEager);
+    }
+
+    /** The same, replaying no step or replaying those that can be. */
+    public CudaOptions withEnforceEager(boolean eager) {
+        return new CudaOptions(cublas, memoryUtilization, ranksPerDevice, eager);
     }
 
     /** Bytes that one of the ranks may hold. */

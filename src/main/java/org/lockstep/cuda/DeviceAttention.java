@@ -16,11 +16,14 @@ final class DeviceAttention {
     private static final int DECODE_THREADS = 128;
 
     private final DeviceArena arena;
+    private final Runnable moved;
     private final KernelModule kernels;
     private @Nullable DeviceBuffer parts;
 
-    DeviceAttention(DeviceArena arena, KernelModule kernels) {
+    /** @param moved is told when scratch memory is somewhere else than before */
+    DeviceAttention(DeviceArena arena, KernelModule kernels, Runnable moved) {
         this.arena = arena;
+        this.moved = moved;
         this.kernels = kernels;
     }
 
@@ -89,6 +92,7 @@ final class DeviceAttention {
         DeviceBuffer room = parts;
         if (room == null || room.length() < floats) {
             if (room != null) {
+                moved.run();
                 room.close();
             }
             room = DeviceBuffer.allocate(arena, DataType.F32, floats);

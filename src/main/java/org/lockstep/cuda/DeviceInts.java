@@ -15,15 +15,18 @@ final class DeviceInts implements AutoCloseable {
 
     private final CudaDevice device;
     private final DeviceArena arena;
+    private final Runnable moved;
     private final @Nullable Pinned[] ring = new @Nullable Pinned[RING];
     private @Nullable DeviceBuffer target;
     private @Nullable Pinned filling;
     private int turn;
     private int count;
 
-    DeviceInts(CudaDevice device, DeviceArena arena) {
+    /** @param moved is told when they are somewhere else than before */
+    DeviceInts(CudaDevice device, DeviceArena arena, Runnable moved) {
         this.device = device;
         this.arena = arena;
+        this.moved = moved;
     }
 
     /** Room for so many, to be filled before {@link #end}. */
@@ -54,6 +57,7 @@ final class DeviceInts implements AutoCloseable {
         DeviceBuffer room = target;
         if (room == null || room.length() < count) {
             if (room != null) {
+                moved.run();
                 room.close();
             }
             room = DeviceBuffer.allocate(arena, DataType.I32, Math.max(LEAST, Integer.highestOneBit(count) * 2));

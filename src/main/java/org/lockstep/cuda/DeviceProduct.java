@@ -14,13 +14,20 @@ final class DeviceProduct {
     private static final int ELEMENTS = 1024; // of a block of an element-wise kernel
 
     private final DeviceArena arena;
+    private final Runnable moved;
     private final KernelModule kernels;
     private final @Nullable Cublas cublas;
     private @Nullable DeviceBuffer rounded;
 
-    /** @param cublas null where our kernels do it all */
-    DeviceProduct(DeviceArena arena, KernelModule kernels, @Nullable Cublas cublas) {
+    /**
+     * Products in the order of a rank's stream.
+     *
+     * @param cublas null where our kernels do it all
+     * @param moved is told when scratch memory is somewhere else than before
+     */
+    DeviceProduct(DeviceArena arena, KernelModule kernels, @Nullable Cublas cublas, Runnable moved) {
         this.arena = arena;
+        this.moved = moved;
         this.kernels = kernels;
         this.cublas = cublas;
     }
@@ -75,6 +82,7 @@ final class DeviceProduct {
         DeviceBuffer room = rounded;
         if (room == null || room.bytes() < n * narrow.bytes()) {
             if (room != null) {
+                moved.run();
                 room.close();
             }
             room = DeviceBuffer.allocate(arena, narrow, n);

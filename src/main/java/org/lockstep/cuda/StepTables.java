@@ -3,18 +3,29 @@ package org.lockstep.cuda;
 import java.nio.IntBuffer;
 import org.jspecify.annotations.Nullable;
 import org.lockstep.tensor.BatchLayout;
+import org.lockstep.tensor.Step;
 
 /**
  * Where the tokens of a step sit, as the kernels read it: the tables of {@code src/main/cuda/README.md}, in device memory.
  * A layout is copied once, however many layers ask for it. Confined to one thread at a time.
  */
 final class StepTables implements AutoCloseable {
+    private static final int[] NONE = {};
+    private static final int ROUND = 128; // positions that a block of attention takes
+
     private final DeviceInts ints;
+    private final DeviceInts apart;
     private @Nullable BatchLayout current;
     private @Nullable Places places;
+    private int @Nullable [] ids; // of the step at hand, in the table at idsAt
+    private int @Nullable [] rows;
+    private long idsAt;
+    private long rowsAt;
 
-    StepTables(CudaDevice device, DeviceArena arena) {
-        this.ints = new DeviceInts(device, arena);
+    /** @param moved is told when the tables are somewhere else than before */
+    StepTables(CudaDevice device, DeviceArena arena, Runnable moved) {
+        this.ints = new DeviceInts(device, arena, moved);
+        this.apart = new DeviceInts(device, arena, () -> {});
     }
 
     /**
@@ -40,9 +51,38 @@ final class StepTables implements AutoCloseable {
     /** The tables of {@code layout}, valid until those of a layout with other arrays. */
     Places of(BatchLayout layout) {
         Places known = places;
-        if (known != null && layout.equals(current)) {
-            return known;
-        }
+        return known != null && layout.equals(current) ? known : copy(layout, NONE, NONE, false);
+    }
+
+    /**
+     * Copies all that a step's kernels are told, at once. A step that only decodes is cut as one with a somewhat longer
+     * context, so that the next ones have equal grids and tables.
+     */
+    Places begin(Step step) {
+        BatchLayout layout = step.layout();
+        Places made = copy(layout, step.ids(), step.logitRows(), layout.tokens() == layout.sequences());
+        ids = step.ids();
+        rows = step.logitRows();
+        return made;
+    }
+
+    /** The step is over: its arrays are its caller's again. */
+    void end() {
+        ids = null;
+        rows = null;
+    }
+
+    /** Where token ids are. */
+    long ids(int[] values) {
+        return values == ids ? idsAt : apart.of(values);
+    }
+
+    /** Where row numbers are. */
+    long rows(int[] values) {
+        return values == rows ? rowsAt : apart.of(values);
+    }
+
+    private Places copy(BatchLayout layout, int[] stepIds, int[] stepRows, boolean rounded) {
         int tokens = layout.tokens();
         int sequences = layout.sequences();
         int maxBlocks = 0;
@@ -55,10 +95,16 @@ final class StepTables implements AutoCloseable {
             mostTokens = Math.max(mostTokens, brought);
             longestDecode = brought == 1 ? Math.max(longestDecode, context) : longestDecode;
         }
+        if (rounded) {
+            maxBlocks = powerOfTwo(maxBlocks);
+            longestDecode = Math.max(ROUND, powerOfTwo(longestDecode));
+        }
         int starts = 2 * tokens;
         int contexts = starts + sequences + 1;
         int tables = contexts + sequences;
-        IntBuffer all = ints.begin(tables + sequences * maxBlocks);
+        int idTable = tables + sequences * maxBlocks;
+        int rowTable = idTable + stepIds.length;
+        IntBuffer all = ints.begin(rowTable + stepRows.length);
         for (int s = 0; s < sequences; s++) {
             int first = layout.queryStarts()[s];
             int position = layout.firstPosition(s);
@@ -74,7 +120,11 @@ final class StepTables implements AutoCloseable {
         }
         all.put(starts, layout.queryStarts(), 0, sequences + 1);
         all.put(contexts, layout.contextLengths(), 0, sequences);
+        all.put(idTable, stepIds);
+        all.put(rowTable, stepRows);
         long at = ints.end();
+        idsAt = at + 4L * idTable;
+        rowsAt = at + 4L * rowTable;
         Places made = new Places(
                 at,
                 at + 4L * tokens,
@@ -90,8 +140,14 @@ final class StepTables implements AutoCloseable {
         return made;
     }
 
+    /** The least that is not less. */
+    private static int powerOfTwo(int value) {
+        return value <= 1 ? 1 : Integer.highestOneBit(value - 1) * 2;
+    }
+
     @Override
     public void close() {
         ints.close();
+        apart.close();
     }
 }

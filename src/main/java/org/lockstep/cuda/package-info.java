@@ -11,6 +11,9 @@
  * {@link org.lockstep.cuda.CudaBackend} closes. Ranks of a process may share a device; they share nothing else. Everything a
  * rank does is in the order of its stream, so nothing but a copy to the host waits.
  *
+ * <p>A step is told to the kernels ahead ({@code StepTables}), and one that only decodes is replayed as a graph
+ * ({@code StepGraphs}) where no exchange with other ranks is in it.
+ *
  * <p>Groups are those of another backend, for host memory, which who composes the rank hands in: {@code StagedCommunicator}
  * copies down, lets that one communicate, and copies up. Never here: {@code cpu}, Spark, words of models.
  */

@@ -133,14 +133,8 @@ final class ParallelLmHead {
                 plan.vocabularyRows());
     }
 
-    /**
-     * The logits of each row.
-     *
-     * @param x (rows, hidden), equal on all ranks
-     * @return (rows, vocabulary), f32, equal on all ranks; valid until the next call
-     */
-    Tensor forward(Tensor x) {
-        int rows = (int) x.shape().dim(0);
+    /** Where the logits of so many rows will be: (rows, vocabulary), f32; valid until the next call. */
+    Tensor reserve(int rows) {
         if (rows > room.rows()) {
             room.release(memory);
             room = Room.allocate(memory, rows, tensor.size(), weight.rows(), vocabulary);
@@ -148,15 +142,26 @@ final class ParallelLmHead {
         } else if (rows != current.rows()) {
             current = room.view(rows, tensor.size(), vocabulary);
         }
-        if (rows == 0) {
-            return current.logits();
+        return current.logits();
+    }
+
+    /**
+     * The logits of each row.
+     *
+     * @param x (rows, hidden), equal on all ranks
+     * @return (rows, vocabulary), f32, equal on all ranks; where {@link #reserve} says
+     */
+    Tensor forward(Tensor x) {
+        Tensor logits = reserve((int) x.shape().dim(0));
+        if (x.shape().dim(0) == 0) {
+            return logits;
         }
         kernels.linear(x, weight, null, current.local());
         if (tensor.size() > 1) {
             tensor.allGather(current.local().buffer(), current.gathered().buffer());
             join(current);
         }
-        return current.logits();
+        return logits;
     }
 
     /** From (ranks, rows, share) to (rows, vocabulary): the shares of a row side by side, the padding cut off. */

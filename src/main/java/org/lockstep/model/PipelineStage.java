@@ -13,6 +13,7 @@ import org.lockstep.collective.Communicators;
 import org.lockstep.tensor.BatchLayout;
 import org.lockstep.tensor.CacheBlocks;
 import org.lockstep.tensor.Kernels;
+import org.lockstep.tensor.Step;
 import org.lockstep.tensor.Tensor;
 import org.lockstep.tensor.Weight;
 import org.lockstep.topology.LayerRange;
@@ -39,6 +40,7 @@ public final class PipelineStage implements AutoCloseable {
     private final ModelConfig config;
     private final Kernels kernels;
     private final Communicator pipeline;
+    private final boolean aloneInLayers; // no tensor group to exchange with
     private final StageMemory memory;
     private final long weightBytes;
     private final int positions;
@@ -70,6 +72,7 @@ public final class PipelineStage implements AutoCloseable {
         this.pipeline = communicators.pipeline();
         this.positions = (int) Math.min(config.maxPositions(), cacheSize.tokens());
         Communicator tensor = communicators.tensor();
+        this.aloneInLayers = tensor.size() == 1;
         ShardPlan plan = ShardPlan.of(config, tensor.rankInGroup(), tensor.size());
         Parameters parameters = new Parameters(checkpoint, memory, config.weightType());
         RotaryTable rotary = RotaryTable.of(config, positions, memory);
@@ -219,26 +222,29 @@ public final class PipelineStage implements AutoCloseable {
     public Optional<Tensor> forward(int chunk, int[] ids, BatchLayout layout, int[] logitRows) {
         check(chunk, ids, layout, logitRows);
         RunState.Activations a = run.of(layout.tokens());
-
-        // in: tokens, or what came from the stage before
-        if (embedding != null && chunk == 0) {
-            embedding.forward(ids, a.hidden());
-        }
-
-        // the layers
         Chunk part = chunks.get(chunk);
-        for (int i = 0; i < part.layers().size(); i++) {
-            part.layers().get(i).forward(a, layout, part.cache().layers().get(i));
-        }
+        Head out = chunk == chunks.size() - 1 ? head : null;
+        Tensor logits = out == null ? null : out.logits().reserve(logitRows.length);
+        kernels.step(new Step(part, ids, layout, logitRows, a.hidden(), logits, aloneInLayers), () -> {
+            // in: tokens, or what came from the stage before
+            if (embedding != null && chunk == 0) {
+                embedding.forward(ids, a.hidden());
+            }
 
-        // out: what goes to the next stage, or logits
-        if (head == null || chunk < chunks.size() - 1) {
-            return Optional.empty();
-        }
-        Tensor last = a.normed().rows(0, logitRows.length); // (logitRows, hidden)
-        kernels.gatherRows(a.hidden(), logitRows, last);
-        kernels.rmsNorm(last, head.norm(), config.normEpsilon(), last);
-        return Optional.of(head.logits().forward(last));
+            // the layers
+            for (int i = 0; i < part.layers().size(); i++) {
+                part.layers().get(i).forward(a, layout, part.cache().layers().get(i));
+            }
+
+            // out: what goes to the next stage, or logits
+            if (out != null) {
+                Tensor last = a.normed().rows(0, logitRows.length); // (logitRows, hidden)
+                kernels.gatherRows(a.hidden(), logitRows, last);
+                kernels.rmsNorm(last, out.norm(), config.normEpsilon(), last);
+                out.logits().forward(last);
+            }
+        });
+        return Optional.ofNullable(logits);
     }
 
     /** A rank of the pipeline group; after the last comes the first, where a virtual pipeline goes round again. */

@@ -218,6 +218,11 @@ public final class Llm implements AutoCloseable {
         return with(device.withChoice(choice));
     }
 
+    /** Whether the kernels of each step are launched one by one, and none is replayed as a CUDA graph. */
+    public Llm enforceEager(boolean eager) {
+        return with(device.withEnforceEager(eager));
+    }
+
     /** Part of a GPU's memory that its ranks take at most, above 0 and at most 1. */
     public Llm gpuMemoryUtilization(double part) {
         return with(device.withMemoryUtilization(part));

@@ -16,18 +16,23 @@ import org.lockstep.cuda.VisibleDevice;
  *
  * @param choice of the kind
  * @param memoryUtilization part of a GPU's memory that its ranks take
+ * @param enforceEager whether no step is replayed as a CUDA graph
  */
-record LlmDevice(Optional<DeviceChoice> choice, OptionalDouble memoryUtilization) {
+record LlmDevice(Optional<DeviceChoice> choice, OptionalDouble memoryUtilization, Optional<Boolean> enforceEager) {
     private static final String TASK_GPUS = "spark.task.resource.gpu.amount";
 
-    static final LlmDevice NONE = new LlmDevice(Optional.empty(), OptionalDouble.empty());
+    static final LlmDevice NONE = new LlmDevice(Optional.empty(), OptionalDouble.empty(), Optional.empty());
 
     LlmDevice withChoice(DeviceChoice device) {
-        return new LlmDevice(Optional.of(device), memoryUtilization);
+        return new LlmDevice(Optional.of(device), memoryUtilization, enforceEager);
     }
 
     LlmDevice withMemoryUtilization(double part) {
-        return new LlmDevice(choice, OptionalDouble.of(part));
+        return new LlmDevice(choice, OptionalDouble.of(part), enforceEager);
+    }
+
+    LlmDevice withEnforceEager(boolean eager) {
+        return new LlmDevice(choice, memoryUtilization, Optional.of(eager));
     }
 
     /**
@@ -69,8 +74,9 @@ record LlmDevice(Optional<DeviceChoice> choice, OptionalDouble memoryUtilization
     private CudaOptions options(SparkConf conf, int sharing) {
         String cublas = Settings.GPU_CUBLAS.in(conf);
         double part = memoryUtilization.orElse(Settings.GPU_MEMORY_UTILIZATION.in(conf));
+        boolean eager = enforceEager.orElse(Settings.GPU_ENFORCE_EAGER.in(conf));
         try {
-            return new CudaOptions(cublas.equals("auto") ? null : cublas, part, sharing);
+            return new CudaOptions(cublas.equals("auto") ? null : cublas, part, sharing, eager);
         } catch (IllegalArgumentException e) {
             throw LockstepException.report(ErrorCode.USAGE, String.valueOf(e.getMessage()))
                     .attempt("--gpu-memory-utilization 0.9")

@@ -130,6 +130,12 @@ public final class Settings {
             0.9,
             "part of a GPU's memory that its ranks take at most, for weights, cache and steps (--gpu-memory-utilization)");
 
+    public static final Setting<Boolean> GPU_ENFORCE_EAGER = Setting.flag(
+            "spark.lockstep.gpu.enforceEager",
+            false,
+            "launch the kernels of each step one by one; else steps that only decode are replayed as CUDA graphs, but for"
+                    + " tensor groups, which exchange through the host (--enforce-eager)");
+
     public static final Setting<String> GPU_CUBLAS = Setting.text(
             "spark.lockstep.gpu.cublas",
             "auto",
@@ -171,6 +177,7 @@ public final class Settings {
             FLIGHT_DIRECTORY,
             DEVICE,
             GPU_MEMORY_UTILIZATION,
+            GPU_ENFORCE_EAGER,
             GPU_CUBLAS);
 
     private Settings() {}

@@ -114,6 +114,15 @@ public interface Kernels extends AutoCloseable {
      */
     void argmax(Tensor x, int[] out);
 
+    /**
+     * Runs {@code body}, which computes {@code step} by calls of these kernels with the step's ids, layout and rows. A device
+     * may copy those ahead, and replay what an equal step launched instead of running {@code body}: what outlives a step is
+     * decided before it.
+     */
+    default void step(Step step, Runnable body) {
+        body.run();
+    }
+
     @Override
     void close();
 }

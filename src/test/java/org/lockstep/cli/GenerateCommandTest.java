@@ -84,7 +84,7 @@ class GenerateCommandTest {
                                 + " --repetition-penalty 1.2 --seed -3 --stop . --stop @END --ignore-eos --dtype bfloat16"
                                 + " --max-model-len 512 --max-num-seqs 16 --max-num-batched-tokens 1024"
                                 + " --block-size 8 --no-enable-prefix-caching"
-                                + " --device cuda --gpu-memory-utilization 0.5"
+                                + " --device cuda --gpu-memory-utilization 0.5 --enforce-eager"
                                 + " --checkpoint-dir hdfs:///kept --resume --attempts 5 --on-row-error fail"
                                 + " --master spark://h:7077 --conf spark.a=b=c --conf spark.d=e")
                         .split(" "));
@@ -117,7 +117,7 @@ class GenerateCommandTest {
                         OptionalInt.of(1024),
                         OptionalInt.of(8),
                         false,
-                        new DeviceRequest(DeviceChoice.CUDA, 0.5),
+                        new DeviceRequest(DeviceChoice.CUDA, 0.5, true),
                         new FailureOptions.FailureRequest("hdfs:///kept", true, OptionalInt.of(5), true),
                         "spark://h:7077",
                         Map.of("spark.a", "b=c", "spark.d", "e"),

@@ -157,6 +157,20 @@ class CudaModelTest {
                 .forEach(seen -> assertThat(seen.tokens()).isDeepEqualTo(first(expected)));
     }
 
+    @ParameterizedTest
+    @CsvSource({"1,1", "1,2"})
+    void aReplayedStepGivesTheBitsOfOneThatIsLaunchedKernelByKernel(int tensor, int pipeline) {
+        Map<String, Golden> models = oracle(List.of("llama-mha-bias-oddvocab"));
+        List<Map<String, GreedyDecoding.Seen>> eager = run(models, OWN.withEnforceEager(true), tensor, pipeline);
+        List<Map<String, GreedyDecoding.Seen>> replayed = run(models, OWN, tensor, pipeline);
+        for (int rank = 0; rank < eager.size(); rank++) {
+            GreedyDecoding.Seen one = replayed.get(rank).get("llama-mha-bias-oddvocab");
+            GreedyDecoding.Seen other = eager.get(rank).get("llama-mha-bias-oddvocab");
+            assertThat(one.tokens()).isDeepEqualTo(other.tokens());
+            assertThat(one.logits()).isDeepEqualTo(other.logits());
+        }
+    }
+
     @Test
     void tooLittleMemoryIsSaidWithNeedAndHaveAndNothingIsLeft() {
         StandIn driver = StandIn.require();
