@@ -57,11 +57,6 @@ public class LockstepException extends RuntimeException {
         return advice;
     }
 
-    /** All that is known of this failure, and that it is the cause of whoever says more. */
-    public final Report toReport() {
-        return new Report(code, summary, lines, this);
-    }
-
     /** What is known of a failure before it is thrown. Immutable: each {@code with} returns another report. */
     public static final class Report {
         private static final String TRY = "try";

@@ -175,7 +175,7 @@ final class AttemptLoop {
     /** The last failure, with all that were, what is kept and how to go on. */
     private LockstepException ended(CommitLog log) {
         LockstepException last = failures.get(failures.size() - 1).error();
-        LockstepException.Report report = last.toReport();
+        LockstepException.Report report = LockstepException.report(last);
         if (failures.size() > 1) {
             for (int i = 0; i < failures.size(); i++) {
                 report = report.with("attempt", (i + 1) + ": " + failures.get(i));
