@@ -4,7 +4,6 @@ import java.util.ArrayList;
 import java.util.Comparator;
 import java.util.List;
 import java.util.Locale;
-import java.util.Map;
 import java.util.SortedMap;
 import java.util.TreeMap;
 import java.util.function.ToLongFunction;
@@ -105,7 +104,7 @@ final class ReportPage {
 
     /** What each rank did from the start of its task, by the clock of the wall. */
     private static Chart phases(List<RankReport> ranks) {
-        long start = ranks.stream().mapToLong(rank -> taskStart(rank)).min().orElse(0);
+        long start = ranks.stream().mapToLong(ReportPage::taskStart).min().orElse(0);
         List<Chart.Span> spans = new ArrayList<>();
         for (int row = 0; row < ranks.size(); row++) {
             RankReport rank = ranks.get(row);
@@ -192,20 +191,23 @@ final class ReportPage {
     }
 
     private static Chart parts(List<RankReport> ranks) {
-        ToLongFunction<RankReport> own = rank ->
-                Math.max(0, rank.computeNanos() - tensorNanos(rank)); // the rest of it is waits of its tensor group
         return new Chart.Bars(
                 "Where the time went",
                 "Of the generating of each rank.",
                 "s",
                 names(ranks),
                 List.of(
-                        part("its own kernels and sampling", ranks, own),
-                        part("its tensor group", ranks, rank -> Math.min(rank.computeNanos(), tensorNanos(rank))),
+                        part("its own kernels and sampling", ranks, ReportPage::ownNanos),
+                        part("its tensor group", ranks, rank -> rank.computeNanos() - ownNanos(rank)),
                         part(
                                 "no batch to compute",
                                 ranks,
                                 rank -> Math.max(0, rank.generateNanos() - rank.computeNanos()))));
+    }
+
+    /** Of its computing, without the waits of its tensor group. */
+    private static long ownNanos(RankReport rank) {
+        return Math.max(0, rank.computeNanos() - tensorNanos(rank));
     }
 
     private static long tensorNanos(RankReport rank) {
@@ -223,17 +225,16 @@ final class ReportPage {
 
     /** Ranks whose own work takes longest; where others wait, they wait for these. */
     private static void stragglers(Page page, List<RankReport> ranks) {
-        ToLongFunction<RankReport> own = rank -> rank.computeNanos() - Math.min(rank.computeNanos(), tensorNanos(rank));
-        long[] sorted = ranks.stream().mapToLong(own).sorted().toArray();
+        long[] sorted = ranks.stream().mapToLong(ReportPage::ownNanos).sorted().toArray();
         long median = Math.max(1, sorted[sorted.length / 2]);
         List<List<String>> rows = ranks.stream()
-                .sorted(Comparator.comparingLong(own).reversed())
+                .sorted(Comparator.comparingLong(ReportPage::ownNanos).reversed())
                 .limit(5)
                 .map(rank -> List.of(
                         "rank " + rank.rank(),
                         rank.host(),
-                        seconds(own.applyAsLong(rank)),
-                        String.format(Locale.ROOT, "%.2f ×", (double) own.applyAsLong(rank) / median),
+                        seconds(ownNanos(rank)),
+                        String.format(Locale.ROOT, "%.2f ×", (double) ownNanos(rank) / median),
                         percent(Math.min(1, rank.collectiveNanos() / (double) Math.max(1, rank.generateNanos())))))
                 .toList();
         page.table(
@@ -277,7 +278,7 @@ final class ReportPage {
                     "Rows that could not be answered; each carries the whole sentence in its column error.",
                     List.of("code", "rows"),
                     byCode.entrySet().stream()
-                            .map((Map.Entry<String, Long> entry) -> List.of(entry.getKey(), count(entry.getValue())))
+                            .map(entry -> List.of(entry.getKey(), count(entry.getValue())))
                             .toList());
         }
     }
