@@ -3,7 +3,6 @@ package org.lockstep.spark;
 import static org.assertj.core.api.Assertions.assertThat;
 import static org.assertj.core.api.Assertions.catchThrowableOfType;
 
-import java.io.File;
 import java.io.IOException;
 import java.nio.file.Files;
 import java.nio.file.Path;
@@ -46,14 +45,7 @@ class AttemptsIT {
     @BeforeEach
     void start() throws IOException {
         Sessions.assumeThatExecutorsStart();
-        String classes = new File("target/test-classes").getAbsolutePath()
-                + File.pathSeparator
-                + new File("target/classes").getAbsolutePath();
-        session = Sessions.with(Map.of(
-                "spark.master", "local-cluster[2,2,1024]",
-                "spark.executor.extraClassPath", classes,
-                "spark.executor.memory", "1g",
-                "spark.lockstep.slots.wait", "90s"));
+        session = Sessions.twoExecutors(Map.of("spark.lockstep.slots.wait", "90s"));
     }
 
     @AfterEach

@@ -3,7 +3,6 @@ package org.lockstep.spark;
 import static org.assertj.core.api.Assertions.assertThat;
 import static org.assertj.core.api.Assertions.catchThrowableOfType;
 
-import java.io.File;
 import java.io.IOException;
 import java.time.Duration;
 import java.util.List;
@@ -37,13 +36,7 @@ class GangClusterIT {
         if (session != null) {
             return; // one cluster for all tests
         }
-        String classes = new File("target/test-classes").getAbsolutePath()
-                + File.pathSeparator
-                + new File("target/classes").getAbsolutePath();
-        session = Sessions.with(Map.of(
-                "spark.master", "local-cluster[2,2,1024]",
-                "spark.executor.extraClassPath", classes,
-                "spark.executor.memory", "1g"));
+        session = Sessions.twoExecutors(Map.of());
     }
 
     @AfterAll

@@ -4,7 +4,6 @@ import static org.assertj.core.api.Assertions.assertThat;
 import static org.assertj.core.api.Assertions.assertThatThrownBy;
 import static org.awaitility.Awaitility.await;
 
-import java.io.File;
 import java.io.IOException;
 import java.nio.file.Files;
 import java.nio.file.Path;
@@ -44,13 +43,7 @@ class LocalClusterIT {
         if (session != null) {
             return; // one cluster for all tests
         }
-        String classes = new File("target/test-classes").getAbsolutePath()
-                + File.pathSeparator
-                + new File("target/classes").getAbsolutePath();
-        session = Sessions.with(Map.of(
-                "spark.master", "local-cluster[2,2,1024]",
-                "spark.executor.extraClassPath", classes,
-                "spark.executor.memory", "1g"));
+        session = Sessions.twoExecutors(Map.of());
     }
 
     @AfterAll

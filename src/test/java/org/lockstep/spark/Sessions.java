@@ -1,6 +1,8 @@
 package org.lockstep.spark;
 
+import java.io.File;
 import java.io.IOException;
+import java.util.HashMap;
 import java.util.Map;
 import org.apache.hadoop.security.UserGroupInformation;
 import org.apache.spark.sql.SparkSession;
@@ -22,6 +24,21 @@ final class Sessions {
 
     static SparkSession local(int slots) {
         return with(Map.of("spark.master", "local[" + slots + "]"));
+    }
+
+    /** Two executors of two slots, real JVMs, that run the classes of this build; {@code more} is set besides. */
+    static SparkSession twoExecutors(Map<String, String> more) {
+        Map<String, String> conf = new HashMap<>(more);
+        conf.put("spark.master", "local-cluster[2,2,1024]");
+        conf.put("spark.executor.extraClassPath", classes());
+        conf.put("spark.executor.memory", "1g");
+        return with(conf);
+    }
+
+    private static String classes() {
+        return new File("target/test-classes").getAbsolutePath()
+                + File.pathSeparator
+                + new File("target/classes").getAbsolutePath();
     }
 
     static SparkSession with(Map<String, String> conf) {
