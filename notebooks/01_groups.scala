@@ -64,7 +64,8 @@ println(s"its data-parallel group: ${state.dataParallelGroup()}")
 
 // COMMAND ----------
 
-import org.lockstep.spark.{BarrierStage, Rank}
+import org.lockstep.spark.BarrierStage
+import org.lockstep.spark.gang.Rank
 
 val numbers = org.apache.spark.api.java.JavaRDD.fromRDD(spark.sparkContext.parallelize(1 to 8, 4))
 val places = BarrierStage.over(numbers)

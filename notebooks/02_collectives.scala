@@ -8,7 +8,8 @@
 // COMMAND ----------
 
 import org.lockstep.collective.ReduceOp
-import org.lockstep.spark.{BarrierStage, Rank}
+import org.lockstep.spark.BarrierStage
+import org.lockstep.spark.gang.Rank
 import org.lockstep.tensor.Buffer
 import org.lockstep.topology.ParallelSizes
 import scala.jdk.CollectionConverters._
@@ -86,4 +87,4 @@ println(scala.util.Try(stage.mapRanks[String]((rank: Rank, mine: java.util.Itera
   val x = Buffer.ofFloats(rank.state().rank())
   rank.communicators().world().allReduce(x, if (rank.state().rank() == 1) ReduceOp.MAX else ReduceOp.SUM)
   java.util.List.of("never").iterator()
-}).collect()).failed.map(org.lockstep.spark.GangFailure.of(_).getMessage).get)
+}).collect()).failed.map(org.lockstep.spark.failure.GangFailure.of(_).getMessage).get)

@@ -45,7 +45,9 @@ println(Try(llm.tensorParallel(3).dataParallel(1).plan()).failed.get.getMessage)
 // COMMAND ----------
 
 import org.lockstep.collective.ReduceOp
-import org.lockstep.spark.{BarrierStage, GangFailure, Rank}
+import org.lockstep.spark.BarrierStage
+import org.lockstep.spark.failure.GangFailure
+import org.lockstep.spark.gang.Rank
 import org.lockstep.tensor.Buffer
 import org.lockstep.topology.ParallelSizes
 

@@ -134,13 +134,24 @@ class HouseTest {
                 "report     | topology                                                    ; com.fasterxml.jackson..",
                 "flight     | topology tensor collective                                  ; com.fasterxml.jackson..",
                 "commit     |                                                             ; org.apache.hadoop.conf.. org.apache.hadoop.fs.. org.slf4j..",
-                "spark      | topology tensor rendezvous collective flight cpu cuda checkpoint model inference report commit ;"
-                        + " org.apache.spark.. org.apache.hadoop.. scala.. org.slf4j.. org.HdrHistogram..",
-                "cli.bench  | topology tensor rendezvous collective cpu spark              ;"
+                "spark.settings  | collective                                                       ; org.apache.spark.. scala..",
+                "spark.failure   | collective flight spark.settings                                 ; org.apache.spark.. scala.. org.apache.hadoop..",
+                "spark.preflight | topology cpu spark.settings spark.failure                        ; org.apache.spark.. scala.. org.slf4j..",
+                "spark.device    | collective cpu cuda spark.settings spark.preflight               ; org.apache.spark.. scala..",
+                "spark.gang      | topology tensor rendezvous collective spark.settings spark.failure spark.preflight"
+                        + " spark.device ; org.apache.spark.. scala.. org.slf4j..",
+                "spark.rows      | commit spark.settings spark.failure spark.gang                   ; org.apache.spark.. scala.. org.slf4j..",
+                "spark.attempt   | commit spark.settings spark.failure spark.rows ; org.apache.spark.. scala.. org.apache.hadoop.. org.slf4j..",
+                "spark.report    | topology collective inference spark.gang                         ; org.apache.spark.. scala.. org.HdrHistogram..",
+                "spark      | topology tensor collective cuda checkpoint model inference report commit spark.settings"
+                        + " spark.failure spark.preflight spark.device spark.gang spark.rows spark.attempt spark.report ;"
+                        + " org.apache.spark.. scala.. org.slf4j..",
+                "cli.bench  | topology tensor rendezvous collective cpu spark spark.failure spark.gang ;"
                         + " org.apache.spark.. com.fasterxml.jackson..",
                 "cli.bench.inference | topology tensor rendezvous collective checkpoint model inference cli.bench ;"
                         + " com.fasterxml.jackson..",
                 "cli        | topology tensor rendezvous collective cpu cuda checkpoint model inference commit spark cli.bench"
+                        + " spark.settings spark.failure spark.preflight spark.device spark.gang spark.attempt spark.report"
                         + " cli.bench.inference ;"
                         + " org.apache.spark.. org.apache.logging.log4j.. picocli.. com.fasterxml.jackson.. org.slf4j..",
             })
@@ -176,6 +187,7 @@ class HouseTest {
     @Test
     void noCycles() {
         slices().matching("org.lockstep.(*)..").should().beFreeOfCycles().check(house);
+        slices().matching("org.lockstep.spark.(*)..").should().beFreeOfCycles().check(house);
     }
 
     @Test

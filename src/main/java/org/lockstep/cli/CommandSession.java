@@ -14,7 +14,7 @@ import org.apache.spark.sql.SparkSession;
 import org.jspecify.annotations.Nullable;
 import org.lockstep.ErrorCode;
 import org.lockstep.LockstepException;
-import org.lockstep.spark.ClusterPreflight;
+import org.lockstep.spark.preflight.ClusterPreflight;
 import org.lockstep.topology.ParallelSizes;
 
 /**

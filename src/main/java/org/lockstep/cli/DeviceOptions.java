@@ -1,7 +1,7 @@
 package org.lockstep.cli;
 
 import org.jspecify.annotations.Nullable;
-import org.lockstep.spark.DeviceChoice;
+import org.lockstep.spark.settings.DeviceChoice;
 import picocli.CommandLine.Option;
 
 /** What ranks compute on, under vLLM's names. */

@@ -1,8 +1,8 @@
 package org.lockstep.cli;
 
 import org.jspecify.annotations.Nullable;
-import org.lockstep.spark.DeviceChoice;
 import org.lockstep.spark.Llm;
+import org.lockstep.spark.settings.DeviceChoice;
 
 /**
  * What a command was asked to compute on; null is left to the configuration.

@@ -12,7 +12,7 @@ import java.util.function.BooleanSupplier;
 import org.jspecify.annotations.Nullable;
 import org.lockstep.ErrorCode;
 import org.lockstep.LockstepException;
-import org.lockstep.spark.Finding;
+import org.lockstep.spark.preflight.Finding;
 import org.lockstep.topology.ParallelSizes;
 import picocli.CommandLine.Command;
 import picocli.CommandLine.Option;

@@ -5,8 +5,8 @@ import java.util.List;
 import java.util.OptionalInt;
 import org.jspecify.annotations.Nullable;
 import org.lockstep.LockstepException;
-import org.lockstep.spark.Finding;
 import org.lockstep.spark.Preflight;
+import org.lockstep.spark.preflight.Finding;
 import org.lockstep.topology.ParallelSizes;
 
 /**

@@ -14,7 +14,7 @@ import org.lockstep.model.ModelConfig;
 import org.lockstep.spark.Generation;
 import org.lockstep.spark.Llm;
 import org.lockstep.spark.Plan;
-import org.lockstep.spark.UnfinishedRunException;
+import org.lockstep.spark.attempt.UnfinishedRunException;
 import org.lockstep.tensor.WeightType;
 import org.lockstep.topology.ProcessGrid;
 

@@ -4,7 +4,7 @@ import java.io.PrintWriter;
 import java.time.Duration;
 import java.util.Locale;
 import java.util.function.Consumer;
-import org.lockstep.spark.Progress;
+import org.lockstep.spark.report.Progress;
 
 /** One line of a terminal that is rewritten while a run goes on. Thread-safe: Spark calls it from a thread of its own. */
 final class ProgressLine implements Consumer<Progress>, AutoCloseable {

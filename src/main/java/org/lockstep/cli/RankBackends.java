@@ -10,7 +10,7 @@ import org.lockstep.cuda.CudaBackend;
 import org.lockstep.cuda.CudaDriver;
 import org.lockstep.cuda.CudaOptions;
 import org.lockstep.cuda.VisibleDevice;
-import org.lockstep.spark.DeviceChoice;
+import org.lockstep.spark.settings.DeviceChoice;
 
 /**
  * The devices of ranks that are threads of this JVM: cores, or the GPUs of the machine in turn.

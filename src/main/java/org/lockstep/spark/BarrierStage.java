@@ -12,6 +12,17 @@ import org.apache.spark.api.java.JavaSparkContext;
 import org.apache.spark.broadcast.Broadcast;
 import org.apache.spark.util.CollectionAccumulator;
 import org.lockstep.collective.WorldSpec;
+import org.lockstep.spark.device.BackendFactory;
+import org.lockstep.spark.device.CpuFactory;
+import org.lockstep.spark.failure.GangWatch;
+import org.lockstep.spark.failure.RankFailure;
+import org.lockstep.spark.gang.RankFunction;
+import org.lockstep.spark.gang.RankTask;
+import org.lockstep.spark.gang.Residence;
+import org.lockstep.spark.gang.Residents;
+import org.lockstep.spark.preflight.ClusterPreflight;
+import org.lockstep.spark.preflight.StageChain;
+import org.lockstep.spark.settings.Settings;
 import org.lockstep.topology.GroupKind;
 import org.lockstep.topology.ParallelSizes;
 import org.lockstep.topology.RankOrder;
@@ -129,7 +140,7 @@ public final class BarrierStage<T> {
     }
 
     /** Ranks whose failures one hears of on the driver. */
-    BarrierStage<T> watchedBy(GangWatch listener) {
+    public BarrierStage<T> watchedBy(GangWatch listener) {
         return new BarrierStage<>(rows, spec, ranks, backend, stay, Optional.of(listener));
     }
 

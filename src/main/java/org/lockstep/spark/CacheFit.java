@@ -11,6 +11,8 @@ import org.lockstep.inference.GeneratorOptions;
 import org.lockstep.model.CacheSize;
 import org.lockstep.model.ModelConfig;
 import org.lockstep.model.RankMemory;
+import org.lockstep.spark.device.RankDevice;
+import org.lockstep.spark.settings.Settings;
 import org.lockstep.tensor.Buffer;
 import org.lockstep.tensor.DataType;
 import org.lockstep.tensor.HostBuffer;

@@ -4,6 +4,7 @@ import java.util.Optional;
 import org.apache.spark.sql.Dataset;
 import org.apache.spark.sql.Row;
 import org.lockstep.commit.KeptRun;
+import org.lockstep.spark.report.RunReport;
 
 /**
  * A run that has ended.

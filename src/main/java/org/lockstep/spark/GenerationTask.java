@@ -22,6 +22,14 @@ import org.lockstep.inference.SamplingParams;
 import org.lockstep.inference.StepStats;
 import org.lockstep.model.ModelConfig;
 import org.lockstep.model.RankMemory;
+import org.lockstep.spark.gang.Rank;
+import org.lockstep.spark.gang.RankFunction;
+import org.lockstep.spark.report.RankRecorder;
+import org.lockstep.spark.report.RunCounters;
+import org.lockstep.spark.rows.Answers;
+import org.lockstep.spark.rows.IndexedRow;
+import org.lockstep.spark.rows.KeptResults;
+import org.lockstep.spark.settings.Settings;
 
 /**
  * What each rank does in a generation: load its shard, tokenise its rows, take its part in its replica, and put the
@@ -74,7 +82,8 @@ final class GenerationTask implements RankFunction<IndexedRow, Row> {
         long start = System.nanoTime();
         ModelShare share = stayed.orElseGet(() -> load(rank));
         long loaded = System.nanoTime();
-        RankRecorder recorder = new RankRecorder(rank, share.generator(), stayed.isPresent() ? 0 : loaded - start);
+        RankRecorder recorder =
+                new RankRecorder(rank, Llm.KINDS, share.generator(), stayed.isPresent() ? 0 : loaded - start);
         List<Row> answers = generate(rank, share, recorder, rows);
         counters.reports().add(recorder.report());
         return answers.iterator();

@@ -15,6 +15,20 @@ import org.lockstep.inference.GeneratorOptions;
 import org.lockstep.inference.SamplingParams;
 import org.lockstep.model.ModelConfig;
 import org.lockstep.model.StoredWeights;
+import org.lockstep.spark.attempt.AttemptLoop;
+import org.lockstep.spark.failure.AttemptFailure;
+import org.lockstep.spark.failure.GangWatch;
+import org.lockstep.spark.gang.Residence;
+import org.lockstep.spark.report.Progress;
+import org.lockstep.spark.report.ProgressListener;
+import org.lockstep.spark.report.RunCounters;
+import org.lockstep.spark.report.RunReport;
+import org.lockstep.spark.rows.Answers;
+import org.lockstep.spark.rows.EvenRows;
+import org.lockstep.spark.rows.IndexedRow;
+import org.lockstep.spark.rows.KeptResults;
+import org.lockstep.spark.rows.KeptRows;
+import org.lockstep.spark.settings.Settings;
 import org.lockstep.topology.GroupKind;
 import org.lockstep.topology.RankOrder;
 
@@ -25,15 +39,18 @@ import org.lockstep.topology.RankOrder;
  * @param planner plans the ranks for the cluster as it is at that moment
  */
 record Launch(Model model, Input input, Supplier<Plan> planner, Consumer<Progress> progress, long start)
-        implements AttemptLoop.Attempt {
+        implements AttemptLoop.Attempt<Launch.Result> {
     /** What runs. */
     record Model(ModelSource source, StoredWeights stored, Residence residence, ModelConfig config, RankOrder order) {}
 
     /** What it runs on. */
     record Input(EvenRows even, int promptColumn, SamplingParams params, boolean failOnRowError) {}
 
+    /** What it gave; the report is of the moment it is asked for. */
+    record Result(JavaRDD<Row> answers, Plan plan, Supplier<RunReport> report) {}
+
     @Override
-    public AttemptLoop.Result run(KeptResults.Ticket ticket, int number, int shrink) {
+    public Result run(KeptResults.Ticket ticket, int number, int shrink) {
         Plan plan = planner.get();
         GeneratorOptions options = plan.options().halved(shrink);
         int kept = ticket.attempt().done();
@@ -41,7 +58,7 @@ record Launch(Model model, Input input, Supplier<Plan> planner, Consumer<Progres
         JavaRDD<Row> answers = kept == input.even.count()
                 ? KeptRows.of(counted(joined(ticket, counters)))
                 : stage(plan, options, ticket, number, counters);
-        return new AttemptLoop.Result(
+        return new Result(
                 answers,
                 plan,
                 () -> new RunReport(

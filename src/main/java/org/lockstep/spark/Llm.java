@@ -25,6 +25,20 @@ import org.lockstep.inference.Tokenizer;
 import org.lockstep.model.ModelConfig;
 import org.lockstep.model.ModelTensors;
 import org.lockstep.model.StoredWeights;
+import org.lockstep.spark.attempt.AttemptLoop;
+import org.lockstep.spark.attempt.RunDirectory;
+import org.lockstep.spark.attempt.RunPolicy;
+import org.lockstep.spark.attempt.UnfinishedRunException;
+import org.lockstep.spark.device.RankDevice;
+import org.lockstep.spark.gang.ExpectedPlaces;
+import org.lockstep.spark.gang.Residence;
+import org.lockstep.spark.preflight.ClusterPreflight;
+import org.lockstep.spark.report.Progress;
+import org.lockstep.spark.report.RunReport;
+import org.lockstep.spark.rows.AnswerSchema;
+import org.lockstep.spark.rows.EvenRows;
+import org.lockstep.spark.settings.DeviceChoice;
+import org.lockstep.spark.settings.Settings;
 import org.lockstep.tensor.WeightType;
 import org.lockstep.topology.GroupKind;
 import org.lockstep.topology.ParallelSizes;
@@ -340,7 +354,10 @@ public final class Llm implements AutoCloseable {
             if (even.count() == 0) {
                 JavaRDD<Row> none = JavaSparkContext.fromSparkContext(context).emptyRDD();
                 return new Generation(
-                        spark.createDataFrame(none, schema), plan, RunReport.ofNothing(plan, start), Optional.empty());
+                        spark.createDataFrame(none, schema),
+                        plan,
+                        RunReport.ofNothing(plan.grid().sizes(), plan.perRank().each(), start),
+                        Optional.empty());
             }
             RunDirectory directory = RunDirectory.of(context, resolved.checkpointDir());
             Launch launch = new Launch(
@@ -353,7 +370,7 @@ public final class Llm implements AutoCloseable {
                     this::plan,
                     progress,
                     start);
-            AttemptLoop.Outcome run = new AttemptLoop(context, resolved, directory, even.count())
+            AttemptLoop.Outcome<Launch.Result> run = new AttemptLoop(context, resolved, directory, even.count())
                     .run(identity(plan, promptColumn, params, even), launch);
             return new Generation(
                     spark.createDataFrame(run.result().answers(), schema),

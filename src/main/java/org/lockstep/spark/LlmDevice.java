@@ -10,6 +10,9 @@ import org.lockstep.LockstepException;
 import org.lockstep.cuda.CudaDriver;
 import org.lockstep.cuda.CudaOptions;
 import org.lockstep.cuda.VisibleDevice;
+import org.lockstep.spark.device.RankDevice;
+import org.lockstep.spark.settings.DeviceChoice;
+import org.lockstep.spark.settings.Settings;
 
 /**
  * What a user set of the ranks' devices; what is empty is left to the configuration, then to the default.

@@ -8,6 +8,7 @@ import org.lockstep.LockstepException;
 import org.lockstep.inference.GeneratorOptions;
 import org.lockstep.model.ModelConfig;
 import org.lockstep.model.RankMemory;
+import org.lockstep.spark.settings.Settings;
 import org.lockstep.tensor.DataType;
 import org.lockstep.topology.ParallelSizes;
 

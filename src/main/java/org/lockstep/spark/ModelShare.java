@@ -9,6 +9,8 @@ import org.lockstep.inference.Generator;
 import org.lockstep.inference.GeneratorOptions;
 import org.lockstep.inference.Tokenizer;
 import org.lockstep.model.ModelConfig;
+import org.lockstep.spark.failure.AttemptFailure;
+import org.lockstep.spark.gang.Rank;
 
 /**
  * A rank's share of a model, ready to generate. Confined to its rank's thread.
@@ -16,9 +18,6 @@ import org.lockstep.model.ModelConfig;
  * @param generator over the weights of this rank, and its cache
  */
 record ModelShare(Tokenizer tokenizer, Generator generator) implements AutoCloseable {
-
-    /** The first word of what is said when memory ends here, where another attempt would be in vain. */
-    static final String LOADING = "loading";
 
     /**
      * Reads the tokenizer and this rank's part of the weights.
@@ -46,7 +45,8 @@ record ModelShare(Tokenizer tokenizer, Generator generator) implements AutoClose
                 // back.
                 throw LockstepException.report(
                                 ErrorCode.OUT_OF_MEMORY,
-                                LOADING + " rank " + rank.state().rank() + "'s share of the model took more than the "
+                                AttemptFailure.LOADING + " rank " + rank.state().rank()
+                                        + "'s share of the model took more than the "
                                         + (Runtime.getRuntime().maxMemory() >> 20) + " MiB of heap: " + e.getMessage())
                         .attempt(
                                 "more memory for the executors or the driver of a local master, or a smaller share a rank")

@@ -6,6 +6,9 @@ import org.apache.spark.SparkContext;
 import org.lockstep.ErrorCode;
 import org.lockstep.LockstepException;
 import org.lockstep.model.RankMemory;
+import org.lockstep.spark.device.RankDevice;
+import org.lockstep.spark.preflight.ClusterPreflight;
+import org.lockstep.spark.settings.Settings;
 
 /**
  * What a rank will have, and what it will want.

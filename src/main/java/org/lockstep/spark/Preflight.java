@@ -9,6 +9,11 @@ import org.apache.spark.sql.SparkSession;
 import org.jspecify.annotations.Nullable;
 import org.lockstep.ErrorCode;
 import org.lockstep.LockstepException;
+import org.lockstep.spark.preflight.ClusterPreflight;
+import org.lockstep.spark.preflight.ConfFindings;
+import org.lockstep.spark.preflight.Descriptors;
+import org.lockstep.spark.preflight.ExecutorSite;
+import org.lockstep.spark.preflight.Finding;
 import org.lockstep.topology.ParallelSizes;
 
 /**

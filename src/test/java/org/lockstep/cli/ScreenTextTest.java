@@ -6,7 +6,7 @@ import java.io.PrintWriter;
 import java.io.StringWriter;
 import java.time.Duration;
 import org.junit.jupiter.api.Test;
-import org.lockstep.spark.Progress;
+import org.lockstep.spark.report.Progress;
 
 class ScreenTextTest {
     @Test

@@ -29,6 +29,7 @@ import org.lockstep.FaultCase;
 import org.lockstep.FaultLog;
 import org.lockstep.LockstepException;
 import org.lockstep.inference.SamplingParams;
+import org.lockstep.spark.preflight.ClusterPreflight;
 
 /** Executors that are killed and frozen in the middle of a run: it ends with the texts of one that nothing disturbed. */
 @Timeout(600)

@@ -32,6 +32,7 @@ import org.lockstep.FaultCase;
 import org.lockstep.FaultLog;
 import org.lockstep.LockstepException;
 import org.lockstep.inference.SamplingParams;
+import org.lockstep.spark.attempt.UnfinishedRunException;
 
 /** Attempts, what they keep, and how a run ends, with the bundled model in one JVM. */
 @Timeout(180)

@@ -30,7 +30,9 @@ import org.junit.jupiter.params.provider.ValueSource;
 import org.lockstep.ErrorCode;
 import org.lockstep.LockstepException;
 import org.lockstep.collective.ReduceOp;
-import org.lockstep.rendezvous.Venue;
+import org.lockstep.spark.failure.GangFailure;
+
+import org.lockstep.spark.gang.RankFunction;
 import org.lockstep.tensor.Buffer;
 import org.lockstep.tensor.HostBuffer;
 import org.lockstep.topology.GroupKind;
@@ -344,18 +346,5 @@ class BarrierStageTest {
                 .isInstanceOfSatisfying(
                         LockstepException.class, e -> assertThat(e.code()).isEqualTo(code))
                 .hasMessageContainingAll(words);
-    }
-
-    @Test
-    void outsideABarrierStageThereIsNoMeeting() {
-        assertThatThrownBy(() -> BarrierRendezvous.ofCurrentTask(Venue::new, java.time.Duration.ofSeconds(1)))
-                .isInstanceOfSatisfying(
-                        LockstepException.class, e -> assertThat(e.code()).isEqualTo(ErrorCode.NOT_IN_BARRIER_STAGE))
-                .hasMessageContaining("no Spark task");
-        assertThatThrownBy(() -> numbers(1, 1)
-                        .map(i -> BarrierRendezvous.ofCurrentTask(Venue::new, java.time.Duration.ofSeconds(1))
-                                .index())
-                        .collect())
-                .hasMessageContaining("no barrier stage");
     }
 }

@@ -9,6 +9,8 @@ import java.nio.file.Path;
 import java.util.Properties;
 import org.apache.spark.SparkConf;
 import org.junit.jupiter.api.Test;
+import org.lockstep.spark.settings.Setting;
+import org.lockstep.spark.settings.Settings;
 
 /** The configuration that we hand out is one that we accept, and says the defaults that there are. */
 class ConfTest {

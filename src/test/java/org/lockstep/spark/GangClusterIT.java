@@ -17,11 +17,15 @@ import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.Timeout;
 import org.junit.jupiter.params.ParameterizedTest;
 import org.junit.jupiter.params.provider.CsvSource;
+import org.lockstep.spark.failure.GangWatchTest;
 import org.lockstep.ErrorCode;
 import org.lockstep.FaultCase;
 import org.lockstep.FaultLog;
 import org.lockstep.LockstepException;
 import org.lockstep.collective.ReduceOp;
+import org.lockstep.spark.failure.GangWatch;
+import org.lockstep.spark.gang.RankFunction;
+import org.lockstep.spark.preflight.ClusterPreflight;
 import org.lockstep.tensor.Buffer;
 import org.lockstep.topology.ParallelSizes;
 

@@ -18,6 +18,7 @@ import org.lockstep.cuda.CudaOptions;
 import org.lockstep.cuda.HostCuda;
 import org.lockstep.cuda.StandIn;
 import org.lockstep.inference.SamplingParams;
+import org.lockstep.spark.settings.DeviceChoice;
 
 /** Rows in, rows out, with ranks on a GPU. */
 @Timeout(300)

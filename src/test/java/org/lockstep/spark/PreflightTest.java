@@ -14,7 +14,10 @@ import org.junit.jupiter.params.provider.Arguments;
 import org.junit.jupiter.params.provider.MethodSource;
 import org.lockstep.ErrorCode;
 import org.lockstep.FaultCase;
-import org.lockstep.spark.Finding.Level;
+import org.lockstep.spark.preflight.Descriptors;
+import org.lockstep.spark.preflight.ExecutorSite;
+import org.lockstep.spark.preflight.Finding;
+import org.lockstep.spark.preflight.Finding.Level;
 import org.lockstep.topology.ParallelSizes;
 
 /** Every finding of the look before a launch, from what it follows from (P6). */

@@ -9,7 +9,7 @@ import org.apache.spark.sql.SparkSession;
 import org.junit.jupiter.api.Assumptions;
 
 /** Spark sessions for tests: quiet, without a UI, one at a time. */
-final class Sessions {
+public final class Sessions {
     private Sessions() {}
 
     /** Skips the tests of clusters, aloud, where Spark's own executors cannot start. */
@@ -22,7 +22,7 @@ final class Sessions {
         }
     }
 
-    static SparkSession local(int slots) {
+    public static SparkSession local(int slots) {
         return with(Map.of("spark.master", "local[" + slots + "]"));
     }
 
@@ -41,7 +41,7 @@ final class Sessions {
                 + new File("target/classes").getAbsolutePath();
     }
 
-    static SparkSession with(Map<String, String> conf) {
+    public static SparkSession with(Map<String, String> conf) {
         SparkSession.Builder builder = SparkSession.builder()
                 .appName("lockstep-test")
                 .config("spark.ui.enabled", "false")

@@ -8,7 +8,7 @@ import org.apache.spark.api.java.JavaRDD;
 import org.apache.spark.api.java.JavaSparkContext;
 import org.lockstep.LockstepException;
 import org.lockstep.spark.BarrierStage;
-import org.lockstep.spark.GangFailure;
+import org.lockstep.spark.failure.GangFailure;
 import org.lockstep.topology.GroupKind;
 import org.lockstep.topology.ParallelSizes;
 

@@ -1,0 +1,230 @@
+package org.lockstep.spark.failure;
+
+import java.util.ArrayList;
+import java.util.Comparator;
+import java.util.HashSet;
+import java.util.List;
+import java.util.Optional;
+import java.util.Set;
+import java.util.SortedMap;
+import java.util.TreeMap;
+import java.util.TreeSet;
+import java.util.stream.Stream;
+import org.jspecify.annotations.Nullable;
+import org.lockstep.ErrorCode;
+import org.lockstep.LockstepException;
+import org.lockstep.collective.FirstCause;
+import org.lockstep.flight.FlightRecord;
+import org.lockstep.flight.FlightVerdict;
+import org.lockstep.flight.FlightVerdict.Kind;
+
+/**
+ * What an attempt failed of: the first cause, who is to blame, and what the ranks' last operations say. Immutable.
+ *
+ * <p>A rank's failure is a cause if it is the rank's own, and not what it was told by others. The first of these by time is the
+ * one, unless it is about a rank that has told of its own. All other causes are suppressed by it, and what goes wrong in
+ * cleaning up is none: that comes after, from ranks that were told.
+ */
+public final class GangReport {
+    private final LockstepException.Report report;
+    private final List<Throwable> suppressed;
+    private final List<String> places;
+
+    private GangReport(LockstepException.Report report, List<Throwable> suppressed, List<String> places) {
+        this.report = report;
+        this.suppressed = suppressed;
+        this.places = places;
+    }
+
+    /**
+     * The report of a failed attempt.
+     *
+     * @param failure what Spark threw
+     * @param heard of its tasks
+     * @param files where its flight record is written
+     */
+    static GangReport of(Throwable failure, GangWatch.Heard heard, FlightFiles files) {
+        RankFailure first = first(heard.failures());
+        if (failure instanceof LockstepException || first == null) {
+            LockstepException known = GangFailure.of(failure);
+            return new GangReport(
+                    LockstepException.report(known),
+                    Stream.of(known.getSuppressed()).toList(),
+                    List.of());
+        }
+        Inquest inquest = new Inquest(first, heard);
+        return first.code() == ErrorCode.RENDEZVOUS_TIMEOUT
+                ? inquest.ofTheMeeting(failure)
+                : inquest.report(failure, files);
+    }
+
+    private static @Nullable RankFailure first(List<RankFailure> failures) {
+        List<RankFailure> own = own(failures);
+        RankFailure first = own.isEmpty() ? null : own.get(0);
+        Set<RankFailure> seen = new HashSet<>();
+        while (first != null && !first.blamesItself() && seen.add(first)) {
+            int culprit = blamed(first);
+            Optional<RankFailure> theirs =
+                    own.stream().filter(other -> other.rank() == culprit).findFirst();
+            if (theirs.isEmpty()) {
+                break;
+            }
+            first = theirs.get();
+        }
+        return first;
+    }
+
+    /** In the order of time. */
+    private static List<RankFailure> own(List<RankFailure> failures) {
+        return failures.stream()
+                .filter(RankFailure::own)
+                .sorted(Comparator.comparingLong(RankFailure::at))
+                .toList();
+    }
+
+    private static int blamed(RankFailure failure) {
+        FirstCause cause = failure.cause();
+        return cause == null || failure.blamesItself() ? failure.rank() : cause.culprit();
+    }
+
+    /** The first cause, with all that was heard of it. */
+    private record Inquest(RankFailure first, GangWatch.Heard heard) {
+
+        GangReport report(Throwable failure, FlightFiles files) {
+            SortedMap<Integer, FlightRecord> records = records();
+            FlightVerdict verdict = FlightVerdict.of(records.values(), gone(records));
+            List<Integer> culprits = knowsBetter(verdict) ? verdict.culprits() : List.of(blamed(first));
+            List<String> places = culprits.stream().map(this::place).toList();
+            LockstepException.Report report = LockstepException.report(first.code(), first.summary());
+            for (int culprit : culprits) {
+                FlightRecord record = records.get(culprit);
+                String last = record == null ? "" : record.lastOperation();
+                report = report.culprit(place(culprit) + (last.isEmpty() ? "" : "  last op " + last));
+            }
+            List<Integer> waiting = verdict.waiting().stream()
+                    .filter(rank -> !culprits.contains(rank))
+                    .toList();
+            if (!waiting.isEmpty()) {
+                report = report.waiting(FlightVerdict.ranks(waiting));
+            }
+            if (verdict.kind() != Kind.NOTHING_SEEN) {
+                report = report.with("verdict", verdict.toString());
+            }
+            if (!first.advice().isEmpty()) {
+                report = report.attempt(first.advice());
+            }
+            String path = files.write(String.valueOf(report.exception().getMessage()), verdict, records.values());
+            report = report.with("record", path).cause(first.thrown().asThrowable());
+            List<Throwable> suppressed = new ArrayList<>(List.of(failure));
+            own(heard.failures()).stream()
+                    .filter(other -> !other.equals(first))
+                    .forEach(other -> suppressed.add(other.thrown().asThrowable()));
+            return new GangReport(report, suppressed, places);
+        }
+
+        /** Whether the last operations of all know more of who is to blame than the rank that was the first to give up. */
+        private boolean knowsBetter(FlightVerdict verdict) {
+            return switch (verdict.kind()) {
+                case DIFFERENT_OPERATION, DIFFERENT_SIZE -> first.code() == ErrorCode.COLLECTIVE_MISMATCH;
+                case MISSING_ENTER, STUCK_IN_COMPUTE, DEADLOCK -> first.code() == ErrorCode.COLLECTIVE_TIMEOUT;
+                case LOST_PEER ->
+                    first.code() == ErrorCode.PEER_LOST && verdict.culprits().contains(blamed(first));
+                case FAILED, NOTHING_SEEN -> false;
+            };
+        }
+
+        /** Spark's meeting does not say who is missing, but each task that came has said so. */
+        GangReport ofTheMeeting(Throwable failure) {
+            Set<Integer> came = new TreeSet<>();
+            heard.failures().stream().filter(RankFailure::came).forEach(each -> came.add(each.partition()));
+            List<Integer> missing = heard.places().keySet().stream()
+                    .filter(partition -> !came.contains(partition))
+                    .sorted()
+                    .toList();
+            List<String> places = missing.stream()
+                    .map(partition -> heard.places().get(partition))
+                    .toList();
+            LockstepException.Report report = LockstepException.report(
+                    first.code(),
+                    first.summary() + (missing.isEmpty() ? "" : ": " + partitions(missing) + " never came"));
+            for (String place : places) {
+                report = report.culprit(place);
+            }
+            report = report.waiting(partitions(List.copyOf(came)))
+                    .attempt(first.advice())
+                    .cause(first.thrown().asThrowable());
+            return new GangReport(report, List.of(failure), places);
+        }
+
+        private static String partitions(List<Integer> partitions) {
+            return FlightVerdict.ranks(partitions).replaceFirst("rank", "partition");
+        }
+
+        private SortedMap<Integer, FlightRecord> records() {
+            SortedMap<Integer, FlightRecord> records = new TreeMap<>();
+            for (RankFailure each : heard.failures()) {
+                if (each.record() != null) {
+                    records.putIfAbsent(each.rank(), each.record());
+                }
+            }
+            heard.returned().stream()
+                    .map(first.partitions()::indexOf)
+                    .filter(rank -> rank >= 0)
+                    .forEach(rank -> records.putIfAbsent(
+                            rank,
+                            new FlightRecord(
+                                    rank, place(rank), first.at() * 1_000_000, FlightRecord.End.RETURNED, List.of())));
+            return records;
+        }
+
+        /** Ranks that handed nothing over, and are known to be dead. */
+        private Set<Integer> gone(SortedMap<Integer, FlightRecord> records) {
+            Set<Integer> gone = new HashSet<>();
+            heard.lost().keySet().stream().map(first.partitions()::indexOf).forEach(gone::add);
+            if (first.code() == ErrorCode.PEER_LOST && !first.blamesItself()) {
+                gone.add(blamed(first));
+            }
+            gone.remove(-1);
+            gone.removeAll(records.keySet());
+            return gone;
+        }
+
+        private String place(int rank) {
+            Optional<RankFailure> told = heard.failures().stream()
+                    .filter(failure -> failure.rank() == rank)
+                    .findFirst();
+            if (told.isPresent()) {
+                return told.get().place();
+            }
+            List<Integer> partitions = first.partitions();
+            int partition = rank >= 0 && rank < partitions.size() ? partitions.get(rank) : -1;
+            String how = heard.lost().get(partition);
+            return "rank " + rank
+                    + Optional.ofNullable(heard.places().get(partition))
+                            .map(place -> "  " + place)
+                            .orElse("")
+                    + (how == null ? "" : "  lost: " + how.lines().findFirst().orElse(how));
+        }
+    }
+
+    /** Where the culprits ran, in words. */
+    List<String> culprits() {
+        return places;
+    }
+
+    /** To be thrown, where nothing is kept. */
+    public LockstepException exception() {
+        return exception(report);
+    }
+
+    /** To be thrown, with what was kept. */
+    public LockstepException exception(String kept) {
+        return exception(report.kept(kept));
+    }
+
+    private LockstepException exception(LockstepException.Report complete) {
+        LockstepException exception = complete.exception();
+        suppressed.forEach(exception::addSuppressed);
+        return exception;
+    }
+}

@@ -1,0 +1,133 @@
+package org.lockstep.spark.gang;
+
+import java.util.ArrayList;
+import java.util.Arrays;
+import java.util.List;
+import java.util.concurrent.TimeUnit;
+import java.util.function.Predicate;
+import java.util.stream.Collectors;
+import org.apache.spark.SparkEnv;
+import org.apache.spark.TaskContext;
+import org.apache.spark.TaskKilledException;
+import org.slf4j.Logger;
+import org.slf4j.LoggerFactory;
+
+/**
+ * Ends the ranks whose tasks Spark has killed.
+ *
+ * <p>Spark only sets a flag, unless the job asks for interrupts, and a thread in a collective does not look at flags, nor does
+ * one whose code swallows interrupts. So this daemon thread, one for all tasks of a JVM and there as long as any is watched,
+ * looks every 100 ms and aborts the rank's groups: the rank throws at its operation, its peers are told. Under a local master
+ * Spark does not even set the flag when the application is stopped; that shows in the environment, which is another or none
+ * then. Thread-safe.
+ */
+final class AbortWatchdog {
+    private static final Logger LOG = LoggerFactory.getLogger(AbortWatchdog.class);
+    private static final long POLL_MILLIS = 100;
+    private static final long LATE_NANOS = 5_000_000_000L;
+
+    private final List<Watch> watched = new ArrayList<>();
+    private boolean running;
+
+    /** One task that is watched, until closed. */
+    final class Watch implements AutoCloseable {
+        private final TaskContext context;
+        private final SparkEnv environment = SparkEnv.get();
+        private final Thread task;
+        private final Predicate<Throwable> abort;
+        private long killedAt; // 0 if it was not; these two belong to the watchdog's thread
+        private boolean told;
+        private boolean late;
+
+        private Watch(TaskContext context, Thread task, Predicate<Throwable> abort) {
+            this.context = context;
+            this.task = task;
+            this.abort = abort;
+        }
+
+        /** Ends the watch. Idempotent. */
+        @Override
+        public void close() {
+            forget(this);
+        }
+
+        private void look() {
+            boolean stopped = SparkEnv.get() != environment;
+            if (!stopped && !context.isInterrupted()) {
+                return;
+            }
+            boolean first = killedAt == 0;
+            if (first) {
+                killedAt = System.nanoTime() | 1;
+            }
+            if (!told) {
+                told = abort.test(
+                        new TaskKilledException((stopped ? "the application was stopped under" : "Spark killed")
+                                + " the task of partition " + context.partitionId()));
+                if (!told && first) {
+                    task.interrupt(); // it waits for peers, of which Spark may have killed some without a word to it
+                }
+            } else if (!late && System.nanoTime() - killedAt > LATE_NANOS) {
+                late = true;
+                LOG.warn(
+                        "the task of partition {} was killed {} s ago and goes on in\n{}",
+                        context.partitionId(),
+                        LATE_NANOS / 1_000_000_000L,
+                        Arrays.stream(task.getStackTrace())
+                                .map(frame -> "  at " + frame)
+                                .collect(Collectors.joining("\n")));
+            }
+        }
+    }
+
+    /**
+     * Watches the task that runs on this thread.
+     *
+     * @param abort called on the watchdog's thread once the task is killed, and again until it says that there is nothing
+     *     more to abort; it does not wait
+     */
+    synchronized Watch watch(TaskContext context, Predicate<Throwable> abort) {
+        Watch watch = new Watch(context, Thread.currentThread(), abort);
+        watched.add(watch);
+        if (!running) {
+            running = true;
+            Thread thread = new Thread(this::run, "lockstep-watchdog");
+            thread.setDaemon(true);
+            thread.start();
+        }
+        return watch;
+    }
+
+    private synchronized void forget(Watch watch) {
+        watched.remove(watch);
+        notifyAll();
+    }
+
+    private void run() {
+        for (List<Watch> now = next(); !now.isEmpty(); now = next()) {
+            for (Watch watch : now) {
+                try {
+                    watch.look();
+                } catch (RuntimeException | Error failure) { // of one task; the others are watched on
+                    LOG.warn("a killed rank did not end in order", failure);
+                }
+            }
+        }
+    }
+
+    /** Those to look at in the next round, after a pause; none if nobody is left. */
+    private synchronized List<Watch> next() {
+        long until = System.nanoTime() + TimeUnit.MILLISECONDS.toNanos(POLL_MILLIS);
+        try {
+            for (long left = until - System.nanoTime();
+                    left > 0 && !watched.isEmpty();
+                    left = until - System.nanoTime()) {
+                TimeUnit.NANOSECONDS.timedWait(this, left);
+            }
+        } catch (InterruptedException e) {
+            LOG.debug("interrupted by nobody of ours; the tasks still need their watch", e);
+        }
+        running = !watched.isEmpty();
+        return List.copyOf(watched);
+    }
+}

@@ -1,0 +1,92 @@
+package org.lockstep.spark.gang;
+
+import java.time.Duration;
+import java.util.concurrent.atomic.AtomicReference;
+import java.util.function.Supplier;
+import org.jspecify.annotations.Nullable;
+import org.lockstep.collective.Backend;
+import org.lockstep.collective.Identity;
+import org.lockstep.collective.World;
+import org.lockstep.collective.WorldSpec;
+import org.lockstep.rendezvous.Rendezvous;
+
+/**
+ * One task's time as a rank: it takes a rank that waits in its JVM to the meeting or is given one there, and in the end the
+ * rank waits for the next task, or ends.
+ *
+ * <p>Confined to the task's thread, except {@link #abort}.
+ */
+public final class Tenancy {
+    private final Residents residents;
+    private final Duration idle;
+    private final AtomicReference<@Nullable LiveRank> rank = new AtomicReference<>();
+    private volatile boolean failed;
+    private volatile boolean over;
+
+    /**
+     * Takes nothing yet.
+     *
+     * @param idle how long a rank may wait for its next task; zero if none shall
+     */
+    Tenancy(Residents residents, Duration idle) {
+        this.residents = residents;
+        this.idle = idle;
+    }
+
+    /** Meets the others, and is a rank from then on; whatever fails, nothing is left. */
+    LiveRank join(Rendezvous rendezvous, Supplier<Backend> backends, WorldSpec spec, Identity identity) {
+        LiveRank brought = idle.isZero() ? null : residents.take().orElse(null);
+        LiveRank joined = null;
+        Backend backend = backends.get();
+        try {
+            World world = World.join(rendezvous, backend, spec, identity, brought == null ? null : brought.world());
+            joined = brought != null && world.isResumed() ? brought.in(world) : new LiveRank(world, backend);
+            rank.set(joined);
+            return joined;
+        } finally {
+            if (joined == null || joined.backend() != backend) {
+                backend.close();
+            }
+            if (brought != null && (joined == null || joined.backend() == backend)) {
+                brought.abort(new IllegalStateException("its next meeting did not resume it"));
+                brought.close();
+                residents.sweep(); // what waits here still was of the same world
+            }
+        }
+    }
+
+    /**
+     * Ends the rank's groups and tells its peers. From any thread.
+     *
+     * @return false if the task still is on its way to be a rank
+     */
+    boolean abort(Throwable cause) {
+        failed = true;
+        LiveRank mine = rank.get();
+        if (mine != null) {
+            mine.abort(cause);
+        }
+        return mine != null || over;
+    }
+
+    /** Of the rank, if the task is one now. */
+    @Nullable
+    World world() {
+        LiveRank mine = rank.get();
+        return mine == null ? null : mine.world();
+    }
+
+    /** The task is over. Idempotent. */
+    void end() {
+        over = true;
+        LiveRank mine = rank.getAndSet(null);
+        if (mine == null) {
+            return;
+        }
+        if (!idle.isZero() && !failed && mine.isAlive()) {
+            residents.park(mine, idle);
+        } else {
+            mine.close();
+        }
+    }
+}

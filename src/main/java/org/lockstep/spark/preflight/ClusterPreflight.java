@@ -1,0 +1,299 @@
+package org.lockstep.spark.preflight;
+
+import java.time.Duration;
+import java.util.List;
+import java.util.OptionalInt;
+import java.util.concurrent.TimeUnit;
+import java.util.regex.Matcher;
+import java.util.regex.Pattern;
+import java.util.stream.IntStream;
+import org.apache.spark.SparkConf;
+import org.apache.spark.SparkContext;
+import org.apache.spark.sql.SparkSession;
+import org.lockstep.ErrorCode;
+import org.lockstep.LockstepException;
+import org.lockstep.cpu.Cores;
+import org.lockstep.spark.failure.AttemptFailure;
+import org.lockstep.spark.settings.Settings;
+import org.lockstep.topology.ParallelSizes;
+import org.slf4j.Logger;
+import org.slf4j.LoggerFactory;
+
+/**
+ * What is looked at on the driver before anything is launched, because Spark would say it late, badly, or never.
+ *
+ * <p>Too few slots: Spark waits ten silent minutes. GPU requests under a local master: it waits for ever. Dynamic
+ * allocation: it fails at submission, without the line to set.
+ */
+public final class ClusterPreflight {
+    private static final Logger LOG = LoggerFactory.getLogger(ClusterPreflight.class);
+    private static final Pattern LOCAL_CLUSTER =
+            Pattern.compile("local-cluster\\[\\s*(\\d+)\\s*,\\s*(\\d+)\\s*,\\s*\\d+\\s*]");
+    /** A local master that says how many threads it has, or that it has one. */
+    private static final Pattern LOCAL = Pattern.compile("local(?:\\[\\s*(\\d{1,9})\\s*(?:,.*)?])?");
+
+    private static final long POLL_MILLIS = 100;
+    private static final long SAY_NANOS = TimeUnit.SECONDS.toNanos(5);
+
+    private ClusterPreflight() {}
+
+    /**
+     * The session's context.
+     *
+     * @throws LockstepException SPARK_CONNECT, whose sessions have none
+     */
+    public static SparkContext context(SparkSession spark) {
+        try {
+            return spark.sparkContext();
+        } catch (UnsupportedOperationException | LinkageError e) {
+            throw LockstepException.report(
+                            ErrorCode.SPARK_CONNECT,
+                            "this is a Spark Connect session: it has no RDDs, so no barrier stages")
+                    .attempt("spark.api.mode=classic, or submit the job to the cluster")
+                    .cause(e)
+                    .exception();
+        }
+    }
+
+    /**
+     * Checks the cluster against {@code sizes} and returns the world size: what the sizes fix, else {@code ranks}, else
+     * as many replicas as there are slots for.
+     *
+     * @throws LockstepException with the sum and the line to set
+     */
+    public static int check(SparkContext spark, ParallelSizes sizes, OptionalInt ranks) {
+        SparkConf conf = spark.getConf();
+        check(conf);
+        OptionalInt fixed = fixedWorld(sizes, ranks);
+        int slots = awaitSlots(spark, conf, fixed.orElse(Math.max(smallestWorld(sizes), expectedSlots(spark, conf))));
+        int replicas = Math.max(1, slots / smallestWorld(sizes));
+        int world = fixed.orElse(replicas * smallestWorld(sizes));
+        requireSlots(world, slots, sizes, spark.master(), executors(spark));
+        return world;
+    }
+
+    /** Whose slots they are, for the sum. */
+    private static String executors(SparkContext spark) {
+        if (spark.isLocal()) {
+            return "";
+        }
+        int executors = Math.max(0, spark.statusTracker().getExecutorInfos().length - 1); // the driver is among them
+        return " (" + executors + (executors == 1 ? " executor)" : " executors)");
+    }
+
+    /**
+     * Checks a configuration before there is a context: what {@link #check(SparkConf)} does, and the slots of a local
+     * master.
+     *
+     * @throws LockstepException with the line to set
+     */
+    public static void check(SparkConf conf, ParallelSizes sizes, OptionalInt ranks) {
+        check(conf);
+        checkSlots(conf, sizes, ranks);
+    }
+
+    /** The sizes, and the slots of a local master. */
+    public static void checkSlots(SparkConf conf, ParallelSizes sizes, OptionalInt ranks) {
+        OptionalInt world = fixedWorld(sizes, ranks);
+        String master = conf.get("spark.master", "");
+        if (LOCAL.matcher(master).matches()) {
+            int slots = localThreads(master) / ConfFindings.cpusOfATask(conf);
+            requireSlots(world.orElse(smallestWorld(sizes)), slots, sizes, master, "");
+        }
+    }
+
+    private static void requireSlots(int world, int slots, ParallelSizes sizes, String master, String where) {
+        if (world > slots) {
+            throw LockstepException.report(
+                            ErrorCode.NOT_ENOUGH_SLOTS,
+                            "need " + world + " slots" + sum(sizes, world) + ", " + master + " offers " + slots + where)
+                    .attempt(advice(master, world))
+                    .exception();
+        }
+    }
+
+    /**
+     * Checks a configuration, with or without a context that has it.
+     *
+     * @throws LockstepException with the line to set
+     */
+    public static void check(SparkConf conf) {
+        refuse(ConfFindings.of(conf));
+    }
+
+    private static void refuse(List<Finding> findings) {
+        findings.stream()
+                .filter(finding -> finding.level() == Finding.Level.FAIL)
+                .findFirst()
+                .ifPresent(finding -> {
+                    throw finding.exception();
+                });
+    }
+
+    /** Says in the log what is not as it should be, and runs all the same. */
+    public static void warn(SparkConf conf) {
+        ConfFindings.of(conf).stream()
+                .filter(finding -> finding.level() == Finding.Level.WARN)
+                .forEach(finding -> LOG.warn("{}; {}", finding.sentence(), finding.line()));
+    }
+
+    /** The world size if it is known without asking the cluster. */
+    private static OptionalInt fixedWorld(ParallelSizes sizes, OptionalInt ranks) {
+        OptionalInt asked = ranks.isPresent() || infers(sizes) ? ranks : OptionalInt.of(smallestWorld(sizes));
+        asked.ifPresent(world -> {
+            try {
+                sizes.resolve(world);
+            } catch (IllegalArgumentException e) {
+                throw LockstepException.report(ErrorCode.WORLD_SIZE, String.valueOf(e.getMessage()))
+                        .attempt("choose sizes whose product is the number of ranks" + nearest(sizes, world))
+                        .cause(e)
+                        .exception();
+            }
+        });
+        return asked;
+    }
+
+    /** The worlds next to this one that the sizes divide. */
+    private static String nearest(ParallelSizes sizes, int world) {
+        int part = smallestWorld(sizes);
+        int below = world / part * part;
+        if (below == world) {
+            return ""; // it is something else that does not fit
+        }
+        return ": " + (below == 0 ? "" : below + " or ") + (below + part) + " ranks with these";
+    }
+
+    private static boolean infers(ParallelSizes sizes) {
+        return dense(sizes).anyMatch(size -> size == ParallelSizes.INFER);
+    }
+
+    /** The product of the sizes that are given; the experts share the ranks of the dense axes. */
+    private static int smallestWorld(ParallelSizes sizes) {
+        return dense(sizes).filter(size -> size != ParallelSizes.INFER).reduce(1, Math::multiplyExact);
+    }
+
+    private static IntStream dense(ParallelSizes sizes) {
+        return IntStream.of(sizes.tp(), sizes.cp(), sizes.dp(), sizes.pp());
+    }
+
+    private static String sum(ParallelSizes sizes, int world) {
+        return " = tensor " + sizes.tp() + " × pipeline " + sizes.pp() + " × data "
+                + world / smallestWorld(sizes.withData(1));
+    }
+
+    private static String advice(String master, int world) {
+        return ConfFindings.isLocal(master)
+                ? "--master local[" + world + "]"
+                : "more executors or cores (spark.executor.instances, spark.executor.cores), fewer spark.task.cpus, or"
+                        + " smaller sizes; " + Settings.SLOTS_WAIT.key() + " waits longer for executors";
+    }
+
+    /**
+     * The cores that a rank computes on. A number that is set and exceeds the cores of an executor is a warning: such ranks
+     * take each other's time, which is slow and nothing worse.
+     */
+    public static Cores cores(SparkConf conf) {
+        String master = conf.get("spark.master", "");
+        OptionalInt set = Settings.CPU_THREADS.in(conf);
+        int all = ConfFindings.isLocal(master)
+                ? Math.min(localThreads(master), Runtime.getRuntime().availableProcessors())
+                : ConfFindings.setting(
+                        conf, "spark.executor.cores", () -> conf.getInt("spark.executor.cores", Integer.MAX_VALUE));
+        if (set.isPresent()) {
+            if (set.getAsInt() > all) {
+                LOG.warn(
+                        "{} = {}, but an executor of {} has {} cores: ranks will take each other's",
+                        Settings.CPU_THREADS.key(),
+                        set.getAsInt(),
+                        master,
+                        all);
+            }
+            return Cores.exactly(set.getAsInt());
+        }
+        return ConfFindings.isLocal(master) ? Cores.shared(all) : Cores.exactly(ConfFindings.cpusOfATask(conf));
+    }
+
+    /**
+     * Bytes of heap that there are for one of {@code world} ranks: of this JVM's under a local master, else of an
+     * executor's, where it is known how many ranks share it.
+     */
+    public static long heapOfARank(SparkContext spark, int world) {
+        if (spark.isLocal()) {
+            return Runtime.getRuntime().maxMemory() / world;
+        }
+        SparkConf conf = spark.getConf();
+        Matcher cluster = LOCAL_CLUSTER.matcher(spark.master());
+        int cores = cluster.matches() ? Integer.parseInt(cluster.group(2)) : conf.getInt("spark.executor.cores", 1);
+        int ranks = Math.max(1, Math.min(world, cores / ConfFindings.cpusOfATask(conf)));
+        return (conf.getSizeAsMb("spark.executor.memory", "1g") << 20) / ranks; // MiB where no unit is given
+    }
+
+    /** The n of {@code local[n]}; every core of the machine where it is a star. */
+    private static int localThreads(String master) {
+        Matcher local = LOCAL.matcher(master);
+        if (!local.matches()) {
+            return Integer.MAX_VALUE;
+        }
+        return local.group(1) == null ? 1 : Math.max(1, Integer.parseInt(local.group(1)));
+    }
+
+    private static int awaitSlots(SparkContext spark, SparkConf conf, int wanted) {
+        Duration wait = Settings.SLOTS_WAIT.in(conf);
+        long deadline = System.nanoTime() + wait.toNanos();
+        int slots = slots(spark);
+        if (slots >= wanted || !mayGrow(spark, conf, wanted)) {
+            return slots;
+        }
+        long sayAt = System.nanoTime();
+        while (slots < wanted && System.nanoTime() - deadline < 0) {
+            if (System.nanoTime() - sayAt >= 0) {
+                sayAt += SAY_NANOS;
+                long left = TimeUnit.NANOSECONDS.toSeconds(deadline - System.nanoTime()) + 1;
+                LOG.info("waiting for {} slots, {} are there: {} s left", wanted, slots, left);
+            }
+            try {
+                Thread.sleep(POLL_MILLIS);
+            } catch (InterruptedException e) {
+                Thread.currentThread().interrupt();
+                throw AttemptFailure.cancelled(e);
+            }
+            if (spark.isStopped()) {
+                throw AttemptFailure.cancelled(new IllegalStateException("the application was stopped"));
+            }
+            slots = slots(spark);
+        }
+        return slots;
+    }
+
+    /** The slots that the configuration asks the cluster for; 0 where it does not say. */
+    private static int expectedSlots(SparkContext spark, SparkConf conf) {
+        Matcher cluster = LOCAL_CLUSTER.matcher(spark.master());
+        if (cluster.matches()) {
+            return Integer.parseInt(cluster.group(1))
+                    * (Integer.parseInt(cluster.group(2)) / ConfFindings.cpusOfATask(conf));
+        }
+        int perExecutor = conf.getInt("spark.executor.cores", 0) / ConfFindings.cpusOfATask(conf);
+        int executors = conf.getInt("spark.executor.instances", 0);
+        return executors > 0 && perExecutor > 0
+                ? executors * perExecutor
+                : conf.getInt("spark.cores.max", 0) / ConfFindings.cpusOfATask(conf);
+    }
+
+    /** Whether executors that have not registered yet could bring {@code wanted} slots. */
+    private static boolean mayGrow(SparkContext spark, SparkConf conf, int wanted) {
+        if (spark.isLocal()) {
+            return false;
+        }
+        Matcher cluster = LOCAL_CLUSTER.matcher(spark.master());
+        if (cluster.matches()) {
+            long cores = Long.parseLong(cluster.group(1)) * Long.parseLong(cluster.group(2));
+            return cores / ConfFindings.cpusOfATask(conf) >= wanted;
+        }
+        return true;
+    }
+
+    /** Tasks that can run at once, all executors together, by cpus and resources: Spark's own count for barrier stages. */
+    public static int slots(SparkContext spark) {
+        return spark.maxNumConcurrentTasks(spark.resourceProfileManager().defaultResourceProfile());
+    }
+}

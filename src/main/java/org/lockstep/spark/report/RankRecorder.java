@@ -1,0 +1,148 @@
+package org.lockstep.spark.report;
+
+import java.util.HashMap;
+import java.util.IdentityHashMap;
+import java.util.List;
+import java.util.Map;
+import java.util.SortedMap;
+import java.util.TreeMap;
+import java.util.stream.IntStream;
+import org.lockstep.collective.Communicator;
+import org.lockstep.collective.Traffic;
+import org.lockstep.inference.Completion;
+import org.lockstep.inference.Generator;
+import org.lockstep.inference.StepStats;
+import org.lockstep.spark.gang.Rank;
+import org.lockstep.topology.GroupKind;
+
+/** Writes down what one rank does in one run, from its making until {@link #report}. Confined to the rank's thread. */
+public final class RankRecorder {
+    private final Rank rank;
+    private final List<GroupKind> kinds;
+    private final Generator generator;
+    private final long loadNanos;
+    private final long start = System.nanoTime();
+    private final Traffic before;
+    private final List<GroupTraffic> groupsBefore;
+    private final long computedBefore;
+    private final Timeline timeline = new Timeline(System.currentTimeMillis(), start);
+    private final Latencies latencies = new Latencies();
+    private final SortedMap<String, Long> errors = new TreeMap<>();
+
+    /**
+     * A record that begins now.
+     *
+     * @param kinds the groups whose traffic is told
+     */
+    public RankRecorder(Rank rank, List<GroupKind> kinds, Generator generator, long loadNanos) {
+        this.rank = rank;
+        this.kinds = List.copyOf(kinds);
+        this.generator = generator;
+        this.loadNanos = loadNanos;
+        this.before = rank.communicators().traffic();
+        this.groupsBefore = groups(rank, kinds);
+        this.computedBefore = generator.times().computeNanos();
+    }
+
+    /** What went through this rank's groups so far; a group of one moves nothing, and kinds may share one. */
+    private static List<GroupTraffic> groups(Rank rank, List<GroupKind> kinds) {
+        IdentityHashMap<Communicator, GroupKind> seen = new IdentityHashMap<>();
+        return kinds.stream()
+                .filter(kind -> seen.putIfAbsent(rank.communicators().of(kind), kind) == null)
+                .map(kind -> {
+                    Communicator group = rank.communicators().of(kind);
+                    Traffic traffic = group.traffic();
+                    return new GroupTraffic(kind, group.size(), traffic.operations(), traffic.bytes(), traffic.nanos());
+                })
+                .filter(group -> group.size() > 1)
+                .toList();
+    }
+
+    /** A row cannot be answered: its error in the words of the error contract, which begin with code and name. */
+    public void failed(String error) {
+        String[] words = error.split("\\s+", 3);
+        errors.merge(words.length < 2 ? error : words[0] + " " + words[1], 1L, Long::sum);
+    }
+
+    /** Listens, and hands on. */
+    public Generator.Listener before(Generator.Listener next) {
+        return new Listening(next);
+    }
+
+    /** The run has ended well. */
+    public RankReport report() {
+        List<GroupTraffic> groups = groups(rank, kinds);
+        return new RankReport(
+                rank.state().rank(),
+                rank.world().roster().host(rank.state().rank()),
+                rank.world().isResumed(),
+                rank.world().meetingTime().toNanos(),
+                rank.setupTime().minus(rank.world().meetingTime()).toNanos(),
+                loadNanos,
+                System.nanoTime() - start,
+                generator.times().computeNanos() - computedBefore,
+                rank.communicators().traffic().nanos() - before.nanos(),
+                timeline,
+                latencies,
+                IntStream.range(0, groups.size())
+                        .mapToObj(i -> groups.get(i).minus(groupsBefore.get(i)))
+                        .toList(),
+                errors);
+    }
+
+    private final class Listening implements Generator.Listener {
+        private final Generator.Listener next;
+        private final Map<Long, Waiting> open = new HashMap<>();
+        private long lastTurn = start;
+        private long communicated = before.nanos();
+
+        /** Since when a row waits for its next token. */
+        private record Waiting(long since, boolean started) {}
+
+        Listening(Generator.Listener next) {
+            this.next = next;
+        }
+
+        @Override
+        public void onTurn(long from, long to) {
+            timeline.computed(from, to);
+            long now = rank.communicators().traffic().nanos();
+            timeline.communicated(lastTurn, to, Math.max(0, Math.min(now - communicated, to - lastTurn)));
+            communicated = now;
+            lastTurn = to;
+            next.onTurn(from, to);
+        }
+
+        @Override
+        public void onRequest(long id) {
+            open.put(id, new Waiting(System.nanoTime(), false));
+            next.onRequest(id);
+        }
+
+        @Override
+        public void onToken(long id, int token) {
+            long now = System.nanoTime();
+            Waiting last = open.put(id, new Waiting(now, true));
+            if (last != null) {
+                if (last.started) {
+                    latencies.nextToken(now - last.since);
+                } else {
+                    latencies.firstToken(now - last.since);
+                }
+            }
+            next.onToken(id, token);
+        }
+
+        @Override
+        public void onStep(StepStats stats) {
+            timeline.putOut(System.nanoTime(), stats.outputTokens());
+            next.onStep(stats);
+        }
+
+        @Override
+        public void onCompletion(Completion completion) {
+            open.remove(completion.id());
+            next.onCompletion(completion);
+        }
+    }
+}

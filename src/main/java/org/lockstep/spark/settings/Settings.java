@@ -1,0 +1,239 @@
+package org.lockstep.spark.settings;
+
+import java.time.Duration;
+import java.util.Arrays;
+import java.util.Comparator;
+import java.util.List;
+import java.util.OptionalInt;
+import java.util.OptionalLong;
+import java.util.Set;
+import org.apache.spark.SparkConf;
+import org.lockstep.ErrorCode;
+import org.lockstep.LockstepException;
+import org.lockstep.collective.TransportKind;
+import scala.Tuple2;
+
+/**
+ * Every key of the configuration. A method of a builder overrides the key, the key its default; an unknown
+ * {@code spark.lockstep.*} key is an error that names the nearest.
+ *
+ * <p>No key contains "token", "secret" or "password": Spark blanks the values of such keys in its logs and pages.
+ */
+public final class Settings {
+    public static final Setting<Duration> MEETING_TIMEOUT = Setting.time(
+            "spark.lockstep.meeting.timeout",
+            "120s",
+            "how long the ranks of an attempt have to meet and connect; Spark's own limit is 365 days");
+
+    public static final Setting<Duration> COLLECTIVE_TIMEOUT =
+            Setting.time("spark.lockstep.collective.timeout", "600s", "how long one collective operation may take");
+
+    public static final Setting<Duration> RUN_TIMEOUT = Setting.time(
+            "spark.lockstep.run.timeout",
+            "168h",
+            "how long a rank waits for the slowest rank's rows and for the slowest replica's whole work");
+
+    public static final Setting<Boolean> STRICT_PLACEMENT = Setting.flag(
+            "spark.lockstep.placement.strict",
+            false,
+            "refuse to run when a tensor group spans hosts, instead of reporting it");
+
+    public static final Setting<Set<TransportKind>> TRANSPORTS = Setting.transports(
+            "spark.lockstep.transports",
+            "thread,shared,tcp",
+            "how ranks may reach each other: threads of one JVM, shared memory between JVMs of a host, sockets; tcp"
+                    + " always may");
+
+    public static final Setting<String> ENCRYPT = Setting.choice(
+            "spark.lockstep.encrypt",
+            "auto",
+            "encrypt what ranks send over sockets (AES-256-GCM); auto: if Spark encrypts its own, by"
+                    + " spark.network.crypto.enabled or spark.ssl.rpc.enabled",
+            "auto",
+            "true",
+            "false");
+
+    public static final Setting<String> NETWORK_INTERFACE = Setting.text(
+            "spark.lockstep.network.interface",
+            "auto",
+            "where ranks listen: auto, at the address that Spark has for the executor; all, there and at the host's other"
+                    + " addresses; or names such as eth1,eth0, best first");
+
+    public static final Setting<Integer> PORT_MIN = Setting.port(
+            "spark.lockstep.network.port.min", 0, "the lowest port that a rank may listen at; 0 for any free one");
+
+    public static final Setting<Integer> PORT_MAX = Setting.port(
+            "spark.lockstep.network.port.max", 0, "the highest; each rank of a host needs one while it connects");
+
+    public static final Setting<Duration> SLOTS_WAIT = Setting.time(
+            "spark.lockstep.slots.wait",
+            "30s",
+            "how long to wait for executors of a cluster to register before too few slots are an error; local masters"
+                    + " never wait");
+
+    public static final Setting<Integer> ATTEMPTS = Setting.count(
+            "spark.lockstep.attempts",
+            3,
+            "how often generate is tried in all, where executors or peers are lost (--attempts)");
+
+    public static final Setting<String> CHECKPOINT_DIR = Setting.text(
+            "spark.lockstep.checkpointDir",
+            "auto",
+            "where finished rows are kept until a run is over, on a file system that all executors share; auto: a"
+                    + " directory of the run alone (--checkpoint-dir)");
+
+    public static final Setting<Boolean> RESUME = Setting.flag(
+            "spark.lockstep.resume", false, "go on with the unfinished run in the checkpoint directory (--resume)");
+
+    public static final Setting<String> ROW_ERRORS = Setting.choice(
+            "spark.lockstep.rows.onError",
+            "keep",
+            "a row that cannot be answered: keep it with its error, or fail the run (--on-row-error)",
+            "keep",
+            "fail");
+
+    public static final Setting<Integer> MAX_SEQUENCES = Setting.count(
+            "spark.lockstep.batch.maxSequences", 32, "rows that a replica generates together at most (--max-num-seqs)");
+
+    public static final Setting<Integer> MAX_STEP_LENGTH = Setting.count(
+            "spark.lockstep.batch.maxStepLength",
+            2048,
+            "positions that one step of a replica computes at most, over all its rows; a longer prompt takes several"
+                    + " (--max-num-batched-tokens)");
+
+    public static final Setting<OptionalLong> CACHE_MEMORY = Setting.bytesOrAuto(
+            "spark.lockstep.cache.memory",
+            "memory for each rank's key/value cache at most; auto: 512m of heap, on a GPU what fits");
+
+    public static final Setting<Integer> CACHE_BLOCK_SIZE = Setting.count(
+            "spark.lockstep.cache.blockSize", 16, "positions in a block of the key/value cache (--block-size)");
+
+    public static final Setting<Boolean> CACHE_PREFIXES = Setting.flag(
+            "spark.lockstep.cache.prefixes",
+            true,
+            "prompts that begin alike are computed once: they share the cache's blocks of that beginning"
+                    + " (--enable-prefix-caching)");
+
+    public static final Setting<Duration> RESIDENT_IDLE = Setting.timeOrZero(
+            "spark.lockstep.resident.idle",
+            "10m",
+            "how long loaded shards and connected groups stay in the executors for the next generate of the same Llm; 0s:"
+                    + " they end with each run");
+
+    public static final Setting<DeviceChoice> DEVICE = Setting.device(
+            "spark.lockstep.device",
+            "what ranks compute on: cpu; cuda; or auto: GPUs where there are some, of the machine under a local master, on a"
+                    + " cluster by spark.task.resource.gpu.amount (--device)");
+
+    public static final Setting<Double> GPU_MEMORY_UTILIZATION = Setting.part(
+            "spark.lockstep.gpu.memoryUtilization",
+            0.9,
+            "part of a GPU's memory that its ranks take at most, for weights, cache and steps (--gpu-memory-utilization)");
+
+    public static final Setting<Boolean> GPU_ENFORCE_EAGER = Setting.flag(
+            "spark.lockstep.gpu.enforceEager",
+            false,
+            "launch the kernels of each step one by one; else steps that only decode are replayed as CUDA graphs, but for"
+                    + " tensor groups, which exchange through the host (--enforce-eager)");
+
+    public static final Setting<String> GPU_CUBLAS = Setting.text(
+            "spark.lockstep.gpu.cublas",
+            "auto",
+            "cuBLAS of CUDA 13 or 12: auto, the first that is found; its path; or none: products by Lockstep's own kernels");
+
+    public static final Setting<OptionalInt> CPU_THREADS = Setting.countOrAuto(
+            "spark.lockstep.cpu.threads",
+            "cores that a rank computes on; auto: spark.task.cpus on a cluster; under local[n] the n cores, as far as the"
+                    + " machine has them, in equal parts for the ranks");
+
+    public static final Setting<String> FLIGHT_DIRECTORY = Setting.text(
+            "spark.lockstep.flight.dir",
+            "auto",
+            "where the driver writes the flight record of a failed attempt, on any file system that Spark knows; auto: in the"
+                    + " directory for temporary files; none: nowhere");
+
+    private static final List<Setting<?>> ALL = List.of(
+            MEETING_TIMEOUT,
+            COLLECTIVE_TIMEOUT,
+            RUN_TIMEOUT,
+            STRICT_PLACEMENT,
+            TRANSPORTS,
+            ENCRYPT,
+            NETWORK_INTERFACE,
+            PORT_MIN,
+            PORT_MAX,
+            SLOTS_WAIT,
+            ATTEMPTS,
+            CHECKPOINT_DIR,
+            RESUME,
+            ROW_ERRORS,
+            MAX_SEQUENCES,
+            MAX_STEP_LENGTH,
+            CACHE_MEMORY,
+            CACHE_BLOCK_SIZE,
+            CACHE_PREFIXES,
+            RESIDENT_IDLE,
+            CPU_THREADS,
+            FLIGHT_DIRECTORY,
+            DEVICE,
+            GPU_MEMORY_UTILIZATION,
+            GPU_ENFORCE_EAGER,
+            GPU_CUBLAS);
+
+    private Settings() {}
+
+    /** Whether what ranks send over sockets is encrypted. */
+    public static boolean encrypts(SparkConf conf) {
+        String choice = ENCRYPT.in(conf);
+        return choice.equals("auto")
+                ? conf.getBoolean("spark.network.crypto.enabled", false)
+                        || conf.getBoolean("spark.ssl.rpc.enabled", false)
+                : choice.equals("true");
+    }
+
+    public static List<Setting<?>> all() {
+        return ALL;
+    }
+
+    /**
+     * Checks all {@code spark.lockstep.*} keys of {@code conf}: known, and of the right form.
+     *
+     * @throws LockstepException UNKNOWN_SETTING or USAGE
+     */
+    public static void check(SparkConf conf) {
+        for (Tuple2<String, String> entry : conf.getAllWithPrefix("spark.lockstep.")) {
+            String key = "spark.lockstep." + entry._1();
+            ALL.stream()
+                    .filter(setting -> setting.key().equals(key))
+                    .findAny()
+                    .orElseThrow(() -> unknown(key))
+                    .in(conf);
+        }
+    }
+
+    private static LockstepException unknown(String key) {
+        String nearest = ALL.stream()
+                .map(Setting::key)
+                .min(Comparator.comparingInt(known -> distance(known, key)))
+                .orElseThrow();
+        return LockstepException.report(ErrorCode.UNKNOWN_SETTING, "there is no setting " + key)
+                .attempt("did you mean " + nearest + "?")
+                .exception();
+    }
+
+    /** Levenshtein's edit distance. */
+    private static int distance(String a, String b) {
+        int[] row = new int[b.length() + 1];
+        Arrays.setAll(row, j -> j);
+        for (int i = 1; i <= a.length(); i++) {
+            int diagonal = row[0];
+            row[0] = i;
+            for (int j = 1; j <= b.length(); j++) {
+                int change = diagonal + (a.charAt(i - 1) == b.charAt(j - 1) ? 0 : 1);
+                diagonal = row[j];
+                row[j] = Math.min(change, 1 + Math.min(row[j], row[j - 1]));
+            }
+        }
+        return row[b.length()];
+    }
+}

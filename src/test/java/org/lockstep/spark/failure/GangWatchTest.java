@@ -1,0 +1,381 @@
+package org.lockstep.spark.failure;
+
+import static org.assertj.core.api.Assertions.assertThat;
+import static org.assertj.core.api.Assertions.catchThrowableOfType;
+
+import java.nio.file.Files;
+import java.nio.file.Path;
+import java.time.Duration;
+import java.util.List;
+import java.util.concurrent.CountDownLatch;
+import java.util.concurrent.CyclicBarrier;
+import java.util.concurrent.TimeUnit;
+import java.util.regex.Matcher;
+import java.util.regex.Pattern;
+import java.util.stream.IntStream;
+import org.apache.spark.TaskContext;
+import org.apache.spark.api.java.JavaSparkContext;
+import org.apache.spark.sql.SparkSession;
+import org.awaitility.Awaitility;
+import org.junit.jupiter.api.AfterAll;
+import org.junit.jupiter.api.BeforeAll;
+import org.junit.jupiter.api.Test;
+import org.junit.jupiter.api.Timeout;
+import org.junit.jupiter.api.io.TempDir;
+import org.junit.jupiter.params.ParameterizedTest;
+import org.junit.jupiter.params.provider.ValueSource;
+import org.lockstep.ErrorCode;
+import org.lockstep.FaultCase;
+import org.lockstep.FaultLog;
+import org.lockstep.LockstepException;
+import org.lockstep.collective.Communicator;
+import org.lockstep.collective.ReduceOp;
+import org.lockstep.cpu.CpuBackend;
+import org.lockstep.cpu.DeathBeforeConnecting;
+import org.lockstep.spark.BarrierStage;
+import org.lockstep.spark.Sessions;
+import org.lockstep.spark.gang.RankFunction;
+import org.lockstep.spark.settings.Settings;
+import org.lockstep.tensor.Buffer;
+import org.lockstep.tensor.DataType;
+import org.lockstep.tensor.HostBuffer;
+import org.lockstep.topology.ParallelSizes;
+
+/** What the driver says of a gang that failed: the first cause, who, and what the last operations show. */
+@Timeout(120)
+public class GangWatchTest {
+    /** The form of every message; after the sentence only lines with a label of at most eight letters. */
+    public static final Pattern CONTRACT = Pattern.compile("LOCKSTEP-\\d{4} [A-Z_]+ {2}\\S.*(\\n {2}[a-z]{2,8} *: \\S.*)*");
+
+    /** Where two ranks of this JVM meet before both fail. */
+    private static final CyclicBarrier BOTH = new CyclicBarrier(2);
+
+    private static SparkSession session;
+
+    @TempDir
+    private static Path folder;
+
+    @BeforeAll
+    static void start() {
+        session = Sessions.local(4);
+        session.sparkContext().conf().set(Settings.FLIGHT_DIRECTORY.key(), folder.toString());
+    }
+
+    @AfterAll
+    static void stop() {
+        session.stop();
+    }
+
+    private static LockstepException failureOf(RankFunction<Integer, Integer> function) {
+        JavaSparkContext spark = JavaSparkContext.fromSparkContext(session.sparkContext());
+        try (GangWatch watch = GangWatch.begin(session.sparkContext())) {
+            Exception failure = catchThrowableOfType(
+                    Exception.class,
+                    () -> BarrierStage.over(spark.parallelize(
+                                    IntStream.range(0, 4).boxed().toList(), 4))
+                            .with(ParallelSizes.tensor(4))
+                            .watchedBy(watch)
+                            .mapRanks(function)
+                            .collect());
+            assertThat(failure).isNotNull();
+            LockstepException told = watch.report(failure).exception();
+            assertThat(told.getMessage()).matches(CONTRACT);
+            assertNothingRuns();
+            return told;
+        }
+    }
+
+    private static void assertNothingRuns() {
+        Awaitility.await()
+                .atMost(Duration.ofSeconds(10))
+                .untilAsserted(() -> assertThat(Thread.getAllStackTraces().keySet().stream()
+                                .map(Thread::getName)
+                                .filter(name -> name.startsWith("lockstep-")))
+                        .isEmpty());
+    }
+
+    private static String record(LockstepException failure) throws Exception {
+        Matcher line = Pattern.compile("record {2}: (.*\\.json)").matcher(failure.getMessage());
+        assertThat(line.find()).as(failure.getMessage()).isTrue();
+        return Files.readString(Path.of(line.group(1)));
+    }
+
+    /** Until it is interrupted, which is a failure of its own. */
+    private static void awaitForEver() {
+        try {
+            new CountDownLatch(1).await();
+        } catch (InterruptedException end) {
+            throw new IllegalStateException(end);
+        }
+    }
+
+    private static void sum(Communicator tensor) {
+        tensor.allReduce(Buffer.ofFloats(1, 2), ReduceOp.SUM);
+    }
+
+    @Test
+    void aRankThatThrowsIsTheCulpritWithItsStack() throws Exception {
+        LockstepException failure = failureOf((rank, mine) -> {
+            sum(rank.communicators().tensor());
+            if (rank.state().rank() == 2) {
+                throw new IllegalStateException("planned: rank 2 cannot go on");
+            }
+            sum(rank.communicators().tensor());
+            return mine;
+        });
+        assertThat(failure.code()).isEqualTo(ErrorCode.INTERNAL);
+        assertThat(failure.summary())
+                .isEqualTo("rank 2 failed: java.lang.IllegalStateException: planned: rank 2 cannot go on");
+        assertThat(failure)
+                .hasMessageContainingAll(
+                        "culprit : rank 2  host ",
+                        "  executor driver  task ",
+                        "last op all_reduce #1 sum f32[2] in tp[0]={0,1,2,3}",
+                        "verdict : failed: rank 2 failed after all_reduce #1");
+        assertThat(failure.getCause()).hasToString("java.lang.IllegalStateException: planned: rank 2 cannot go on");
+        assertThat(failure.getCause().getStackTrace()[0].getClassName()).isEqualTo(GangWatchTest.class.getName());
+        assertThat(record(failure)).contains("\"kind\" : \"FAILED\"", "\"sequence\" : 2", "\"end\" : \"RELEASED\"");
+    }
+
+    @Test
+    void ranksThatCallDifferentOperationsAreBothNamed() throws Exception {
+        LockstepException failure = failureOf((rank, mine) -> {
+            sum(rank.communicators().tensor());
+            if (rank.state().rank() == 1) {
+                rank.communicators().tensor().allGather(Buffer.ofFloats(1), HostBuffer.allocate(DataType.F32, 4));
+            } else {
+                sum(rank.communicators().tensor());
+            }
+            return mine;
+        });
+        assertThat(failure.code()).isEqualTo(ErrorCode.COLLECTIVE_MISMATCH);
+        assertThat(failure)
+                .hasMessageContainingAll(
+                        "culprit : rank 1 ",
+                        "verdict : different operation: rank 1 called all_gather #2 f32[1], but rank",
+                        " called all_reduce #2 sum f32[2] in tp[0]={0,1,2,3} (operation, reduce op, count differ)");
+    }
+
+    @Test
+    @FaultCase("F07")
+    void aRankThatReturnsEarlyNeverEntered() {
+        LockstepException failure = failureOf((rank, mine) -> {
+            sum(rank.communicators().tensor());
+            if (rank.state().rank() != 3) {
+                sum(rank.communicators().tensor());
+            }
+            return mine;
+        });
+        assertThat(failure.code()).isEqualTo(ErrorCode.PEER_LOST);
+        assertThat(failure)
+                .hasMessageContainingAll(
+                        "all_reduce #2 sum f32[2] in tp[0]={0,1,2,3}: rank 3 left the group",
+                        "culprit : rank 3 ",
+                        "verdict : missing enter: rank 3 never entered all_reduce #2 sum f32[2] in tp[0]={0,1,2,3}: it"
+                                + " returned");
+    }
+
+    @Test
+    void aRankThatComputesOnIsSaidToBeStuck() {
+        session.sparkContext().conf().set(Settings.COLLECTIVE_TIMEOUT.key(), "1s");
+        try {
+            LockstepException failure = failureOf((rank, mine) -> {
+                sum(rank.communicators().tensor());
+                if (rank.state().rank() == 0) {
+                    long until = System.nanoTime() + TimeUnit.SECONDS.toNanos(8);
+                    while (System.nanoTime() - until < 0) {
+                        Thread.onSpinWait(); // a callback that looks at nothing
+                    }
+                }
+                sum(rank.communicators().tensor());
+                return mine;
+            });
+            assertThat(failure.code()).isEqualTo(ErrorCode.COLLECTIVE_TIMEOUT);
+            assertThat(failure)
+                    .hasMessageContainingAll(
+                            "all_reduce #2 sum f32[2] in tp[0]={0,1,2,3} not complete in 1.0 s",
+                            "culprit : rank 0 ",
+                            "waiting : ranks 1,2,3",
+                            "verdict : stuck in compute: rank 0 has entered nothing; ranks 1,2,3 wait in all_reduce #2",
+                            "try     : see the culprit's log; raise spark.lockstep.collective.timeout");
+        } finally {
+            session.sparkContext().conf().remove(Settings.COLLECTIVE_TIMEOUT.key());
+        }
+    }
+
+    @Test
+    @FaultCase("F10")
+    void ofTwoRanksThatFailAtOnceOneIsTheCauseAndTheOtherIsKept() {
+        LockstepException failure = failureOf((rank, mine) -> {
+            rank.communicators().tensor().barrier();
+            if (rank.state().rank() == 1 || rank.state().rank() == 2) {
+                BOTH.await();
+                throw new IllegalStateException("planned: " + rank.state().rank());
+            }
+            rank.communicators().tensor().barrier();
+            return mine;
+        });
+        assertThat(failure.summary()).matches("rank (1|2) failed: java.lang.IllegalStateException: planned: \\1");
+        String other = failure.summary().startsWith("rank 1") ? "planned: 2" : "planned: 1";
+        assertThat(failure.getSuppressed()).anyMatch(each -> each.toString().endsWith(other));
+    }
+
+    @Test
+    @FaultCase("F11")
+    void whatFailsInCleaningUpNeverReplacesTheCause() {
+        LockstepException failure = failureOf((rank, mine) -> {
+            TaskContext.get().addTaskCompletionListener((org.apache.spark.util.TaskCompletionListener) over -> {
+                throw new IllegalStateException("cleaning up failed too");
+            });
+            rank.keep("what cannot be given back", () -> {
+                throw new IllegalArgumentException("giving back failed too");
+            });
+            rank.communicators().tensor().barrier();
+            if (rank.state().rank() == 1) {
+                throw LockstepException.report(ErrorCode.CHECKPOINT_INVALID, "planned")
+                        .attempt("nothing")
+                        .exception();
+            }
+            rank.communicators().tensor().barrier();
+            return mine;
+        });
+        assertThat(failure.code()).isEqualTo(ErrorCode.CHECKPOINT_INVALID);
+        assertThat(failure.summary()).isEqualTo("planned");
+        assertThat(failure.advice()).isEqualTo("nothing");
+    }
+
+    @Test
+    @FaultCase("F01")
+    void aFailureBeforeTheMeetingNamesThePartition() {
+        JavaSparkContext spark = JavaSparkContext.fromSparkContext(session.sparkContext());
+        try (GangWatch watch = GangWatch.begin(session.sparkContext())) {
+            Exception failure = catchThrowableOfType(
+                    Exception.class,
+                    () -> BarrierStage.over(spark.parallelize(List.of(0, 1, 2, 3), 4))
+                            .with(ParallelSizes.tensor(4))
+                            .on(address -> {
+                                if (TaskContext.getPartitionId() == 2) {
+                                    throw new IllegalStateException("planned: no device");
+                                }
+                                return CpuBackend.create(address);
+                            })
+                            .watchedBy(watch)
+                            .mapRanks((rank, mine) -> mine)
+                            .collect());
+            LockstepException told = watch.report(failure).exception();
+            assertThat(told)
+                    .hasMessageMatching(CONTRACT.pattern())
+                    .hasMessageContainingAll("planned: no device", "culprit : host ", "partition 2)");
+        }
+        assertNothingRuns();
+    }
+
+    @Test
+    @FaultCase("F03")
+    void aRankThatDiesBeforeItConnectsReleasesThoseWhoCallIt() {
+        JavaSparkContext spark = JavaSparkContext.fromSparkContext(session.sparkContext());
+        session.sparkContext().conf().set(Settings.TRANSPORTS.key(), "tcp");
+        try (GangWatch watch = GangWatch.begin(session.sparkContext())) {
+            long start = System.nanoTime();
+            Exception failure = catchThrowableOfType(
+                    Exception.class,
+                    () -> BarrierStage.over(spark.parallelize(List.of(0, 1, 2, 3), 4))
+                            .with(ParallelSizes.tensor(4))
+                            .on(address -> TaskContext.getPartitionId() == 3
+                                    ? new DeathBeforeConnecting(CpuBackend.create(address))
+                                    : CpuBackend.create(address))
+                            .watchedBy(watch)
+                            .mapRanks((rank, mine) -> mine)
+                            .collect());
+            FaultLog.released("F03", Duration.ofNanos(System.nanoTime() - start));
+            assertThat(watch.report(failure).exception())
+                    .hasMessageMatching(CONTRACT.pattern())
+                    .hasMessageContainingAll("planned: dies after the meeting", "culprit : host ", "partition 3)");
+        } finally {
+            session.sparkContext().conf().remove(Settings.TRANSPORTS.key());
+        }
+        assertNothingRuns();
+    }
+
+    /** Spark 4 forgets the limit of its own meeting when another barrier stage ends meanwhile. */
+    @ParameterizedTest
+    @ValueSource(booleans = {false, true})
+    @FaultCase("F02")
+    void aTaskThatNeverComesToTheMeetingIsNamed(boolean besideAnother) throws Exception {
+        JavaSparkContext spark = JavaSparkContext.fromSparkContext(session.sparkContext());
+        session.sparkContext().conf().set(Settings.MEETING_TIMEOUT.key(), "4s");
+        Thread other = new Thread(() -> BarrierStage.over(spark.parallelize(List.of(0), 1))
+                .with(ParallelSizes.tensor(1).withData(1))
+                .mapRanks((rank, mine) -> mine)
+                .collect());
+        try (GangWatch watch = GangWatch.begin(session.sparkContext())) {
+            BarrierStage<Integer> stage = BarrierStage.over(spark.parallelize(List.of(0, 1, 2), 3))
+                    .with(ParallelSizes.tensor(3))
+                    .on(address -> {
+                        if (TaskContext.getPartitionId() == 1) {
+                            awaitForEver();
+                        }
+                        return CpuBackend.create(address);
+                    })
+                    .watchedBy(watch);
+            if (besideAnother) {
+                other.start();
+            }
+            long start = System.nanoTime();
+            Exception failure = catchThrowableOfType(
+                    Exception.class, () -> stage.mapRanks((rank, mine) -> mine).collect());
+            FaultLog.released("F02", Duration.ofNanos(System.nanoTime() - start).minusSeconds(4));
+            other.join();
+            LockstepException told = watch.report(failure).exception();
+            assertThat(told.code()).isEqualTo(ErrorCode.RENDEZVOUS_TIMEOUT);
+            assertThat(told)
+                    .hasMessageMatching(CONTRACT.pattern())
+                    .hasMessageContainingAll(
+                            "not all of the 3 tasks",
+                            "met within 4 s: partition 1 never came",
+                            "culprit : host localhost  executor driver  task ",
+                            "waiting : partitions 0,2");
+        } finally {
+            session.sparkContext().conf().remove(Settings.MEETING_TIMEOUT.key());
+        }
+        assertNothingRuns();
+    }
+
+    @ParameterizedTest
+    @ValueSource(booleans = {false, true})
+    @FaultCase("F20")
+    void aCancelledJobIsLeftAlsoByCallbacksThatSwallowInterrupts(boolean interrupts) throws Exception {
+        JavaSparkContext spark = JavaSparkContext.fromSparkContext(session.sparkContext());
+        Thread job = new Thread(() -> {
+            spark.setJobGroup("doomed", "swallows interrupts", interrupts);
+            catchThrowableOfType(
+                    Exception.class,
+                    () -> BarrierStage.over(spark.parallelize(List.of(0, 1, 2, 3), 4))
+                            .with(ParallelSizes.tensor(4))
+                            .mapRanks((rank, mine) -> {
+                                while (rank.state().rank() != 0) {
+                                    try {
+                                        Thread.sleep(20); // a callback that has its own idea of interrupts
+                                    } catch (InterruptedException ignored) {
+                                        Thread.onSpinWait();
+                                    }
+                                    sum(rank.communicators().tensor());
+                                }
+                                while (!TaskContext.get().isInterrupted()) {
+                                    Thread.onSpinWait();
+                                }
+                                return mine;
+                            })
+                            .collect());
+        });
+        job.start();
+        Awaitility.await()
+                .until(() -> Thread.getAllStackTraces().keySet().stream()
+                        .anyMatch(thread -> thread.getName().equals("lockstep-watchdog")));
+        long start = System.nanoTime();
+        spark.cancelJobGroup("doomed");
+        job.join();
+        assertNothingRuns();
+        FaultLog.released("F20", Duration.ofNanos(System.nanoTime() - start));
+    }
+}

@@ -1,0 +1,222 @@
+package org.lockstep.spark.gang;
+
+import static org.assertj.core.api.Assertions.assertThat;
+import static org.assertj.core.api.Assertions.assertThatThrownBy;
+import static org.awaitility.Awaitility.await;
+
+import java.time.Duration;
+import java.util.ArrayList;
+import java.util.List;
+import java.util.Map;
+import java.util.concurrent.CompletableFuture;
+import java.util.concurrent.CountDownLatch;
+import org.apache.spark.scheduler.SparkListener;
+import org.apache.spark.scheduler.SparkListenerJobStart;
+import org.apache.spark.scheduler.SparkListenerStageSubmitted;
+import org.apache.spark.sql.Dataset;
+import org.apache.spark.sql.Encoders;
+import org.apache.spark.sql.Row;
+import org.apache.spark.sql.SparkSession;
+import org.junit.jupiter.api.AfterEach;
+import org.junit.jupiter.api.Test;
+import org.junit.jupiter.api.Timeout;
+import org.lockstep.Left;
+import org.lockstep.LockstepException;
+import org.lockstep.inference.SamplingParams;
+import org.lockstep.spark.Generation;
+import org.lockstep.spark.Llm;
+import org.lockstep.spark.Sessions;
+import org.lockstep.spark.settings.Settings;
+
+/** What stays between two runs of an Llm, and when it ends. */
+@Timeout(180)
+class ResidenceTest {
+    private static final List<String> PROMPTS =
+            List.of("Once upon a time", "One rainy morning,", "Long ago", "The fox");
+    private static final SamplingParams PARAMS = SamplingParams.greedy().withMaxTokens(12);
+
+    private SparkSession spark;
+
+    /** Ranks of one JVM that must hold descriptors and mappings, and so have something to leave behind. */
+    private void start(String idle) {
+        spark = Sessions.with(Map.of(
+                "spark.master",
+                "local[4]",
+                Settings.TRANSPORTS.key(),
+                "shared,tcp",
+                Settings.RESIDENT_IDLE.key(),
+                idle));
+    }
+
+    @AfterEach
+    void stop() {
+        spark.stop();
+    }
+
+    private Generation run(Llm llm, List<String> prompts, int partitions) {
+        Dataset<Row> rows =
+                spark.createDataset(prompts, Encoders.STRING()).toDF("prompt").repartition(partitions);
+        return llm.run(rows.sort("prompt"), "prompt", PARAMS);
+    }
+
+    private Generation run(Llm llm) {
+        return run(llm, PROMPTS, 2);
+    }
+
+    private static List<String> texts(Generation run) {
+        return run.rows().select("text").as(Encoders.STRING()).collectAsList();
+    }
+
+    private static Llm quartered(SparkSession spark) {
+        return Llm.bundled(spark).tensorParallel(2).pipelineParallel(2);
+    }
+
+    @Test
+    void theSecondRunNeitherConnectsNorLoads() throws Exception {
+        start("10m");
+        try (Llm warm = quartered(spark)) { // what is made once and for all
+            run(warm);
+        }
+        await().until(() -> Thread.getAllStackTraces().keySet().stream()
+                .noneMatch(thread -> thread.getName().equals("lockstep-residents")));
+        Left before = Left.now();
+        Llm llm = quartered(spark);
+
+        Generation first = run(llm);
+        Generation second = run(llm);
+        Generation others = run(llm.onProgress(done -> {}), List.of("Long ago", "The fox", "Once upon a time"), 3);
+
+        assertThat(first.report().stayed()).isFalse();
+        assertThat(first.report().ranks()).allMatch(rank -> rank.loadNanos() > 0);
+        for (Generation later : List.of(second, others)) {
+            assertThat(later.report().stayed()).isTrue();
+            assertThat(later.report().ranks()).hasSize(4).allMatch(rank -> rank.loadNanos() == 0);
+            assertThat(later.report().toString()).contains("stayed loaded");
+        }
+        List<String> texts = texts(first);
+        assertThat(texts(second)).isEqualTo(texts);
+        assertThat(texts(others)).isEqualTo(List.of(texts.get(0), texts.get(1), texts.get(3)));
+
+        llm.close();
+        llm.close();
+        await().atMost(Duration.ofSeconds(20)).untilAsserted(() -> Left.now().requireNoMoreThan(before));
+        assertThat(texts(second)).as("results outlive what made them").isEqualTo(texts);
+        Generation again = run(llm);
+        assertThat(again.report().stayed()).isFalse();
+        assertThat(texts(again)).isEqualTo(texts);
+    }
+
+    @Test
+    void anotherLayoutOrModelEndsIt() {
+        start("10m");
+        Llm llm = quartered(spark);
+        List<String> texts = texts(run(llm));
+        assertThat(run(llm.maxModelLength(64)).report().stayed()).as("limits").isFalse();
+        assertThat(run(llm.maxModelLength(64)).report().stayed()).isTrue();
+        assertThat(run(llm).report().stayed()).as("limits again").isFalse();
+        Generation halves = run(llm.pipelineParallel(1).dataParallel(1));
+        assertThat(halves.report().stayed()).as("sizes").isFalse();
+        assertThat(texts(halves)).isEqualTo(texts);
+        Generation alone = run(llm.tensorParallel(1).pipelineParallel(1).dataParallel(1));
+        assertThat(alone.report().stayed()).isFalse();
+        assertThat(run(llm.tensorParallel(1).pipelineParallel(1).dataParallel(1))
+                        .report()
+                        .stayed())
+                .as("one rank, without any connection")
+                .isTrue();
+
+        Llm other = quartered(spark);
+        assertThat(run(other).report().stayed()).isFalse();
+        assertThat(run(other).report().stayed()).isTrue();
+        Generation back = run(llm.tensorParallel(1).pipelineParallel(1).dataParallel(1));
+        assertThat(back.report().stayed()).as("the other model's run ended it").isFalse();
+        assertThat(texts(back)).isEqualTo(texts);
+    }
+
+    @Test
+    void endsWhenItIdles() throws Exception {
+        start("300ms");
+        run(quartered(spark)).report();
+        await().until(() -> Thread.getAllStackTraces().keySet().stream()
+                .noneMatch(thread -> thread.getName().equals("lockstep-residents")));
+        Left before = Left.now();
+        Llm llm = quartered(spark);
+        List<String> texts = texts(run(llm));
+        await().atMost(Duration.ofSeconds(20)).untilAsserted(() -> Left.now().requireNoMoreThan(before));
+        assertThat(texts(run(llm))).isEqualTo(texts);
+    }
+
+    @Test
+    void zeroSwitchesItOff() {
+        start("0s");
+        Llm llm = quartered(spark);
+        List<String> texts = texts(run(llm));
+        Generation second = run(llm);
+        assertThat(second.report().stayed()).isFalse();
+        assertThat(texts(second)).isEqualTo(texts);
+    }
+
+    @Test
+    void aRunThatFailsEndsIt() {
+        start("10m");
+        Llm llm = quartered(spark);
+        List<String> texts = texts(run(llm));
+        SparkListener cancel = new SparkListener() {
+            @Override
+            public void onStageSubmitted(SparkListenerStageSubmitted stage) {
+                if (stage.stageInfo().name().contains("Launch")) {
+                    spark.sparkContext().cancelAllJobs(); // in the meeting, or after it
+                }
+            }
+        };
+        spark.sparkContext().addSparkListener(cancel);
+        assertThatThrownBy(() -> run(llm)).isInstanceOf(LockstepException.class);
+        spark.sparkContext().removeSparkListener(cancel);
+
+        Generation next = run(llm);
+        assertThat(next.report().stayed()).isFalse();
+        assertThat(texts(next)).isEqualTo(texts);
+        assertThat(run(llm).report().stayed()).isTrue();
+    }
+
+    @Test
+    void theSecondOfTwoAtOnceLoadsForItself() throws Exception {
+        start("10m");
+        Llm llm = Llm.bundled(spark).tensorParallel(2).dataParallel(1); // two of them fit
+        List<String> texts = texts(run(llm));
+        CountDownLatch running = new CountDownLatch(1);
+        SparkListener jobs = new SparkListener() {
+            @Override
+            public void onJobStart(SparkListenerJobStart job) {
+                running.countDown();
+            }
+        };
+        spark.sparkContext().addSparkListener(jobs);
+        CompletableFuture<Generation> one = CompletableFuture.supplyAsync(() -> run(llm));
+        running.await();
+        Generation other = run(llm); // while the first meets, which takes a second
+        assertThat(other.report().stayed()).isFalse();
+        assertThat(one.get().report().stayed()).isTrue();
+        assertThat(texts(other)).isEqualTo(texts);
+        assertThat(texts(one.get())).isEqualTo(texts);
+        assertThat(run(llm).report().stayed()).isTrue();
+    }
+
+    @Test
+    void anLlmThatNobodyHoldsIsCleanedUp() throws Exception {
+        start("10m");
+        runAndForget();
+        await().atMost(Duration.ofSeconds(60)).until(() -> {
+            System.gc(); // Spark cleans up after the garbage collector
+            return Thread.getAllStackTraces().keySet().stream()
+                    .noneMatch(thread -> thread.getName().equals("lockstep-residents"));
+        });
+    }
+
+    private void runAndForget() {
+        List<String> texts = new ArrayList<>(texts(run(quartered(spark))));
+        assertThat(texts).hasSize(4);
+        assertThat(Thread.getAllStackTraces().keySet())
+                .anyMatch(thread -> thread.getName().equals("lockstep-residents"));
+    }
+}
