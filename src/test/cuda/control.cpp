@@ -17,6 +17,12 @@ extern "C" __attribute__((visibility("default"))) void standin_refuse_allocation
     settings().refuse_after = allocations;
 }
 
+/** Devices that are visible from now on, at most 8. */
+extern "C" __attribute__((visibility("default"))) void standin_set_devices(int count) {
+    Call call;
+    settings().devices = count;
+}
+
 /** Memory of each device from now on. */
 extern "C" __attribute__((visibility("default"))) void standin_set_memory(int64_t bytes) {
     Call call;
@@ -35,7 +41,7 @@ extern "C" __attribute__((visibility("default"))) int64_t standin_allocations(in
     return static_cast<int64_t>(devices()[device].memory.size());
 }
 
-/** Queues an operation of another library's on a stream: what the stand-ins for cuBLAS and NCCL are built on. */
+/** Queues an operation of another library's on a stream, asked again while it says -1: what the stand-ins for cuBLAS and NCCL are built on. */
 extern "C" __attribute__((visibility("default"))) int standin_enqueue(void* stream, int (*operation)(void*), void (*drop)(void*), void* state) {
     Call call;
     const std::shared_ptr<void> kept(state, drop);
@@ -51,4 +57,19 @@ extern "C" __attribute__((visibility("default"))) int standin_holds(uint64_t add
         }
     }
     return 0;
+}
+
+/** The lock of the devices, for the stand-in for NCCL: what it knows of its communicators is under it too. */
+extern "C" __attribute__((visibility("default"))) void standin_acquire() { lock().lock(); }
+
+extern "C" __attribute__((visibility("default"))) void standin_release() { lock().unlock(); }
+
+/** Wakes who waits for a stream. */
+extern "C" __attribute__((visibility("default"))) void standin_wake() { wake(); }
+
+/** Runs the next operation of a stream if it can run; whether it did. */
+extern "C" __attribute__((visibility("default"))) int standin_step(void* handle) {
+    Call call;
+    std::shared_ptr<Stream> stream;
+    return find_stream(handle, stream) && stream != nullptr && stream->done < stream->queued && stream->try_run(stream->done + 1);
 }

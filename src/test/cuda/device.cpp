@@ -1,6 +1,8 @@
 #include "device.hpp"
 
+#include <algorithm>
 #include <chrono>
+#include <condition_variable>
 #include <cstdio>
 #include <cstdlib>
 #include <cstring>
@@ -14,6 +16,7 @@ namespace {
 constexpr size_t GUARD = 256;
 constexpr unsigned char GUARD_BYTE = 0xa5;
 constexpr unsigned char UNWRITTEN = 0xff; // NaN in every floating type, -1 in every integer
+constexpr int MOST_DEVICES = 8; // that a test may ask for later
 constexpr size_t MOST_FREED = 64 << 20;
 
 long long number(const char* name, long long otherwise) {
@@ -23,6 +26,11 @@ long long number(const char* name, long long otherwise) {
 
 bool all(const unsigned char* from, size_t count, unsigned char value) {
     return count == 0 || (from[0] == value && std::memcmp(from, from + 1, count - 1) == 0);
+}
+
+std::condition_variable_any& progress() {
+    static std::condition_variable_any all;
+    return all;
 }
 
 std::string name_of(uintptr_t address, const Allocation& allocation) {
@@ -47,9 +55,11 @@ std::recursive_mutex& lock() {
     return all;
 }
 
+void wake() { progress().notify_all(); }
+
 std::vector<Device>& devices() {
     static std::vector<Device> all = [] {
-        std::vector<Device> made(settings().devices);
+        std::vector<Device> made(std::max(MOST_DEVICES, settings().devices));
         for (size_t i = 0; i < made.size(); i++) {
             made[i].ordinal = static_cast<int>(i);
         }
@@ -160,17 +170,32 @@ void Device::reset() {
 
 // ---- streams
 
-void Stream::run_until(uint64_t number) {
+bool Stream::try_run(uint64_t number) {
     while (done < number) {
-        Operation operation = std::move(queue.front());
-        queue.pop_front();
-        done++;
+        if (running) {
+            return false;
+        }
         if (device->fault == SUCCESS) {
+            running = true;
+            const Operation operation = queue.front();
             const Result result = operation();
-            if (result != SUCCESS && device->fault == SUCCESS) {
+            running = false;
+            if (result == PENDING && device->fault == SUCCESS) {
+                return false;
+            }
+            if (result != SUCCESS && result != PENDING && device->fault == SUCCESS) {
                 device->fault = result;
             }
         }
+        queue.pop_front();
+        done++;
+    }
+    return true;
+}
+
+void Stream::run_until(uint64_t number) {
+    while (!try_run(number)) {
+        progress().wait_for(lock(), std::chrono::milliseconds(10)); // held once, by the call: given up meanwhile
     }
 }
 
@@ -229,6 +254,7 @@ Result enqueue(void* handle, Operation operation) {
     }
     stream->queue.push_back(std::move(operation));
     stream->queued++;
+    wake();
     return SUCCESS;
 }
 

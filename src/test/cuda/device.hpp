@@ -42,7 +42,10 @@ constexpr Result CAPTURE_WRONG_THREAD = 908;
 
 struct Device;
 
-/** Something queued; a fault of the device if it is not SUCCESS. */
+/** What an operation says that waits for another stream, or for another rank: it is asked again. */
+constexpr Result PENDING = -1;
+
+/** Something queued; a fault of the device if it is neither SUCCESS nor PENDING. */
 using Operation = std::function<Result()>;
 
 /** A list of operations that was captured, in the order of the calls. */
@@ -69,9 +72,15 @@ struct Stream {
     uint64_t queued = 0;
     uint64_t done = 0;
     std::shared_ptr<Capture> capture;
+    bool running = false;  // who runs it asks for it again: it waits for itself
     bool unjoined = false; // of a capture that began elsewhere: the origin has not waited for it yet
 
     explicit Stream(Device* device, bool blocking) : device(device), blocking(blocking) {}
+
+    /** Runs what can be run, up to an operation; whether it got there. */
+    bool try_run(uint64_t number);
+
+    /** The same, waiting, without the lock, for what other threads have to do first. */
     void run_until(uint64_t number);
 };
 
@@ -119,7 +128,7 @@ struct Device {
 
 /** Settings, from the environment at first; tests change them by the functions of control.cpp. */
 struct Settings {
-    int devices;
+    int devices; // that are visible
     int driver_version;
     size_t bytes; // of each device
     int64_t fault_after = -1; // launches until one fails, -1 for never
@@ -130,6 +139,9 @@ struct Settings {
 
 Settings& settings();
 std::recursive_mutex& lock();
+
+/** Wakes who waits in {@link Stream#run_until}: something was queued, or will not come any more. */
+void wake();
 std::vector<Device>& devices();
 
 /** The calling thread's, or null. */

@@ -28,7 +28,7 @@ Result device_of(int ordinal, Device*& device) {
     if (!started) {
         return NOT_INITIALIZED;
     }
-    if (ordinal < 0 || ordinal >= static_cast<int>(devices().size())) {
+    if (ordinal < 0 || ordinal >= settings().devices) {
         return INVALID_DEVICE;
     }
     device = &devices()[ordinal];
@@ -107,7 +107,7 @@ API cuInit(unsigned flags) {
     if (flags != 0) {
         return INVALID_VALUE;
     }
-    if (devices().empty()) {
+    if (settings().devices == 0) {
         return NO_DEVICE;
     }
     started = true;
@@ -157,7 +157,7 @@ API cuGetErrorString(Result error, const char** text) { return cuGetErrorName(er
 
 API cuDeviceGetCount(int* count) {
     Call call;
-    *count = static_cast<int>(devices().size());
+    *count = settings().devices;
     return started ? SUCCESS : NOT_INITIALIZED;
 }
 

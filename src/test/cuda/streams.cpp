@@ -96,7 +96,7 @@ API cuStreamQuery(void* handle) {
     if (stream == nullptr || stream->done == stream->queued) {
         return SUCCESS;
     }
-    stream->run_until(stream->done + 1);
+    stream->try_run(stream->done + 1);
     return stream->device->fault == SUCCESS ? NOT_READY : stream->device->fault;
 }
 
@@ -174,7 +174,7 @@ API cuEventQuery(void* handle) {
     if (event->stream == nullptr || event->stream->done >= event->number) {
         return event->stream == nullptr ? SUCCESS : event->stream->device->fault;
     }
-    event->stream->run_until(event->stream->done + 1);
+    event->stream->try_run(event->stream->done + 1);
     return NOT_READY;
 }
 
@@ -212,8 +212,7 @@ API cuStreamWaitEvent(void* stream_handle, void* handle, unsigned) {
         return SUCCESS;
     }
     return enqueue(stream_handle, [other = event->stream, number = event->number] {
-        other->run_until(number);
-        return other->device->fault;
+        return other->try_run(number) ? other->device->fault : PENDING;
     });
 }
 
@@ -300,11 +299,12 @@ API cuGraphLaunch(void* instance, void* stream) {
     if (found == graphs().end()) {
         return INVALID_VALUE;
     }
-    return enqueue(stream, [graph = found->second] {
-        for (const Operation& operation : graph->operations) {
-            if (const Result bad = operation()) {
-                return bad;
+    return enqueue(stream, [graph = found->second, next = std::make_shared<size_t>(0)] {
+        while (*next < graph->operations.size()) {
+            if (const Result bad = graph->operations[*next]()) {
+                return bad; // or PENDING: it goes on there
             }
+            ++*next;
         }
         return SUCCESS;
     });

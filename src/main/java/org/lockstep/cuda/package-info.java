@@ -2,8 +2,9 @@
  * The GPU twin of {@code cpu}: device memory, kernels of our own beside those of cuBLAS, and groups through the host.
  *
  * <p>The only room with native code. JCuda reaches the driver: devices, memory, streams, modules
- * ({@link org.lockstep.cuda.CudaDriver} loads it and says what is there, or why nothing is). JNA reaches the one library that
- * must be the host's own, cuBLAS ({@code CublasLibrary}). The kernels are the PTX of {@code src/main/cuda}, loaded as text:
+ * ({@link org.lockstep.cuda.CudaDriver} loads it and says what is there, or why nothing is). JNA reaches the libraries that
+ * must be the host's own: cuBLAS ({@code CublasLibrary}), and NCCL ({@code NcclLibrary}), by whose communicators
+ * ({@code NcclHandle}) groups are to exchange without the host; no group does so yet. The kernels are the PTX of {@code src/main/cuda}, loaded as text:
  * the driver compiles it for the device at hand.
  *
  * <p>A rank has a {@code CudaDevice}, the primary context of its device and one stream of its own, and in it a

@@ -59,7 +59,7 @@ class CublasLibraryTest {
         assertThat(CublasLibrary.candidates(Map.of("VIRTUAL_ENV", folder.toString(), "HOME", "/nowhere")))
                 .startsWith("libcublas.so.13", "libcublas.so.12")
                 .containsSubsequence(thirteen.toString(), twelve.toString());
-        assertThat(CublasLibrary.expand(folder, "lib/python3*/site-packages/nvidia/cu14/x"))
+        assertThat(LibrarySearch.expand(folder, "lib/python3*/site-packages/nvidia/cu14/x"))
                 .isEmpty();
     }
 }

@@ -19,9 +19,14 @@ public final class StandIn {
     /** The stand-in that this process has loaded. */
     public static StandIn require() {
         assumeTrue(!devices().isEmpty(), () -> CudaDriver.create().toString());
-        String name = devices().get(0).name();
-        assumeTrue(name.contains("tand-in"), () -> "a real device, " + name + ", which cannot be told to fail");
+        assumeTrue(isLoaded(), () -> "a real device, " + devices().get(0).name() + ", which cannot be told to fail");
         return new StandIn(NativeLibrary.getInstance("libcuda.so.1"));
+    }
+
+    /** Whether the devices of this process are the stand-in's. */
+    static boolean isLoaded() {
+        List<VisibleDevice> all = devices();
+        return !all.isEmpty() && all.get(0).name().contains("tand-in");
     }
 
     /** The devices that there are, real or not. */
@@ -56,5 +61,10 @@ public final class StandIn {
     /** Memory of each device from now on. */
     public void setMemory(long bytes) {
         driver.getFunction("standin_set_memory").invokeInt(new Object[] {bytes});
+    }
+
+    /** Devices that are visible from now on, at most 8. */
+    public void setDevices(int count) {
+        driver.getFunction("standin_set_devices").invokeInt(new Object[] {count});
     }
 }

@@ -1,0 +1,270 @@
+package org.lockstep.cuda;
+
+import static org.assertj.core.api.Assertions.assertThat;
+import static org.assertj.core.api.Assertions.assertThatThrownBy;
+import static org.assertj.core.api.Assertions.catchThrowableOfType;
+import static org.junit.jupiter.api.Assumptions.assumeTrue;
+
+import java.time.Duration;
+import java.util.ArrayList;
+import java.util.List;
+import java.util.Optional;
+import java.util.concurrent.CountDownLatch;
+import java.util.concurrent.CyclicBarrier;
+import java.util.concurrent.ExecutorService;
+import java.util.concurrent.Executors;
+import java.util.concurrent.Future;
+import jcuda.driver.CUgraph;
+import jcuda.driver.CUgraphExec;
+import jcuda.driver.CUstreamCaptureMode;
+import jcuda.driver.JCudaDriver;
+import org.junit.jupiter.api.AfterEach;
+import org.junit.jupiter.api.BeforeEach;
+import org.junit.jupiter.api.Test;
+import org.junit.jupiter.api.Timeout;
+import org.junit.jupiter.params.ParameterizedTest;
+import org.junit.jupiter.params.provider.ValueSource;
+import org.lockstep.ErrorCode;
+import org.lockstep.LockstepException;
+import org.lockstep.collective.UniqueId;
+import org.lockstep.tensor.Buffer;
+import org.lockstep.tensor.DataType;
+import org.lockstep.tensor.HostBuffer;
+
+/** Communicators between threads, each with a device, through the real binding. */
+@Timeout(60)
+@HostCuda
+class NcclHandleTest {
+    private static final Duration LONG = Duration.ofSeconds(30);
+    private static final Duration SHORT = Duration.ofMillis(300);
+    private static final int F32 = 7; // ncclFloat32
+    private static final int SUM = 0; // ncclSum
+
+    private NcclLibrary library;
+
+    @BeforeEach
+    void show() {
+        try {
+            library = NcclLibrary.open(Optional.empty(), System.getenv());
+        } catch (LockstepException none) {
+            assumeTrue(false, none.summary());
+        }
+        if (StandIn.isLoaded()) {
+            StandIn.require().setDevices(4);
+        }
+    }
+
+    @AfterEach
+    void hide() {
+        if (StandIn.isLoaded()) {
+            StandInNccl nccl = StandInNccl.require();
+            nccl.lose(-1);
+            nccl.failAfter(-1);
+            assertThat(nccl.communicators()).isZero();
+            StandIn.require().setDevices(1);
+        }
+    }
+
+    /** A rank, with its device, its memory and its communicator, which {@link #on} ends. */
+    private record Rank(int number, CudaDevice device, DeviceArena arena, NcclHandle handle) {
+        DeviceBuffer floats(float... values) {
+            DeviceBuffer made = DeviceBuffer.allocate(arena, DataType.F32, values.length);
+            made.copyFrom(Buffer.ofFloats(values));
+            return made;
+        }
+
+        void allReduce(DeviceBuffer buffer) {
+            handle.call(
+                    "all_reduce",
+                    LONG,
+                    communicator -> NcclFunctions.ncclAllReduce(
+                            buffer.address(),
+                            buffer.address(),
+                            buffer.length(),
+                            F32,
+                            SUM,
+                            communicator,
+                            Raw.handle(device.stream())));
+        }
+
+        float[] read(DeviceBuffer buffer) {
+            HostBuffer host = buffer.toHost();
+            return host.toFloats();
+        }
+    }
+
+    private interface Part<T> {
+        T on(Rank rank) throws Exception;
+    }
+
+    private <T> List<T> on(int ranks, Part<T> part) throws Exception {
+        int devices = StandIn.devices().size();
+        assumeTrue(ranks <= devices, ranks + " ranks need as many devices, there are " + devices);
+        UniqueId id = library.newId();
+        ExecutorService threads = Executors.newFixedThreadPool(ranks);
+        try {
+            List<Future<T>> running = new ArrayList<>();
+            for (int rank = 0; rank < ranks; rank++) {
+                int me = rank;
+                running.add(threads.submit(() -> alone(id, ranks, me, part)));
+            }
+            List<T> results = new ArrayList<>();
+            for (Future<T> each : running) {
+                results.add(each.get());
+            }
+            return results;
+        } finally {
+            threads.shutdown();
+        }
+    }
+
+    private <T> T alone(UniqueId id, int ranks, int me, Part<T> part) throws Exception {
+        try (CudaDevice device = CudaDevice.open(StandIn.devices().get(me));
+                DeviceArena arena = DeviceArena.create(device, 64 << 20)) {
+            NcclHandle handle = NcclHandle.begin(library, id, ranks, me, 0);
+            try {
+                return part.on(new Rank(me, device, arena, handle));
+            } finally {
+                handle.abort();
+            }
+        }
+    }
+
+    @ParameterizedTest
+    @ValueSource(ints = {1, 2, 3, 4})
+    void ranksThatMeetByAnIdAddUpInTheOrderOfTheirStreams(int size) throws Exception {
+        on(size, rank -> {
+            rank.handle.await(LONG, () -> "init");
+            DeviceBuffer x = rank.floats(rank.number, 1, 10 * rank.number);
+            rank.allReduce(x);
+            rank.allReduce(x);
+            int sum = size * (size - 1) / 2;
+            assertThat(rank.read(x)).containsExactly(size * sum, size * size, 10 * size * sum);
+            rank.handle.close(LONG);
+            rank.handle.close(LONG);
+            return true;
+        });
+    }
+
+    @Test
+    void transfersOfAGroupCrossAndDoNotBlock() throws Exception {
+        on(2, rank -> {
+            rank.handle.await(LONG, () -> "init");
+            DeviceBuffer mine = rank.floats(rank.number, 5);
+            DeviceBuffer theirs = rank.floats(9, 9);
+            long stream = Raw.handle(rank.device.stream());
+            NcclFunctions.ncclGroupStart();
+            rank.handle.call(
+                    "send",
+                    LONG,
+                    group -> NcclFunctions.ncclSend(mine.address(), 2, F32, 1 - rank.number, group, stream));
+            rank.handle.call(
+                    "receive",
+                    LONG,
+                    group -> NcclFunctions.ncclRecv(theirs.address(), 2, F32, 1 - rank.number, group, stream));
+            rank.handle.call("group", LONG, group -> NcclFunctions.ncclGroupEnd());
+            assertThat(rank.read(theirs)).containsExactly(1 - rank.number, 5);
+            return true;
+        });
+    }
+
+    @Test
+    void aRecordedOperationIsReplayed() throws Exception {
+        on(2, rank -> {
+            rank.handle.await(LONG, () -> "init");
+            DeviceBuffer x = rank.floats(1 + rank.number);
+            rank.device.synchronize();
+            CUgraph graph = new CUgraph();
+            CudaError.check(
+                    JCudaDriver.cuStreamBeginCapture(
+                            rank.device.stream(), CUstreamCaptureMode.CU_STREAM_CAPTURE_MODE_THREAD_LOCAL),
+                    "cuStreamBeginCapture");
+            rank.allReduce(x);
+            CudaError.check(JCudaDriver.cuStreamEndCapture(rank.device.stream(), graph), "cuStreamEndCapture");
+            CUgraphExec made = new CUgraphExec();
+            CudaError.check(JCudaDriver.cuGraphInstantiate(made, graph, 0), "cuGraphInstantiate");
+            for (int times = 0; times < 3; times++) {
+                CudaError.check(JCudaDriver.cuGraphLaunch(made, rank.device.stream()), "cuGraphLaunch");
+            }
+            assertThat(rank.read(x)).containsExactly(12); // 3, 6, 12
+            CudaError.check(JCudaDriver.cuGraphExecDestroy(made), "cuGraphExecDestroy");
+            CudaError.check(JCudaDriver.cuGraphDestroy(graph), "cuGraphDestroy");
+            return true;
+        });
+    }
+
+    @Test
+    void whoWaitsForARankThatDoesNotComeIsToldAtTheDeadline() throws Exception {
+        StandInNccl.require().lose(1);
+        on(2, rank -> {
+            LockstepException late = catchThrowableOfType(
+                    LockstepException.class, () -> rank.handle.await(SHORT, () -> "init of tensor[0]={0,1}"));
+            assertThat(late.code()).isEqualTo(ErrorCode.COLLECTIVE_TIMEOUT);
+            assertThat(late).hasMessageContaining("init of tensor[0]={0,1}").hasMessageContaining("300 ms");
+            return true;
+        });
+    }
+
+    @Test
+    void abortFromAnotherThreadFreesTheOneThatWaitsForTheDevice() throws Exception {
+        CyclicBarrier ready = new CyclicBarrier(2);
+        CountDownLatch over = new CountDownLatch(1);
+        on(2, rank -> {
+            rank.handle.await(LONG, () -> "init");
+            DeviceBuffer x = rank.floats(3);
+            ready.await();
+            if (rank.number == 1) {
+                over.await(); // it never calls the operation
+                return true;
+            }
+            rank.allReduce(x);
+            Thread watchdog = new Thread(rank.handle::abort, "watchdog");
+            watchdog.start();
+            rank.device.synchronize();
+            watchdog.join();
+            over.countDown();
+            assertThatThrownBy(() -> rank.allReduce(x)).hasMessageContaining("that was ended");
+            return true;
+        });
+    }
+
+    @Test
+    void aFailureOfTheNetworkAndRanksThatDisagreeAreToldWithNcclsWords() throws Exception {
+        StandInNccl nccl = StandInNccl.require();
+        CyclicBarrier both = new CyclicBarrier(2);
+        on(2, rank -> {
+            rank.handle.await(LONG, () -> "init");
+            DeviceBuffer x = rank.floats(1, 2);
+            both.await();
+            if (rank.number == 0) {
+                nccl.failAfter(0);
+                rank.allReduce(x);
+            }
+            both.await();
+            LockstepException lost =
+                    catchThrowableOfType(LockstepException.class, () -> rank.handle.await(LONG, () -> "all_reduce #1"));
+            assertThat(lost.code()).isEqualTo(ErrorCode.PEER_LOST);
+            assertThat(lost)
+                    .hasMessageContaining("all_reduce #1: remote process exited or there was a network error (6)")
+                    .hasMessageContaining("a peer's connection was closed");
+            both.await();
+            return true;
+        });
+        on(2, rank -> {
+            rank.handle.await(LONG, () -> "init");
+            DeviceBuffer x = rank.floats(1, 2);
+            rank.allReduce(rank.number == 0 ? x : x.slice(0, 1));
+            both.await();
+            for (int moved = 0; moved < 8; moved++) { // the stand-in's streams move by one when they are asked
+                JCudaDriver.cuStreamQuery(rank.device.stream());
+            }
+            both.await();
+            LockstepException odd =
+                    catchThrowableOfType(LockstepException.class, () -> rank.handle.await(LONG, () -> "all_reduce #1"));
+            assertThat(odd.code()).isEqualTo(ErrorCode.COLLECTIVE_MISMATCH);
+            assertThat(odd).hasMessageContaining("ranks disagree");
+            both.await();
+            return true;
+        });
+    }
+}
