@@ -32,7 +32,7 @@ smoke() { # smoke JAVA_HOME SPARK SCALA MASTER LOG: what it says of the run, in 
   env JAVA_HOME="$1" SPARK_HOME="$2" SPARK_SCALA_VERSION="$3" SPARK_LOCAL_IP=127.0.0.1 timeout 240 \
     "$1/bin/java" "${opens[@]}" -Xmx2g -cp "$2/jars/*" org.apache.spark.deploy.SparkSubmit --master "$4" \
     --conf spark.ui.enabled=false --conf spark.driver.host=127.0.0.1 --conf spark.executor.memory=1g \
-    --conf spark.lockstep.device=cpu --jars "$jar" --class org.lockstep.packaging.Smoke "$folder/smoke.jar" > "$5" 2>&1
+    --conf spark.lockstep.device=cpu --conf spark.scheduler.minRegisteredResourcesRatio=1.0 --conf spark.lockstep.slots.wait=120s --jars "$jar" --class org.lockstep.packaging.Smoke "$folder/smoke.jar" > "$5" 2>&1
   local code=$?
   local done
   done=$(grep -c '^smoke .* ok$' "$5")
@@ -59,7 +59,13 @@ for cell in "${cells[@]}"; do
   fi
   at=$folder/spark-$spark-scala-$scala
   if [[ ! -e $at/complete ]]; then
-    mvn -q -B -f "$root/src/matrix/pom.xml" dependency:copy-dependencies -Dspark.version="$spark" \
+    case $spark in
+      3.5.*) jackson=2.15.2 ;;
+      4.0.*) jackson=2.18.6 ;;
+      *) jackson=2.21.2 ;;
+    esac
+    rm -rf "$at"
+    mvn -q -B -f "$root/src/matrix/pom.xml" dependency:copy-dependencies -Dspark.version="$spark" -Djackson.version=$jackson \
       -Dscala.binary.version="$scala" -DincludeScope=runtime -DoutputDirectory="$at/jars" >&2 || exit 3
     touch "$at/complete"
   fi
