@@ -54,7 +54,8 @@ public final class Door implements AutoCloseable {
     /**
      * Listens.
      *
-     * @throws CommunicatorException RENDEZVOUS_FAILED if there is no free port, naming addresses and ports
+     * @throws org.lockstep.collective.CommunicatorException RENDEZVOUS_FAILED if there is no free port, naming
+     *     addresses and ports
      */
     public static Door open(Venue venue, WorldSpec spec, Listen where, Rhythm rhythm) {
         return new Door(venue, spec, where, rhythm, Listeners.bind(where));
