@@ -5,6 +5,7 @@ import java.util.ArrayList;
 import java.util.List;
 import java.util.Locale;
 import java.util.Map;
+import java.util.Optional;
 import java.util.function.Consumer;
 import java.util.function.Supplier;
 import org.apache.spark.SparkContext;
@@ -27,7 +28,13 @@ import org.lockstep.topology.RankOrder;
 record Launch(Model model, Input input, Supplier<Plan> planner, Consumer<Progress> progress, long start)
         implements AttemptLoop.Attempt {
     /** What runs. */
-    record Model(ModelSource source, StoredWeights stored, Residence residence, ModelConfig config, RankOrder order) {}
+    record Model(
+            ModelSource source,
+            StoredWeights stored,
+            Residence residence,
+            ModelConfig config,
+            RankOrder order,
+            Optional<BackendFactory> backend) {}
 
     /** What it runs on. */
     record Input(EvenRows even, int promptColumn, SamplingParams params, boolean failOnRowError) {}
@@ -105,7 +112,7 @@ record Launch(Model model, Input input, Supplier<Plan> planner, Consumer<Progres
                             input.even.dealt(plan.grid().worldSize()))
                     .with(plan.grid().sizes())
                     .with(model.order)
-                    .on(plan.perRank().device().factory(spark))
+                    .on(model.backend.orElseGet(() -> plan.perRank().device().factory(spark)))
                     .staying(stay)
                     .watchedBy(watch)
                     .connecting(Llm.KINDS.get(0), Llm.KINDS.toArray(GroupKind[]::new))
