@@ -137,7 +137,10 @@ record Launch(Model model, Input input, Supplier<Plan> planner, Consumer<Progres
                 if (AttemptFailure.isCancelled(spark, e)) {
                     throw e;
                 }
-                throw watch.report(e).exception();
+                throw watch.report(
+                                e,
+                                Optional.of(ticket.attempt().place().location()).filter(named -> ticket.required()))
+                        .exception();
             }
         } finally {
             spark.setJobDescription(before);
