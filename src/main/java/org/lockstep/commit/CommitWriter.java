@@ -4,6 +4,8 @@ import java.time.Duration;
 import java.util.ArrayList;
 import java.util.List;
 import org.jspecify.annotations.Nullable;
+import org.lockstep.ErrorCode;
+import org.lockstep.LockstepException;
 
 /**
  * Commits the rows of one rank, in the background, so that no step waits for a disk.
@@ -37,7 +39,7 @@ public final class CommitWriter {
     /**
      * Takes a finished row; it is committed soon.
      *
-     * @throws org.lockstep.LockstepException what went wrong with earlier ones: COMMIT_FAILED or STALE_ATTEMPT
+     * @throws LockstepException what went wrong with earlier ones: COMMIT_FAILED or STALE_ATTEMPT
      */
     public synchronized void append(CommittedRow row) {
         requireWell();
@@ -75,6 +77,10 @@ public final class CommitWriter {
             Thread.currentThread().interrupt();
         } catch (RuntimeException e) {
             fail(e);
+        } catch (Error e) { // who finishes must hear of it, or rows would be missing in silence
+            fail(LockstepException.report(ErrorCode.INTERNAL, "rows cannot be committed to " + log + ": " + e)
+                    .cause(e)
+                    .exception());
         }
     }
 
@@ -103,7 +109,7 @@ public final class CommitWriter {
     /**
      * Commits what is left.
      *
-     * @throws org.lockstep.LockstepException COMMIT_FAILED or STALE_ATTEMPT
+     * @throws LockstepException COMMIT_FAILED or STALE_ATTEMPT
      */
     public void finish() throws InterruptedException {
         Thread last = end();

@@ -7,6 +7,7 @@ import java.util.List;
 import java.util.UUID;
 import org.apache.hadoop.fs.FSDataInputStream;
 import org.apache.hadoop.fs.FSDataOutputStream;
+import org.apache.hadoop.fs.FSError;
 import org.apache.hadoop.fs.FileAlreadyExistsException;
 import org.apache.hadoop.fs.FileStatus;
 import org.apache.hadoop.fs.FileSystem;
@@ -111,6 +112,8 @@ final class HadoopDirectory implements Directory {
         try (FSDataOutputStream out = files.create(to, overwrite)) {
             out.write(content);
             out.hsync();
+        } catch (FSError e) { // how the local file system says that the disk is full
+            throw new IOException(e.getMessage(), e);
         }
     }
 
@@ -137,7 +140,12 @@ final class HadoopDirectory implements Directory {
 
     @Override
     public long free() throws IOException {
-        return files.getStatus(path).getRemaining();
+        Path there = path;
+        while (there.getParent() != null && !files.exists(there)) {
+            there = there.getParent();
+        }
+        Path real = files.resolvePath(there); // a view of several file systems does not ask the right one
+        return real.getFileSystem(files.getConf()).getStatus(real).getRemaining();
     }
 
     @Override

@@ -33,6 +33,7 @@ final class Owner implements AutoCloseable {
     private final Runnable lost;
     private final CountDownLatch closed = new CountDownLatch(1);
     private volatile boolean ours = true;
+    private final Thread thread = new Thread(this::beat, "lockstep-owner");
 
     private Owner(Directory directory, String words, Duration beat, Runnable lost) {
         this.directory = directory;
@@ -68,9 +69,8 @@ final class Owner implements AutoCloseable {
                     .cause(e)
                     .exception();
         }
-        Thread thread = new Thread(owner::beat, "lockstep-owner");
-        thread.setDaemon(true);
-        thread.start();
+        owner.thread.setDaemon(true);
+        owner.thread.start();
         return owner;
     }
 
@@ -141,10 +141,22 @@ final class Owner implements AutoCloseable {
         return ours;
     }
 
+    /** One that came after the file is deleted would make it anew. */
+    private void awaitTheLastBeat() {
+        try {
+            if (thread != Thread.currentThread()) {
+                thread.join(beat.multipliedBy(2).toMillis());
+            }
+        } catch (InterruptedException e) {
+            Thread.currentThread().interrupt();
+        }
+    }
+
     /** Gives the directory back. Idempotent. */
     @Override
     public void close() {
         closed.countDown();
+        awaitTheLastBeat();
         try {
             if (ours && isWritten()) {
                 directory.delete(Names.OWNER);

@@ -5,6 +5,7 @@ import java.util.ArrayList;
 import java.util.List;
 import java.util.Locale;
 import java.util.Map;
+import java.util.Optional;
 import java.util.function.Consumer;
 import java.util.function.Supplier;
 import org.apache.spark.SparkContext;
@@ -41,7 +42,13 @@ import org.lockstep.topology.RankOrder;
 record Launch(Model model, Input input, Supplier<Plan> planner, Consumer<Progress> progress, long start)
         implements AttemptLoop.Attempt<Launch.Result> {
     /** What runs. */
-    record Model(ModelSource source, StoredWeights stored, Residence residence, ModelConfig config, RankOrder order) {}
+    record Model(
+            ModelSource source,
+            StoredWeights stored,
+            Residence residence,
+            ModelConfig config,
+            RankOrder order,
+            Optional<BackendFactory> backend) {}
 
     /** What it runs on. */
     record Input(EvenRows even, int promptColumn, SamplingParams params, boolean failOnRowError) {}
@@ -122,7 +129,7 @@ record Launch(Model model, Input input, Supplier<Plan> planner, Consumer<Progres
                             input.even.dealt(plan.grid().worldSize()))
                     .with(plan.grid().sizes())
                     .with(model.order)
-                    .on(plan.perRank().device().factory(spark))
+                    .on(model.backend.orElseGet(() -> plan.perRank().device().factory(spark)))
                     .staying(stay)
                     .watchedBy(watch)
                     .connecting(Llm.KINDS.get(0), Llm.KINDS.toArray(GroupKind[]::new))
@@ -147,7 +154,10 @@ record Launch(Model model, Input input, Supplier<Plan> planner, Consumer<Progres
                 if (AttemptFailure.isCancelled(spark, e)) {
                     throw e;
                 }
-                throw watch.report(e).exception();
+                throw watch.report(
+                                e,
+                                Optional.of(ticket.attempt().place().location()).filter(named -> ticket.required()))
+                        .exception();
             }
         } finally {
             spark.setJobDescription(before);

@@ -242,6 +242,11 @@ public final class Llm implements AutoCloseable {
         return with(device.withMemoryUtilization(part));
     }
 
+    /** Backends of another make, for ranks whose network is not what they think. */
+    Llm on(BackendFactory factory) {
+        return with(device.withBackend(factory));
+    }
+
     private Llm with(LlmDevice changed) {
         return new Llm(spark, found, config, sizes, order, ranks, limits, changed, policy, progress);
     }
@@ -361,7 +366,8 @@ public final class Llm implements AutoCloseable {
             }
             RunDirectory directory = RunDirectory.of(context, resolved.checkpointDir());
             Launch launch = new Launch(
-                    new Launch.Model(found.source(), found.stored(), found.residence(), config, order),
+                    new Launch.Model(
+                            found.source(), found.stored(), found.residence(), config, order, device.backend()),
                     new Launch.Input(
                             even,
                             rows.schema().fieldIndex(promptColumn),

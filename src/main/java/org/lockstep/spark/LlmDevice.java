@@ -20,22 +20,32 @@ import org.lockstep.spark.settings.Settings;
  * @param choice of the kind
  * @param memoryUtilization part of a GPU's memory that its ranks take
  * @param enforceEager whether no step is replayed as a CUDA graph
+ * @param backend another one than the device's own
  */
-record LlmDevice(Optional<DeviceChoice> choice, OptionalDouble memoryUtilization, Optional<Boolean> enforceEager) {
+record LlmDevice(
+        Optional<DeviceChoice> choice,
+        OptionalDouble memoryUtilization,
+        Optional<Boolean> enforceEager,
+        Optional<BackendFactory> backend) {
     private static final String TASK_GPUS = "spark.task.resource.gpu.amount";
 
-    static final LlmDevice NONE = new LlmDevice(Optional.empty(), OptionalDouble.empty(), Optional.empty());
+    static final LlmDevice NONE =
+            new LlmDevice(Optional.empty(), OptionalDouble.empty(), Optional.empty(), Optional.empty());
 
     LlmDevice withChoice(DeviceChoice device) {
-        return new LlmDevice(Optional.of(device), memoryUtilization, enforceEager);
+        return new LlmDevice(Optional.of(device), memoryUtilization, enforceEager, backend);
     }
 
     LlmDevice withMemoryUtilization(double part) {
-        return new LlmDevice(choice, OptionalDouble.of(part), enforceEager);
+        return new LlmDevice(choice, OptionalDouble.of(part), enforceEager, backend);
     }
 
     LlmDevice withEnforceEager(boolean eager) {
-        return new LlmDevice(choice, memoryUtilization, Optional.of(eager));
+        return new LlmDevice(choice, memoryUtilization, Optional.of(eager), backend);
+    }
+
+    LlmDevice withBackend(BackendFactory other) {
+        return new LlmDevice(choice, memoryUtilization, enforceEager, Optional.of(other));
     }
 
     /**

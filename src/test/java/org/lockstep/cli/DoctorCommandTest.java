@@ -4,8 +4,14 @@ import static org.assertj.core.api.Assertions.assertThat;
 
 import com.fasterxml.jackson.databind.JsonNode;
 import com.fasterxml.jackson.databind.ObjectMapper;
+import java.nio.charset.StandardCharsets;
+import java.nio.file.Path;
+import java.util.ArrayList;
+import java.util.List;
+import org.apache.spark.launcher.JavaModuleOptions;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.Timeout;
+import org.lockstep.FaultCase;
 
 /** What {@code lockstep doctor} prints, and how it exits. */
 @Timeout(120)
@@ -43,5 +49,34 @@ class DoctorCommandTest {
         assertThat(run.code()).isEqualTo(2);
         assertThat(run.out())
                 .contains("FAIL  LOCKSTEP-1002 MODEL_SHAPE", "  try     : set tensor parallel to", "1 FAIL");
+    }
+
+    /** More ranks than descriptors: said before any of them opens one. */
+    @Test
+    @FaultCase("F60")
+    void tooFewDescriptorsAreAFinding() throws Exception {
+        List<String> command = new ArrayList<>(List.of(
+                "bash",
+                "-c",
+                "ulimit -n 500; exec \"$@\"",
+                "bash",
+                Path.of(System.getProperty("java.home"), "bin", "java").toString(),
+                "-XX:-MaxFDLimit"));
+        command.addAll(List.of(JavaModuleOptions.defaultModuleOptions().trim().split("\\s+")));
+        command.addAll(List.of(
+                "-cp",
+                System.getProperty("java.class.path"),
+                "org.lockstep.cli.Lockstep",
+                "doctor",
+                "--master",
+                "local[64]",
+                "-pp",
+                "8",
+                "-dp",
+                "8"));
+        Process doctor = new ProcessBuilder(command).redirectErrorStream(true).start();
+        String said = new String(doctor.getInputStream().readAllBytes(), StandardCharsets.UTF_8);
+        assertThat(doctor.waitFor()).as(said).isEqualTo(3);
+        assertThat(said).contains("NOT_ENOUGH_DESCRIPTORS", "may have 500 descriptors", "  try     : ulimit -n ");
     }
 }

@@ -21,6 +21,7 @@ import java.util.function.UnaryOperator;
 import java.util.stream.IntStream;
 import org.junit.jupiter.api.Test;
 import org.lockstep.ErrorCode;
+import org.lockstep.FaultCase;
 import org.lockstep.rendezvous.RendezvousException;
 import org.lockstep.topology.GroupKind;
 import org.lockstep.topology.ParallelSizes;
@@ -256,6 +257,7 @@ class RosterTest {
     }
 
     @Test
+    @FaultCase("F54")
     void groupsThatSpanHostsAreReportedOrRefused() {
         List<String> records = new ArrayList<>();
         WorldSpec strict = SPEC.withStrictPlacement(true);
@@ -274,6 +276,7 @@ class RosterTest {
     }
 
     @Test
+    @FaultCase("F43")
     void aBadRecordIsNamed() {
         List<String> withNull = new ArrayList<>(records(0, hello -> hello));
         withNull.set(2, null);
@@ -290,6 +293,7 @@ class RosterTest {
     }
 
     @Test
+    @FaultCase("F43")
     void everyFlippedBitIsSeen() {
         String good = hello(SPEC, PARTY, 0, 1).encode(SPEC.key());
         byte[] bytes = Base64.getDecoder().decode(good);
@@ -306,6 +310,7 @@ class RosterTest {
     }
 
     @Test
+    @FaultCase("F43")
     void aStaleAttemptIsToldAsSuch() {
         WorldSpec old = WorldSpec.of(ParallelSizes.tensor(2));
         List<String> stale = new ArrayList<>(records(0, hello -> hello));
@@ -314,6 +319,7 @@ class RosterTest {
     }
 
     @Test
+    @FaultCase({"F43", "F44"})
     void whatDiffersIsNamedWithWho() {
         assertRefused(
                 records(2, h -> hello(SPEC, new Identity("app-other", 3, 0, 77, 0, "host-a", null), 2, 1)),
@@ -435,6 +441,7 @@ class RosterTest {
     }
 
     @Test
+    @FaultCase("F51")
     void oneGpuForTwoIsRefused() {
         Identity.Gpu gpu = Identity.Gpu.parse("GPU-8f2c1b5e-0000-4000-8000-123456789abc", "00000000:3B:00.0");
         List<String> records = new ArrayList<>();
@@ -446,6 +453,7 @@ class RosterTest {
     }
 
     @Test
+    @FaultCase("F49")
     void theEquationOfTheWorldIsSpelledOut() {
         assertThatThrownBy(() -> Roster.of(records(0, h -> h).subList(0, 3), SPEC))
                 .isInstanceOf(RendezvousException.class)

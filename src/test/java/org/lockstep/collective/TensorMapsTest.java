@@ -17,6 +17,7 @@ import org.junit.jupiter.params.ParameterizedTest;
 import org.junit.jupiter.params.provider.CsvSource;
 import org.junit.jupiter.params.provider.ValueSource;
 import org.lockstep.ErrorCode;
+import org.lockstep.FaultCase;
 import org.lockstep.rendezvous.LocalWorld;
 import org.lockstep.tensor.Buffer;
 import org.lockstep.tensor.DataType;
@@ -143,6 +144,7 @@ class TensorMapsTest implements Ranks {
     }
 
     @Test
+    @FaultCase("F71")
     void whatAPeerMayNotSendEndsTheGroupBeforeMemoryIsTaken() {
         Map<TensorContents, String> nonsense = Map.of(
                 new TensorContents(1, 0, List.of(entry("vast", 1L << 40))), "'vast' f32[1099511627776]",

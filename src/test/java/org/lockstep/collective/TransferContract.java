@@ -20,6 +20,7 @@ import org.junit.jupiter.api.Test;
 import org.junit.jupiter.params.ParameterizedTest;
 import org.junit.jupiter.params.provider.ValueSource;
 import org.lockstep.ErrorCode;
+import org.lockstep.FaultCase;
 import org.lockstep.tensor.DataType;
 import org.lockstep.tensor.HostBuffer;
 import org.lockstep.topology.ParallelSizes;
@@ -110,6 +111,7 @@ public interface TransferContract extends Ranks {
     }
 
     @Test
+    @FaultCase("F71")
     default void anObjectThatCannotTravelIsToldToEveryRank() {
         List<CommunicatorException> failures = failuresOf(
                 3,

@@ -28,7 +28,7 @@ class CommitLogTest {
     private static final Manifest STORIES = manifest("fable", 10);
 
     @TempDir
-    private Path folder;
+    Path folder;
 
     private static Manifest manifest(String model, int rows) {
         return new Manifest(
@@ -36,7 +36,17 @@ class CommitLogTest {
     }
 
     private CommitPlace place() {
-        return new CommitPlace(folder.resolve("run").toString(), Map.of());
+        return place(folder.resolve("run"));
+    }
+
+    /** What others call a path of this host. */
+    CommitPlace place(Path path) {
+        return new CommitPlace(path.toString(), Map.of());
+    }
+
+    /** The beginning of the name of a file that is being written. */
+    String partial() {
+        return ".partial-";
     }
 
     private CommitLog open(Manifest manifest, boolean resume) {
@@ -128,7 +138,7 @@ class CommitLogTest {
             Files.writeString(folder.resolve("run/segment-1-c-0-5-5"), "no segment");
             Files.writeString(folder.resolve("run/segment-x"), "");
             Files.writeString(folder.resolve("run/notes.txt"), "a user's");
-            Files.writeString(folder.resolve("run/.partial-dead"), "half");
+            Files.writeString(folder.resolve("run").resolve(partial() + "dead"), "half");
 
             CommitLog.Attempt second = log.begin();
             assertThat(second.done()).isEqualTo(4);
@@ -222,11 +232,8 @@ class CommitLogTest {
     void aDirectoryThatOthersDoNotShareIsFoundOut() throws IOException {
         try (CommitLog log = open(STORIES, false)) {
             CommitLog.Attempt attempt = log.begin();
-            CommitLog.Attempt elsewhere = new CommitLog.Attempt(
-                    new CommitPlace(folder.resolve("elsewhere").toString(), Map.of()),
-                    attempt.number(),
-                    attempt.id(),
-                    0);
+            CommitLog.Attempt elsewhere =
+                    new CommitLog.Attempt(place(folder.resolve("elsewhere")), attempt.number(), attempt.id(), 0);
             assertThat(AttemptLog.join(elsewhere)).isEmpty();
             assertThat(AttemptLog.join(new CommitLog.Attempt(place(), attempt.number(), "another", 0)))
                     .isEmpty();
@@ -239,13 +246,7 @@ class CommitLogTest {
         Path file = Files.writeString(folder.resolve("file"), "no directory");
         assertRefused(
                 ErrorCode.COMMIT_FAILED,
-                () -> CommitLog.open(
-                        new CommitPlace(file.resolve("below").toString(), Map.of()),
-                        STORIES,
-                        false,
-                        "the test",
-                        () -> {},
-                        BEAT),
+                () -> CommitLog.open(place(file.resolve("below")), STORIES, false, "the test", () -> {}, BEAT),
                 file.toString(),
                 "bytes are free",
                 "spark.lockstep.checkpointDir");
@@ -259,7 +260,7 @@ class CommitLogTest {
                 isDone("mount", "-t", "tmpfs", "-o", "size=1m", "tmpfs", disk.toString()),
                 "this user may not mount a small file system");
         try {
-            CommitPlace place = new CommitPlace(disk.resolve("run").toString(), Map.of());
+            CommitPlace place = place(disk.resolve("run"));
             try (CommitLog log =
                     CommitLog.open(place, manifest("fable", 1000), false, "the test", () -> {}, Duration.ofHours(1))) {
                 CommitLog.Attempt first = log.begin();
@@ -309,36 +310,5 @@ class CommitLogTest {
             join(attempt).writer("none").finish();
             assertThat(files("segment")).hasSize(1);
         }
-    }
-
-    @Test
-    void allThisHoldsOnAFileSystemOfHadoopsToo() throws Exception {
-        org.apache.hadoop.conf.Configuration conf = new org.apache.hadoop.conf.Configuration();
-        Directory directory = new HadoopDirectory(
-                new org.apache.hadoop.fs.RawLocalFileSystem() {
-                    {
-                        initialize(java.net.URI.create("file:///"), conf);
-                    }
-                },
-                new org.apache.hadoop.fs.Path(folder.resolve("hadoop").toString()));
-        assertThat(directory.list()).isEmpty();
-        directory.create();
-        directory.publish("a", new byte[] {1, 2, 3});
-        assertThat(directory.claim("b", new byte[] {4})).isTrue();
-        assertThat(directory.claim("b", new byte[] {5})).isFalse();
-        directory.overwrite("b", new byte[] {6, 7});
-        assertThat(directory.list()).containsExactlyInAnyOrder("a", "b");
-        assertThat(directory.read("a")).containsExactly(1, 2, 3);
-        assertThat(directory.read("b")).containsExactly(6, 7);
-        assertThatThrownBy(() -> directory.read("c")).isInstanceOf(java.io.FileNotFoundException.class);
-        assertThat(directory.free()).isPositive();
-        Files.writeString(folder.resolve("hadoop/_partial-x"), "half");
-        directory.sweep();
-        directory.removeIfEmpty();
-        assertThat(directory.exists("a")).isTrue();
-        directory.delete("a");
-        directory.delete("b");
-        directory.removeIfEmpty();
-        assertThat(folder.resolve("hadoop")).doesNotExist();
     }
 }

@@ -13,6 +13,7 @@ import java.util.Set;
 import java.util.concurrent.TimeUnit;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.Timeout;
+import org.lockstep.FaultCase;
 import org.lockstep.collective.TransportKind;
 import org.lockstep.collective.World;
 import org.lockstep.collective.WorldSpec;
@@ -25,6 +26,7 @@ class FullSharedMemoryTest {
     private static final int NO_MOUNT = 77;
 
     @Test
+    @FaultCase("F59")
     void theErrorNamesPathNeedAndFreeAndNothingIsLeft() throws Exception {
         String java = Path.of(System.getProperty("java.home"), "bin", "java").toString();
         String mounted = "mount -t tmpfs -o size=64k tmpfs /dev/shm || exit " + NO_MOUNT + "; exec \"$@\"";

@@ -11,6 +11,7 @@ import java.util.Random;
 import org.junit.jupiter.api.AfterEach;
 import org.junit.jupiter.api.Test;
 import org.lockstep.ErrorCode;
+import org.lockstep.FaultCase;
 import org.lockstep.LockstepException;
 import org.lockstep.tensor.Buffer;
 import org.lockstep.tensor.DataType;
@@ -81,6 +82,7 @@ class DeviceArenaTest {
     }
 
     @Test
+    @FaultCase("F58")
     void beyondTheBudgetIsSaidWithNeedAndHave() {
         arena.allocate(40 * MIB);
         assertThatThrownBy(() -> arena.allocate(30 * MIB))

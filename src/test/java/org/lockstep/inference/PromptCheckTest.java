@@ -5,6 +5,7 @@ import static org.assertj.core.api.Assertions.assertThat;
 import org.junit.jupiter.api.AfterEach;
 import org.junit.jupiter.api.BeforeEach;
 import org.junit.jupiter.api.Test;
+import org.lockstep.FaultCase;
 
 class PromptCheckTest {
     private Tokenizer tokenizer;
@@ -27,6 +28,7 @@ class PromptCheckTest {
     }
 
     @Test
+    @FaultCase("F69")
     void aBadPromptBecomesTheErrorOfItsRow() {
         PromptCheck check = new PromptCheck(tokenizer, 4);
         assertThat(check.check(null).error()).startsWith("LOCKSTEP-6001 PROMPT_NULL");

@@ -17,6 +17,7 @@ import org.junit.jupiter.api.Timeout;
 import org.junit.jupiter.params.ParameterizedTest;
 import org.junit.jupiter.params.provider.CsvSource;
 import org.junit.jupiter.params.provider.ValueSource;
+import org.lockstep.FaultCase;
 import org.lockstep.collective.CommunicatorException;
 import org.lockstep.collective.World;
 import org.lockstep.collective.WorldSpec;
@@ -135,6 +136,7 @@ class RequestExchangeTest {
 
     @ParameterizedTest
     @ValueSource(ints = {1, 2})
+    @FaultCase("F55")
     void aSlowReplicaTakesFewerRows(int venues) {
         CountDownLatch others = new CountDownLatch(1);
         CountDownLatch begun = new CountDownLatch(1);

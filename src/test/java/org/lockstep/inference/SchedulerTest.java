@@ -7,6 +7,7 @@ import java.util.Arrays;
 import java.util.List;
 import java.util.Random;
 import org.junit.jupiter.api.Test;
+import org.lockstep.FaultCase;
 
 class SchedulerTest {
     private static final GeneratorOptions OPTIONS = new GeneratorOptions(32, 3, 40, 4, 24, false);
@@ -127,6 +128,7 @@ class SchedulerTest {
     }
 
     @Test
+    @FaultCase("F58")
     void theLatestIsPutOffWhenBlocksRunOutAndComesBackWithItsOutput() {
         Scheduler scheduler = scheduler(OPTIONS.withCacheBlocks(8), request(0, 15, 17), request(1, 15, 17));
         StepPlan plan = scheduler.next();

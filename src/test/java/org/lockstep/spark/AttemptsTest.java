@@ -13,8 +13,11 @@ import java.util.Map;
 import java.util.concurrent.CompletableFuture;
 import java.util.concurrent.ExecutionException;
 import java.util.concurrent.TimeUnit;
+import java.util.regex.Matcher;
+import java.util.regex.Pattern;
 import java.util.stream.IntStream;
 import java.util.stream.Stream;
+import org.apache.spark.TaskContext;
 import org.apache.spark.sql.Dataset;
 import org.apache.spark.sql.Encoders;
 import org.apache.spark.sql.Row;
@@ -26,11 +29,14 @@ import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.Timeout;
 import org.junit.jupiter.api.io.TempDir;
 import org.junit.jupiter.params.ParameterizedTest;
+import org.junit.jupiter.params.provider.CsvSource;
 import org.junit.jupiter.params.provider.ValueSource;
 import org.lockstep.ErrorCode;
 import org.lockstep.FaultCase;
 import org.lockstep.FaultLog;
 import org.lockstep.LockstepException;
+import org.lockstep.cpu.CpuBackend;
+import org.lockstep.cpu.DeathBeforeConnecting;
 import org.lockstep.inference.SamplingParams;
 import org.lockstep.spark.attempt.UnfinishedRunException;
 
@@ -252,11 +258,45 @@ class AttemptsTest {
                 .hasMessageNotContaining("attempt : 3");
     }
 
+    /** The record of a failed attempt is where the rows are: on the file system that all share. */
+    @Test
+    void theFlightRecordIsBesideTheRows() {
+        LockstepException ended = catchThrowableOfType(
+                LockstepException.class,
+                () -> llm().on(address -> TaskContext.getPartitionId() == 3
+                                ? new DeathBeforeConnecting(CpuBackend.create(address))
+                                : CpuBackend.create(address))
+                        .run(rows(), "prompt", SAMPLED));
+        assertThat(ended).hasMessageContaining("planned: dies after the meeting");
+        Matcher record = Pattern.compile("record {2}: (.*\\.json)").matcher(ended.getMessage());
+        assertThat(record.find()).as(ended.getMessage()).isTrue();
+        assertThat(Path.of(record.group(1)))
+                .isRegularFile()
+                .hasParent(folder.resolve("run").resolve("flight"));
+    }
+
     @Test
     void resumingWantsADirectory() {
         assertThat(catchThrowableOfType(
                         LockstepException.class,
                         () -> Llm.bundled(spark).resume(true).run(rows(), "prompt", SAMPLED)))
                 .hasMessageContaining("--checkpoint-dir");
+    }
+
+    @ParameterizedTest
+    @CsvSource({
+        "loading rank 1's share of the model took more than the 1 GiB there are, false",
+        "rank 1 failed: java.lang.OutOfMemoryError: Java heap space, true"
+    })
+    @FaultCase("F57")
+    void memoryThatIsUsedUpIsTriedAgainWithFewerRowsButNotWhileLoading(String summary, boolean again) {
+        try (TaskWatch tasks = TaskWatch.start(spark.sparkContext())) {
+            AttemptFailure failure = AttemptFailure.of(
+                    spark.sparkContext(),
+                    LockstepException.report(ErrorCode.OUT_OF_MEMORY, summary).exception(),
+                    tasks);
+            assertThat(failure.retryable()).isEqualTo(again);
+            assertThat(failure.smaller()).isEqualTo(again);
+        }
     }
 }

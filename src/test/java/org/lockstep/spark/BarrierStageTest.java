@@ -7,6 +7,7 @@ import java.lang.reflect.Field;
 import java.util.ArrayList;
 import java.util.List;
 import java.util.concurrent.CopyOnWriteArrayList;
+import java.util.concurrent.TimeUnit;
 import java.util.stream.IntStream;
 import org.apache.logging.log4j.Level;
 import org.apache.logging.log4j.LogManager;
@@ -28,10 +29,10 @@ import org.junit.jupiter.api.Timeout;
 import org.junit.jupiter.params.ParameterizedTest;
 import org.junit.jupiter.params.provider.ValueSource;
 import org.lockstep.ErrorCode;
+import org.lockstep.FaultCase;
 import org.lockstep.LockstepException;
 import org.lockstep.collective.ReduceOp;
 import org.lockstep.spark.failure.GangFailure;
-
 import org.lockstep.spark.gang.RankFunction;
 import org.lockstep.tensor.Buffer;
 import org.lockstep.tensor.HostBuffer;
@@ -129,6 +130,7 @@ class BarrierStageTest {
 
     @ParameterizedTest
     @ValueSource(ints = {1, 3, 4, 9})
+    @FaultCase({"F50", "F56"})
     void anyNumberOfInputPartitionsEmptyOnesIncluded(int partitions) {
         for (int count : new int[] {0, 1, 7}) {
             List<Integer> out = BarrierStage.over(numbers(count, partitions))
@@ -143,6 +145,7 @@ class BarrierStageTest {
     }
 
     @Test
+    @FaultCase("F50")
     void aChainThatSparkRefusesForBarrierStagesIsRepartitioned() {
         JavaRDD<Integer> union = numbers(2, 2).union(numbers(3, 2));
         assertThat(union.getNumPartitions()).isEqualTo(4);
@@ -163,6 +166,7 @@ class BarrierStageTest {
     }
 
     @Test
+    @FaultCase("F50")
     void repartitioningIsSaid() {
         Logger log = ((LoggerContext) LogManager.getContext(false)).getLogger(BarrierStage.class.getName());
         Lines lines = new Lines();
@@ -322,6 +326,7 @@ class BarrierStageTest {
     }
 
     @Test
+    @FaultCase("F49")
     void impossibleSizesAreRefusedBeforeAnythingIsLaunched() {
         assertRefused(
                 ErrorCode.WORLD_SIZE,
@@ -346,5 +351,37 @@ class BarrierStageTest {
                 .isInstanceOfSatisfying(
                         LockstepException.class, e -> assertThat(e.code()).isEqualTo(code))
                 .hasMessageContainingAll(words);
+    }
+
+    /** One rank has ten times the work of the others: they wait for it, nobody is given up, and the waits show who it is. */
+    @Test
+    @FaultCase("F09")
+    void aSlowRankIsWaitedFor() {
+        List<String> waits = BarrierStage.over(numbers(4, 4))
+                .with(ParallelSizes.tensor(4))
+                .mapRanks((rank, mine) -> {
+                    HostBuffer sum = Buffer.ofFloats(0);
+                    long waited = 0;
+                    for (int round = 0; round < 20; round++) {
+                        long work = TimeUnit.MILLISECONDS.toNanos(rank.state().rank() == 2 ? 20 : 2);
+                        long start = System.nanoTime();
+                        while (System.nanoTime() - start < work) {
+                            Thread.onSpinWait();
+                        }
+                        start = System.nanoTime();
+                        sum.floats()[0] = 1;
+                        rank.communicators().tensor().allReduce(sum, ReduceOp.SUM);
+                        waited += System.nanoTime() - start;
+                    }
+                    return List.of(String.format("%020d", waited) + " rank "
+                                    + rank.state().rank() + " sum " + sum.get(0))
+                            .iterator();
+                })
+                .collect()
+                .stream()
+                .sorted()
+                .toList();
+        assertThat(waits).hasSize(4).allMatch(line -> line.endsWith("sum 4.0"));
+        assertThat(waits.get(0)).as("who waits least is waited for: %s", waits).contains("rank 2 ");
     }
 }

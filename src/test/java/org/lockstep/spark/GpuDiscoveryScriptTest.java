@@ -11,6 +11,7 @@ import org.junit.jupiter.api.BeforeEach;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.Timeout;
 import org.junit.jupiter.api.io.TempDir;
+import org.lockstep.FaultCase;
 
 /** What {@code conf/getGpusResources.sh} tells Spark, for what nvidia-smi says on several kinds of hosts. */
 @Timeout(60)
@@ -40,6 +41,7 @@ class GpuDiscoveryScriptTest {
     }
 
     @Test
+    @FaultCase("F52")
     void indicesInTheOrderOfTheBus() throws Exception {
         says(TWO_GPUS, "[N/A]", 0);
 
@@ -56,6 +58,7 @@ class GpuDiscoveryScriptTest {
     }
 
     @Test
+    @FaultCase("F52")
     void slicesOfAGpuByTheirUuidAndAGpuThatIsNotCutByItsIndex() throws Exception {
         says(ONE_CUT, "Disabled", 0);
 
@@ -72,6 +75,7 @@ class GpuDiscoveryScriptTest {
     }
 
     @Test
+    @FaultCase("F52")
     void visibleDevicesNarrowTheList() throws Exception {
         says(TWO_GPUS, "[N/A]", 0);
 

@@ -13,6 +13,7 @@ import org.junit.jupiter.api.Timeout;
 import org.junit.jupiter.params.ParameterizedTest;
 import org.junit.jupiter.params.provider.CsvSource;
 import org.lockstep.ErrorCode;
+import org.lockstep.FaultCase;
 import org.lockstep.LockstepException;
 import org.lockstep.cuda.CudaOptions;
 import org.lockstep.cuda.HostCuda;
@@ -75,6 +76,7 @@ class LlmOnCudaTest {
     }
 
     @Test
+    @FaultCase("F58")
     void theCacheIsWhatIsLeftBesideAllElse() {
         Llm llm = Llm.bundled(spark).device(DeviceChoice.CUDA).dataParallel(1);
         long all = llm.plan().options().cacheBlocks();

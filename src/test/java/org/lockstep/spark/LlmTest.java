@@ -33,6 +33,7 @@ import org.junit.jupiter.params.provider.CsvSource;
 import org.junit.jupiter.params.provider.EnumSource;
 import org.junit.jupiter.params.provider.MethodSource;
 import org.lockstep.ErrorCode;
+import org.lockstep.FaultCase;
 import org.lockstep.LockstepException;
 import org.lockstep.inference.SamplingParams;
 import org.lockstep.tensor.WeightType;
@@ -188,6 +189,7 @@ class LlmTest {
     }
 
     @Test
+    @FaultCase("F69")
     void aBadRowHarmsNoOther() {
         String tooLong = String.join(" ", Collections.nCopies(600, "village"));
         List<String> texts = new ArrayList<>(prompts);
@@ -218,6 +220,7 @@ class LlmTest {
 
     @ParameterizedTest
     @CsvSource({"0", "1", "2", "3", "5"})
+    @FaultCase("F56")
     void fewerRowsThanReplicas(int count) {
         List<Row> rows = Llm.bundled(spark)
                 .pipelineParallel(2)
@@ -248,6 +251,7 @@ class LlmTest {
     }
 
     @Test
+    @FaultCase("F56")
     void anEmptyInputLaunchesNothingAndHasTheSchema() {
         Generation run = Llm.bundled(spark).run(numbered(List.of(), 1), "prompt", golden());
         assertThat(run.rows().columns()).contains("id", "text", "error");

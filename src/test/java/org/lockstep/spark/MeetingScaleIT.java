@@ -12,6 +12,7 @@ import org.junit.jupiter.api.AfterAll;
 import org.junit.jupiter.api.BeforeAll;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.Timeout;
+import org.lockstep.FaultCase;
 import org.lockstep.topology.ParallelSizes;
 
 /** A thousand ranks in one JVM meet; the figures are printed, not judged. */
@@ -34,6 +35,7 @@ class MeetingScaleIT {
     private record Seen(int rank, long meeting, long connecting, long setup) implements java.io.Serializable {}
 
     @Test
+    @FaultCase("F42")
     void aThousandRanksMeet() {
         JavaSparkContext spark = JavaSparkContext.fromSparkContext(session.sparkContext());
         List<Integer> rows = IntStream.range(0, RANKS).boxed().toList();

@@ -28,8 +28,13 @@ public final class Sessions {
 
     /** Two executors of two slots, real JVMs, that run the classes of this build; {@code more} is set besides. */
     static SparkSession twoExecutors(Map<String, String> more) {
+        return executors(2, 2, more);
+    }
+
+    /** So many executors of so many slots, as {@link #twoExecutors}. */
+    static SparkSession executors(int executors, int slots, Map<String, String> more) {
         Map<String, String> conf = new HashMap<>(more);
-        conf.put("spark.master", "local-cluster[2,2,1024]");
+        conf.put("spark.master", "local-cluster[" + executors + "," + slots + ",1024]");
         conf.put("spark.executor.extraClassPath", classes());
         conf.put("spark.executor.memory", "1g");
         return with(conf);

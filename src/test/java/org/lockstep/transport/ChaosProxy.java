@@ -19,9 +19,9 @@ import java.util.concurrent.CountDownLatch;
 /**
  * A bad network before one rank's door: passes bytes on both ways, and does to them what a test wants.
  */
-final class ChaosProxy implements AutoCloseable {
+public final class ChaosProxy implements AutoCloseable {
     /** What happens to the connections that a test means. */
-    interface Chaos {
+    public interface Chaos {
         /** Passes {@code bytes} on, of which {@code before} went the same way earlier. */
         void pass(Way way, long before, byte[] bytes, Wire wire) throws IOException, InterruptedException;
 
@@ -37,16 +37,16 @@ final class ChaosProxy implements AutoCloseable {
     }
 
     /** Whose connection it is: the rank that called, the one whose door it came to, and whether it is a control connection. */
-    record Ends(int caller, int door, boolean control) {}
+    public record Ends(int caller, int door, boolean control) {}
 
     /** One direction of one connection. */
-    enum Way {
+    public enum Way {
         TO_DOOR,
         FROM_DOOR
     }
 
     /** Where bytes go on. */
-    interface Wire {
+    public interface Wire {
         void write(byte[] bytes, int from, int count) throws IOException;
 
         /** Ends the connection in order. */
@@ -62,7 +62,7 @@ final class ChaosProxy implements AutoCloseable {
     private static final int RECORDED = 4 << 20; // bytes
 
     /** Bytes of the proof of identity that go each way before any frame. */
-    static final int GREETING = 96;
+    public static final int GREETING = 96;
 
     private final ServerSocket door;
     private final InetAddress target;
@@ -73,7 +73,7 @@ final class ChaosProxy implements AutoCloseable {
     private final ByteArrayOutputStream record = new ByteArrayOutputStream();
     private final Queue<Throwable> surprises = new ConcurrentLinkedQueue<>();
 
-    ChaosProxy(InetAddress target, int port, Chaos chaos) throws IOException {
+    public ChaosProxy(InetAddress target, int port, Chaos chaos) throws IOException {
         this.target = target;
         this.port = port;
         this.chaos = chaos;
@@ -81,7 +81,7 @@ final class ChaosProxy implements AutoCloseable {
         start(this::accept);
     }
 
-    int port() {
+    public int port() {
         return door.getLocalPort();
     }
 

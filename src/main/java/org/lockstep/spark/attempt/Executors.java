@@ -16,24 +16,30 @@ import scala.collection.immutable.Map$;
  */
 final class Executors {
     private static final Logger LOG = LoggerFactory.getLogger(Executors.class);
-    private static final Duration NOTICE = Duration.ofSeconds(10);
+    private static final Duration NOTICE = Duration.ofSeconds(5);
     private static final Duration KILL = Duration.ofSeconds(30);
 
     private Executors() {}
 
     /**
-     * Lets Spark notice that an executor is gone, or has one that it still believes in replaced.
+     * Lets Spark notice that an executor is gone, or has one that it still believes in replaced. One that has told how its
+     * tasks ended is neither: its peers lost a connection, not the process.
      *
-     * @param frozen whether its peers hear nothing of it any more
+     * @param lost whether its peers hear nothing of it any more
      * @param times how often it was to blame
      */
-    static void recover(SparkContext spark, String executor, boolean frozen, int times, TaskWatch tasks)
+    static void recover(SparkContext spark, String executor, boolean lost, int times, TaskWatch tasks)
             throws InterruptedException {
-        if (spark.isLocal() || tasks.awaitRemoval(executor, NOTICE) || !(frozen || times > 1)) {
+        boolean again = times > 1;
+        boolean heard = tasks.isHeard(executor);
+        if (spark.isLocal()
+                || (heard && !again)
+                || (!heard && tasks.awaitRemoval(executor, NOTICE))
+                || !(lost || again)) {
             return;
         }
         int all = (int) Stream.of(spark.statusTracker().getExecutorInfos()).count() - 1; // the driver is listed too
-        LOG.warn("executor {} is {}: asking Spark for another one", executor, frozen ? "silent" : "to blame again");
+        LOG.warn("executor {} is {}: asking Spark for another one", executor, heard ? "to blame again" : "silent");
         // A kill lowers the number that Spark wants, to nothing where none was ever asked for.
         if (!spark.killExecutor(executor) || !spark.requestTotalExecutors(all, 0, Map$.MODULE$.empty())) {
             LOG.warn("Spark does not replace executor {}", executor);

@@ -6,8 +6,10 @@ import java.net.URI;
 import java.nio.file.Files;
 import java.nio.file.Path;
 import java.util.Collection;
+import java.util.Optional;
 import org.apache.hadoop.conf.Configuration;
 import org.apache.spark.SparkContext;
+import org.lockstep.commit.CommitPlace;
 import org.lockstep.flight.FlightJson;
 import org.lockstep.flight.FlightRecord;
 import org.lockstep.flight.FlightVerdict;
@@ -22,14 +24,22 @@ import org.lockstep.spark.settings.Settings;
  */
 record FlightFiles(String directory, String attempt, Configuration hadoop) {
 
-    /** By {@link Settings#FLIGHT_DIRECTORY}. */
-    static FlightFiles of(SparkContext context, String attempt) {
+    /**
+     * By {@link Settings#FLIGHT_DIRECTORY}.
+     *
+     * @param kept where the finished rows of the run are kept, if somebody named that
+     */
+    static FlightFiles of(SparkContext context, String attempt, Optional<String> kept) {
         String set = Settings.FLIGHT_DIRECTORY.in(context.getConf());
         String directory = switch (set) {
             case "none" -> "";
             case "auto" ->
-                Path.of(System.getProperty("java.io.tmpdir"), "lockstep-flight", context.applicationId())
-                        .toString();
+                kept.map(rows -> rows + "/flight")
+                        .orElseGet(() -> Path.of(
+                                        System.getProperty("java.io.tmpdir"),
+                                        "lockstep-flight",
+                                        context.applicationId())
+                                .toString());
             default -> set;
         };
         return new FlightFiles(directory, attempt, context.hadoopConfiguration());
@@ -55,8 +65,7 @@ record FlightFiles(String directory, String attempt, Configuration hadoop) {
 
     /** Plain paths without Hadoop, whose file systems do not start on every Java. */
     private OutputStream open(String path) throws IOException {
-        boolean plain = directory.startsWith("/") || directory.startsWith("file:");
-        if (plain) {
+        if (CommitPlace.isLocal(directory)) {
             Path local = directory.startsWith("file:") ? Path.of(URI.create(path)) : Path.of(path);
             Files.createDirectories(local.toAbsolutePath().getParent());
             return Files.newOutputStream(local);

@@ -5,6 +5,7 @@ import java.util.HashMap;
 import java.util.HashSet;
 import java.util.List;
 import java.util.Map;
+import java.util.Optional;
 import java.util.Set;
 import java.util.UUID;
 import java.util.concurrent.TimeUnit;
@@ -174,7 +175,16 @@ public final class GangWatch extends SparkListener implements AutoCloseable {
 
     /** What the attempt failed of, by what its tasks have handed over; also written to a file. */
     public GangReport report(Throwable failure) {
-        return GangReport.of(failure, hear(), FlightFiles.of(context, name));
+        return report(failure, Optional.empty());
+    }
+
+    /**
+     * The same.
+     *
+     * @param kept where the finished rows of the run are kept, if somebody named that: its record is best put beside them
+     */
+    public GangReport report(Throwable failure, Optional<String> kept) {
+        return GangReport.of(failure, hear(), FlightFiles.of(context, name, kept));
     }
 
     @Override

@@ -1,7 +1,9 @@
 package org.lockstep.spark.failure;
 
 import java.time.Duration;
+import java.util.HashMap;
 import java.util.HashSet;
+import java.util.Map;
 import java.util.Optional;
 import java.util.Properties;
 import java.util.Set;
@@ -32,7 +34,8 @@ public final class TaskWatch extends SparkListener implements AutoCloseable {
     private final @Nullable String before;
     private final Set<Integer> jobs = new HashSet<>(); // that run
     private final Set<Integer> stages = new HashSet<>();
-    private final Set<Long> tasks = new HashSet<>(); // that run
+    private final Map<Long, String> tasks = new HashMap<>(); // that run, and in which executor
+    private final Set<String> heard = new HashSet<>(); // executors that told how a task of the attempt ended
     private final Set<String> removed = new HashSet<>(); // executors
     private @Nullable Loss loss;
 
@@ -81,15 +84,18 @@ public final class TaskWatch extends SparkListener implements AutoCloseable {
     @Override
     public synchronized void onTaskStart(SparkListenerTaskStart task) {
         if (stages.contains(task.stageId())) {
-            tasks.add(task.taskInfo().taskId());
+            tasks.put(task.taskInfo().taskId(), task.taskInfo().executorId());
         }
     }
 
     @Override
     public synchronized void onTaskEnd(SparkListenerTaskEnd task) {
         tasks.remove(task.taskInfo().taskId());
-        if (stages.contains(task.stageId()) && loss == null) {
-            loss = loss(task);
+        if (stages.contains(task.stageId())) {
+            loss = loss == null ? loss(task) : loss;
+            if (!(task.reason() instanceof ExecutorLostFailure)) {
+                heard.add(task.taskInfo().executorId());
+            }
         }
         notifyAll();
     }
@@ -131,9 +137,15 @@ public final class TaskWatch extends SparkListener implements AutoCloseable {
         return Optional.ofNullable(loss);
     }
 
+    /** Whether an executor has told how all its tasks of the attempt ended: the process lives, and the driver hears it. */
+    synchronized boolean isHeard(String executor) {
+        return heard.contains(executor) && !tasks.containsValue(executor) && !removed.contains(executor);
+    }
+
     /** A new attempt begins. */
     public synchronized void forget() {
         loss = null;
+        heard.clear();
     }
 
     /** Cancels what runs of the run; where the thread that waits for a job is interrupted, Spark lets the job go on. */

@@ -149,8 +149,9 @@ public final class Settings {
     public static final Setting<String> FLIGHT_DIRECTORY = Setting.text(
             "spark.lockstep.flight.dir",
             "auto",
-            "where the driver writes the flight record of a failed attempt, on any file system that Spark knows; auto: in the"
-                    + " directory for temporary files; none: nowhere");
+            "where the driver writes the flight record of a failed attempt, on any file system that Spark knows; auto: in"
+                    + " flight/ of the checkpoint directory if one is named, else in the directory for temporary files; none:"
+                    + " nowhere");
 
     private static final List<Setting<?>> ALL = List.of(
             MEETING_TIMEOUT,

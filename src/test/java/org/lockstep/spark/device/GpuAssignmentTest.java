@@ -10,6 +10,7 @@ import org.junit.jupiter.api.Test;
 import org.junit.jupiter.params.ParameterizedTest;
 import org.junit.jupiter.params.provider.CsvSource;
 import org.lockstep.ErrorCode;
+import org.lockstep.FaultCase;
 import org.lockstep.LockstepException;
 import org.lockstep.collective.Identity;
 import org.lockstep.cuda.VisibleDevice;
@@ -50,6 +51,7 @@ class GpuAssignmentTest {
         "00000001:00:00.0, , 2",
         "MIG-dddddddd-0000-4000-8000-000000000000, 'GPU-aaaaaaaa,MIG-dddddddd-0000-4000-8000-000000000000', 1",
     })
+    @FaultCase("F52")
     void anAddressIsFoundAmongWhatIsSeen(String address, @Nullable String visible, int ordinal) {
         assertThat(given(visible, address).among(SEEN).ordinal()).isEqualTo(ordinal);
     }
@@ -64,6 +66,7 @@ class GpuAssignmentTest {
         "cuda:0, ",
         "GPU-, ",
     })
+    @FaultCase("F52")
     void whatCannotBeFoundIsAnErrorThatListsWhatWasSeen(String address, @Nullable String visible) {
         assertThatThrownBy(() -> given(visible, address).among(SEEN))
                 .isInstanceOfSatisfying(LockstepException.class, e -> {

@@ -1,5 +1,6 @@
 package org.lockstep.spark.gang;
 
+import static org.assertj.core.api.Assertions.assertThat;
 import static org.assertj.core.api.Assertions.assertThatThrownBy;
 
 import java.io.IOException;
@@ -11,6 +12,7 @@ import org.apache.spark.sql.SparkSession;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.Timeout;
 import org.lockstep.ErrorCode;
+import org.lockstep.FaultCase;
 import org.lockstep.LockstepException;
 import org.lockstep.rendezvous.Venue;
 import org.lockstep.spark.Sessions;
@@ -18,6 +20,7 @@ import org.lockstep.spark.Sessions;
 @Timeout(value = 2, unit = TimeUnit.MINUTES)
 class BarrierRendezvousTest {
     @Test
+    @FaultCase("F48")
     void outsideABarrierStageThereIsNoMeeting() throws IOException {
         assertThatThrownBy(() -> BarrierRendezvous.ofCurrentTask(Venue::new, Duration.ofSeconds(1)))
                 .isInstanceOfSatisfying(

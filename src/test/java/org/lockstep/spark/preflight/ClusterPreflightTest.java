@@ -11,6 +11,7 @@ import org.junit.jupiter.api.AfterEach;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.Timeout;
 import org.lockstep.ErrorCode;
+import org.lockstep.FaultCase;
 import org.lockstep.LockstepException;
 import org.lockstep.cpu.Cores;
 import org.lockstep.spark.Sessions;
@@ -38,6 +39,7 @@ class ClusterPreflightTest {
     }
 
     @Test
+    @FaultCase("F45")
     void tooFewSlots() {
         assertRefused(
                 Map.of("spark.master", "local[1]"),
@@ -97,6 +99,7 @@ class ClusterPreflightTest {
     }
 
     @Test
+    @FaultCase("F46")
     void dynamicAllocation() {
         assertRefused(
                 Map.of("spark.master", "local[2]", "spark.dynamicAllocation.enabled", "true"),
@@ -105,6 +108,7 @@ class ClusterPreflightTest {
     }
 
     @Test
+    @FaultCase("F53")
     void gpusUnderALocalMaster() {
         SparkConf conf =
                 new SparkConf(false).set("spark.master", "local[2]").set("spark.task.resource.gpu.amount", "1");
