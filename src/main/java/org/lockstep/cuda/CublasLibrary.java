@@ -25,7 +25,7 @@ final class CublasLibrary {
     private static final List<String> NAMES = List.of("libcublas.so.13", "libcublas.so.12");
 
     /** Where pip and conda put Python packages, below a root. */
-    private static final List<String> PACKAGES = List.of("lib/python3*/site-packages", "lib/python3*/dist-packages");
+    static final List<String> PACKAGES = List.of("lib/python3*/site-packages", "lib/python3*/dist-packages");
 
     private static final List<String> IN_PACKAGES =
             List.of("nvidia/cu13/lib/libcublas.so.13", "nvidia/cublas/lib/libcublas.so.12");

@@ -17,7 +17,7 @@ import java.util.stream.Stream;
  * @param open now
  * @param limit {@link Long#MAX_VALUE} where there is none
  */
-record Descriptors(long open, long limit) implements Serializable {
+public record Descriptors(long open, long limit) implements Serializable {
     private static final Path LIMITS = Path.of("/proc/self/limits");
     private static final Path OPEN = Path.of("/proc/self/fd");
     private static final Pattern FILES = Pattern.compile("Max open files\\s+(\\d+|unlimited)\\s.*");
