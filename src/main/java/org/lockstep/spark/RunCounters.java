@@ -1,6 +1,7 @@
 package org.lockstep.spark;
 
 import java.io.Serializable;
+import java.util.Map;
 import org.apache.spark.SparkContext;
 import org.apache.spark.util.CollectionAccumulator;
 import org.apache.spark.util.LongAccumulator;
@@ -11,7 +12,7 @@ import org.apache.spark.util.LongAccumulator;
  *
  * @param reports one of each rank that ended well
  */
-record RunCounters(
+public record RunCounters(
         LongAccumulator bytesLoaded,
         LongAccumulator rowsDone,
         LongAccumulator rowsFailed,
@@ -22,6 +23,19 @@ record RunCounters(
         CollectionAccumulator<RankReport> reports)
         implements Serializable {
 
+    /** The name of each number in Spark, and among the metrics. */
+    public static final Map<String, String> NAMES = Map.of(
+            "Lockstep: bytes of weights loaded", "bytesLoaded",
+            "Lockstep: rows done", "rowsDone",
+            "Lockstep: rows with errors", "rowsFailed",
+            "Lockstep: prompt tokens", "promptTokens",
+            "Lockstep: prompt tokens found in the cache", "cachedTokens",
+            "Lockstep: output tokens", "outputTokens",
+            "Lockstep: preemptions", "preemptions");
+
+    /** The name in Spark of the reports. */
+    public static final String REPORTS = "Lockstep: ranks";
+
     static RunCounters register(SparkContext spark) {
         return new RunCounters(
                 spark.longAccumulator("Lockstep: bytes of weights loaded"),
@@ -31,6 +45,6 @@ record RunCounters(
                 spark.longAccumulator("Lockstep: prompt tokens found in the cache"),
                 spark.longAccumulator("Lockstep: output tokens"),
                 spark.longAccumulator("Lockstep: preemptions"),
-                spark.collectionAccumulator("Lockstep: ranks"));
+                spark.collectionAccumulator(REPORTS));
     }
 }
