@@ -64,11 +64,11 @@ class LockstepPluginTest {
             llm.generate(
                     List.of("Once upon a time", "The fox"),
                     SamplingParams.greedy().withMaxTokens(8).withIgnoreEos(true));
-            await().atMost(Duration.ofSeconds(60)).until(() -> figures().getOrDefault("outputTokens", 0L) >= 16);
+            await().atMost(Duration.ofSeconds(60)).until(() -> figures().getOrDefault("tp.operations", 0L) > 0);
             Map<String, Long> figures = figures();
             assertThat(figures).containsEntry("outputTokens", 16L).containsEntry("rowsDone", 2L);
             assertThat(figures.get("promptTokens")).isPositive();
-            for (String group : List.of("tp", "pp")) {
+            for (String group : List.of("tp")) {
                 assertThat(figures.get(group + ".operations")).as(group).isPositive();
                 assertThat(figures.get(group + ".bytes")).as(group).isPositive();
                 assertThat(figures).containsKey(group + ".waitMillis");
