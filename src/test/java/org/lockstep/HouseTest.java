@@ -136,8 +136,6 @@ class HouseTest {
                 "commit     |                                                             ; org.apache.hadoop.conf.. org.apache.hadoop.fs.. org.slf4j..",
                 "spark      | topology tensor rendezvous collective flight cpu cuda checkpoint model inference report commit ;"
                         + " org.apache.spark.. org.apache.hadoop.. scala.. org.slf4j.. org.HdrHistogram..",
-                "spark.metrics | topology spark                                           ;"
-                        + " org.apache.spark.. scala.. com.codahale.metrics..",
                 "cli.bench  | topology tensor rendezvous collective cpu spark              ;"
                         + " org.apache.spark.. com.fasterxml.jackson..",
                 "cli.bench.inference | topology tensor rendezvous collective checkpoint model inference cli.bench ;"
