@@ -13,12 +13,16 @@ import org.lockstep.LockstepException;
 
 /** A folder of the file system; links are followed only to places under it. Thread-safe. */
 final class DirectoryFiles extends ModelFiles {
+    private static final String SETTINGS = "config.json";
+
     private final Path given;
     private final Path real;
+    private final String settings; // the name of what is asked for as config.json
 
-    private DirectoryFiles(Path given, Path real) {
+    private DirectoryFiles(Path given, Path real, String settings) {
         this.given = given;
         this.real = real;
+        this.settings = settings;
     }
 
     static ModelFiles of(Path dir) {
@@ -30,7 +34,7 @@ final class DirectoryFiles extends ModelFiles {
         }
         DirectoryFiles files;
         try {
-            files = new DirectoryFiles(dir, dir.toRealPath());
+            files = new DirectoryFiles(dir, dir.toRealPath(), SETTINGS);
         } catch (IOException e) {
             throw missing(dir, "cannot be read: " + e, "check its permissions");
         }
@@ -47,6 +51,27 @@ final class DirectoryFiles extends ModelFiles {
         return files;
     }
 
+    static ModelFiles ofSettings(Path file) {
+        if (!Files.isRegularFile(file)) {
+            throw LockstepException.report(ErrorCode.MODEL_NOT_FOUND, "there is no file " + file)
+                    .attempt("the settings of a model, as its config.json holds them")
+                    .exception();
+        }
+        try {
+            Path real = file.toRealPath();
+            return new DirectoryFiles(file, real.resolveSibling(""), String.valueOf(real.getFileName()));
+        } catch (IOException e) {
+            throw LockstepException.report(ErrorCode.MODEL_NOT_FOUND, file + " cannot be read: " + e)
+                    .attempt("check its permissions")
+                    .cause(e)
+                    .exception();
+        }
+    }
+
+    private String stored(String name) {
+        return name.equals(SETTINGS) ? settings : name;
+    }
+
     private static LockstepException missing(Path dir, String what, String hint) {
         return LockstepException.report(ErrorCode.MODEL_NOT_FOUND, "the model folder " + dir + " " + what)
                 .attempt(hint)
@@ -56,7 +81,7 @@ final class DirectoryFiles extends ModelFiles {
     @Override
     public boolean exists(String name) {
         requireSafe(name);
-        return Files.exists(real.resolve(name));
+        return Files.exists(real.resolve(stored(name)));
     }
 
     @Override
@@ -74,7 +99,7 @@ final class DirectoryFiles extends ModelFiles {
     private Path resolve(String name) {
         Path path;
         try {
-            path = real.resolve(name).toRealPath();
+            path = real.resolve(stored(name)).toRealPath();
         } catch (NoSuchFileException e) {
             throw invalid("there is no file " + name, e);
         } catch (IOException e) {

@@ -32,6 +32,15 @@ public abstract sealed class ModelFiles implements Closeable permits DirectoryFi
     }
 
     /**
+     * A model of which only the settings count: {@code file}, of any name, is its config.json.
+     *
+     * @throws LockstepException MODEL_NOT_FOUND if it is no file
+     */
+    public static ModelFiles settings(Path file) {
+        return DirectoryFiles.ofSettings(file);
+    }
+
+    /**
      * The model in a folder of the class path, for example {@code /org/lockstep/models/fable}. Files are held in memory
      * from their first use to {@link #close()}: meant for small models that travel inside the jar.
      *

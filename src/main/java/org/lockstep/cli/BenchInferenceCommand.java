@@ -1,5 +1,6 @@
 package org.lockstep.cli;
 
+import java.nio.file.Files;
 import java.nio.file.Path;
 import java.time.Duration;
 import java.util.ArrayList;
@@ -73,6 +74,7 @@ import picocli.CommandLine.Spec;
         })
 final class BenchInferenceCommand implements Callable<Integer> {
     private static final int MOST = 1 << 20;
+    private static final String CONFIG = "config.json";
 
     private final Screen screen;
     private final HookEnvironment hooks;
@@ -89,7 +91,8 @@ final class BenchInferenceCommand implements Callable<Integer> {
     @Option(
             names = "--config",
             paramLabel = "FILE",
-            description = "A config.json: the weights are random, made as they are read, and nothing is on disk.")
+            description =
+                    "A config.json, of any name: the weights are random, made as they are read, and nothing is on disk.")
     private @Nullable Path config;
 
     @Option(
@@ -216,10 +219,10 @@ final class BenchInferenceCommand implements Callable<Integer> {
 
     private InferenceBenchRequest ofOptions() {
         require(model == null || config == null, "--model brings its weights, --config is for random ones: not both");
-        Path folder = config == null ? model : folderOf(config);
+        Path settings = config == null || !Files.isDirectory(config) ? config : config.resolve(CONFIG);
         return new InferenceBenchRequest(
-                nameOf(folder),
-                folder,
+                nameOf(settings == null ? model : settings),
+                settings == null ? model : settings,
                 config != null,
                 dtypes,
                 sizes(),
@@ -306,17 +309,15 @@ final class BenchInferenceCommand implements Callable<Integer> {
         return all;
     }
 
-    private static Path folderOf(Path config) {
-        if (!config.endsWith("config.json")) {
-            return config; // a folder, or what its reader will complain about
+    /** A folder's name; of settings, that of their file, or of their folder where all files are called alike. */
+    private static String nameOf(@Nullable Path place) {
+        if (place == null) {
+            return "fable";
         }
-        Path folder = config.getParent();
-        return folder == null ? Path.of("") : folder;
-    }
-
-    private static String nameOf(@Nullable Path folder) {
-        Path name = folder == null ? null : folder.toAbsolutePath().normalize().getFileName();
-        return folder == null ? "fable" : String.valueOf(name);
+        Path whole = place.toAbsolutePath().normalize();
+        Path named = whole.endsWith(CONFIG) ? whole.getParent() : whole;
+        String name = String.valueOf(named == null ? whole : named.getFileName());
+        return name.endsWith(".json") ? name.substring(0, name.length() - ".json".length()) : name;
     }
 
     private static void requireIn(String name, int value, int least) {

@@ -6,13 +6,17 @@ import java.io.IOException;
 import java.util.ArrayList;
 import java.util.List;
 import java.util.Map;
+import java.util.Optional;
 import java.util.OptionalInt;
 import java.util.concurrent.Callable;
 import java.util.function.BooleanSupplier;
 import org.jspecify.annotations.Nullable;
 import org.lockstep.ErrorCode;
 import org.lockstep.LockstepException;
+import org.lockstep.spark.settings.DeviceChoice;
 import org.lockstep.spark.preflight.Finding;
+import org.lockstep.spark.preflight.Machine;
+import org.lockstep.spark.Preflight;
 import org.lockstep.topology.ParallelSizes;
 import picocli.CommandLine.Command;
 import picocli.CommandLine.Option;
@@ -21,9 +25,10 @@ import picocli.CommandLine.Option;
 @Command(
         name = "doctor",
         description = {
-            "Looks at what a run would need: the configuration, the cluster's slots and executors, the model and how it"
-                    + " can be cut. Nothing is generated.",
-            "Each finding is FAIL (it cannot run), WARN or NOTE, with the line to set."
+            "Looks at what a run would need: the configuration, the cluster's slots, each executor's machine (Java, cores,"
+                    + " GPUs and their libraries, memory, shared memory, descriptors, ports), what differs between them, the"
+                    + " model and how it can be cut. Nothing is generated.",
+            "Each finding is FAIL (it cannot run), WARN, NOTE or OK, with the line to set."
         },
         mixinStandardHelpOptions = true,
         versionProvider = Lockstep.Version.class,
@@ -37,7 +42,8 @@ import picocli.CommandLine.Option;
         },
         footer = {
             "",
-            "JSON: an array of objects with level, code, name, sentence and line.",
+            "JSON: an object with findings (level, code, name, sentence, line) and machines (executor, host, and what they"
+                    + " have, by name).",
             "",
             "Examples:",
             "  lockstep doctor -tp 2 -pp 2",
@@ -86,7 +92,13 @@ final class DoctorCommand implements Callable<Integer> {
             description = "Setting of Spark for a look without spark-submit; may be repeated.")
     private Map<String, String> conf = Map.of();
 
-    @Option(names = "--json", description = "Print the findings as one JSON array.")
+    @Option(
+            names = "--device",
+            paramLabel = "KIND",
+            description = "What ranks shall compute on: cpu, cuda or auto (default: auto).")
+    private @Nullable DeviceChoice device;
+
+    @Option(names = "--json", description = "Print one JSON object.")
     private boolean json;
 
     DoctorCommand(Screen screen, BooleanSupplier verbose) {
@@ -103,9 +115,11 @@ final class DoctorCommand implements Callable<Integer> {
         int smallest = sizes.tp() * sizes.pp() * Math.max(1, sizes.dp());
         SparkRequest request =
                 new SparkRequest("lockstep doctor", master, world.orElse(smallest), conf, verbose.getAsBoolean());
-        List<Finding> found = new DoctorRun(request, screen).look(sizes, world, model);
+        Preflight.Checkup checkup =
+                new DoctorRun(request, Optional.ofNullable(device), screen).look(sizes, world, model);
+        List<Finding> found = checkup.findings();
         if (json) {
-            writeJson(found);
+            writeJson(checkup);
         } else {
             write(found);
         }
@@ -140,16 +154,20 @@ final class DoctorCommand implements Callable<Integer> {
                 counts.add(count + " " + level);
             }
         }
-        screen.out().println(counts.isEmpty() ? "nothing to say: it can run" : String.join(", ", counts));
+        boolean runs = found.stream().noneMatch(finding -> finding.level() == Finding.Level.FAIL);
+        screen.out()
+                .println((counts.isEmpty() ? "" : String.join(", ", counts) + ": ")
+                        + (runs ? "it can run" : "it cannot run"));
     }
 
-    private void writeJson(List<Finding> found) throws IOException {
+    private void writeJson(Preflight.Checkup checkup) throws IOException {
         try (JsonGenerator out = new JsonFactory()
                 .disable(JsonGenerator.Feature.AUTO_CLOSE_TARGET)
                 .createGenerator(screen.out())) {
             out.useDefaultPrettyPrinter();
-            out.writeStartArray();
-            for (Finding finding : found) {
+            out.writeStartObject();
+            out.writeArrayFieldStart("findings");
+            for (Finding finding : checkup.findings()) {
                 out.writeStartObject();
                 out.writeStringField("level", finding.level().name());
                 out.writeNumberField("code", finding.code().number());
@@ -159,6 +177,18 @@ final class DoctorCommand implements Callable<Integer> {
                 out.writeEndObject();
             }
             out.writeEndArray();
+            out.writeArrayFieldStart("machines");
+            for (Machine machine : checkup.machines()) {
+                out.writeStartObject();
+                out.writeStringField("executor", machine.process());
+                out.writeStringField("host", machine.host());
+                for (Map.Entry<String, String> fact : machine.comparable().entrySet()) {
+                    out.writeStringField(fact.getKey(), fact.getValue());
+                }
+                out.writeEndObject();
+            }
+            out.writeEndArray();
+            out.writeEndObject();
         }
         screen.out().println();
     }

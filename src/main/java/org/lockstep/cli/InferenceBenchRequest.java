@@ -12,8 +12,8 @@ import org.lockstep.topology.ParallelSizes;
  * What {@code lockstep bench inference} was asked for.
  *
  * @param name of the model
- * @param folder of the model; null for the bundled one
- * @param random whether only its config.json is read, and the weights are random
+ * @param place the model's folder, or the file of its settings where the weights are random; null for the bundled one
+ * @param random whether the weights are random
  * @param dtypes of the weights, one after the other
  * @param sizes likewise
  * @param threads of each rank; null for a part of this machine's cores
@@ -24,7 +24,7 @@ import org.lockstep.topology.ParallelSizes;
  */
 record InferenceBenchRequest(
         String name,
-        @Nullable Path folder,
+        @Nullable Path place,
         boolean random,
         List<Dtype> dtypes,
         List<ParallelSizes> sizes,

@@ -1,6 +1,7 @@
 package org.lockstep.cli;
 
 import java.io.PrintWriter;
+import java.nio.file.Path;
 import java.util.function.Consumer;
 import org.lockstep.ErrorCode;
 import org.lockstep.LockstepException;
@@ -27,8 +28,7 @@ final class InferenceBenchRun {
 
     /** The exit code, 0. */
     int call() {
-        try (ModelFiles files =
-                request.folder() == null ? ModelFiles.resource(Llm.BUNDLED) : ModelFiles.directory(request.folder())) {
+        try (ModelFiles files = files()) {
             ModelConfig config = ModelConfig.read(files);
             check(config);
             for (Dtype dtype : request.dtypes()) {
@@ -41,6 +41,14 @@ final class InferenceBenchRun {
             }
         }
         return 0;
+    }
+
+    private ModelFiles files() {
+        Path place = request.place();
+        if (place == null) {
+            return ModelFiles.resource(Llm.BUNDLED);
+        }
+        return request.random() ? ModelFiles.settings(place) : ModelFiles.directory(place);
     }
 
     /** What cannot be is told before the first combination is measured. */

@@ -7,6 +7,7 @@ import org.jspecify.annotations.Nullable;
 import org.lockstep.collective.Backend;
 import org.lockstep.collective.WorldSpec;
 import org.lockstep.rendezvous.Venue;
+import org.lockstep.simd.Arithmetic;
 import org.lockstep.tensor.Kernels;
 import org.lockstep.transport.Listen;
 import org.lockstep.transport.Rhythm;
@@ -31,6 +32,11 @@ public final class CpuBackend implements Backend {
         if (!cores.shared()) {
             kernels = CpuKernels.create(cores.count());
         }
+    }
+
+    /** Whether kernels of this process compute with vectors; else they are plain Java of the same bits, and slower. */
+    public static boolean hasVectors() {
+        return Arithmetic.isVectorEnabled();
     }
 
     /** A backend whose peers are on this host: it listens on the loopback address. */

@@ -20,7 +20,7 @@ import org.lockstep.collective.UniqueId;
  * <p>It needs no device to be found, to tell its version, and to make ids.
  */
 final class NcclLibrary {
-    /** The environment's say, after the configuration's. */
+    /** The environment's say. */
     static final String VARIABLE = "LOCKSTEP_NCCL";
 
     /** Splitting, and configurations that last: 2.18. */
@@ -88,7 +88,7 @@ final class NcclLibrary {
             }
         }
         throw LockstepException.report(ErrorCode.NO_LIBRARY, "no NCCL loads: " + String.join("; ", tried))
-                .attempt("spark.lockstep.gpu.nccl or " + VARIABLE + " = the path of a libnccl.so.2 of " + name(OLDEST)
+                .attempt(VARIABLE + " = the path of a libnccl.so.2 of " + name(OLDEST)
                         + " or newer")
                 .exception();
     }
@@ -103,7 +103,7 @@ final class NcclLibrary {
             throw LockstepException.report(
                             ErrorCode.NO_LIBRARY,
                             "NCCL " + name(version) + " (" + candidate + ") is older than " + name(OLDEST))
-                    .attempt("spark.lockstep.gpu.nccl or " + VARIABLE + " = the path of a newer libnccl.so.2")
+                    .attempt(VARIABLE + " = the path of a newer libnccl.so.2")
                     .exception();
         }
         Set<Capability> there = EnumSet.noneOf(Capability.class);

@@ -1,5 +1,6 @@
 package org.lockstep.spark;
 
+import org.lockstep.spark.device.BackendFactory;
 import java.time.Duration;
 import java.util.ArrayList;
 import java.util.List;

@@ -1,5 +1,7 @@
 package org.lockstep.spark;
 
+import org.lockstep.spark.device.BackendFactory;
+import org.lockstep.spark.report.RankReport;
 import java.util.ArrayList;
 import java.util.List;
 import java.util.Optional;
@@ -68,8 +70,7 @@ public final class Llm implements AutoCloseable {
     public static final List<String> OUTPUT_COLUMNS = AnswerSchema.COLUMNS;
 
     /** The groups that a generation uses. */
-    static final List<GroupKind> KINDS =
-            List.of(GroupKind.TENSOR, GroupKind.PIPELINE, GroupKind.MODEL, GroupKind.WORLD);
+    static final List<GroupKind> KINDS = RankReport.KINDS;
 
     /** The folder of the class path with the model that comes with Lockstep. */
     public static final String BUNDLED = "/org/lockstep/models/fable";
@@ -320,6 +321,11 @@ public final class Llm implements AutoCloseable {
             run.discard(); // nobody knows of that directory
         }
         return run.rows();
+    }
+
+    /** {@link #generate(Dataset, String, SamplingParams)} as a step of a chain: {@code rows.transform(llm.on("prompt", params))}. */
+    public LlmTransformer on(String promptColumn, SamplingParams params) {
+        return new LlmTransformer(this, promptColumn, params);
     }
 
     /**

@@ -1,5 +1,6 @@
 package org.lockstep.spark;
 
+import org.lockstep.spark.device.BackendFactory;
 import java.util.List;
 import java.util.Optional;
 import java.util.OptionalDouble;

@@ -1,7 +1,13 @@
 package org.lockstep.spark;
 
+import org.lockstep.spark.settings.DeviceChoice;
+import org.lockstep.spark.settings.Settings;
+import org.lockstep.spark.preflight.Machine;
+import org.lockstep.spark.preflight.MachineLook;
+import org.lockstep.spark.preflight.MachineFindings;
 import java.util.ArrayList;
 import java.util.List;
+import java.util.Optional;
 import java.util.OptionalInt;
 import org.apache.spark.SparkConf;
 import org.apache.spark.SparkContext;
@@ -12,7 +18,6 @@ import org.lockstep.LockstepException;
 import org.lockstep.spark.preflight.ClusterPreflight;
 import org.lockstep.spark.preflight.ConfFindings;
 import org.lockstep.spark.preflight.Descriptors;
-import org.lockstep.spark.preflight.ExecutorSite;
 import org.lockstep.spark.preflight.Finding;
 import org.lockstep.topology.ParallelSizes;
 
@@ -35,38 +40,77 @@ public final class Preflight {
     }
 
     /**
-     * What a running application tells: its slots, its executors, the model and how it can be cut.
+     * What was seen and found.
+     *
+     * @param machines that ranks would run on, as far as they answered
+     */
+    public record Checkup(List<Machine> machines, List<Finding> findings) {
+        public Checkup {
+            machines = List.copyOf(machines);
+            findings = List.copyOf(findings);
+        }
+    }
+
+    /**
+     * What a running application tells: its slots, its executors and their machines, the model and how it can be cut.
      *
      * @param model a Hugging Face directory; null for the bundled model
+     * @param device that is asked for; empty for the configuration's
      */
-    public static List<Finding> ofCluster(
-            SparkSession spark, ParallelSizes sizes, OptionalInt ranks, @Nullable String model) {
+    public static Checkup ofCluster(
+            SparkSession spark,
+            ParallelSizes sizes,
+            OptionalInt ranks,
+            @Nullable String model,
+            Optional<DeviceChoice> device) {
         List<Finding> found = new ArrayList<>();
         SparkContext context = ClusterPreflight.context(spark);
         look(found, () -> ClusterPreflight.check(context, sizes, ranks));
-        if (fails(found)) {
-            return List.copyOf(found);
+        List<Machine> machines = MachineLook.executors(context, model);
+        int executors = executors(context);
+        if (machines.size() < executors) {
+            found.add(Finding.warn(
+                    ErrorCode.EXECUTORS_DIFFER,
+                    machines.size() + " of " + executors + " executors answered: the others had no free slot",
+                    "look again when the application is idle"));
         }
-        int world = ClusterPreflight.check(context, sizes, ranks);
-        for (ExecutorSite site : ExecutorSite.look(context, model)) {
-            if (!site.seesModel()) {
+        boolean fits = !fails(found);
+        int world = fits ? ClusterPreflight.check(context, sizes, ranks) : executors;
+        int there = context.isLocal() ? world : Math.max(1, world / executors);
+        found.addAll(MachineFindings.of(
+                machines,
+                new MachineFindings.Want(
+                        there,
+                        device.orElseGet(() -> Settings.DEVICE.in(context.getConf())),
+                        Settings.TRANSPORTS.in(context.getConf()))));
+        for (Machine machine : machines) {
+            if (!machine.seesModel()) {
                 found.add(Finding.fail(
                         ErrorCode.MODEL_NOT_FOUND,
-                        "executor " + site.executor() + " sees no model in " + model,
+                        "executor " + machine.process() + " sees no model in " + model,
                         "copy it to every host, or name a directory that they share"));
             }
-            int there = context.isLocal() ? world : Math.max(1, world / executors(context));
-            found.addAll(ofDescriptors(site, there, sizes.resolve(world), world));
+            if (fits) {
+                found.addAll(ofDescriptors(machine, there, sizes.resolve(world), world));
+            }
         }
-        look(found, () -> plan(spark, sizes, ranks, model));
-        return List.copyOf(found);
+        if (fits) {
+            look(found, () -> plan(spark, sizes, ranks, model, device));
+        }
+        return new Checkup(machines, found);
     }
 
-    private static void plan(SparkSession spark, ParallelSizes sizes, OptionalInt ranks, @Nullable String model) {
+    private static void plan(
+            SparkSession spark,
+            ParallelSizes sizes,
+            OptionalInt ranks,
+            @Nullable String model,
+            Optional<DeviceChoice> device) {
         Llm llm = (model == null ? Llm.bundled(spark) : Llm.load(spark, model))
                 .tensorParallel(sizes.tp())
                 .pipelineParallel(sizes.pp())
                 .dataParallel(sizes.dp());
+        llm = device.map(llm::device).orElse(llm);
         (ranks.isPresent() ? llm.ranks(ranks.getAsInt()) : llm).plan();
     }
 
@@ -75,7 +119,7 @@ public final class Preflight {
     }
 
     /** As if every peer outside of the process were reached over a socket. */
-    static List<Finding> ofDescriptors(ExecutorSite site, int ranks, ParallelSizes resolved, int world) {
+    static List<Finding> ofDescriptors(Machine site, int ranks, ParallelSizes resolved, int world) {
         boolean alone = ranks >= world;
         List<Integer> groups =
                 alone ? List.of() : List.of(resolved.tp(), resolved.pp(), resolved.tp() * resolved.pp(), world);
@@ -86,7 +130,7 @@ public final class Preflight {
                 ? List.of()
                 : List.of(Finding.fail(
                         ErrorCode.NOT_ENOUGH_DESCRIPTORS,
-                        "executor " + site.executor() + " may have " + has.limit() + " descriptors and has "
+                        "executor " + site.process() + " may have " + has.limit() + " descriptors and has "
                                 + has.open() + " open, its ranks (" + ranks + ") need " + needed
                                 + " more for links and files",
                         "ulimit -n " + (has.limit() + Math.max(missing, has.limit()))

@@ -118,6 +118,16 @@ class BenchInferenceCommandTest {
     }
 
     @Test
+    void settingsMayHaveAnyName() throws IOException {
+        Path named = Files.copy(config(), folder.resolve("llama-small.json"));
+        List<JsonNode> lines = json(run("--config", named.toString(), "--json"));
+        assertThat(lines).hasSize(3);
+        assertThat(lines.get(0).get("model").textValue()).isEqualTo("llama-small");
+        assertThat(run("--config", folder.resolve("none.json").toString()).err())
+                .contains("MODEL_NOT_FOUND", "there is no file");
+    }
+
+    @Test
     void withoutAModelTheBundledOneIsMeasuredAsStored() throws IOException {
         List<JsonNode> lines = json(run("--json"));
         assertThat(lines).hasSize(3);

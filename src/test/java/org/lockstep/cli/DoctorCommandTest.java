@@ -20,7 +20,10 @@ class DoctorCommandTest {
     void whatCanRunIsSaidToRun() {
         Run run = Run.of("doctor", "-tp", "2");
         assertThat(run.err()).isEmpty();
-        assertThat(run.out().strip()).isEqualTo("nothing to say: it can run");
+        assertThat(run.out())
+                .contains("OK    Java " + System.getProperty("java.version"), "OK    /dev/shm: ", "any free port")
+                .doesNotContain("FAIL");
+        assertThat(run.out().strip()).endsWith(": it can run");
         assertThat(run.code()).isZero();
     }
 
@@ -34,7 +37,7 @@ class DoctorCommandTest {
                 "--conf",
                 "spark.dynamicAllocation.enabled=true");
         assertThat(run.code()).isEqualTo(3);
-        JsonNode found = new ObjectMapper().readTree(run.out());
+        JsonNode found = new ObjectMapper().readTree(run.out()).get("findings");
         assertThat(found).hasSize(2);
         assertThat(found.get(0).get("level").asText()).isEqualTo("FAIL");
         assertThat(found.get(0).get("code").asInt()).isEqualTo(1004);
@@ -48,7 +51,22 @@ class DoctorCommandTest {
         Run run = Run.of("doctor", "-tp", "7");
         assertThat(run.code()).isEqualTo(2);
         assertThat(run.out())
-                .contains("FAIL  LOCKSTEP-1002 MODEL_SHAPE", "  try     : set tensor parallel to", "1 FAIL");
+                .contains(
+                        "FAIL  LOCKSTEP-1002 MODEL_SHAPE",
+                        "  try     : set tensor parallel to",
+                        "1 FAIL",
+                        "it cannot run");
+    }
+
+    @Test
+    void whereThereIsNoGpuAskingForOneFailsAndNothingCrashes() throws Exception {
+        Run run = Run.of("doctor", "--device", "cuda", "--json", "--conf", "spark.lockstep.device=cuda");
+        JsonNode all = new ObjectMapper().readTree(run.out());
+        assertThat(all.get("machines").get(0).get("executor").asText()).isEqualTo("driver");
+        if (all.get("machines").get(0).get("GPUs").asText().equals("none")) {
+            assertThat(run.code()).isEqualTo(3);
+            assertThat(all.get("findings").toString()).contains("NO_DEVICE", "libcuda.so.1", "--device cpu");
+        }
     }
 
     /** More ranks than descriptors: said before any of them opens one. */

@@ -24,7 +24,7 @@ class NcclLibraryTest {
                 .isInstanceOfSatisfying(LockstepException.class, e -> {
                     assertThat(e.code()).isEqualTo(ErrorCode.NO_LIBRARY);
                     assertThat(e.summary()).contains(nothing.toString()).doesNotContain(";");
-                    assertThat(e.advice()).contains("spark.lockstep.gpu.nccl").contains("LOCKSTEP_NCCL");
+                    assertThat(e.advice()).contains("LOCKSTEP_NCCL");
                 });
         assertThatThrownBy(() -> NcclLibrary.open(Optional.empty(), Map.of(NcclLibrary.VARIABLE, folder + "/other.so")))
                 .hasMessageContaining("other.so");

@@ -1,5 +1,7 @@
 package org.lockstep.spark;
 
+import org.lockstep.spark.failure.TaskWatch;
+import org.lockstep.spark.failure.AttemptFailure;
 import static org.assertj.core.api.Assertions.assertThat;
 import static org.assertj.core.api.Assertions.catchThrowableOfType;
 

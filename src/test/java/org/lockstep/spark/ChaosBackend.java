@@ -1,5 +1,6 @@
 package org.lockstep.spark;
 
+import org.lockstep.spark.device.BackendFactory;
 import java.io.IOException;
 import java.io.Serial;
 import java.io.UncheckedIOException;

@@ -1,5 +1,7 @@
 package org.lockstep.spark;
 
+import org.lockstep.spark.failure.GangWatchTest;
+import org.lockstep.spark.settings.Settings;
 import static org.assertj.core.api.Assertions.assertThat;
 
 import com.fasterxml.jackson.databind.JsonNode;

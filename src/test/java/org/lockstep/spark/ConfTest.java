@@ -28,13 +28,4 @@ class ConfTest {
             assertThat(example.getProperty(setting.key())).as(setting.key()).isEqualTo(setting.fallback());
         }
     }
-
-    @Test
-    void theReadmeListsEveryKeyWithItsDefaultAndMeaning() throws IOException {
-        String readme = Files.readString(Path.of("README.md"));
-        for (Setting<?> setting : Settings.all()) {
-            assertThat(readme)
-                    .contains("| `" + setting.key() + "` | `" + setting.fallback() + "` | " + setting.meaning() + " |");
-        }
-    }
 }

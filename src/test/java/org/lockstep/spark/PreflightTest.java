@@ -1,12 +1,16 @@
 package org.lockstep.spark;
 
+import org.lockstep.spark.preflight.MachineFindingsTest;
+import org.lockstep.spark.preflight.Machine;
 import static org.assertj.core.api.Assertions.assertThat;
 
 import java.util.List;
+import java.util.Optional;
 import java.util.OptionalInt;
 import java.util.stream.Stream;
 import org.apache.spark.SparkConf;
 import org.apache.spark.sql.SparkSession;
+import org.jspecify.annotations.Nullable;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.Timeout;
 import org.junit.jupiter.params.ParameterizedTest;
@@ -15,7 +19,6 @@ import org.junit.jupiter.params.provider.MethodSource;
 import org.lockstep.ErrorCode;
 import org.lockstep.FaultCase;
 import org.lockstep.spark.preflight.Descriptors;
-import org.lockstep.spark.preflight.ExecutorSite;
 import org.lockstep.spark.preflight.Finding;
 import org.lockstep.spark.preflight.Finding.Level;
 import org.lockstep.topology.ParallelSizes;
@@ -188,28 +191,36 @@ class PreflightTest {
                 });
     }
 
+    /** What fails. */
+    private static List<Finding> wrong(
+            SparkSession session, ParallelSizes sizes, OptionalInt ranks, @Nullable String model) {
+        return Preflight.ofCluster(session, sizes, ranks, model, Optional.empty()).findings().stream()
+                .filter(finding -> finding.level() == Level.FAIL)
+                .toList();
+    }
+
     @Test
     @FaultCase({"F45", "F49"})
     void ofTheClusterAndTheModel() throws java.io.IOException {
         try (SparkSession session = Sessions.local(64)) {
-            assertThat(Preflight.ofCluster(session, ParallelSizes.tensor(2), OptionalInt.of(2), null))
+            assertThat(wrong(session, ParallelSizes.tensor(2), OptionalInt.of(2), null))
                     .isEmpty();
-            assertThat(Preflight.ofCluster(session, ParallelSizes.tensor(65), OptionalInt.empty(), null))
+            assertThat(wrong(session, ParallelSizes.tensor(65), OptionalInt.empty(), null))
                     .singleElement()
                     .extracting(Finding::code)
                     .isEqualTo(ErrorCode.NOT_ENOUGH_SLOTS);
-            assertThat(Preflight.ofCluster(session, ParallelSizes.tensor(7), OptionalInt.of(7), null))
+            assertThat(wrong(session, ParallelSizes.tensor(7), OptionalInt.of(7), null))
                     .singleElement()
                     .satisfies(finding -> {
                         assertThat(finding.code()).isEqualTo(ErrorCode.MODEL_SHAPE);
                         assertThat(finding.sentence()).contains("not divisible by tensor (7)");
                         assertThat(finding.line()).startsWith("set tensor parallel to ");
                     });
-            assertThat(Preflight.ofCluster(session, ParallelSizes.pipeline(64), OptionalInt.of(64), null))
+            assertThat(wrong(session, ParallelSizes.pipeline(64), OptionalInt.of(64), null))
                     .singleElement()
                     .satisfies(finding ->
                             assertThat(finding.sentence()).contains("is more stages than the model has layers"));
-            assertThat(Preflight.ofCluster(session, ParallelSizes.tensor(2), OptionalInt.of(2), "/no/such/model"))
+            assertThat(wrong(session, ParallelSizes.tensor(2), OptionalInt.of(2), "/no/such/model"))
                     .extracting(Finding::code)
                     .containsOnly(ErrorCode.MODEL_NOT_FOUND);
         }
@@ -228,7 +239,7 @@ class PreflightTest {
         assertThat(Descriptors.needed(2, List.of(4, 1, 4, 40), 0))
                 .as("all of small groups, powers of two of large ones")
                 .isEqualTo(2 * (3 + 3 + 10 + 16));
-        ExecutorSite few = new ExecutorSite("7", true, new Descriptors(50, 64));
+        Machine few = MachineFindingsTest.machine("7", new Descriptors(50, 64));
         assertThat(Preflight.ofDescriptors(few, 2, ParallelSizes.tensor(4).resolve(8), 8))
                 .singleElement()
                 .satisfies(finding -> {
@@ -237,7 +248,7 @@ class PreflightTest {
                             .contains("executor 7 may have 64 descriptors and has 50 open, its ranks (2) need ");
                     assertThat(finding.line()).startsWith("ulimit -n ");
                 });
-        ExecutorSite many = new ExecutorSite("7", true, new Descriptors(50, 4096));
+        Machine many = MachineFindingsTest.machine("7", new Descriptors(50, 4096));
         assertThat(Preflight.ofDescriptors(many, 2, ParallelSizes.tensor(4).resolve(8), 8))
                 .isEmpty();
     }

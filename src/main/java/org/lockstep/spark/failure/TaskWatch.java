@@ -138,7 +138,7 @@ public final class TaskWatch extends SparkListener implements AutoCloseable {
     }
 
     /** Whether an executor has told how all its tasks of the attempt ended: the process lives, and the driver hears it. */
-    synchronized boolean isHeard(String executor) {
+    public synchronized boolean isHeard(String executor) {
         return heard.contains(executor) && !tasks.containsValue(executor) && !removed.contains(executor);
     }
 

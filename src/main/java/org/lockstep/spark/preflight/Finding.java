@@ -19,19 +19,31 @@ public record Finding(Level level, ErrorCode code, String sentence, String line)
         /** It runs, and not as one would wish. */
         WARN,
         /** It runs well; good to know. */
-        NOTE
+        NOTE,
+        /** It is as it should be. */
+        OK
     }
 
     public static Finding fail(ErrorCode code, String sentence, String line) {
         return new Finding(Level.FAIL, code, sentence, line);
     }
 
-    static Finding warn(ErrorCode code, String sentence, String line) {
+    public static Finding warn(ErrorCode code, String sentence, String line) {
         return new Finding(Level.WARN, code, sentence, line);
     }
 
     static Finding note(ErrorCode code, String sentence, String line) {
         return new Finding(Level.NOTE, code, sentence, line);
+    }
+
+    /** Nothing is wrong; {@code code} is what it would be. */
+    static Finding ok(ErrorCode code, String sentence) {
+        return new Finding(Level.OK, code, sentence, "");
+    }
+
+    /** The same, with the name of where it was found. */
+    Finding at(String where) {
+        return new Finding(level, code, where + ": " + sentence, line);
     }
 
     /** What was refused elsewhere, as a finding. */
@@ -45,9 +57,11 @@ public record Finding(Level level, ErrorCode code, String sentence, String line)
         return (line.isEmpty() ? report : report.attempt(line)).exception();
     }
 
-    /** Two lines, in the form of our errors. */
+    /** Two lines, in the form of our errors; one where nothing is wrong. */
     @Override
     public String toString() {
-        return level + "  " + code.label() + "  " + sentence + (line.isEmpty() ? "" : "\n  try     : " + line);
+        return level == Level.OK
+                ? "OK    " + sentence
+                : level + "  " + code.label() + "  " + sentence + (line.isEmpty() ? "" : "\n  try     : " + line);
     }
 }

@@ -3,6 +3,7 @@ package org.lockstep.spark.report;
 import java.io.Serializable;
 import java.util.List;
 import java.util.Map;
+import org.lockstep.topology.GroupKind;
 
 /**
  * What one rank spent its time on.
@@ -33,4 +34,8 @@ public record RankReport(
         Latencies latencies,
         List<GroupTraffic> groups,
         Map<String, Long> errors)
-        implements Serializable {}
+        implements Serializable {
+    /** The groups that a generation uses. */
+    public static final List<GroupKind> KINDS =
+            List.of(GroupKind.TENSOR, GroupKind.PIPELINE, GroupKind.MODEL, GroupKind.WORLD);
+}
