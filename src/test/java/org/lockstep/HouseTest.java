@@ -135,15 +135,15 @@ class HouseTest {
                 "flight     | topology tensor collective                                  ; com.fasterxml.jackson..",
                 "commit     |                                                             ; org.apache.hadoop.conf.. org.apache.hadoop.fs.. org.slf4j..",
                 "spark.settings  | collective                                                       ; org.apache.spark.. scala..",
-                "spark.failure   | collective flight spark.settings                                 ; org.apache.spark.. scala.. org.apache.hadoop..",
-                "spark.preflight | topology cpu spark.settings spark.failure                        ; org.apache.spark.. scala.. org.slf4j..",
+                "spark.failure   | topology collective flight commit spark.settings                          ; org.apache.spark.. scala.. org.apache.hadoop..",
+                "spark.preflight | topology collective cpu cuda spark.settings spark.failure        ; org.apache.spark.. scala.. org.slf4j..",
                 "spark.device    | collective cpu cuda spark.settings spark.preflight               ; org.apache.spark.. scala..",
                 "spark.gang      | topology tensor rendezvous collective spark.settings spark.failure spark.preflight"
                         + " spark.device ; org.apache.spark.. scala.. org.slf4j..",
                 "spark.rows      | commit spark.settings spark.failure spark.gang                   ; org.apache.spark.. scala.. org.slf4j..",
                 "spark.attempt   | commit spark.settings spark.failure spark.rows ; org.apache.spark.. scala.. org.apache.hadoop.. org.slf4j..",
                 "spark.report    | topology collective inference spark.gang                         ; org.apache.spark.. scala.. org.HdrHistogram..",
-                "spark      | topology tensor collective cuda checkpoint model inference report commit spark.settings"
+                "spark      | topology tensor collective cpu cuda checkpoint model inference report commit spark.settings"
                         + " spark.failure spark.preflight spark.device spark.gang spark.rows spark.attempt spark.report ;"
                         + " org.apache.spark.. scala.. org.slf4j..",
                 "cli.bench  | topology tensor rendezvous collective cpu spark spark.failure spark.gang ;"

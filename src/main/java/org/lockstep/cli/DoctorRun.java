@@ -6,10 +6,10 @@ import java.util.Optional;
 import java.util.OptionalInt;
 import org.jspecify.annotations.Nullable;
 import org.lockstep.LockstepException;
-import org.lockstep.spark.settings.DeviceChoice;
+import org.lockstep.spark.Preflight;
 import org.lockstep.spark.preflight.Finding;
 import org.lockstep.spark.preflight.Machine;
-import org.lockstep.spark.Preflight;
+import org.lockstep.spark.settings.DeviceChoice;
 import org.lockstep.topology.ParallelSizes;
 
 /**

@@ -88,8 +88,7 @@ final class NcclLibrary {
             }
         }
         throw LockstepException.report(ErrorCode.NO_LIBRARY, "no NCCL loads: " + String.join("; ", tried))
-                .attempt(VARIABLE + " = the path of a libnccl.so.2 of " + name(OLDEST)
-                        + " or newer")
+                .attempt(VARIABLE + " = the path of a libnccl.so.2 of " + name(OLDEST) + " or newer")
                 .exception();
     }
 

@@ -1,6 +1,5 @@
 package org.lockstep.spark;
 
-import org.lockstep.spark.device.BackendFactory;
 import java.time.Duration;
 import java.util.ArrayList;
 import java.util.List;
@@ -13,11 +12,13 @@ import org.apache.spark.SparkContext;
 import org.apache.spark.api.java.JavaRDD;
 import org.apache.spark.sql.Row;
 import org.apache.spark.storage.StorageLevel;
+import org.lockstep.commit.Manifest;
 import org.lockstep.inference.GeneratorOptions;
 import org.lockstep.inference.SamplingParams;
 import org.lockstep.model.ModelConfig;
 import org.lockstep.model.StoredWeights;
 import org.lockstep.spark.attempt.AttemptLoop;
+import org.lockstep.spark.device.BackendFactory;
 import org.lockstep.spark.failure.AttemptFailure;
 import org.lockstep.spark.failure.GangWatch;
 import org.lockstep.spark.gang.Residence;
@@ -56,6 +57,20 @@ record Launch(Model model, Input input, Supplier<Plan> planner, Consumer<Progres
 
     /** What it gave; the report is of the moment it is asked for. */
     record Result(JavaRDD<Row> answers, Plan plan, Supplier<RunReport> report) {}
+
+    /** All that decides the texts: rows of a run that is equal in these can stand beside each other. */
+    List<Manifest.Field> identity(Plan plan, String promptColumn) {
+        return List.of(
+                new Manifest.Field("model", model.source.toString()),
+                new Manifest.Field("model config", model.config.toString()),
+                new Manifest.Field("weights", model.stored.toString()),
+                new Manifest.Field("device", plan.perRank().device().isCuda() ? "cuda" : "cpu"),
+                new Manifest.Field(
+                        "max model length", Integer.toString(plan.options().maxModelLength())),
+                new Manifest.Field("sampling", input.params.toString()),
+                new Manifest.Field("prompt column", promptColumn),
+                new Manifest.Field("prompts", input.even.prompts().toString()));
+    }
 
     @Override
     public Result run(KeptResults.Ticket ticket, int number, int shrink) {

@@ -1,7 +1,5 @@
 package org.lockstep.spark;
 
-import org.lockstep.spark.device.BackendFactory;
-import org.lockstep.spark.report.RankReport;
 import java.util.ArrayList;
 import java.util.List;
 import java.util.Optional;
@@ -20,7 +18,6 @@ import org.lockstep.ErrorCode;
 import org.lockstep.LockstepException;
 import org.lockstep.checkpoint.Checkpoint;
 import org.lockstep.checkpoint.ModelFiles;
-import org.lockstep.commit.Manifest;
 import org.lockstep.inference.GeneratorOptions;
 import org.lockstep.inference.SamplingParams;
 import org.lockstep.inference.Tokenizer;
@@ -31,11 +28,13 @@ import org.lockstep.spark.attempt.AttemptLoop;
 import org.lockstep.spark.attempt.RunDirectory;
 import org.lockstep.spark.attempt.RunPolicy;
 import org.lockstep.spark.attempt.UnfinishedRunException;
+import org.lockstep.spark.device.BackendFactory;
 import org.lockstep.spark.device.RankDevice;
 import org.lockstep.spark.gang.ExpectedPlaces;
 import org.lockstep.spark.gang.Residence;
 import org.lockstep.spark.preflight.ClusterPreflight;
 import org.lockstep.spark.report.Progress;
+import org.lockstep.spark.report.RankReport;
 import org.lockstep.spark.report.RunReport;
 import org.lockstep.spark.rows.AnswerSchema;
 import org.lockstep.spark.rows.EvenRows;
@@ -383,27 +382,13 @@ public final class Llm implements AutoCloseable {
                     progress,
                     start);
             AttemptLoop.Outcome<Launch.Result> run = new AttemptLoop(context, resolved, directory, even.count())
-                    .run(identity(plan, promptColumn, params, even), launch);
+                    .run(launch.identity(plan, promptColumn), launch);
             return new Generation(
                     spark.createDataFrame(run.result().answers(), schema),
                     run.result().plan(),
                     run.result().report().get(),
                     Optional.of(run.kept()));
         }
-    }
-
-    /** All that decides the texts: rows of a run that is equal in these can stand beside each other. */
-    private List<Manifest.Field> identity(Plan plan, String promptColumn, SamplingParams params, EvenRows even) {
-        return List.of(
-                new Manifest.Field("model", found.source().toString()),
-                new Manifest.Field("model config", config.toString()),
-                new Manifest.Field("weights", found.stored().toString()),
-                new Manifest.Field("device", plan.perRank().device().isCuda() ? "cuda" : "cpu"),
-                new Manifest.Field(
-                        "max model length", Integer.toString(plan.options().maxModelLength())),
-                new Manifest.Field("sampling", params.toString()),
-                new Manifest.Field("prompt column", promptColumn),
-                new Manifest.Field("prompts", even.prompts().toString()));
     }
 
     /** Gives back what stays in the executors, now or when the run that uses it is over. Idempotent; runs may follow. */

@@ -1,6 +1,5 @@
 package org.lockstep.spark;
 
-import org.lockstep.spark.device.BackendFactory;
 import java.util.List;
 import java.util.Optional;
 import java.util.OptionalDouble;
@@ -11,6 +10,7 @@ import org.lockstep.LockstepException;
 import org.lockstep.cuda.CudaDriver;
 import org.lockstep.cuda.CudaOptions;
 import org.lockstep.cuda.VisibleDevice;
+import org.lockstep.spark.device.BackendFactory;
 import org.lockstep.spark.device.RankDevice;
 import org.lockstep.spark.settings.DeviceChoice;
 import org.lockstep.spark.settings.Settings;

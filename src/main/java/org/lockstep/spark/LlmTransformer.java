@@ -1,11 +1,11 @@
 package org.lockstep.spark;
 
-import org.lockstep.spark.rows.AnswerSchema;
 import org.apache.spark.sql.Dataset;
 import org.apache.spark.sql.Row;
 import org.apache.spark.sql.types.StructType;
 import org.lockstep.LockstepException;
 import org.lockstep.inference.SamplingParams;
+import org.lockstep.spark.rows.AnswerSchema;
 import scala.runtime.AbstractFunction1;
 
 /**

@@ -1,10 +1,5 @@
 package org.lockstep.spark;
 
-import org.lockstep.spark.settings.DeviceChoice;
-import org.lockstep.spark.settings.Settings;
-import org.lockstep.spark.preflight.Machine;
-import org.lockstep.spark.preflight.MachineLook;
-import org.lockstep.spark.preflight.MachineFindings;
 import java.util.ArrayList;
 import java.util.List;
 import java.util.Optional;
@@ -19,6 +14,11 @@ import org.lockstep.spark.preflight.ClusterPreflight;
 import org.lockstep.spark.preflight.ConfFindings;
 import org.lockstep.spark.preflight.Descriptors;
 import org.lockstep.spark.preflight.Finding;
+import org.lockstep.spark.preflight.Machine;
+import org.lockstep.spark.preflight.MachineFindings;
+import org.lockstep.spark.preflight.MachineLook;
+import org.lockstep.spark.settings.DeviceChoice;
+import org.lockstep.spark.settings.Settings;
 import org.lockstep.topology.ParallelSizes;
 
 /**

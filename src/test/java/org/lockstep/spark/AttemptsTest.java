@@ -1,7 +1,5 @@
 package org.lockstep.spark;
 
-import org.lockstep.spark.failure.TaskWatch;
-import org.lockstep.spark.failure.AttemptFailure;
 import static org.assertj.core.api.Assertions.assertThat;
 import static org.assertj.core.api.Assertions.catchThrowableOfType;
 
@@ -41,6 +39,8 @@ import org.lockstep.cpu.CpuBackend;
 import org.lockstep.cpu.DeathBeforeConnecting;
 import org.lockstep.inference.SamplingParams;
 import org.lockstep.spark.attempt.UnfinishedRunException;
+import org.lockstep.spark.failure.AttemptFailure;
+import org.lockstep.spark.failure.TaskWatch;
 
 /** Attempts, what they keep, and how a run ends, with the bundled model in one JVM. */
 @Timeout(180)

@@ -1,6 +1,5 @@
 package org.lockstep.spark;
 
-import org.lockstep.spark.device.BackendFactory;
 import java.io.IOException;
 import java.io.Serial;
 import java.io.UncheckedIOException;
@@ -23,6 +22,7 @@ import org.lockstep.collective.WorldSpec;
 import org.lockstep.cpu.Cores;
 import org.lockstep.cpu.CpuBackend;
 import org.lockstep.rendezvous.Venue;
+import org.lockstep.spark.device.BackendFactory;
 import org.lockstep.tensor.Kernels;
 import org.lockstep.topology.ParallelState;
 import org.lockstep.transport.ChaosProxy;

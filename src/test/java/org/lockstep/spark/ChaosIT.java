@@ -1,7 +1,5 @@
 package org.lockstep.spark;
 
-import org.lockstep.spark.failure.GangWatchTest;
-import org.lockstep.spark.settings.Settings;
 import static org.assertj.core.api.Assertions.assertThat;
 
 import com.fasterxml.jackson.databind.JsonNode;
@@ -44,6 +42,8 @@ import org.junit.jupiter.api.io.TempDir;
 import org.lockstep.FaultCase;
 import org.lockstep.FaultLog;
 import org.lockstep.inference.SamplingParams;
+import org.lockstep.spark.failure.GangWatchTest;
+import org.lockstep.spark.settings.Settings;
 
 /**
  * Seeded faults in runs of four ranks, each in an executor of its own: networks between them that are slow, cut, changed,

@@ -1,6 +1,5 @@
 package org.lockstep.spark;
 
-import org.lockstep.spark.settings.Settings;
 import static org.assertj.core.api.Assertions.assertThat;
 
 import java.io.IOException;
@@ -10,6 +9,7 @@ import java.util.List;
 import java.util.stream.Stream;
 import org.junit.jupiter.api.Test;
 import org.lockstep.ErrorCode;
+import org.lockstep.spark.settings.Settings;
 
 /**
  * Tables of the README that follow from the code: the test fails with the text that should stand there, or writes it, with

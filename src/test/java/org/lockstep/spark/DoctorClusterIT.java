@@ -1,7 +1,5 @@
 package org.lockstep.spark;
 
-import org.lockstep.spark.preflight.Machine;
-import org.lockstep.spark.preflight.Finding;
 import static org.assertj.core.api.Assertions.assertThat;
 
 import java.io.IOException;
@@ -11,6 +9,8 @@ import java.util.OptionalInt;
 import org.apache.spark.sql.SparkSession;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.Timeout;
+import org.lockstep.spark.preflight.Finding;
+import org.lockstep.spark.preflight.Machine;
 import org.lockstep.topology.ParallelSizes;
 
 /** Every executor is looked at, real JVMs. */

@@ -1,10 +1,5 @@
 package org.lockstep.spark;
 
-import org.lockstep.spark.settings.DeviceChoice;
-import org.lockstep.spark.preflight.Machine;
-import org.lockstep.spark.preflight.Finding;
-import org.lockstep.spark.preflight.MachineLook;
-import org.lockstep.spark.preflight.MachineFindings;
 import static org.assertj.core.api.Assertions.assertThat;
 
 import java.util.List;
@@ -14,6 +9,11 @@ import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.Timeout;
 import org.lockstep.ErrorCode;
 import org.lockstep.cuda.HostCuda;
+import org.lockstep.spark.preflight.Finding;
+import org.lockstep.spark.preflight.Machine;
+import org.lockstep.spark.preflight.MachineFindings;
+import org.lockstep.spark.preflight.MachineLook;
+import org.lockstep.spark.settings.DeviceChoice;
 
 /** A machine with a device, real or the stand-in. */
 @Timeout(120)

@@ -1,7 +1,5 @@
 package org.lockstep.spark;
 
-import org.lockstep.spark.preflight.MachineFindingsTest;
-import org.lockstep.spark.preflight.Machine;
 import static org.assertj.core.api.Assertions.assertThat;
 
 import java.util.List;
@@ -21,6 +19,8 @@ import org.lockstep.FaultCase;
 import org.lockstep.spark.preflight.Descriptors;
 import org.lockstep.spark.preflight.Finding;
 import org.lockstep.spark.preflight.Finding.Level;
+import org.lockstep.spark.preflight.Machine;
+import org.lockstep.spark.preflight.MachineFindingsTest;
 import org.lockstep.topology.ParallelSizes;
 
 /** Every finding of the look before a launch, from what it follows from (P6). */

@@ -1,7 +1,5 @@
 package org.lockstep.spark.preflight;
 
-import org.lockstep.spark.settings.DeviceChoice;
-import org.lockstep.spark.settings.Settings;
 import java.util.ArrayList;
 import java.util.LinkedHashMap;
 import java.util.List;
@@ -11,6 +9,8 @@ import java.util.stream.Collectors;
 import java.util.stream.Stream;
 import org.lockstep.ErrorCode;
 import org.lockstep.collective.TransportKind;
+import org.lockstep.spark.settings.DeviceChoice;
+import org.lockstep.spark.settings.Settings;
 
 /**
  * What the machines that ranks would run on tell, as a pure function of what was seen there: each machine alone, and then what

@@ -1,6 +1,5 @@
 package org.lockstep.spark.preflight;
 
-import org.lockstep.spark.settings.Settings;
 import java.io.IOException;
 import java.net.InetAddress;
 import java.net.ServerSocket;
@@ -26,6 +25,7 @@ import org.lockstep.cuda.CudaDriver;
 import org.lockstep.cuda.CudaLibraries;
 import org.lockstep.cuda.CudaOptions;
 import org.lockstep.cuda.VisibleDevice;
+import org.lockstep.spark.settings.Settings;
 
 /**
  * Looks at machines, from inside the processes that run on them. What a system does not tell is unknown, never an error.

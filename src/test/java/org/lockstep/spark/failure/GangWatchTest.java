@@ -45,7 +45,8 @@ import org.lockstep.topology.ParallelSizes;
 @Timeout(120)
 public class GangWatchTest {
     /** The form of every message; after the sentence only lines with a label of at most eight letters. */
-    public static final Pattern CONTRACT = Pattern.compile("LOCKSTEP-\\d{4} [A-Z_]+ {2}\\S.*(\\n {2}[a-z]{2,8} *: \\S.*)*");
+    public static final Pattern CONTRACT =
+            Pattern.compile("LOCKSTEP-\\d{4} [A-Z_]+ {2}\\S.*(\\n {2}[a-z]{2,8} *: \\S.*)*");
 
     /** Where two ranks of this JVM meet before both fail. */
     private static final CyclicBarrier BOTH = new CyclicBarrier(2);
