@@ -6,9 +6,11 @@ import java.nio.file.NoSuchFileException;
 import java.time.Duration;
 import java.util.Arrays;
 import java.util.List;
+import java.util.Optional;
 import java.util.UUID;
 import java.util.concurrent.CountDownLatch;
 import java.util.concurrent.TimeUnit;
+import java.util.stream.Stream;
 import org.jspecify.annotations.Nullable;
 import org.lockstep.ErrorCode;
 import org.lockstep.LockstepException;
@@ -58,7 +60,7 @@ final class Owner implements AutoCloseable {
                 directory.overwrite(Names.OWNER, owner.content(0));
                 Thread.sleep(beat.toMillis()); // another one that watched may write here at this moment
                 if (!owner.isWritten()) {
-                    throw inUse(directory, owner.read());
+                    throw inUse(directory, owner.read(), null);
                 }
             }
         } catch (InterruptedException e) {
@@ -82,15 +84,20 @@ final class Owner implements AutoCloseable {
             Thread.sleep(Math.max(1, beat.toMillis() / 4));
             byte @Nullable [] now = read();
             if (now != null && !Arrays.equals(seen, now)) {
-                throw inUse(directory, now);
+                throw inUse(directory, now, seen);
             }
         }
     }
 
-    private static LockstepException inUse(Directory directory, byte @Nullable [] content) {
-        List<String> strings =
-                content == null ? List.of() : Note.decode(content).orElse(List.of());
-        String who = strings.size() == 3 ? strings.get(2) : "another run";
+    /** By who is written there, or was a moment ago: at a beat a part of the name may be there only. */
+    private static LockstepException inUse(Directory directory, byte @Nullable [] content, byte @Nullable [] before) {
+        String who = Stream.of(Optional.ofNullable(content), Optional.ofNullable(before))
+                .flatMap(Optional::stream)
+                .flatMap(bytes -> Note.decode(bytes).stream())
+                .filter(strings -> strings.size() == 3)
+                .map(strings -> strings.get(2))
+                .findFirst()
+                .orElse("another run");
         return LockstepException.report(ErrorCode.COMMIT_IN_USE, directory + " is in use by " + who)
                 .culprit(who)
                 .attempt("wait for that run, or give this one another directory: spark.lockstep.checkpointDir")

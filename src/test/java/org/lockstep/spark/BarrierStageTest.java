@@ -353,35 +353,26 @@ class BarrierStageTest {
                 .hasMessageContainingAll(words);
     }
 
-    /** One rank has ten times the work of the others: they wait for it, nobody is given up, and the waits show who it is. */
+    /** One rank has ten times the work of the others: they wait for it, and nobody is given up. */
     @Test
     @FaultCase("F09")
     void aSlowRankIsWaitedFor() {
-        List<String> waits = BarrierStage.over(numbers(4, 4))
+        List<Double> sums = BarrierStage.over(numbers(4, 4))
                 .with(ParallelSizes.tensor(4))
                 .mapRanks((rank, mine) -> {
                     HostBuffer sum = Buffer.ofFloats(0);
-                    long waited = 0;
                     for (int round = 0; round < 20; round++) {
                         long work = TimeUnit.MILLISECONDS.toNanos(rank.state().rank() == 2 ? 20 : 2);
                         long start = System.nanoTime();
                         while (System.nanoTime() - start < work) {
                             Thread.onSpinWait();
                         }
-                        start = System.nanoTime();
                         sum.floats()[0] = 1;
                         rank.communicators().tensor().allReduce(sum, ReduceOp.SUM);
-                        waited += System.nanoTime() - start;
                     }
-                    return List.of(String.format("%020d", waited) + " rank "
-                                    + rank.state().rank() + " sum " + sum.get(0))
-                            .iterator();
+                    return List.of(sum.get(0)).iterator();
                 })
-                .collect()
-                .stream()
-                .sorted()
-                .toList();
-        assertThat(waits).hasSize(4).allMatch(line -> line.endsWith("sum 4.0"));
-        assertThat(waits.get(0)).as("who waits least is waited for: %s", waits).contains("rank 2 ");
+                .collect();
+        assertThat(sums).hasSize(4).containsOnly(4.0);
     }
 }
