@@ -4,6 +4,7 @@ import java.util.ArrayList;
 import java.util.Comparator;
 import java.util.HashSet;
 import java.util.List;
+import java.util.Map;
 import java.util.Optional;
 import java.util.Set;
 import java.util.SortedMap;
@@ -45,6 +46,9 @@ public final class GangReport {
      */
     static GangReport of(Throwable failure, GangWatch.Heard heard, FlightFiles files) {
         RankFailure first = first(heard.failures());
+        if (first == null && !heard.lost().isEmpty() && !(failure instanceof LockstepException)) {
+            return ofTheLost(failure, heard, files);
+        }
         if (failure instanceof LockstepException || first == null) {
             LockstepException known = GangFailure.of(failure);
             return new GangReport(
@@ -56,6 +60,52 @@ public final class GangReport {
         return first.code() == ErrorCode.RENDEZVOUS_TIMEOUT
                 ? inquest.ofTheMeeting(failure)
                 : inquest.report(failure, files);
+    }
+
+    /**
+     * Spark heard of a dead executor before a peer did, and ended the other tasks: none has a failure of its own, but each hands
+     * over its last operations as it ends, and who hands over nothing is dead.
+     */
+    private static GangReport ofTheLost(Throwable failure, GangWatch.Heard heard, FlightFiles files) {
+        SortedMap<Integer, FlightRecord> records = new TreeMap<>();
+        for (RankFailure each : heard.failures()) {
+            if (each.record() != null) {
+                records.putIfAbsent(each.rank(), each.record());
+            }
+        }
+        SortedMap<Integer, String> lost = new TreeMap<>(heard.lost());
+        Set<Integer> silent = new TreeSet<>();
+        for (int rank = 0; rank < heard.places().size(); rank++) {
+            if (!records.containsKey(rank)) {
+                silent.add(rank);
+            }
+        }
+        boolean known = silent.size() == lost.size(); // else ranks that never met, or returned, are among them
+        FlightVerdict verdict = FlightVerdict.of(records.values(), known ? silent : Set.of());
+        List<Integer> gone = List.copyOf(silent);
+        LockstepException.Report report = LockstepException.report(
+                ErrorCode.PEER_LOST,
+                (known ? FlightVerdict.ranks(gone) : lost.size() == 1 ? "a rank" : lost.size() + " ranks")
+                        + " died with an executor, and Spark ended the others");
+        List<String> places = new ArrayList<>();
+        for (Map.Entry<Integer, String> each : lost.entrySet()) {
+            places.add((known && gone.size() == 1 ? "rank " + gone.get(0) + "  " : "")
+                    + heard.places().get(each.getKey())
+                    + "  lost: " + each.getValue().lines().findFirst().orElse(""));
+        }
+        for (String place : places) {
+            report = report.culprit(place);
+        }
+        List<Integer> waiting = verdict.waiting();
+        if (!waiting.isEmpty()) {
+            report = report.waiting(FlightVerdict.ranks(waiting));
+        }
+        if (verdict.kind() != Kind.NOTHING_SEEN) {
+            report = report.with("verdict", verdict.toString());
+        }
+        report = report.attempt("see the log of that executor");
+        String path = files.write(String.valueOf(report.exception().getMessage()), verdict, records.values());
+        return new GangReport(report.with("record", path).cause(failure), List.of(), places);
     }
 
     private static @Nullable RankFailure first(List<RankFailure> failures) {

@@ -1,0 +1,85 @@
+package org.lockstep.spark.failure;
+
+import static org.assertj.core.api.Assertions.assertThat;
+
+import java.nio.file.Files;
+import java.nio.file.Path;
+import java.util.List;
+import java.util.Map;
+import java.util.Set;
+import org.apache.hadoop.conf.Configuration;
+import org.apache.spark.SparkException;
+import org.junit.jupiter.api.Test;
+import org.junit.jupiter.api.io.TempDir;
+import org.lockstep.ErrorCode;
+import org.lockstep.LockstepException;
+import org.lockstep.flight.FlightRecord;
+
+class GangReportTest {
+    private static final Exception SPARKS =
+            new SparkException("Job aborted due to stage failure: a barrier task is gone");
+
+    @TempDir
+    Path folder;
+
+    /** A rank that Spark ended: it says nothing of its own, and hands over its record. */
+    private static RankFailure released(int rank, int partition) {
+        return new RankFailure(
+                rank,
+                "h",
+                "e" + partition,
+                "task",
+                partition,
+                "",
+                0,
+                true,
+                false,
+                ErrorCode.CANCELLED,
+                "rank " + rank + " was told to stop",
+                "",
+                null,
+                Thrown.of(new IllegalStateException("killed")),
+                List.of(),
+                new FlightRecord(rank, "place", 0, FlightRecord.End.RELEASED, List.of()));
+    }
+
+    private LockstepException report(List<RankFailure> failures, Map<Integer, String> lost) {
+        Map<Integer, String> places = Map.of(
+                0, "host h  executor e0  task 4 (partition 0)",
+                1, "host h  executor e1  task 5 (partition 1)",
+                2, "host h  executor e2  task 6 (partition 2)");
+        return GangReport.of(
+                        SPARKS,
+                        new GangWatch.Heard(failures, places, Set.of(), lost),
+                        new FlightFiles(folder.toString(), "a", new Configuration(false)))
+                .exception();
+    }
+
+    @Test
+    void whoHandsOverNothingDiedWhereSparkEndedTheOthers() {
+        LockstepException told =
+                report(List.of(released(0, 2), released(2, 1)), Map.of(0, "ExecutorLostFailure (killed)\nmore"));
+        assertThat(told.code()).isEqualTo(ErrorCode.PEER_LOST);
+        assertThat(told)
+                .hasMessageContaining("rank 1 died with an executor, and Spark ended the others")
+                .hasMessageContaining(
+                        "rank 1  host h  executor e0  task 4 (partition 0)  lost: ExecutorLostFailure (killed)")
+                .hasMessageContaining("verdict : lost peer: rank 1 is gone");
+        assertThat(told.getMessage()).matches(GangWatchTest.CONTRACT);
+        assertThat(folder.resolve("attempt-a.json")).exists();
+    }
+
+    @Test
+    void nobodyIsNamedWhereMoreAreSilentThanDead() throws Exception {
+        LockstepException told = report(List.of(released(0, 2)), Map.of(0, "gone"));
+        assertThat(told)
+                .hasMessageContaining("a rank died with an executor")
+                .hasMessageContaining("  culprit : host h  executor e0  task 4 (partition 0)  lost: gone");
+        assertThat(Files.readString(folder.resolve("attempt-a.json"))).contains("a rank died");
+    }
+
+    @Test
+    void withoutALostExecutorItIsWhatSparkSays() {
+        assertThat(report(List.of(released(0, 2)), Map.of())).hasMessageContaining("a barrier task is gone");
+    }
+}
