@@ -61,7 +61,7 @@ class ChaosIT {
     private static final SamplingParams PARAMS =
             SamplingParams.greedy().withMaxTokens(48).withIgnoreEos(true);
     private static final long FIRST = Long.getLong("lockstep.chaos.spark.first", 1);
-    private static final int SEEDS = Integer.getInteger("lockstep.chaos.spark.seeds", 6);
+    private static final int SEEDS = Integer.getInteger("lockstep.chaos.spark.seeds", 3);
 
     /** The operation's limit (5 s) or the time after which silence is a loss (4 s), and what a busy machine adds. */
     private static final Duration BOUND = Duration.ofSeconds(15);
