@@ -1,6 +1,7 @@
 package org.lockstep.spark.failure;
 
 import java.util.ArrayList;
+import java.util.Collection;
 import java.util.Comparator;
 import java.util.HashSet;
 import java.util.List;
@@ -67,12 +68,7 @@ public final class GangReport {
      * over its last operations as it ends, and who hands over nothing is dead.
      */
     private static GangReport ofTheLost(Throwable failure, GangWatch.Heard heard, FlightFiles files) {
-        SortedMap<Integer, FlightRecord> records = new TreeMap<>();
-        for (RankFailure each : heard.failures()) {
-            if (each.record() != null) {
-                records.putIfAbsent(each.rank(), each.record());
-            }
-        }
+        SortedMap<Integer, FlightRecord> records = handedOver(heard);
         SortedMap<Integer, String> lost = new TreeMap<>(heard.lost());
         Set<Integer> silent = new TreeSet<>();
         for (int rank = 0; rank < heard.places().size(); rank++) {
@@ -96,16 +92,40 @@ public final class GangReport {
         for (String place : places) {
             report = report.culprit(place);
         }
-        List<Integer> waiting = verdict.waiting();
+        report = filed(report, verdict, verdict.waiting(), "see the log of that executor", records.values(), files);
+        return new GangReport(report.cause(failure), List.of(), places);
+    }
+
+    private static SortedMap<Integer, FlightRecord> handedOver(GangWatch.Heard heard) {
+        SortedMap<Integer, FlightRecord> records = new TreeMap<>();
+        for (RankFailure each : heard.failures()) {
+            if (each.record() != null) {
+                records.putIfAbsent(each.rank(), each.record());
+            }
+        }
+        return records;
+    }
+
+    /** A report that names the culprits, with all that follows them, and written to a file. */
+    private static LockstepException.Report filed(
+            LockstepException.Report named,
+            FlightVerdict verdict,
+            List<Integer> waiting,
+            String advice,
+            Collection<FlightRecord> records,
+            FlightFiles files) {
+        LockstepException.Report report = named;
         if (!waiting.isEmpty()) {
             report = report.waiting(FlightVerdict.ranks(waiting));
         }
         if (verdict.kind() != Kind.NOTHING_SEEN) {
             report = report.with("verdict", verdict.toString());
         }
-        report = report.attempt("see the log of that executor");
-        String path = files.write(String.valueOf(report.exception().getMessage()), verdict, records.values());
-        return new GangReport(report.with("record", path).cause(failure), List.of(), places);
+        if (!advice.isEmpty()) {
+            report = report.attempt(advice);
+        }
+        return report.with(
+                "record", files.write(String.valueOf(report.exception().getMessage()), verdict, records));
     }
 
     private static @Nullable RankFailure first(List<RankFailure> failures) {
@@ -154,17 +174,8 @@ public final class GangReport {
             List<Integer> waiting = verdict.waiting().stream()
                     .filter(rank -> !culprits.contains(rank))
                     .toList();
-            if (!waiting.isEmpty()) {
-                report = report.waiting(FlightVerdict.ranks(waiting));
-            }
-            if (verdict.kind() != Kind.NOTHING_SEEN) {
-                report = report.with("verdict", verdict.toString());
-            }
-            if (!first.advice().isEmpty()) {
-                report = report.attempt(first.advice());
-            }
-            String path = files.write(String.valueOf(report.exception().getMessage()), verdict, records.values());
-            report = report.with("record", path).cause(first.thrown().asThrowable());
+            report = filed(report, verdict, waiting, first.advice(), records.values(), files)
+                    .cause(first.thrown().asThrowable());
             List<Throwable> suppressed = new ArrayList<>(List.of(failure));
             own(heard.failures()).stream()
                     .filter(other -> !other.equals(first))
@@ -211,12 +222,7 @@ public final class GangReport {
         }
 
         private SortedMap<Integer, FlightRecord> records() {
-            SortedMap<Integer, FlightRecord> records = new TreeMap<>();
-            for (RankFailure each : heard.failures()) {
-                if (each.record() != null) {
-                    records.putIfAbsent(each.rank(), each.record());
-                }
-            }
+            SortedMap<Integer, FlightRecord> records = handedOver(heard);
             heard.returned().stream()
                     .map(first.partitions()::indexOf)
                     .filter(rank -> rank >= 0)
