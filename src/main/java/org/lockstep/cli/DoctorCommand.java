@@ -154,10 +154,9 @@ final class DoctorCommand implements Callable<Integer> {
                 counts.add(count + " " + level);
             }
         }
-        boolean runs = found.stream().noneMatch(finding -> finding.level() == Finding.Level.FAIL);
         screen.out()
                 .println((counts.isEmpty() ? "" : String.join(", ", counts) + ": ")
-                        + (runs ? "it can run" : "it cannot run"));
+                        + (Finding.anyFails(found) ? "it cannot run" : "it can run"));
     }
 
     private void writeJson(Preflight.Checkup checkup) throws IOException {

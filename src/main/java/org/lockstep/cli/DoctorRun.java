@@ -20,7 +20,7 @@ record DoctorRun(SparkRequest request, Optional<DeviceChoice> device, Screen scr
 
     Preflight.Checkup look(ParallelSizes sizes, OptionalInt ranks, @Nullable String model) {
         List<Finding> found = new ArrayList<>(Preflight.ofConfiguration(CommandSession.conf(request), sizes, ranks));
-        if (found.stream().anyMatch(finding -> finding.level() == Finding.Level.FAIL)) {
+        if (Finding.anyFails(found)) {
             return new Preflight.Checkup(List.of(), found);
         }
         List<Machine> machines = new ArrayList<>();

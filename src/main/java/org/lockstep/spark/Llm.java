@@ -34,7 +34,6 @@ import org.lockstep.spark.gang.ExpectedPlaces;
 import org.lockstep.spark.gang.Residence;
 import org.lockstep.spark.preflight.ClusterPreflight;
 import org.lockstep.spark.report.Progress;
-import org.lockstep.spark.report.RankReport;
 import org.lockstep.spark.report.RunReport;
 import org.lockstep.spark.rows.AnswerSchema;
 import org.lockstep.spark.rows.EvenRows;
@@ -69,7 +68,8 @@ public final class Llm implements AutoCloseable {
     public static final List<String> OUTPUT_COLUMNS = AnswerSchema.COLUMNS;
 
     /** The groups that a generation uses. */
-    static final List<GroupKind> KINDS = RankReport.KINDS;
+    static final List<GroupKind> KINDS =
+            List.of(GroupKind.TENSOR, GroupKind.PIPELINE, GroupKind.MODEL, GroupKind.WORLD);
 
     /** The folder of the class path with the model that comes with Lockstep. */
     public static final String BUNDLED = "/org/lockstep/models/fable";
@@ -243,7 +243,7 @@ public final class Llm implements AutoCloseable {
     }
 
     /** Backends of another make, for ranks whose network is not what they think. */
-    Llm on(BackendFactory factory) {
+    Llm backend(BackendFactory factory) {
         return with(device.withBackend(factory));
     }
 

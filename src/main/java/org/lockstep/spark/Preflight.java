@@ -33,7 +33,7 @@ public final class Preflight {
     /** What the configuration alone tells, before Spark is started. */
     public static List<Finding> ofConfiguration(SparkConf conf, ParallelSizes sizes, OptionalInt ranks) {
         List<Finding> found = new ArrayList<>(ConfFindings.of(conf));
-        if (!fails(found)) {
+        if (!Finding.anyFails(found)) {
             look(found, () -> ClusterPreflight.checkSlots(conf, sizes, ranks));
         }
         return List.copyOf(found);
@@ -67,14 +67,14 @@ public final class Preflight {
         SparkContext context = ClusterPreflight.context(spark);
         look(found, () -> ClusterPreflight.check(context, sizes, ranks));
         List<Machine> machines = MachineLook.executors(context, model);
-        int executors = executors(context);
+        int executors = Math.max(1, ClusterPreflight.executors(context)); // a local driver is one
         if (machines.size() < executors) {
             found.add(Finding.warn(
                     ErrorCode.EXECUTORS_DIFFER,
                     machines.size() + " of " + executors + " executors answered: the others had no free slot",
                     "look again when the application is idle"));
         }
-        boolean fits = !fails(found);
+        boolean fits = !Finding.anyFails(found);
         int world = fits ? ClusterPreflight.check(context, sizes, ranks) : executors;
         int there = context.isLocal() ? world : Math.max(1, world / executors);
         found.addAll(MachineFindings.of(
@@ -114,10 +114,6 @@ public final class Preflight {
         (ranks.isPresent() ? llm.ranks(ranks.getAsInt()) : llm).plan();
     }
 
-    private static int executors(SparkContext spark) {
-        return Math.max(1, spark.statusTracker().getExecutorInfos().length - 1); // the driver is among them
-    }
-
     /** As if every peer outside of the process were reached over a socket. */
     static List<Finding> ofDescriptors(Machine site, int ranks, ParallelSizes resolved, int world) {
         boolean alone = ranks >= world;
@@ -135,10 +131,6 @@ public final class Preflight {
                                 + " more for links and files",
                         "ulimit -n " + (has.limit() + Math.max(missing, has.limit()))
                                 + " where executors are started"));
-    }
-
-    private static boolean fails(List<Finding> found) {
-        return found.stream().anyMatch(finding -> finding.level() == Finding.Level.FAIL);
     }
 
     private static void look(List<Finding> found, Runnable check) {

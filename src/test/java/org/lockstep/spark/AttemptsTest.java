@@ -265,7 +265,7 @@ class AttemptsTest {
     void theFlightRecordIsBesideTheRows() {
         LockstepException ended = catchThrowableOfType(
                 LockstepException.class,
-                () -> llm().on(address -> TaskContext.getPartitionId() == 3
+                () -> llm().backend(address -> TaskContext.getPartitionId() == 3
                                 ? new DeathBeforeConnecting(CpuBackend.create(address))
                                 : CpuBackend.create(address))
                         .run(rows(), "prompt", SAMPLED));

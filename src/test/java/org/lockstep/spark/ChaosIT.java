@@ -175,7 +175,7 @@ class ChaosIT {
                 .pipelineParallel(2)
                 .maxSequences(4)
                 .checkpointDir(place.resolve("kept").toString())
-                .on(new ChaosBackend.Factory(blows, place.toString()))) {
+                .backend(new ChaosBackend.Factory(blows, place.toString()))) {
             Generation run = llm.run(rows(), "prompt", PARAMS);
             assertThat(run.rows().collectAsList()).isEqualTo(texts);
             attempts = run.report().attempts();

@@ -68,16 +68,21 @@ public final class ClusterPreflight {
         int slots = awaitSlots(spark, conf, fixed.orElse(Math.max(smallestWorld(sizes), expectedSlots(spark, conf))));
         int replicas = Math.max(1, slots / smallestWorld(sizes));
         int world = fixed.orElse(replicas * smallestWorld(sizes));
-        requireSlots(world, slots, sizes, spark.master(), executors(spark));
+        requireSlots(world, slots, sizes, spark.master(), executorsOf(spark));
         return world;
     }
 
+    /** How many executors have registered; none under a local master. */
+    public static int executors(SparkContext spark) {
+        return Math.max(0, spark.statusTracker().getExecutorInfos().length - 1); // the driver is among them
+    }
+
     /** Whose slots they are, for the sum. */
-    private static String executors(SparkContext spark) {
+    private static String executorsOf(SparkContext spark) {
         if (spark.isLocal()) {
             return "";
         }
-        int executors = Math.max(0, spark.statusTracker().getExecutorInfos().length - 1); // the driver is among them
+        int executors = executors(spark);
         return " (" + executors + (executors == 1 ? " executor)" : " executors)");
     }
 

@@ -1,5 +1,6 @@
 package org.lockstep.spark.preflight;
 
+import java.util.Collection;
 import org.lockstep.ErrorCode;
 import org.lockstep.LockstepException;
 
@@ -49,6 +50,11 @@ public record Finding(Level level, ErrorCode code, String sentence, String line)
     /** What was refused elsewhere, as a finding. */
     public static Finding of(LockstepException refusal) {
         return new Finding(Level.FAIL, refusal.code(), refusal.summary(), refusal.advice());
+    }
+
+    /** Whether one of them ends a launch. */
+    public static boolean anyFails(Collection<Finding> found) {
+        return found.stream().anyMatch(finding -> finding.level == Level.FAIL);
     }
 
     /** As the error that ends a launch. */

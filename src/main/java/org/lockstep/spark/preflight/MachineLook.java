@@ -6,7 +6,6 @@ import java.net.ServerSocket;
 import java.nio.file.FileStore;
 import java.nio.file.Files;
 import java.nio.file.Path;
-import java.util.ArrayList;
 import java.util.List;
 import java.util.Map;
 import java.util.Optional;
@@ -54,7 +53,7 @@ public final class MachineLook {
             return List.of(here("driver", spark.getConf(), directory));
         }
         Map<String, Machine> seen = new TreeMap<>();
-        int expected = Math.max(1, spark.statusTracker().getExecutorInfos().length - 1); // the driver is among them
+        int expected = Math.max(1, ClusterPreflight.executors(spark));
         for (int round = 0; round < ROUNDS && seen.size() < expected; round++) {
             int tasks = Math.min(MOST_TASKS, Math.max(1, ClusterPreflight.slots(spark)));
             JavaSparkContext.fromSparkContext(spark)
@@ -192,7 +191,7 @@ public final class MachineLook {
         try {
             return Files.readAllLines(file);
         } catch (IOException unknown) {
-            return new ArrayList<>();
+            return List.of();
         }
     }
 }

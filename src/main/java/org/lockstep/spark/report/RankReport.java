@@ -3,7 +3,6 @@ package org.lockstep.spark.report;
 import java.io.Serializable;
 import java.util.List;
 import java.util.Map;
-import org.lockstep.topology.GroupKind;
 
 /**
  * What one rank spent its time on.
@@ -34,8 +33,4 @@ public record RankReport(
         Latencies latencies,
         List<GroupTraffic> groups,
         Map<String, Long> errors)
-        implements Serializable {
-    /** The groups that a generation uses. */
-    public static final List<GroupKind> KINDS =
-            List.of(GroupKind.TENSOR, GroupKind.PIPELINE, GroupKind.MODEL, GroupKind.WORLD);
-}
+        implements Serializable {}
