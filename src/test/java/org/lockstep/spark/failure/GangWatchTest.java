@@ -135,7 +135,7 @@ public class GangWatchTest {
                         "verdict : failed: rank 2 failed after all_reduce #1");
         assertThat(failure.getCause()).hasToString("java.lang.IllegalStateException: planned: rank 2 cannot go on");
         assertThat(failure.getCause().getStackTrace()[0].getClassName()).isEqualTo(GangWatchTest.class.getName());
-        assertThat(record(failure)).contains("\"kind\" : \"FAILED\"", "\"sequence\" : 2", "\"end\" : \"RELEASED\"");
+        assertThat(record(failure)).contains("\"kind\" : \"FAILED\"", "\"sequence\" : 1", "\"end\" : \"RELEASED\"");
     }
 
     @Test
@@ -153,8 +153,10 @@ public class GangWatchTest {
         assertThat(failure)
                 .hasMessageContainingAll(
                         "culprit : rank 1 ",
-                        "verdict : different operation: rank 1 called all_gather #2 f32[1], but rank",
-                        " called all_reduce #2 sum f32[2] in tp[0]={0,1,2,3} (operation, reduce op, count differ)");
+                        "verdict : different operation: rank",
+                        "rank 1 called all_gather #2 f32[1]", // first or last: not every other had called by then
+                        " called all_reduce #2 sum f32[2]",
+                        " in tp[0]={0,1,2,3} (operation, reduce op, count differ)");
     }
 
     @Test
