@@ -125,21 +125,10 @@ public final class Checkpoint implements TensorSource, AutoCloseable {
     }
 
     /**
-     * Columns {@code from .. from + count - 1} of every row of a matrix, packed: {@code [rows, count]}.
+     * {@inheritDoc}
      *
      * <p>The columns of each row are one positional read, however few they are: other columns never leave the file
      * system's cache, and {@link #bytesRead} grows by the slice alone.
-     *
-     * @throws IndexOutOfBoundsException if they are not all there
-     */
-    public HostBuffer readColumns(String name, long from, long count) {
-        return readBlock(name, 0, info(name).shape().dim(0), from, count);
-    }
-
-    /**
-     * As {@link #readColumns}, of rows {@code fromRow .. fromRow + rows - 1} only: {@code [rows, columns]}.
-     *
-     * @throws IndexOutOfBoundsException if they are not all there
      */
     @Override
     public HostBuffer readBlock(String name, long fromRow, long rows, long fromColumn, long columns) {

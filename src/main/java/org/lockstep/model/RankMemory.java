@@ -12,7 +12,7 @@ import org.lockstep.topology.ParallelSizes;
  *
  * @param weights norms and biases as the f32 they are widened to, a device's padding left out
  * @param cache keys and values, f32
- * @param step what the largest step writes, its logits included
+ * @param step what the largest step writes, its logits included, and the input of its widest matrix, packed
  */
 public record RankMemory(long weights, long cache, long step) implements Serializable {
     private static final long serialVersionUID = 1;
@@ -86,8 +86,9 @@ public record RankMemory(long weights, long cache, long step) implements Seriali
         long query = (long) plan.heads() * config.headSize();
         long pair = (long) plan.keyValueHeads() * config.headSize();
         long token = (2L + streams) * config.hiddenSize() + 2 * query + 2 * pair + 2L * plan.intermediate();
+        long packed = Math.max(Math.max(config.hiddenSize(), query), plan.intermediate());
         long padded = plan.ranks() == 1 ? 0 : (2L * plan.ranks() + 1) * plan.vocabularyRows();
-        return (tokens * token + rows * (config.vocabularySize() + padded)) * DataType.F32.bytes();
+        return (tokens * (token + packed) + rows * (config.vocabularySize() + padded)) * DataType.F32.bytes();
     }
 
     public long total() {

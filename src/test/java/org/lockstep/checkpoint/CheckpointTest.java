@@ -61,7 +61,7 @@ class CheckpointTest {
                     from = random.nextLong(row);
                     count = random.nextLong(row - from + 1);
                     before = checkpoint.bytesRead();
-                    HostBuffer columns = checkpoint.readColumns(name, from, count);
+                    HostBuffer columns = columns(checkpoint, name, from, count);
                     assertThat(columns.length()).isEqualTo(shape.dim(0) * count);
                     assertThat(checkpoint.bytesRead() - before)
                             .isEqualTo(columns.length() * info.type().bytes());
@@ -74,13 +74,18 @@ class CheckpointTest {
         }
     }
 
+    /** Of all rows. */
+    private static HostBuffer columns(Checkpoint checkpoint, String name, long from, long count) {
+        return checkpoint.readBlock(name, 0, checkpoint.info(name).shape().dim(0), from, count);
+    }
+
     @Test
     void aRankOfTwoReadsHalf() {
         try (ModelFiles files = ModelFiles.resource("/org/lockstep/models/fable");
                 Checkpoint checkpoint = Checkpoint.open(files)) {
             String down = "model.layers.0.mlp.down_proj.weight";
             TensorInfo info = checkpoint.expect(down, Shape.of(128, 384));
-            checkpoint.readColumns(down, 192, 192);
+            columns(checkpoint, down, 192, 192);
             assertThat(checkpoint.bytesRead()).isEqualTo(info.length() / 2);
             checkpoint.readRows(down, 64, 64);
             assertThat(checkpoint.bytesRead()).isEqualTo(info.length());
@@ -107,7 +112,7 @@ class CheckpointTest {
                 HostBuffer buffer = checkpoint.read(type.toString());
                 assertThat(buffer.type()).isEqualTo(type);
                 assertThat(raw(buffer)).isEqualTo(stored(temp, info));
-                assertThat(raw(checkpoint.readColumns(type.toString(), 1, 1)))
+                assertThat(raw(columns(checkpoint, type.toString(), 1, 1)))
                         .isEqualTo(raw(HostBuffer.of(type, every(buffer, 1, 2))));
             }
         }
@@ -123,7 +128,7 @@ class CheckpointTest {
         try (Checkpoint checkpoint = Checkpoint.open(folder.files())) {
             byte[] whole = checkpoint.read("w").byteArray();
             assertThat(whole).isEqualTo(stored(temp, checkpoint.info("w")));
-            byte[] slice = checkpoint.readColumns("w", 100, 900).byteArray();
+            byte[] slice = columns(checkpoint, "w", 100, 900).byteArray();
             for (int i = 0; i < rows; i++) {
                 assertThat(ByteBuffer.wrap(slice, i * 900, 900))
                         .isEqualTo(ByteBuffer.wrap(whole, i * columns + 100, 900));
@@ -141,12 +146,12 @@ class CheckpointTest {
         try (Checkpoint checkpoint = Checkpoint.open(folder.files())) {
             assertThat(checkpoint.names()).containsExactly("none", "one", "v");
             assertThat(checkpoint.read("none").length()).isZero();
-            assertThat(checkpoint.readColumns("none", 4611686018427387000L, 3).length())
+            assertThat(columns(checkpoint, "none", 4611686018427387000L, 3).length())
                     .isZero();
             assertThat(checkpoint.read("one").byteArray()).containsExactly(0);
             assertThat(checkpoint.readRows("v", 1, 3).byteArray()).containsExactly(2, 3, 4);
             assertThatThrownBy(() -> checkpoint.readRows("one", 0, 1)).isInstanceOf(IllegalArgumentException.class);
-            assertThatThrownBy(() -> checkpoint.readColumns("v", 0, 1)).isInstanceOf(IllegalArgumentException.class);
+            assertThatThrownBy(() -> columns(checkpoint, "v", 0, 1)).isInstanceOf(IllegalArgumentException.class);
             assertThatThrownBy(() -> checkpoint.readRows("v", 3, 3)).isInstanceOf(IndexOutOfBoundsException.class);
             assertThatThrownBy(() -> checkpoint.read("w"))
                     .isInstanceOfSatisfying(
@@ -186,7 +191,7 @@ class CheckpointTest {
                     .hasMessageContaining("tensor 'w'")
                     .hasMessageContaining("ends early, at offset 5000");
             Files.delete(temp.resolve("model.safetensors"));
-            assertThatThrownBy(() -> checkpoint.readColumns("w", 0, 1))
+            assertThatThrownBy(() -> columns(checkpoint, "w", 0, 1))
                     .isInstanceOf(LockstepException.class)
                     .hasMessageContaining("there is no file model.safetensors");
         }

@@ -35,9 +35,9 @@ public final class Tenancy {
 
     /** Meets the others, and is a rank from then on; whatever fails, nothing is left. */
     LiveRank join(Rendezvous rendezvous, Supplier<Backend> backends, WorldSpec spec, Identity identity) {
+        Backend backend = backends.get(); // first: what waits here must not be lost where there is none to be had
         LiveRank brought = idle.isZero() ? null : residents.take().orElse(null);
         LiveRank joined = null;
-        Backend backend = backends.get();
         try {
             World world = World.join(rendezvous, backend, spec, identity, brought == null ? null : brought.world());
             joined = brought != null && world.isResumed() ? brought.in(world) : new LiveRank(world, backend);

@@ -228,8 +228,16 @@ public final class ClusterPreflight {
         }
         SparkConf conf = spark.getConf();
         Matcher cluster = LOCAL_CLUSTER.matcher(spark.master());
-        int cores = cluster.matches() ? Integer.parseInt(cluster.group(2)) : conf.getInt("spark.executor.cores", 1);
-        int ranks = Math.max(1, Math.min(world, cores / ConfFindings.cpusOfATask(conf)));
+        int slots;
+        if (cluster.matches()) {
+            slots = Integer.parseInt(cluster.group(2)) / ConfFindings.cpusOfATask(conf);
+        } else if (conf.contains("spark.executor.cores")) {
+            slots = conf.getInt("spark.executor.cores", 1) / ConfFindings.cpusOfATask(conf);
+        } else { // standalone gives an executor all cores of its worker, YARN and Kubernetes give it one
+            int executors = Math.max(1, executors(spark));
+            slots = (slots(spark) + executors - 1) / executors;
+        }
+        int ranks = Math.max(1, Math.min(world, slots));
         return (conf.getSizeAsMb("spark.executor.memory", "1g") << 20) / ranks; // MiB where no unit is given
     }
 
