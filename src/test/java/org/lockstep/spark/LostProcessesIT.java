@@ -1,0 +1,218 @@
+package org.lockstep.spark;
+
+import static org.assertj.core.api.Assertions.assertThat;
+import static org.assertj.core.api.Assertions.catchThrowableOfType;
+
+import java.io.IOException;
+import java.nio.file.Files;
+import java.nio.file.Path;
+import java.time.Duration;
+import java.util.ArrayList;
+import java.util.List;
+import java.util.Map;
+import java.util.concurrent.CompletableFuture;
+import java.util.concurrent.TimeUnit;
+import java.util.stream.IntStream;
+import java.util.stream.Stream;
+import org.apache.spark.TaskContext;
+import org.apache.spark.api.java.JavaSparkContext;
+import org.apache.spark.sql.Row;
+import org.apache.spark.sql.SparkSession;
+import org.awaitility.Awaitility;
+import org.junit.jupiter.api.AfterEach;
+import org.junit.jupiter.api.BeforeEach;
+import org.junit.jupiter.api.Test;
+import org.junit.jupiter.api.Timeout;
+import org.junit.jupiter.api.io.TempDir;
+import org.lockstep.ErrorCode;
+import org.lockstep.FaultCase;
+import org.lockstep.FaultLog;
+import org.lockstep.LockstepException;
+import org.lockstep.collective.ReduceOp;
+import org.lockstep.spark.failure.GangWatch;
+import org.lockstep.spark.failure.GangWatchTest;
+import org.lockstep.tensor.Buffer;
+import org.lockstep.tensor.HostBuffer;
+import org.lockstep.topology.ParallelSizes;
+
+/** Drivers that die, executors that run out of memory or are taken away, stages that Spark itself tries again. */
+@Timeout(400)
+class LostProcessesIT {
+    private static final String SLOTS = "spark.lockstep.slots.wait";
+
+    private SparkSession session;
+
+    @TempDir
+    private Path folder;
+
+    @BeforeEach
+    void assumeThatExecutorsStart() throws IOException {
+        Sessions.assumeThatExecutorsStart();
+    }
+
+    @AfterEach
+    void stop() {
+        if (session != null) {
+            session.stop();
+        }
+    }
+
+    private boolean isCommitting() throws IOException {
+        if (!Files.isDirectory(folder.resolve("kept"))) {
+            return false;
+        }
+        try (Stream<Path> files = Files.list(folder.resolve("kept"))) {
+            return files.anyMatch(file -> file.getFileName().toString().startsWith("segment-"));
+        }
+    }
+
+    private List<Row> undisturbed() {
+        try (Llm alone = Llm.bundled(session).dataParallel(1)) {
+            return alone.generate(DyingDriver.rows(session), "prompt", DyingDriver.PARAMS)
+                    .collectAsList();
+        }
+    }
+
+    /** No process of its executors outlives it for long, and the next driver goes on with what was kept. */
+    @Test
+    @FaultCase("F13")
+    void theExecutorsOfADeadDriverEndAndAnotherOneGoesOn() throws Exception {
+        List<String> command = new ArrayList<>(
+                List.of(Path.of(System.getProperty("java.home"), "bin", "java").toString()));
+        command.addAll(SparkJvm.options());
+        command.addAll(List.of(
+                "-Xmx1g",
+                "-Dspark.lockstep.device=cpu",
+                "-cp",
+                System.getProperty("java.class.path"),
+                DyingDriver.class.getName(),
+                folder.resolve("kept").toString()));
+        Path log = folder.resolve("log");
+        Process driver = new ProcessBuilder(command)
+                .redirectErrorStream(true)
+                .redirectOutput(log.toFile())
+                .start();
+        Awaitility.await().atMost(Duration.ofSeconds(180)).until(() -> {
+            assertThat(driver.isAlive()).as(Files.readString(log)).isTrue();
+            return isCommitting();
+        });
+        List<ProcessHandle> executors = Files.readAllLines(log).stream()
+                .filter(line -> line.startsWith("executors "))
+                .flatMap(line -> Stream.of(line.substring(10).split(" ")))
+                .flatMap(id -> ProcessHandle.of(Long.parseLong(id)).stream())
+                .toList();
+        assertThat(executors).hasSize(2);
+        long start = System.nanoTime();
+        driver.destroyForcibly();
+        Awaitility.await()
+                .atMost(Duration.ofSeconds(60))
+                .until(() -> executors.stream().noneMatch(ProcessHandle::isAlive));
+        FaultLog.released("F13", Duration.ofNanos(System.nanoTime() - start));
+
+        session = Sessions.local(4);
+        try (Llm llm = DyingDriver.llm(session, folder.resolve("kept").toString())) {
+            Generation resumed = llm.resume(true).run(DyingDriver.rows(session), "prompt", DyingDriver.PARAMS);
+            assertThat(resumed.report().rowsKept()).isPositive();
+            assertThat(resumed.rows().collectAsList()).isEqualTo(undisturbed());
+        }
+    }
+
+    /** A shuffle after the ranks makes theirs a stage that Spark tries again: as another attempt, of which nothing is mixed in. */
+    @Test
+    @FaultCase("F18")
+    void aStageThatSparkTriesAgainIsAnotherAttempt() {
+        session = Sessions.twoExecutors(
+                Map.of(SLOTS, "90s", "spark.scheduler.barrier.maxConcurrentTasksCheck.interval", "2s"));
+        JavaSparkContext spark = JavaSparkContext.fromSparkContext(session.sparkContext());
+        List<String> rows = BarrierStage.over(
+                        spark.parallelize(IntStream.range(0, 4).boxed().toList(), 4))
+                .with(ParallelSizes.tensor(4))
+                .mapRanks((rank, mine) -> {
+                    HostBuffer sum = Buffer.ofFloats(1 << rank.state().rank());
+                    rank.communicators().tensor().allReduce(sum, ReduceOp.SUM);
+                    int stageAttempt = TaskContext.get().stageAttemptNumber();
+                    if (stageAttempt == 0) {
+                        if (rank.state().rank() == 3) {
+                            Runtime.getRuntime().halt(1);
+                        }
+                        rank.communicators().tensor().barrier(); // until it is told that rank 3 is gone
+                    }
+                    return List.of(stageAttempt + " "
+                                    + rank.world().roster().hello(0).attempt() + " " + sum.get(0))
+                            .iterator();
+                })
+                .repartition(1)
+                .collect();
+        assertThat(rows).hasSize(4);
+        assertThat(rows.stream().distinct())
+                .as("of one attempt")
+                .singleElement()
+                .satisfies(row -> assertThat(row).matches("[1-3] \\S+ 15\\.0"));
+    }
+
+    /** Spark ends an executor whose task runs out of memory: what is told is the reason, not the loss. */
+    @Test
+    @FaultCase("F57")
+    void whoRunsOutOfMemoryIsTheCulprit() {
+        session = Sessions.twoExecutors(Map.of(SLOTS, "90s"));
+        JavaSparkContext spark = JavaSparkContext.fromSparkContext(session.sparkContext());
+        try (GangWatch watch = GangWatch.begin(session.sparkContext())) {
+            long start = System.nanoTime();
+            Exception failure = catchThrowableOfType(
+                    Exception.class,
+                    () -> BarrierStage.over(spark.parallelize(
+                                    IntStream.range(0, 4).boxed().toList(), 4))
+                            .with(ParallelSizes.tensor(4))
+                            .watchedBy(watch)
+                            .mapRanks((rank, mine) -> {
+                                rank.communicators().tensor().barrier();
+                                List<long[]> all = new ArrayList<>();
+                                while (rank.state().rank() == 3) {
+                                    all.add(new long[1 << 22]);
+                                }
+                                rank.communicators().tensor().barrier();
+                                return mine;
+                            })
+                            .collect());
+            LockstepException told = watch.report(failure).exception();
+            FaultLog.released("F57", Duration.ofNanos(System.nanoTime() - start));
+            assertThat(told.code()).isEqualTo(ErrorCode.OUT_OF_MEMORY);
+            assertThat(told)
+                    .hasMessageMatching(GangWatchTest.CONTRACT.pattern())
+                    .hasMessageContainingAll("rank 3 failed", "OutOfMemoryError", "culprit : rank 3 ", "more memory");
+        }
+    }
+
+    /** An executor that is to be taken away goes on until its task is done, and its rows move to another one. */
+    @Test
+    @FaultCase("F17")
+    void anExecutorThatIsDecommissionedEndsItsWork() throws Exception {
+        session = Sessions.twoExecutors(Map.of(
+                SLOTS,
+                "90s",
+                "spark.decommission.enabled",
+                "true",
+                "spark.storage.decommission.enabled",
+                "true",
+                "spark.storage.decommission.rddBlocks.enabled",
+                "true",
+                "spark.storage.decommission.replicationReattemptInterval",
+                "1s"));
+        Llm llm = DyingDriver.llm(session, folder.resolve("kept").toString());
+        llm.plan();
+        String process = DyingDriver.executors(session).split(" ")[0];
+        CompletableFuture<Generation> run =
+                CompletableFuture.supplyAsync(() -> llm.run(DyingDriver.rows(session), "prompt", DyingDriver.PARAMS));
+        Awaitility.await().atMost(Duration.ofSeconds(120)).until(() -> run.isDone() || isCommitting());
+        assertThat(run).isNotDone();
+        assertThat(new ProcessBuilder("kill", "-PWR", process)
+                        .inheritIO()
+                        .start()
+                        .waitFor())
+                .isZero();
+        Generation ended = run.get(200, TimeUnit.SECONDS);
+        assertThat(ended.report().attempts()).as("it is no failure").isEqualTo(1);
+        assertThat(ended.rows().collectAsList()).isEqualTo(undisturbed());
+        llm.close();
+    }
+}
