@@ -88,7 +88,10 @@ public final class CpuKernels implements Kernels {
     }
 
     @Override
-    public CacheBlocks cache(int blocks, int blockSize, int heads, int headSize) {
+    public CacheBlocks cache(DataType type, int blocks, int blockSize, int heads, int headSize) {
+        if (type != DataType.F32) {
+            throw new IllegalArgumentException("a cache on a CPU is f32, not " + type);
+        }
         return HostCache.allocate(blocks, blockSize, heads, headSize);
     }
 

@@ -19,7 +19,7 @@ import org.lockstep.tensor.Weight;
 import org.lockstep.tensor.WeightType;
 
 /**
- * The maths of a decoder on a GPU: weights f32, bf16, f16 or q8, activations and cache f32.
+ * The maths of a decoder on a GPU: weights f32, bf16, f16 or q8, cache f32, bf16 or f16, activations f32.
  *
  * <p>Everything is queued in the order of the rank's stream and runs when the device comes to it; {@link #argmax} and
  * {@link Buffer#toHost} wait. A token's result has the same bits in every batch, but for {@link #linear} of more than eight
@@ -121,8 +121,8 @@ public final class CudaKernels implements Kernels {
     }
 
     @Override
-    public CacheBlocks cache(int blocks, int blockSize, int heads, int headSize) {
-        return DeviceCache.allocate(arena, blocks, blockSize, heads, headSize);
+    public CacheBlocks cache(DataType type, int blocks, int blockSize, int heads, int headSize) {
+        return DeviceCache.allocate(arena, type, blocks, blockSize, heads, headSize);
     }
 
     @Override
@@ -191,7 +191,7 @@ public final class CudaKernels implements Kernels {
                 .number(held.blockSize())
                 .pointer(held.keys().address())
                 .pointer(held.values().address())
-                .launch("write_cache_f32", layout.tokens(), THREADS);
+                .launch("write_cache_" + held.type(), layout.tokens(), THREADS);
     }
 
     @Override

@@ -33,7 +33,7 @@ final class DeviceAttention {
             arguments(query, heads, cache, at)
                     .pointer(out)
                     .launch(
-                            "attention_prefill_f32",
+                            "attention_prefill_" + cache.type(),
                             (at.mostTokens() * group + QUERIES - 1) / QUERIES,
                             cache.heads(),
                             at.sequences(),
@@ -54,7 +54,7 @@ final class DeviceAttention {
                 .pointer(partial)
                 .pointer(stats)
                 .launch(
-                        "attention_decode_f32",
+                        "attention_decode_" + cache.type(),
                         count,
                         cache.heads() * ((group + GROUP - 1) / GROUP),
                         at.sequences(),

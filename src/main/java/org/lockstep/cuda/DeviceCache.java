@@ -4,7 +4,7 @@ import org.lockstep.tensor.CacheBlocks;
 import org.lockstep.tensor.DataType;
 
 /**
- * Keys and values in device memory, f32, each (blocks, heads, blockSize, headSize).
+ * Keys and values in device memory, f32, bf16 or f16, each (blocks, heads, blockSize, headSize).
  *
  * @param keys as said
  * @param values likewise
@@ -13,17 +13,20 @@ record DeviceCache(int blocks, int blockSize, int heads, int headSize, DeviceBuf
         implements CacheBlocks {
     private static final int MOST_HEAD_SIZE = 256; // what the kernels of attention keep in registers
 
-    /** @throws IllegalArgumentException if the heads are larger than the kernels can */
-    static DeviceCache allocate(DeviceArena arena, int blocks, int blockSize, int heads, int headSize) {
+    /** @throws IllegalArgumentException if the kernels have no form for this type, or the heads are larger than they can */
+    static DeviceCache allocate(DeviceArena arena, DataType type, int blocks, int blockSize, int heads, int headSize) {
+        if (type != DataType.F32 && type != DataType.BF16 && type != DataType.F16) {
+            throw new IllegalArgumentException("a cache on a GPU is f32, bf16 or f16, not " + type);
+        }
         if (headSize > MOST_HEAD_SIZE) {
             throw new IllegalArgumentException(
                     "heads of " + headSize + " are larger than attention on a GPU can: " + MOST_HEAD_SIZE);
         }
         long elements = Math.multiplyExact((long) blocks * blockSize, (long) heads * headSize);
-        DeviceBuffer keys = DeviceBuffer.allocate(arena, DataType.F32, elements);
+        DeviceBuffer keys = DeviceBuffer.allocate(arena, type, elements);
         boolean made = false;
         try {
-            DeviceBuffer values = DeviceBuffer.allocate(arena, DataType.F32, elements);
+            DeviceBuffer values = DeviceBuffer.allocate(arena, type, elements);
             keys.zero();
             values.zero();
             made = true;
@@ -33,6 +36,11 @@ record DeviceCache(int blocks, int blockSize, int heads, int headSize, DeviceBuf
                 keys.close();
             }
         }
+    }
+
+    /** As the names of the kernels have it. */
+    DataType type() {
+        return keys.type();
     }
 
     @Override

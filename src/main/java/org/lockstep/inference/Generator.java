@@ -128,7 +128,7 @@ public final class Generator implements AutoCloseable {
                 state,
                 communicators,
                 kernels,
-                new CacheSize(options.cacheBlocks(), options.blockSize()),
+                new CacheSize(options.cacheBlocks(), options.blockSize(), options.cacheType()),
                 options.maxTokensPerStep());
         ForwardPass forward = new ForwardPass() {
             @Override

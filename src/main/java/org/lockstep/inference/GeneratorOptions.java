@@ -1,6 +1,7 @@
 package org.lockstep.inference;
 
 import java.io.Serializable;
+import org.lockstep.tensor.DataType;
 
 /**
  * The limits of one replica's steps, the same on all its ranks. Immutable. Names are vLLM's, in words.
@@ -12,6 +13,7 @@ import java.io.Serializable;
  * @param blockSize tokens in a block of the cache (block-size); at least 1
  * @param cacheBlocks blocks in the cache; at least those of one sequence of {@code maxModelLength}. Where it has fewer than
  *     all running sequences come to want, the latest of them are put off and computed again
+ * @param cacheType that keys and values are held in (kv-cache-dtype): f32, on a GPU also bf16 or f16
  * @param enablePrefixCaching whether sequences that begin with the same tokens share the blocks of that beginning, and find
  *     those of sequences that are done (enable-prefix-caching)
  */
@@ -21,6 +23,7 @@ public record GeneratorOptions(
         int maxTokensPerStep,
         int blockSize,
         int cacheBlocks,
+        DataType cacheType,
         boolean enablePrefixCaching)
         implements Serializable {
     private static final int SEQUENCES = 16;
@@ -46,33 +49,47 @@ public record GeneratorOptions(
     public static GeneratorOptions of(int maxModelLength) {
         int blocks = blocksFor(Math.max(maxModelLength, 2), BLOCK);
         return new GeneratorOptions(
-                maxModelLength, SEQUENCES, STEP, BLOCK, Math.multiplyExact(SEQUENCES, blocks), true);
+                maxModelLength, SEQUENCES, STEP, BLOCK, Math.multiplyExact(SEQUENCES, blocks), DataType.F32, true);
     }
 
     /** Another number of sequences, with room for all of them. */
     public GeneratorOptions withMaxSequences(int value) {
         int blocks = Math.multiplyExact(Math.max(value, 1), blocksPerSequence());
         return new GeneratorOptions(
-                maxModelLength, value, Math.max(maxTokensPerStep, value), blockSize, blocks, enablePrefixCaching);
+                maxModelLength,
+                value,
+                Math.max(maxTokensPerStep, value),
+                blockSize,
+                blocks,
+                cacheType,
+                enablePrefixCaching);
     }
 
     public GeneratorOptions withMaxTokensPerStep(int value) {
-        return new GeneratorOptions(maxModelLength, maxSequences, value, blockSize, cacheBlocks, enablePrefixCaching);
+        return new GeneratorOptions(
+                maxModelLength, maxSequences, value, blockSize, cacheBlocks, cacheType, enablePrefixCaching);
     }
 
     /** Another size of block, with room for all sequences. */
     public GeneratorOptions withBlockSize(int value) {
         int blocks = Math.multiplyExact(maxSequences, blocksFor(maxModelLength, Math.max(value, 1)));
-        return new GeneratorOptions(maxModelLength, maxSequences, maxTokensPerStep, value, blocks, enablePrefixCaching);
+        return new GeneratorOptions(
+                maxModelLength, maxSequences, maxTokensPerStep, value, blocks, cacheType, enablePrefixCaching);
     }
 
     public GeneratorOptions withCacheBlocks(int value) {
         return new GeneratorOptions(
-                maxModelLength, maxSequences, maxTokensPerStep, blockSize, value, enablePrefixCaching);
+                maxModelLength, maxSequences, maxTokensPerStep, blockSize, value, cacheType, enablePrefixCaching);
+    }
+
+    public GeneratorOptions withCacheType(DataType value) {
+        return new GeneratorOptions(
+                maxModelLength, maxSequences, maxTokensPerStep, blockSize, cacheBlocks, value, enablePrefixCaching);
     }
 
     public GeneratorOptions withEnablePrefixCaching(boolean value) {
-        return new GeneratorOptions(maxModelLength, maxSequences, maxTokensPerStep, blockSize, cacheBlocks, value);
+        return new GeneratorOptions(
+                maxModelLength, maxSequences, maxTokensPerStep, blockSize, cacheBlocks, cacheType, value);
     }
 
     /** Half as many sequences, tokens in a step and blocks of cache, so many times, as far as one sequence allows. */
@@ -84,6 +101,7 @@ public record GeneratorOptions(
                 Math.max(sequences, maxTokensPerStep >> times),
                 blockSize,
                 Math.max(blocksPerSequence(), cacheBlocks >> times),
+                cacheType,
                 enablePrefixCaching);
     }
 

@@ -1,12 +1,15 @@
 package org.lockstep.model;
 
+import org.lockstep.tensor.DataType;
+
 /**
  * How much context a pipeline stage can hold: its KV cache in blocks, as PagedAttention has it (Kwon et al., 2023).
  *
  * @param blocks of the cache, shared by all sequences; at least 1
  * @param blockSize tokens in a block; at least 1
+ * @param type that keys and values are held in: f32, on a GPU also bf16 or f16
  */
-public record CacheSize(int blocks, int blockSize) {
+public record CacheSize(int blocks, int blockSize, DataType type) {
     public CacheSize {
         if (blocks < 1 || blockSize < 1) {
             throw new IllegalArgumentException("a cache of " + blocks + " blocks of " + blockSize

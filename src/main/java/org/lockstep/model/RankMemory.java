@@ -11,7 +11,7 @@ import org.lockstep.topology.ParallelSizes;
  * What the fullest rank of a split model holds, in bytes: arithmetic alone, before anything is loaded. Immutable.
  *
  * @param weights norms and biases as the f32 they are widened to, a device's padding left out
- * @param cache keys and values, f32
+ * @param cache keys and values, in the cache's type
  * @param step what the largest step writes, its logits included, and the input of its widest matrix, packed
  */
 public record RankMemory(long weights, long cache, long step) implements Serializable {
@@ -33,7 +33,12 @@ public record RankMemory(long weights, long cache, long step) implements Seriali
             boolean last = stage == sizes.pp() - 1;
             RankMemory here = new RankMemory(
                     layers * layer(config, plan, type(config, stored)) + tables(config, plan, stored, stage == 0, last),
-                    2L * layers * cache.tokens() * plan.keyValueHeads() * config.headSize() * DataType.F32.bytes(),
+                    2L
+                            * layers
+                            * cache.tokens()
+                            * plan.keyValueHeads()
+                            * config.headSize()
+                            * cache.type().bytes(),
                     step(config, plan, sizes.pp() > 1 ? 2 : 1, maxTokens, last ? maxRows : 0));
             fullest = here.total() > fullest.total() ? here : fullest;
         }

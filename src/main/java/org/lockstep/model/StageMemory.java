@@ -37,7 +37,7 @@ final class StageMemory implements AutoCloseable {
     }
 
     CacheBlocks cache(CacheSize size, int heads, int headSize) {
-        CacheBlocks cache = kernels.cache(size.blocks(), size.blockSize(), heads, headSize);
+        CacheBlocks cache = kernels.cache(size.type(), size.blocks(), size.blockSize(), heads, headSize);
         caches.add(cache);
         return cache;
     }

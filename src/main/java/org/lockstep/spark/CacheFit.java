@@ -15,6 +15,7 @@ import org.lockstep.spark.device.RankDevice;
 import org.lockstep.spark.settings.Settings;
 import org.lockstep.tensor.Buffer;
 import org.lockstep.tensor.DataType;
+import org.lockstep.tensor.Device;
 import org.lockstep.tensor.HostBuffer;
 import org.lockstep.tensor.Kernels;
 import org.lockstep.tensor.WeightType;
@@ -39,7 +40,7 @@ record CacheFit(ModelConfig config, WeightType stored, ParallelSizes sizes, Rank
                 config,
                 stored,
                 sizes,
-                new CacheSize(options.cacheBlocks(), options.blockSize()),
+                new CacheSize(options.cacheBlocks(), options.blockSize(), options.cacheType()),
                 options.maxTokensPerStep(),
                 options.maxSequences());
     }
@@ -47,19 +48,40 @@ record CacheFit(ModelConfig config, WeightType stored, ParallelSizes sizes, Rank
     /** The limits in numbers, as far as the driver knows the devices. */
     GeneratorOptions resolve(LlmLimits limits, SparkConf conf) {
         OptionalLong set = Settings.CACHE_MEMORY.in(conf);
+        DataType type = type(conf);
         if (!device.isCuda() || set.isPresent()) {
-            return limits.resolve(conf, config, sizes, set.orElse(HEAP));
+            return limits.resolve(conf, config, sizes, type, set.orElse(HEAP));
         }
-        GeneratorOptions wanted = limits.resolve(conf, config, sizes, Long.MAX_VALUE);
+        GeneratorOptions wanted = limits.resolve(conf, config, sizes, type, Long.MAX_VALUE);
         if (device.room().isEmpty()) {
             return wanted;
         }
         long room = device.room().getAsLong();
         long left = left(room, memory(wanted));
-        if (left < LlmLimits.bytesPerBlock(config, sizes, wanted.blockSize())) {
+        if (left < LlmLimits.bytesPerBlock(config, sizes, wanted.blockSize(), type)) {
             throw nothingLeft(room, memory(wanted));
         }
-        return limits.resolve(conf, config, sizes, left);
+        return limits.resolve(conf, config, sizes, type, left);
+    }
+
+    /** Of keys and values. */
+    private DataType type(SparkConf conf) {
+        WeightType weights = config.weightType() == null ? stored : config.weightType();
+        String set = Settings.CACHE_DTYPE.in(conf);
+        DataType type = switch (set) {
+            case "float32" -> DataType.F32;
+            case "bfloat16" -> DataType.BF16;
+            case "float16" -> DataType.F16;
+            default -> weights.cacheOn(device.isCuda() ? Device.Kind.CUDA : Device.Kind.CPU);
+        };
+        if (type != DataType.F32 && !device.isCuda()) {
+            throw LockstepException.report(
+                            ErrorCode.USAGE,
+                            Settings.CACHE_DTYPE.key() + " = " + set + ": keys and values in heap are float32")
+                    .attempt("--conf " + Settings.CACHE_DTYPE.key() + "=auto, or --device cuda")
+                    .exception();
+        }
+        return type;
     }
 
     private LockstepException nothingLeft(long room, RankMemory memory) {

@@ -67,7 +67,8 @@ final class GenerationTask implements RankFunction<IndexedRow, Row> {
         this.config = config;
         this.options = options;
         this.memory = plan.perRank().memory();
-        this.bytesPerBlock = LlmLimits.bytesPerBlock(config, plan.grid().sizes(), options.blockSize());
+        this.bytesPerBlock =
+                LlmLimits.bytesPerBlock(config, plan.grid().sizes(), options.blockSize(), options.cacheType());
         this.params = params;
         this.promptColumn = promptColumn;
         this.patience = patience;

@@ -64,6 +64,7 @@ record Launch(Model model, Input input, Supplier<Plan> planner, Consumer<Progres
                 new Manifest.Field("model", model.source.toString()),
                 new Manifest.Field("model config", model.config.toString()),
                 new Manifest.Field("weights", model.stored.toString()),
+                new Manifest.Field("cache", plan.options().cacheType().toString()),
                 new Manifest.Field("device", plan.perRank().device().isCuda() ? "cuda" : "cpu"),
                 new Manifest.Field(
                         "max model length", Integer.toString(plan.options().maxModelLength())),

@@ -57,15 +57,16 @@ record LlmLimits(
      * The limits in numbers. A row may be as long as the model allows where the user says so; else no longer than the
      * cache's memory allows as it is.
      *
+     * @param cacheType that keys and values are held in
      * @param memory bytes of a rank's cache at most
      * @throws LockstepException USAGE or NOT_ENOUGH_MEMORY if the model or the cache's memory does not allow them
      */
-    GeneratorOptions resolve(SparkConf conf, ModelConfig config, ParallelSizes sizes, long memory) {
+    GeneratorOptions resolve(SparkConf conf, ModelConfig config, ParallelSizes sizes, DataType cacheType, long memory) {
         int sequences = positive("max-num-seqs", maxSequences.orElse(Settings.MAX_SEQUENCES.in(conf)), MOST_SEQUENCES);
         int step = positive(
                 "max-num-batched-tokens", maxStepLength.orElse(Settings.MAX_STEP_LENGTH.in(conf)), Integer.MAX_VALUE);
         int block = positive("block-size", blockSize.orElse(Settings.CACHE_BLOCK_SIZE.in(conf)), 1 << 16);
-        long perBlock = bytesPerBlock(config, sizes, block);
+        long perBlock = bytesPerBlock(config, sizes, block, cacheType);
         long affordable = Math.min(memory / perBlock, MOST_POSITIONS / block);
         int length = maxModelLength.orElse((int) Math.min(config.maxPositions(), Math.max(2, affordable * block)));
         if (length < 2 || length > config.maxPositions()) {
@@ -89,7 +90,7 @@ record LlmLimits(
         }
         boolean prefixes = prefixCaching.orElse(Settings.CACHE_PREFIXES.in(conf));
         int blocks = (int) Math.min(affordable, (long) perSequence * sequences);
-        return new GeneratorOptions(length, sequences, Math.max(step, sequences), block, blocks, prefixes);
+        return new GeneratorOptions(length, sequences, Math.max(step, sequences), block, blocks, cacheType, prefixes);
     }
 
     private static int positive(String name, int value, int most) {
@@ -101,9 +102,9 @@ record LlmLimits(
     }
 
     /** Counted for the stage with the most layers: all ranks have the same blocks, since one of them decides for all. */
-    static long bytesPerBlock(ModelConfig config, ParallelSizes sizes, int blockSize) {
+    static long bytesPerBlock(ModelConfig config, ParallelSizes sizes, int blockSize, DataType type) {
         int layers = RankMemory.mostLayers(config, sizes);
         int heads = Math.max(1, config.keyValueHeads() / sizes.tp());
-        return 2L * layers * blockSize * heads * config.headSize() * DataType.F32.bytes();
+        return 2L * layers * blockSize * heads * config.headSize() * type.bytes();
     }
 }

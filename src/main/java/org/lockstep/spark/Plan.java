@@ -3,6 +3,7 @@ package org.lockstep.spark;
 import java.util.Locale;
 import org.lockstep.inference.GeneratorOptions;
 import org.lockstep.model.ModelConfig;
+import org.lockstep.tensor.DataType;
 import org.lockstep.topology.MachinePicture;
 import org.lockstep.topology.ProcessGrid;
 
@@ -37,7 +38,7 @@ public record Plan(
         return String.format(
                 Locale.ROOT,
                 "%s: %d layers, hidden %d, %d heads (%d key/value), vocabulary %,d, weights %s, on %s%n"
-                        + "a replica: up to %d rows at once, %,d positions a row, %,d in its cache%n%s%n%s%n%s",
+                        + "a replica: up to %d rows at once, %,d positions a row, %,d in its cache%s%n%s%n%s%n%s",
                 model,
                 config.layers(),
                 config.hiddenSize(),
@@ -49,6 +50,7 @@ public record Plan(
                 options.maxSequences(),
                 options.maxModelLength(),
                 (long) options.cacheBlocks() * options.blockSize(),
+                options.cacheType() == DataType.F32 ? "" : ", in " + options.cacheType(),
                 perRank,
                 MachinePicture.of(grid).withLayers(config.layers()),
                 transports);

@@ -35,8 +35,14 @@ public interface Kernels extends AutoCloseable {
      */
     Weight prepare(MatrixSource source, WeightType type, int segments);
 
-    /** Room for the keys and values of one layer, all zeros. */
-    CacheBlocks cache(int blocks, int blockSize, int heads, int headSize);
+    /**
+     * Room for the keys and values of one layer, all zeros.
+     *
+     * @param type they are rounded to as they are written: f32; on a GPU bf16 or f16 too, which is half the memory to hold and
+     *     to read at each token
+     * @throws IllegalArgumentException if this device holds none of that type
+     */
+    CacheBlocks cache(DataType type, int blocks, int blockSize, int heads, int headSize);
 
     /**
      * Looks rows up: {@code out[t] = table[ids[t] - firstRow]}, and zeros where the id is not in this table, so that the

@@ -35,6 +35,19 @@ public enum WeightType {
         };
     }
 
+    /** The type of keys and values beside such weights: on a GPU theirs, where it has 16 bits, as in vLLM; else f32. */
+    public DataType cacheOn(Device.Kind kind) {
+        return switch (kind) {
+            case CPU -> DataType.F32;
+            case CUDA ->
+                switch (this) {
+                    case F32, Q8 -> DataType.F32;
+                    case BF16 -> DataType.BF16;
+                    case F16 -> DataType.F16;
+                };
+        };
+    }
+
     @Override
     public String toString() {
         return name().toLowerCase(Locale.ROOT);

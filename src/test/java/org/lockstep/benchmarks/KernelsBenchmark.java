@@ -86,7 +86,7 @@ public class KernelsBenchmark {
         reversed = IntStream.range(0, tokens).map(t -> tokens - 1 - t).toArray();
         next = new int[tokens];
         int blocks = CONTEXT / BLOCK;
-        cache = kernels.cache(tokens * blocks, BLOCK, PAIRS, HEAD);
+        cache = kernels.cache(DataType.F32, tokens * blocks, BLOCK, PAIRS, HEAD);
         int[] contexts = new int[tokens];
         Arrays.fill(contexts, CONTEXT);
         decoding = new BatchLayout(

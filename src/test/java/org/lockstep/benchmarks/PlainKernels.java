@@ -117,7 +117,7 @@ final class PlainKernels implements Kernels {
     }
 
     @Override
-    public CacheBlocks cache(int blocks, int blockSize, int heads, int headSize) {
+    public CacheBlocks cache(DataType type, int blocks, int blockSize, int heads, int headSize) {
         int size = blocks * blockSize * heads * headSize;
         return new Cache(new float[size], new float[size], blocks, blockSize, heads, headSize);
     }

@@ -67,7 +67,7 @@ class CpuKernelsBitsTest {
             IntStream.range(0, 9).toArray(), IntStream.range(9, 12).toArray()
         };
         BatchLayout layout = new BatchLayout(new int[] {0, 140, 141}, new int[] {140, 37}, blocks, 16);
-        CacheBlocks cache = kernels.cache(12, 16, 2, headSize);
+        CacheBlocks cache = kernels.cache(DataType.F32, 12, 16, 2, headSize);
         BatchLayout all = new BatchLayout(new int[] {0, 140, 177}, new int[] {140, 37}, blocks, 16);
         Tensor keys = kernels.upload(Buffer.ofFloats(random(random, 177 * 2 * headSize)), 177, 2 * headSize);
         Tensor values = kernels.upload(Buffer.ofFloats(random(random, 177 * 2 * headSize)), 177, 2 * headSize);

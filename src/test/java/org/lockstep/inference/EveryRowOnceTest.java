@@ -17,6 +17,7 @@ import org.junit.jupiter.api.Timeout;
 import org.junit.jupiter.params.ParameterizedTest;
 import org.junit.jupiter.params.provider.CsvSource;
 import org.lockstep.checkpoint.ModelFiles;
+import org.lockstep.tensor.DataType;
 
 /**
  * Lockstep by construction: whatever rows a replica has, however its ranks share the model, and however tight its steps and
@@ -29,7 +30,7 @@ class EveryRowOnceTest {
     private static final GeneratorOptions ALONE = GeneratorOptions.of(64).withMaxSequences(1);
 
     /** Steps of a few tokens, blocks of a few, and a cache in which not even two long sequences have room. */
-    private static final GeneratorOptions TIGHT = new GeneratorOptions(64, 5, 9, 3, 22, true);
+    private static final GeneratorOptions TIGHT = new GeneratorOptions(64, 5, 9, 3, 22, DataType.F32, true);
 
     private static LocalReplicas model(int tensor, int pipeline, int chunks, int data, GeneratorOptions options) {
         return new LocalReplicas(
@@ -148,7 +149,7 @@ class EveryRowOnceTest {
         "2,300,8,16,true"
     })
     void everyLimit(int sequences, int tokens, int blockSize, int blocks, boolean shared) {
-        GeneratorOptions options = new GeneratorOptions(64, sequences, tokens, blockSize, blocks, shared);
+        GeneratorOptions options = new GeneratorOptions(64, sequences, tokens, blockSize, blocks, DataType.F32, shared);
         runAll(model(1, 1, 1, 1, options), MOST_ROWS);
         runAll(model(1, 2, 2, 1, options), MOST_ROWS);
     }

@@ -12,6 +12,7 @@ import org.junit.jupiter.params.ParameterizedTest;
 import org.junit.jupiter.params.provider.CsvSource;
 import org.junit.jupiter.params.provider.ValueSource;
 import org.lockstep.checkpoint.ModelFiles;
+import org.lockstep.tensor.DataType;
 
 /** The same words from every way to share the work. */
 @Timeout(300)
@@ -63,7 +64,7 @@ class GoldenStoryTest {
         GeneratorOptions alone = GeneratorOptions.of(512).withMaxSequences(1);
         assertThat(LocalReplicas.fable(1, 1, 1).with(alone).complete(requests()))
                 .isEqualTo(dense);
-        GeneratorOptions ragged = new GeneratorOptions(100, 5, 12, 7, 20, true);
+        GeneratorOptions ragged = new GeneratorOptions(100, 5, 12, 7, 20, DataType.F32, true);
         assertThat(LocalReplicas.fable(2, 2, 1).with(ragged).complete(requests()))
                 .isEqualTo(dense);
         GeneratorOptions wide = GeneratorOptions.of(512).withMaxSequences(40);

@@ -12,6 +12,7 @@ import java.util.Random;
 import org.jspecify.annotations.Nullable;
 import org.junit.jupiter.params.ParameterizedTest;
 import org.junit.jupiter.params.provider.ValueSource;
+import org.lockstep.tensor.DataType;
 
 /**
  * Random loads through the scheduler, followed by a model of the ranks and of their cache: for every position that is read,
@@ -56,6 +57,7 @@ class SchedulerSimulationTest {
                     sequences + random.nextInt(40),
                     1 + random.nextInt(6),
                     32 + random.nextInt(30),
+                    DataType.F32,
                     random.nextBoolean());
             StepStats stats = new Simulation(options, lanes, random).run();
             preemptions += stats.preemptions();

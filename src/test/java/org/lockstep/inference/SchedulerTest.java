@@ -8,9 +8,10 @@ import java.util.List;
 import java.util.Random;
 import org.junit.jupiter.api.Test;
 import org.lockstep.FaultCase;
+import org.lockstep.tensor.DataType;
 
 class SchedulerTest {
-    private static final GeneratorOptions OPTIONS = new GeneratorOptions(32, 3, 40, 4, 24, false);
+    private static final GeneratorOptions OPTIONS = new GeneratorOptions(32, 3, 40, 4, 24, DataType.F32, false);
 
     private static Request request(long id, int prompt, int maxTokens) {
         int[] tokens = new int[prompt];

@@ -11,9 +11,10 @@ import java.util.stream.IntStream;
 import org.junit.jupiter.api.Test;
 import org.lockstep.ErrorCode;
 import org.lockstep.LockstepException;
+import org.lockstep.tensor.DataType;
 
 class StepPlanTest {
-    private static final GeneratorOptions OPTIONS = new GeneratorOptions(32, 4, 40, 4, 32, true);
+    private static final GeneratorOptions OPTIONS = new GeneratorOptions(32, 4, 40, 4, 32, DataType.F32, true);
     private static final SamplingParams PARAMS = SamplingParams.DEFAULT
             .withTemperature(0.7)
             .withTopP(0.9)

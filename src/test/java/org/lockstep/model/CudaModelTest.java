@@ -21,6 +21,7 @@ import org.lockstep.cuda.CudaBackend;
 import org.lockstep.cuda.CudaOptions;
 import org.lockstep.cuda.HostCuda;
 import org.lockstep.cuda.StandIn;
+import org.lockstep.tensor.DataType;
 import org.lockstep.topology.ParallelSizes;
 
 /** Whole models on GPUs answer as the oracle does, however they are split over ranks that share one. */
@@ -39,6 +40,11 @@ class CudaModelTest {
 
     private static List<Map<String, GreedyDecoding.Seen>> run(
             Map<String, Golden> models, CudaOptions options, int tensor, int pipeline) {
+        return run(models, options, tensor, pipeline, DataType.F32);
+    }
+
+    private static List<Map<String, GreedyDecoding.Seen>> run(
+            Map<String, Golden> models, CudaOptions options, int tensor, int pipeline, DataType cache) {
         CudaOptions shared = options.withRanksPerDevice(tensor * pipeline);
         return ModelWorld.run(
                 ParallelSizes.tensor(tensor).withPipeline(pipeline).withData(1),
@@ -48,7 +54,7 @@ class CudaModelTest {
                     models.forEach((name, golden) -> seen.put(
                             name,
                             GreedyDecoding.run(
-                                    golden.model(), state, communicators, kernels, golden.prompts(), STEPS)));
+                                    golden.model(), state, communicators, kernels, golden.prompts(), STEPS, cache)));
                     return seen;
                 });
     }
@@ -84,10 +90,10 @@ class CudaModelTest {
     }
 
     @ParameterizedTest
-    @CsvSource({"1,1", "2,1", "1,2", "2,2"})
-    void sixteenBitsAreNearAndAgreeWhereTheGapAllows(int tensor, int pipeline) {
-        Map<String, Golden> models = oracle(NARROW.keySet());
-        List<Map<String, GreedyDecoding.Seen>> split = run(models, CudaOptions.DEFAULT, tensor, pipeline);
+    @CsvSource({"1,1,F32", "2,1,F32", "1,2,F32", "2,2,F32", "1,1,BF16", "2,2,BF16", "2,1,F16"})
+    void sixteenBitsAreNearAndAgreeWhereTheGapAllows(int tensor, int pipeline, DataType cache) {
+        Map<String, Golden> models = oracle(cache == DataType.BF16 ? List.of("llama-bf16-sharded") : NARROW.keySet());
+        List<Map<String, GreedyDecoding.Seen>> split = run(models, CudaOptions.DEFAULT, tensor, pipeline, cache);
         models.forEach((name, golden) -> {
             GreedyDecoding.Seen last = split.get(split.size() - 1).get(name);
             double tolerance = NARROW.get(name);

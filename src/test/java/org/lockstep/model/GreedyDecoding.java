@@ -9,6 +9,7 @@ import org.lockstep.collective.Communicator;
 import org.lockstep.collective.Communicators;
 import org.lockstep.tensor.BatchLayout;
 import org.lockstep.tensor.Buffer;
+import org.lockstep.tensor.DataType;
 import org.lockstep.tensor.HostBuffer;
 import org.lockstep.tensor.Kernels;
 import org.lockstep.tensor.Tensor;
@@ -16,7 +17,7 @@ import org.lockstep.topology.ParallelState;
 
 /** Greedy decoding of a batch on all ranks of a replica, the plainest that works. */
 final class GreedyDecoding {
-    static final CacheSize CACHE = new CacheSize(48, 8);
+    static final CacheSize CACHE = new CacheSize(48, 8, DataType.F32);
 
     private GreedyDecoding() {}
 
@@ -38,10 +39,22 @@ final class GreedyDecoding {
             Kernels kernels,
             int[][] prompts,
             int steps) {
+        return run(files, state, communicators, kernels, prompts, steps, CACHE.type());
+    }
+
+    static Seen run(
+            ModelFiles files,
+            ParallelState state,
+            Communicators communicators,
+            Kernels kernels,
+            int[][] prompts,
+            int steps,
+            DataType cacheType) {
+        CacheSize cache = new CacheSize(CACHE.blocks(), CACHE.blockSize(), cacheType);
         ModelConfig config = ModelConfig.read(files);
         try (Checkpoint checkpoint = Checkpoint.open(files);
                 PipelineStage stage =
-                        PipelineStage.load(config, checkpoint, state, communicators, kernels, CACHE, 128)) {
+                        PipelineStage.load(config, checkpoint, state, communicators, kernels, cache, 128)) {
             int[][] ids = prompts;
             int[] contexts = new int[prompts.length];
             int[][] tokens = new int[prompts.length][steps];

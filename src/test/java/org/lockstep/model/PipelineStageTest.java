@@ -19,6 +19,7 @@ import org.lockstep.LockstepException;
 import org.lockstep.checkpoint.Checkpoint;
 import org.lockstep.checkpoint.ModelFiles;
 import org.lockstep.tensor.BatchLayout;
+import org.lockstep.tensor.DataType;
 import org.lockstep.tensor.Shape;
 import org.lockstep.tensor.WeightType;
 import org.lockstep.topology.LayerRange;
@@ -26,7 +27,7 @@ import org.lockstep.topology.ParallelSizes;
 
 @Timeout(60)
 class PipelineStageTest {
-    private static final CacheSize CACHE = new CacheSize(6, 4);
+    private static final CacheSize CACHE = new CacheSize(6, 4, DataType.F32);
 
     @TempDir
     private Path folder;

@@ -233,7 +233,7 @@ class ShardedLayersTest {
 
     private KvCache cache(Rank rank) {
         return KvCache.allocate(
-                rank.memory(), new CacheSize(4, 3), 1, rank.plan().keyValueHeads(), config.headSize());
+                rank.memory(), new CacheSize(4, 3, DataType.F32), 1, rank.plan().keyValueHeads(), config.headSize());
     }
 
     private static BatchLayout layout() {

@@ -19,6 +19,7 @@ import org.lockstep.checkpoint.ModelFiles;
 import org.lockstep.collective.ReduceOp;
 import org.lockstep.tensor.BatchLayout;
 import org.lockstep.tensor.Buffer;
+import org.lockstep.tensor.DataType;
 import org.lockstep.tensor.HostBuffer;
 
 /** A step of decoding writes to memory that is there: what it allocates are small objects, in no relation to the model's size. */
@@ -45,7 +46,7 @@ class StepAllocationTest {
             throws IOException {
         SyntheticModel model = SyntheticModel.of(config);
         ModelFiles files = model.write(Files.createTempDirectory(folder, "model"));
-        CacheSize cache = new CacheSize(sequences * (context / 8 + 1), 8);
+        CacheSize cache = new CacheSize(sequences * (context / 8 + 1), 8, DataType.F32);
         BatchLayout layout = layout(sequences, context);
         return ModelWorld.run(tensor, 1, (state, communicators, kernels) -> {
             ThreadMXBean threads = (ThreadMXBean) ManagementFactory.getThreadMXBean();

@@ -20,6 +20,9 @@ import org.lockstep.cuda.HostCuda;
 import org.lockstep.cuda.StandIn;
 import org.lockstep.inference.SamplingParams;
 import org.lockstep.spark.settings.DeviceChoice;
+import org.lockstep.spark.settings.Settings;
+import org.lockstep.tensor.DataType;
+import org.lockstep.tensor.WeightType;
 
 /** Rows in, rows out, with ranks on a GPU. */
 @Timeout(300)
@@ -34,7 +37,13 @@ class LlmOnCudaTest {
 
     @BeforeAll
     static void start() {
-        spark = Sessions.with(Map.of("spark.master", "local[4]", "spark.lockstep.gpu.cublas", CudaOptions.NO_CUBLAS));
+        spark = Sessions.with(Map.of(
+                "spark.master",
+                "local[4]",
+                "spark.lockstep.gpu.cublas",
+                CudaOptions.NO_CUBLAS,
+                "spark.lockstep.cache.dtype",
+                "float32"));
         told = Llm.bundled(spark).device(DeviceChoice.CPU).generate(PROMPTS, GREEDY);
     }
 
@@ -73,6 +82,35 @@ class LlmOnCudaTest {
                 .contains("; 115 MiB of GPU memory");
         assertThat(Llm.bundled(spark).device(DeviceChoice.CPU).plan().toString())
                 .contains("a rank: cpu, ");
+    }
+
+    @Test
+    void theCacheHasTheTypeOfTheWeightsOrWhatIsSaid() {
+        String key = Settings.CACHE_DTYPE.key();
+        Llm llm = Llm.bundled(spark)
+                .weightType(WeightType.BF16)
+                .device(DeviceChoice.CUDA)
+                .dataParallel(1);
+        long all = llm.plan().perRank().memory().cache();
+        try {
+            spark.sparkContext().conf().set(key, "auto");
+            assertThat(llm.plan().toString()).contains("in its cache, in bf16\n");
+            assertThat(llm.plan().perRank().memory().cache()).isEqualTo(all / 2);
+            assertThat(llm.generate(PROMPTS, GREEDY)).hasSize(2).doesNotContain("");
+            assertThat(llm.weightType(WeightType.Q8).plan().options().cacheType())
+                    .isEqualTo(DataType.F32);
+            assertThat(llm.device(DeviceChoice.CPU).plan().options().cacheType())
+                    .isEqualTo(DataType.F32);
+            spark.sparkContext().conf().set(key, "float16");
+            assertThat(llm.plan().options().cacheType()).isEqualTo(DataType.F16);
+            assertThatThrownBy(() -> llm.device(DeviceChoice.CPU).plan())
+                    .isInstanceOfSatisfying(
+                            LockstepException.class, e -> assertThat(e.code()).isEqualTo(ErrorCode.USAGE))
+                    .hasMessageContaining(key + " = float16: keys and values in heap are float32");
+        } finally {
+            spark.sparkContext().conf().set(key, "float32");
+            llm.close();
+        }
     }
 
     @Test

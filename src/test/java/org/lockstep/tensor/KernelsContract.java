@@ -311,7 +311,7 @@ public abstract class KernelsContract {
         float[] whole = null;
         for (int[] chunks : cuts) {
             for (int blockSize : new int[] {1, 4, 16}) {
-                CacheBlocks cache = kernels.cache(blocks, blockSize, 2, size);
+                CacheBlocks cache = kernels.cache(DataType.F32, blocks, blockSize, 2, size);
                 Tensor out = kernels.zeros(DataType.F32, tokens, heads * size);
                 int done = 0;
                 for (int chunk : chunks) {
@@ -330,7 +330,7 @@ public abstract class KernelsContract {
     void scoresFarApartDoNotOverflow() {
         BatchLayout layout = new BatchLayout(new int[] {0, 2}, new int[] {2}, new int[][] {{0}}, 4);
         Tensor huge = kernels.upload(Buffer.ofFloats(1e18f, -1e18f, 1e18f, 1e18f), 2, 2);
-        CacheBlocks cache = kernels.cache(1, 4, 1, 2);
+        CacheBlocks cache = kernels.cache(DataType.F32, 1, 4, 1, 2);
         kernels.writeCache(huge, huge, cache, layout);
         Tensor out = kernels.zeros(DataType.F32, 2, 2);
         kernels.attention(huge, cache, layout, out);
@@ -463,7 +463,7 @@ public abstract class KernelsContract {
     /** A cache whose slots hold these rows. */
     private CacheBlocks filled(Tensor keys, Tensor values, int blockSize, int heads, int size) {
         int slots = (int) keys.shape().dim(0);
-        CacheBlocks cache = kernels.cache(slots / blockSize, blockSize, heads, size);
+        CacheBlocks cache = kernels.cache(DataType.F32, slots / blockSize, blockSize, heads, size);
         int[] blocks = IntStream.range(0, slots / blockSize).toArray();
         kernels.writeCache(
                 keys,

@@ -105,6 +105,16 @@ public final class Settings {
             "spark.lockstep.cache.memory",
             "memory for each rank's key/value cache at most; auto: 512m of heap, on a GPU what fits");
 
+    public static final Setting<String> CACHE_DTYPE = Setting.choice(
+            "spark.lockstep.cache.dtype",
+            "auto",
+            "type that keys and values are held in: float32; bfloat16 or float16 on GPUs; auto: that of the weights on GPUs"
+                    + " where they are of 16 bits, else float32 (vLLM's kv-cache-dtype)",
+            "auto",
+            "float32",
+            "bfloat16",
+            "float16");
+
     public static final Setting<Integer> CACHE_BLOCK_SIZE = Setting.count(
             "spark.lockstep.cache.blockSize", 16, "positions in a block of the key/value cache (--block-size)");
 
@@ -171,6 +181,7 @@ public final class Settings {
             MAX_SEQUENCES,
             MAX_STEP_LENGTH,
             CACHE_MEMORY,
+            CACHE_DTYPE,
             CACHE_BLOCK_SIZE,
             CACHE_PREFIXES,
             RESIDENT_IDLE,

@@ -49,6 +49,11 @@ public final class BenchModel {
         return config;
     }
 
+    /** How the matrices are held. */
+    WeightType held() {
+        return held;
+    }
+
     /** How the matrices are held, in llama.cpp's words. */
     public String quant() {
         return held == WeightType.Q8 ? "q8_0" : held.toString();

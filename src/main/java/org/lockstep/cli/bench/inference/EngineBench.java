@@ -45,8 +45,9 @@ final class EngineBench {
 
     /** Loads this rank's share, measures, and gives it back. */
     void run(BenchModel model) {
-        GeneratorOptions options =
-                GeneratorOptions.of(plan.promptLength() + plan.outputLength()).withMaxSequences(plan.largestBatch());
+        GeneratorOptions options = GeneratorOptions.of(plan.promptLength() + plan.outputLength())
+                .withMaxSequences(plan.largestBatch())
+                .withCacheType(model.held().cacheOn(kernels.device().kind()));
         try (Generator generator = model.read(
                 weights -> Generator.load(model.config(), weights, state, communicators, kernels, null, options))) {
             plan.batches().forEach(batch -> measure(generator, model.config().vocabularySize(), batch));

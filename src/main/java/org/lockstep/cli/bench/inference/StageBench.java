@@ -13,8 +13,8 @@ import org.lockstep.collective.Communicators;
 import org.lockstep.model.CacheSize;
 import org.lockstep.model.PipelineStage;
 import org.lockstep.tensor.BatchLayout;
-import org.lockstep.tensor.DataType;
 import org.lockstep.tensor.HostBuffer;
+import org.lockstep.tensor.DataType;
 import org.lockstep.tensor.Kernels;
 import org.lockstep.topology.ParallelState;
 
@@ -55,7 +55,10 @@ final class StageBench {
     /** Loads this rank's share, measures, and gives it back. */
     void run(BenchModel model) {
         int sequences = plan.largestBatch();
-        CacheSize cache = new CacheSize(sequences * blocks(plan.positions()), BLOCK);
+        CacheSize cache = new CacheSize(
+                sequences * blocks(plan.positions()),
+                BLOCK,
+                model.held().cacheOn(kernels.device().kind()));
         int tokens = Math.max(plan.promptLength(), sequences);
         try (PipelineStage stage = model.read(
                 weights -> PipelineStage.load(model.config(), weights, state, communicators, kernels, cache, tokens))) {
