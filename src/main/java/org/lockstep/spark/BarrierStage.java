@@ -2,20 +2,23 @@ package org.lockstep.spark;
 
 import java.time.Duration;
 import java.util.EnumSet;
+import java.util.List;
 import java.util.Map;
 import java.util.Optional;
 import java.util.OptionalInt;
 import java.util.Set;
 import org.apache.spark.SparkConf;
+import org.apache.spark.SparkContext;
 import org.apache.spark.api.java.JavaRDD;
 import org.apache.spark.api.java.JavaSparkContext;
 import org.apache.spark.broadcast.Broadcast;
-import org.apache.spark.util.CollectionAccumulator;
+import org.apache.spark.rdd.RDD;
+import org.lockstep.LockstepException;
 import org.lockstep.collective.WorldSpec;
 import org.lockstep.spark.device.BackendFactory;
 import org.lockstep.spark.device.CpuFactory;
+import org.lockstep.spark.failure.AttemptFailure;
 import org.lockstep.spark.failure.GangWatch;
-import org.lockstep.spark.failure.RankFailure;
 import org.lockstep.spark.gang.RankFunction;
 import org.lockstep.spark.gang.RankTask;
 import org.lockstep.spark.gang.Residence;
@@ -150,7 +153,10 @@ public final class BarrierStage<T> {
      * <p>The input is repartitioned, and that is logged, where it has not one partition to a rank or hangs together with
      * other partitions in a way that Spark refuses for barrier stages.
      *
-     * @throws org.lockstep.LockstepException at once, before anything is launched, for what cannot run here
+     * <p>The action that runs them throws what Spark makes of a failure, the text of one task; the log gets the report of all,
+     * which {@link #collectRanks} throws.
+     *
+     * @throws LockstepException at once, before anything is launched, for what cannot run here
      */
     public <U> JavaRDD<U> mapRanks(RankFunction<T, U> function) {
         JavaSparkContext spark = JavaSparkContext.fromSparkContext(rows.context());
@@ -163,15 +169,39 @@ public final class BarrierStage<T> {
         }
         Broadcast<Residents> residents =
                 stay.map(Residence.Stay::residents).orElseGet(() -> spark.broadcast(new Residents()));
-        CollectionAccumulator<RankFailure> failures =
-                watch.map(GangWatch::failures).orElseGet(() -> RankFailure.accumulator(spark.sc()));
+        GangWatch follower = watch.orElseGet(() -> GangWatch.inLog(spark.sc()));
         Duration idle = stay.map(Residence.Stay::idle).orElse(Duration.ZERO);
         WorldSpec resolved = spec.withSizes(spec.sizes().resolve(world)).newAttempt();
         ClassTag<U> anything = anyTag();
-        return input.rdd()
-                .barrier()
-                .mapPartitions(new RankTask<>(function, resolved, backend, residents, idle, failures), false, anything)
-                .toJavaRDD();
+        RankTask<T, U> task = new RankTask<>(function, resolved, backend, residents, idle, follower.failures());
+        RDD<U> made = input.rdd().barrier().mapPartitions(task, false, anything);
+        follower.follow(made);
+        return made.toJavaRDD();
+    }
+
+    /**
+     * As {@link #mapRanks}, but now: what the ranks returned, in the order of the partitions.
+     *
+     * @throws LockstepException the first failure by time, with who is to blame, the verdict of all ranks' last
+     *     operations and the stack; other causes are suppressed
+     */
+    public <U> List<U> collectRanks(RankFunction<T, U> function) {
+        SparkContext spark = rows.context();
+        try (GangWatch follower = GangWatch.begin(spark)) {
+            try {
+                return watchedBy(follower).mapRanks(function).collect();
+            } catch (Exception e) { // Spark's own are checked, and undeclared
+                boolean interrupted = Thread.interrupted() || e instanceof InterruptedException;
+                follower.cancel();
+                LockstepException told = AttemptFailure.isCancelled(spark, e)
+                        ? AttemptFailure.cancelled(e)
+                        : follower.report(e).exception();
+                if (interrupted) {
+                    Thread.currentThread().interrupt();
+                }
+                throw told;
+            }
+        }
     }
 
     @SuppressWarnings("unchecked") // erased: what the JavaRDD methods of Spark do themselves

@@ -19,7 +19,6 @@ import org.lockstep.model.ModelConfig;
 import org.lockstep.model.StoredWeights;
 import org.lockstep.spark.attempt.AttemptLoop;
 import org.lockstep.spark.device.BackendFactory;
-import org.lockstep.spark.failure.AttemptFailure;
 import org.lockstep.spark.failure.GangWatch;
 import org.lockstep.spark.gang.Residence;
 import org.lockstep.spark.report.Progress;
@@ -74,14 +73,14 @@ record Launch(Model model, Input input, Supplier<Plan> planner, Consumer<Progres
     }
 
     @Override
-    public Result run(KeptResults.Ticket ticket, int number, int shrink) {
+    public Result run(KeptResults.Ticket ticket, GangWatch watch, int number, int shrink) {
         Plan plan = planner.get();
         GeneratorOptions options = plan.options().halved(shrink);
         int kept = ticket.attempt().done();
         RunCounters counters = RunCounters.register(input.even.source().rdd().sparkContext());
         JavaRDD<Row> answers = kept == input.even.count()
                 ? KeptRows.of(counted(joined(ticket, counters)))
-                : stage(plan, options, ticket, number, counters);
+                : stage(plan, options, ticket, watch, number, counters);
         return new Result(
                 answers,
                 plan,
@@ -123,7 +122,12 @@ record Launch(Model model, Input input, Supplier<Plan> planner, Consumer<Progres
     }
 
     private JavaRDD<Row> stage(
-            Plan plan, GeneratorOptions options, KeptResults.Ticket ticket, int number, RunCounters counters) {
+            Plan plan,
+            GeneratorOptions options,
+            KeptResults.Ticket ticket,
+            GangWatch watch,
+            int number,
+            RunCounters counters) {
         SparkContext spark = input.even.source().rdd().sparkContext();
         GenerationTask task = new GenerationTask(
                 model.source,
@@ -140,8 +144,7 @@ record Launch(Model model, Input input, Supplier<Plan> planner, Consumer<Progres
         long toLoad = model.stored.bytes() * plan.grid().sizes().dp(); // each replica reads all of it
         ProgressListener listener = new ProgressListener(counters, left, toLoad, start, progress);
         String before = spark.getLocalProperty("spark.job.description");
-        try (Residence.Stay stay = model.residence.enter(layout(plan, options));
-                GangWatch watch = GangWatch.begin(spark)) {
+        try (Residence.Stay stay = model.residence.enter(layout(plan, options))) {
             JavaRDD<Row> answers = BarrierStage.over(
                             input.even.dealt(plan.grid().worldSize()))
                     .with(plan.grid().sizes())
@@ -168,13 +171,7 @@ record Launch(Model model, Input input, Supplier<Plan> planner, Consumer<Progres
                     answers.unpersist(false);
                 }
                 stay.fail();
-                if (AttemptFailure.isCancelled(spark, e)) {
-                    throw e;
-                }
-                throw watch.report(
-                                e,
-                                Optional.of(ticket.attempt().place().location()).filter(named -> ticket.required()))
-                        .exception();
+                throw e;
             }
         } finally {
             spark.setJobDescription(before);

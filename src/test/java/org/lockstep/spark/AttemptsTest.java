@@ -10,6 +10,7 @@ import java.util.ArrayList;
 import java.util.Collections;
 import java.util.List;
 import java.util.Map;
+import java.util.Optional;
 import java.util.concurrent.CompletableFuture;
 import java.util.concurrent.ExecutionException;
 import java.util.concurrent.TimeUnit;
@@ -40,7 +41,7 @@ import org.lockstep.cpu.DeathBeforeConnecting;
 import org.lockstep.inference.SamplingParams;
 import org.lockstep.spark.attempt.UnfinishedRunException;
 import org.lockstep.spark.failure.AttemptFailure;
-import org.lockstep.spark.failure.TaskWatch;
+import org.lockstep.spark.failure.GangWatch;
 
 /** Attempts, what they keep, and how a run ends, with the bundled model in one JVM. */
 @Timeout(180)
@@ -292,11 +293,12 @@ class AttemptsTest {
     })
     @FaultCase("F57")
     void memoryThatIsUsedUpIsTriedAgainWithFewerRowsButNotWhileLoading(String summary, boolean again) {
-        try (TaskWatch tasks = TaskWatch.start(spark.sparkContext())) {
+        try (GangWatch watch = GangWatch.begin(spark.sparkContext())) {
             AttemptFailure failure = AttemptFailure.of(
                     spark.sparkContext(),
                     LockstepException.report(ErrorCode.OUT_OF_MEMORY, summary).exception(),
-                    tasks);
+                    watch,
+                    Optional.empty());
             assertThat(failure.retryable()).isEqualTo(again);
             assertThat(failure.smaller()).isEqualTo(again);
         }

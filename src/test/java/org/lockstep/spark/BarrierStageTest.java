@@ -2,20 +2,14 @@ package org.lockstep.spark;
 
 import static org.assertj.core.api.Assertions.assertThat;
 import static org.assertj.core.api.Assertions.assertThatThrownBy;
+import static org.assertj.core.api.Assertions.catchThrowableOfType;
 
 import java.lang.reflect.Field;
+import java.time.Duration;
 import java.util.ArrayList;
 import java.util.List;
-import java.util.concurrent.CopyOnWriteArrayList;
 import java.util.concurrent.TimeUnit;
 import java.util.stream.IntStream;
-import org.apache.logging.log4j.Level;
-import org.apache.logging.log4j.LogManager;
-import org.apache.logging.log4j.core.LogEvent;
-import org.apache.logging.log4j.core.Logger;
-import org.apache.logging.log4j.core.LoggerContext;
-import org.apache.logging.log4j.core.appender.AbstractAppender;
-import org.apache.logging.log4j.core.config.Property;
 import org.apache.spark.BarrierTaskContext;
 import org.apache.spark.TaskContext;
 import org.apache.spark.api.java.JavaRDD;
@@ -33,6 +27,7 @@ import org.lockstep.FaultCase;
 import org.lockstep.LockstepException;
 import org.lockstep.collective.ReduceOp;
 import org.lockstep.spark.failure.GangFailure;
+import org.lockstep.spark.failure.GangWatch;
 import org.lockstep.spark.gang.RankFunction;
 import org.lockstep.tensor.Buffer;
 import org.lockstep.tensor.HostBuffer;
@@ -168,33 +163,43 @@ class BarrierStageTest {
     @Test
     @FaultCase("F50")
     void repartitioningIsSaid() {
-        Logger log = ((LoggerContext) LogManager.getContext(false)).getLogger(BarrierStage.class.getName());
-        Lines lines = new Lines();
-        lines.start();
-        log.addAppender(lines);
-        Level before = log.getLevel();
-        log.setLevel(Level.WARN);
-        try {
+        try (LogLines lines = new LogLines(BarrierStage.class)) {
             BarrierStage.over(numbers(4, 4)).with(ParallelSizes.tensor(4)).mapRanks((rank, mine) -> mine);
-            assertThat(lines.said).as("nothing to do, nothing to say").isEmpty();
+            assertThat(lines.said()).as("nothing to do, nothing to say").isEmpty();
             BarrierStage.over(numbers(4, 3)).with(ParallelSizes.tensor(4)).mapRanks((rank, mine) -> mine);
-            assertThat(lines.said).containsExactly("repartitioning 3 partitions to 4, one to a rank");
-        } finally {
-            log.setLevel(before);
-            log.removeAppender(lines);
+            assertThat(lines.said()).containsExactly("repartitioning 3 partitions to 4, one to a rank");
         }
     }
 
-    private static final class Lines extends AbstractAppender {
-        private final List<String> said = new CopyOnWriteArrayList<>();
-
-        Lines() {
-            super("lines", null, null, true, Property.EMPTY_ARRAY);
-        }
-
-        @Override
-        public void append(LogEvent event) {
-            said.add(event.getMessage().getFormattedMessage());
+    /** An action on an RDD throws Spark's words of one task, whatever we do: what all ranks know is in the log. */
+    @Test
+    void aStageThatNobodyWatchesTellsTheLog() {
+        try (LogLines log = new LogLines(GangWatch.class)) {
+            JavaRDD<Integer> mapped = BarrierStage.over(numbers(4, 4))
+                    .with(ParallelSizes.tensor(4))
+                    .mapRanks((rank, mine) -> {
+                        rank.communicators().tensor().barrier();
+                        if (rank.state().rank() == 2) {
+                            throw new IllegalStateException("planned: rank 2 cannot go on");
+                        }
+                        rank.communicators().tensor().barrier();
+                        return mine;
+                    });
+            assertThat(catchThrowableOfType(
+                            Exception.class, () -> mapped.map(x -> x + 1).collect()))
+                    .isNotInstanceOf(LockstepException.class);
+            Awaitility.await()
+                    .atMost(Duration.ofSeconds(10))
+                    .until(() -> !log.said().isEmpty());
+            assertThat(log.said())
+                    .singleElement()
+                    .satisfies(said -> assertThat(said)
+                            .contains(
+                                    "the ranks of stage ",
+                                    "LOCKSTEP-9001 INTERNAL  rank 2 failed: ",
+                                    "planned: rank 2 cannot go on",
+                                    "culprit : rank 2  host ",
+                                    "verdict : failed: rank 2 failed after barrier #1"));
         }
     }
 

@@ -14,7 +14,7 @@ import org.lockstep.commit.CommitLog;
 import org.lockstep.commit.KeptRun;
 import org.lockstep.commit.Manifest;
 import org.lockstep.spark.failure.AttemptFailure;
-import org.lockstep.spark.failure.TaskWatch;
+import org.lockstep.spark.failure.GangWatch;
 import org.lockstep.spark.rows.KeptResults;
 import org.lockstep.spark.settings.Settings;
 import org.slf4j.Logger;
@@ -47,9 +47,10 @@ public final class AttemptLoop {
          * Runs it.
          *
          * @param kept what its tasks are told of the rows that are done
+         * @param watch hears of its ranks
          * @param shrink how often the rows at once are to be halved
          */
-        R run(KeptResults.Ticket kept, int number, int shrink);
+        R run(KeptResults.Ticket kept, GangWatch watch, int number, int shrink);
     }
 
     /** What a run gave, and where its rows are committed. */
@@ -86,23 +87,28 @@ public final class AttemptLoop {
     }
 
     private <R> Outcome<R> attempts(List<Manifest.Field> fields, Attempt<R> attempt) {
-        try (TaskWatch tasks = TaskWatch.start(spark);
+        try (GangWatch watch = GangWatch.begin(spark);
                 CommitLog log = CommitLog.open(
                         directory.place(),
                         new Manifest(rows, fields),
                         policy.resume().orElseThrow(),
                         owner(),
-                        tasks::cancel)) {
+                        watch::cancel)) {
             int most = policy.attempts().orElseThrow();
             int shrink = 0;
+            int forgiven = 0;
             while (true) {
-                Optional<R> result = attempt(log, tasks, attempt, shrink);
+                int before = log.committed();
+                Optional<R> result = attempt(log, watch, attempt, shrink);
                 if (result.isPresent()) {
                     log.finish();
                     return new Outcome<>(result.get(), log.kept());
                 }
                 AttemptFailure last = failures.get(failures.size() - 1);
-                if (!last.retryable() || failures.size() >= most || !recover(last, tasks)) {
+                if (last.takenAway() && log.committed() > before) {
+                    forgiven++; // it went on for as long as it was let; another that does as much brings the end closer
+                }
+                if (!last.retryable() || failures.size() - forgiven >= most || !recover(last, watch)) {
                     throw ended(log);
                 }
                 shrink += last.smaller() ? 1 : 0;
@@ -116,15 +122,15 @@ public final class AttemptLoop {
                 + ProcessHandle.current().pid() + " on " + spark.getConf().get("spark.driver.host", "an unknown host");
     }
 
-    private <R> Optional<R> attempt(CommitLog log, TaskWatch tasks, Attempt<R> attempt, int shrink) {
-        tasks.forget();
+    private <R> Optional<R> attempt(CommitLog log, GangWatch watch, Attempt<R> attempt, int shrink) {
+        watch.next();
         try {
             CommitLog.Attempt begun = log.begin();
             return Optional.of(
-                    attempt.run(new KeptResults.Ticket(begun, directory.named()), failures.size() + 1, shrink));
+                    attempt.run(new KeptResults.Ticket(begun, directory.named()), watch, failures.size() + 1, shrink));
         } catch (Exception e) { // Spark's own are checked, and undeclared
             interrupted |= Thread.interrupted();
-            AttemptFailure failure = told(e, tasks);
+            AttemptFailure failure = told(e, watch);
             log.requireOurs();
             failures.add(failure);
             return Optional.empty();
@@ -132,14 +138,14 @@ public final class AttemptLoop {
     }
 
     /** The failure, when all tasks of the attempt have ended or had the time to. */
-    private AttemptFailure told(Exception thrown, TaskWatch tasks) {
+    private AttemptFailure told(Exception thrown, GangWatch watch) {
         interrupted |= thrown instanceof InterruptedException;
-        tasks.cancel();
+        watch.cancel();
         long end = System.nanoTime() + RELEASE.toNanos();
         boolean ended = false;
         for (long left = RELEASE.toNanos(); !ended && left > 0; left = end - System.nanoTime()) {
             try {
-                ended = tasks.awaitEnd(Duration.ofNanos(left));
+                ended = watch.awaitEnd(Duration.ofNanos(left));
             } catch (InterruptedException e) {
                 interrupted = true; // they commit what they have: worth the moment
             }
@@ -147,11 +153,13 @@ public final class AttemptLoop {
         if (!ended) {
             LOG.warn("tasks of the failed attempt still run after {} s", RELEASE.toSeconds());
         }
-        return AttemptFailure.of(spark, thrown, tasks);
+        Optional<String> kept =
+                directory.named() ? Optional.of(directory.place().location()) : Optional.empty();
+        return AttemptFailure.of(spark, thrown, watch, kept);
     }
 
     /** Waits for the cluster to be whole again; whether another attempt may begin. */
-    private boolean recover(AttemptFailure failure, TaskWatch tasks) {
+    private boolean recover(AttemptFailure failure, GangWatch watch) {
         try {
             if (failure.executor().isPresent()) {
                 Executors.recover(
@@ -159,13 +167,12 @@ public final class AttemptLoop {
                         failure.executor().get(),
                         failure.error().code() == ErrorCode.PEER_LOST,
                         blame.merge(failure.executor().get(), 1, Integer::sum),
-                        tasks);
+                        watch);
             }
             return true;
         } catch (InterruptedException e) {
             interrupted = true;
-            failures.add(
-                    new AttemptFailure(AttemptFailure.cancelled(e), false, false, Optional.empty(), Optional.empty()));
+            failures.add(AttemptFailure.ofCancelled(e));
             return false;
         }
     }

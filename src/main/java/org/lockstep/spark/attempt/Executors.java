@@ -3,7 +3,7 @@ package org.lockstep.spark.attempt;
 import java.time.Duration;
 import java.util.stream.Stream;
 import org.apache.spark.SparkContext;
-import org.lockstep.spark.failure.TaskWatch;
+import org.lockstep.spark.failure.GangWatch;
 import org.slf4j.Logger;
 import org.slf4j.LoggerFactory;
 import scala.collection.immutable.Map$;
@@ -28,13 +28,13 @@ final class Executors {
      * @param lost whether its peers hear nothing of it any more
      * @param times how often it was to blame
      */
-    static void recover(SparkContext spark, String executor, boolean lost, int times, TaskWatch tasks)
+    static void recover(SparkContext spark, String executor, boolean lost, int times, GangWatch watch)
             throws InterruptedException {
         boolean again = times > 1;
-        boolean heard = tasks.isHeard(executor);
+        boolean heard = watch.isHeard(executor);
         if (spark.isLocal()
                 || (heard && !again)
-                || (!heard && tasks.awaitRemoval(executor, NOTICE))
+                || (!heard && watch.awaitRemoval(executor, NOTICE))
                 || !(lost || again)) {
             return;
         }
@@ -43,7 +43,7 @@ final class Executors {
         // A kill lowers the number that Spark wants, to nothing where none was ever asked for.
         if (!spark.killExecutor(executor) || !spark.requestTotalExecutors(all, 0, Map$.MODULE$.empty())) {
             LOG.warn("Spark does not replace executor {}", executor);
-        } else if (!tasks.awaitRemoval(executor, KILL)) {
+        } else if (!watch.awaitRemoval(executor, KILL)) {
             LOG.warn("executor {} does not end", executor);
         }
     }

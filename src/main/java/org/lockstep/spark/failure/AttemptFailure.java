@@ -15,11 +15,17 @@ import org.lockstep.LockstepException;
  * @param error what is told
  * @param retryable whether the reason may be gone at the next attempt: a lost executor or peer, a deadline
  * @param smaller whether the next attempt should hold fewer rows at once
+ * @param takenAway whether an executor was lost by no fault of the application: decommissioned, preempted, killed by the driver
  * @param executor who is to blame, by Spark's id, where that is known
  * @param host where it was
  */
 public record AttemptFailure(
-        LockstepException error, boolean retryable, boolean smaller, Optional<String> executor, Optional<String> host) {
+        LockstepException error,
+        boolean retryable,
+        boolean smaller,
+        boolean takenAway,
+        Optional<String> executor,
+        Optional<String> host) {
 
     /** What comes from outside: processes, networks, clocks. All else would only fail again. */
     private static final Set<ErrorCode> OUTSIDE = Set.copyOf(EnumSet.of(
@@ -42,13 +48,17 @@ public record AttemptFailure(
     private static final Pattern CULPRIT = Pattern.compile("(?m)^ {2}culprit *: .*?\\bexecutor (\\S+)");
     private static final Pattern HOST = Pattern.compile("(?m)^ {2}culprit *: .*?\\bhost (\\S+)");
 
-    /** Of what the stage's job threw, and what Spark said of its tasks. */
-    public static AttemptFailure of(SparkContext spark, Exception thrown, TaskWatch tasks) {
+    /**
+     * Of what the stage's job threw, and what was heard of its tasks.
+     *
+     * @param kept where the finished rows of the run are kept, if somebody named that
+     */
+    public static AttemptFailure of(SparkContext spark, Exception thrown, GangWatch watch, Optional<String> kept) {
         if (isCancelled(spark, thrown)) {
-            return new AttemptFailure(cancelled(thrown), false, false, Optional.empty(), Optional.empty());
+            return ofCancelled(thrown);
         }
-        LockstepException error = GangFailure.of(thrown);
-        Optional<TaskWatch.Loss> loss = tasks.loss();
+        LockstepException error = watch.report(thrown, kept).exception();
+        Optional<Loss> loss = watch.loss();
         boolean memory =
                 error.code() == ErrorCode.OUT_OF_MEMORY && !error.summary().contains(LOADING);
         boolean outside = OUTSIDE.contains(error.code()) || (error.code() == ErrorCode.INTERNAL && loss.isPresent());
@@ -64,8 +74,9 @@ public record AttemptFailure(
                 error,
                 outside || memory,
                 memory,
-                loss.map(TaskWatch.Loss::executor).or(() -> found(CULPRIT, text)),
-                loss.map(TaskWatch.Loss::host).or(() -> found(HOST, text)));
+                loss.isPresent() && loss.get().takenAway(),
+                loss.map(Loss::executor).or(() -> found(CULPRIT, text)),
+                loss.map(Loss::host).or(() -> found(HOST, text)));
     }
 
     private static Optional<String> found(Pattern what, String text) {
@@ -85,6 +96,11 @@ public record AttemptFailure(
         return LockstepException.report(ErrorCode.CANCELLED, "cancelled")
                 .cause(why)
                 .exception();
+    }
+
+    /** Of a run that somebody ended. */
+    public static AttemptFailure ofCancelled(Throwable why) {
+        return new AttemptFailure(cancelled(why), false, false, false, Optional.empty(), Optional.empty());
     }
 
     /** One line. */

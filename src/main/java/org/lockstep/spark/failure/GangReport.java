@@ -45,7 +45,7 @@ public final class GangReport {
      * @param heard of its tasks
      * @param files where its flight record is written
      */
-    static GangReport of(Throwable failure, GangWatch.Heard heard, FlightFiles files) {
+    static GangReport of(Throwable failure, Gang.Heard heard, FlightFiles files) {
         RankFailure first = first(heard.failures());
         if (first == null && !heard.lost().isEmpty() && !(failure instanceof LockstepException)) {
             return ofTheLost(failure, heard, files);
@@ -67,7 +67,7 @@ public final class GangReport {
      * Spark heard of a dead executor before a peer did, and ended the other tasks: none has a failure of its own, but each hands
      * over its last operations as it ends, and who hands over nothing is dead.
      */
-    private static GangReport ofTheLost(Throwable failure, GangWatch.Heard heard, FlightFiles files) {
+    private static GangReport ofTheLost(Throwable failure, Gang.Heard heard, FlightFiles files) {
         SortedMap<Integer, FlightRecord> records = handedOver(heard);
         SortedMap<Integer, String> lost = new TreeMap<>(heard.lost());
         Set<Integer> silent = new TreeSet<>();
@@ -96,7 +96,7 @@ public final class GangReport {
         return new GangReport(report.cause(failure), List.of(), places);
     }
 
-    private static SortedMap<Integer, FlightRecord> handedOver(GangWatch.Heard heard) {
+    private static SortedMap<Integer, FlightRecord> handedOver(Gang.Heard heard) {
         SortedMap<Integer, FlightRecord> records = new TreeMap<>();
         for (RankFailure each : heard.failures()) {
             if (each.record() != null) {
@@ -158,7 +158,7 @@ public final class GangReport {
     }
 
     /** The first cause, with all that was heard of it. */
-    private record Inquest(RankFailure first, GangWatch.Heard heard) {
+    private record Inquest(RankFailure first, Gang.Heard heard) {
 
         GangReport report(Throwable failure, FlightFiles files) {
             SortedMap<Integer, FlightRecord> records = records();

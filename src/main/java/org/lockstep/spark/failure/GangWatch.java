@@ -1,34 +1,42 @@
 package org.lockstep.spark.failure;
 
-import java.util.ArrayList;
+import java.lang.ref.WeakReference;
+import java.time.Duration;
 import java.util.HashMap;
 import java.util.HashSet;
-import java.util.List;
 import java.util.Map;
 import java.util.Optional;
+import java.util.Properties;
 import java.util.Set;
 import java.util.UUID;
 import java.util.concurrent.TimeUnit;
-import org.apache.spark.ExceptionFailure;
+import java.util.function.BooleanSupplier;
 import org.apache.spark.ExecutorLostFailure;
 import org.apache.spark.SparkContext;
-import org.apache.spark.Success$;
-import org.apache.spark.TaskEndReason;
-import org.apache.spark.TaskKilled;
-import org.apache.spark.scheduler.AccumulableInfo;
+import org.apache.spark.SparkException;
+import org.apache.spark.rdd.RDD;
 import org.apache.spark.scheduler.SparkListener;
 import org.apache.spark.scheduler.SparkListenerExecutorRemoved;
+import org.apache.spark.scheduler.SparkListenerJobEnd;
+import org.apache.spark.scheduler.SparkListenerJobStart;
+import org.apache.spark.scheduler.SparkListenerStageCompleted;
 import org.apache.spark.scheduler.SparkListenerStageSubmitted;
 import org.apache.spark.scheduler.SparkListenerTaskEnd;
 import org.apache.spark.scheduler.SparkListenerTaskStart;
-import org.apache.spark.scheduler.TaskInfo;
+import org.apache.spark.scheduler.StageInfo;
+import org.apache.spark.storage.RDDInfo;
 import org.apache.spark.util.CollectionAccumulator;
 import org.jspecify.annotations.Nullable;
+import org.slf4j.Logger;
+import org.slf4j.LoggerFactory;
 import scala.collection.Iterable;
 import scala.collection.Iterator;
 
 /**
- * Hears on the driver how the tasks of one attempt end, for Spark hands its caller the text of one of them only.
+ * Hears on the driver what becomes of a gang, for Spark hands its caller the text of one of its tasks only: how each rank
+ * failed, which executors were lost, who still runs.
+ *
+ * <p>A run begins a watch, and with each attempt a new gang; a stage that nobody watches has one {@link #inLog}.
  *
  * <pre>{@code
  * try (GangWatch watch = GangWatch.begin(context)) {
@@ -37,143 +45,264 @@ import scala.collection.Iterator;
  * } catch (Exception e) { throw watch.report(e).exception(); }
  * }</pre>
  *
- * <p>The job must be started by the thread that began the watch, while it lasts. The listener's methods are called by Spark's
- * thread; thread-safe.
+ * <p>The ranks' stage is known by its RDD, whoever runs it; other jobs by a property of the thread that began the watch.
+ * Thread-safe: Spark calls the listener's methods on a thread of its own, some milliseconds late.
  */
 public final class GangWatch extends SparkListener implements AutoCloseable {
-    /** In the properties of a job: whose watch it belongs to. */
-    private static final String KEY = "lockstep.attempt";
+    private static final Logger LOG = LoggerFactory.getLogger(GangWatch.class);
 
-    /** How long the ranks of a failed attempt may take to hand over: they look at their tasks every 100 ms. */
+    /** In the properties of a job: whose run it belongs to. */
+    private static final String RUN = "lockstep.run";
+
+    /** How long the ranks of a failed gang may take to hand over: they look at their tasks every 100 ms. */
     private static final long PATIENCE_NANOS = TimeUnit.SECONDS.toNanos(3);
 
     private final SparkContext context;
-    private final String name = UUID.randomUUID().toString();
+    private final String run = UUID.randomUUID().toString();
     private final @Nullable String before;
-    private final CollectionAccumulator<RankFailure> failures;
-    private final Set<Integer> stages = new HashSet<>();
-    private final Map<Long, TaskInfo> running = new HashMap<>(); // by Spark's id
-    private final Map<Integer, TaskInfo> byPartition = new HashMap<>();
-    private final Set<Integer> returned = new HashSet<>(); // partitions
-    private final List<RankFailure> heard = new ArrayList<>();
-    private final Map<String, String> lost = new HashMap<>(); // by executor: how
+    private final boolean logs;
+    private final Set<Integer> jobs = new HashSet<>(); // that run
+    private final Set<Stage> stages = new HashSet<>();
+    private final Map<Long, Running> tasks = new HashMap<>(); // by Spark's number
+    private final Set<String> removed = new HashSet<>(); // executors
+    private final Map<String, String> lost = new HashMap<>(); // executors, and how
+    private final Map<Stage, Gang> gangs = new HashMap<>(); // of this attempt: Spark may try a stage again
+    private final Set<String> heard = new HashSet<>(); // executors that told how a task of this attempt ended
+    private CollectionAccumulator<RankFailure> failures;
+    private WeakReference<@Nullable RDD<?>> ranks = new WeakReference<>(null);
+    private int rdd = -1; // of the ranks
+    private @Nullable Gang last; // of this attempt
+    private @Nullable Loss loss;
 
-    private GangWatch(SparkContext context) {
+    private record Stage(int id, int attempt) {}
+
+    private record Running(String executor, @Nullable Gang gang) {}
+
+    private GangWatch(SparkContext context, boolean logs) {
         this.context = context;
+        this.logs = logs;
+        this.before = context.getLocalProperty(RUN);
         this.failures = RankFailure.accumulator(context);
-        this.before = context.getLocalProperty(KEY);
     }
 
-    /** Begins to listen to the jobs that this thread starts. */
+    /** Begins to listen: to the jobs that this thread starts, until it is closed, and to the ranks, whoever starts theirs. */
     public static GangWatch begin(SparkContext context) {
-        GangWatch watch = new GangWatch(context);
-        context.setLocalProperty(KEY, watch.name);
+        GangWatch watch = new GangWatch(context, false);
+        context.setLocalProperty(RUN, watch.run);
         context.addSparkListener(watch);
         return watch;
     }
 
-    /** Where the tasks leave how they failed. */
-    public CollectionAccumulator<RankFailure> failures() {
+    /** For ranks that nobody watches: it writes to the log what they fail of, for as long as their RDD is there. */
+    public static GangWatch inLog(SparkContext context) {
+        return new GangWatch(context, true);
+    }
+
+    /** A new attempt begins: what was heard of the ranks before does not count. */
+    public synchronized void next() {
+        failures = RankFailure.accumulator(context);
+        rdd = -1;
+        last = null;
+        loss = null;
+        heard.clear();
+        gangs.clear();
+    }
+
+    /** Where the tasks of this attempt's ranks leave how they failed. */
+    public synchronized CollectionAccumulator<RankFailure> failures() {
         return failures;
     }
 
-    /** The attempt's name, new for each. */
-    String name() {
-        return name;
+    /** These are this attempt's ranks. */
+    public synchronized void follow(RDD<?> made) {
+        rdd = made.id();
+        ranks = new WeakReference<>(made);
+        if (logs) {
+            context.addSparkListener(this);
+        }
     }
 
     @Override
-    public synchronized void onStageSubmitted(SparkListenerStageSubmitted stage) {
-        if (stage.properties() != null && name.equals(stage.properties().getProperty(KEY))) {
-            stages.add(stage.stageInfo().stageId());
+    public synchronized void onJobStart(SparkListenerJobStart job) {
+        if (isOurs(job.properties())) {
+            jobs.add(job.jobId());
+        }
+        if (logs && ranks.get() == null) {
+            context.removeSparkListener(this);
+        }
+    }
+
+    @Override
+    public synchronized void onStageSubmitted(SparkListenerStageSubmitted submitted) {
+        Stage stage = stage(submitted.stageInfo());
+        if (isOfTheRanks(submitted.stageInfo())) {
+            last = new Gang(failures.id());
+            gangs.put(stage, last);
+            stages.add(stage);
+        } else if (isOurs(submitted.properties())) {
+            stages.add(stage);
+        }
+    }
+
+    private static Stage stage(StageInfo info) {
+        return new Stage(info.stageId(), info.attemptNumber());
+    }
+
+    private boolean isOurs(@Nullable Properties properties) {
+        return properties != null && run.equals(properties.getProperty(RUN));
+    }
+
+    /** By name: the accessor's result is another type of the Scala library in each of Spark's two Scala builds. */
+    private boolean isOfTheRanks(StageInfo stage) {
+        try {
+            Object infos = StageInfo.class.getMethod("rddInfos").invoke(stage);
+            Iterator<?> each = ((Iterable<?>) infos).iterator();
+            boolean found = false;
+            while (!found && each.hasNext()) {
+                found = ((RDDInfo) each.next()).id() == rdd;
+            }
+            return found;
+        } catch (ReflectiveOperationException absent) {
+            throw new IllegalStateException("a Spark whose stages do not tell their RDDs", absent);
         }
     }
 
     @Override
     public synchronized void onTaskStart(SparkListenerTaskStart task) {
-        if (stages.contains(task.stageId())) {
-            running.put(task.taskInfo().taskId(), task.taskInfo());
-            byPartition.put(task.taskInfo().index(), task.taskInfo());
+        Stage stage = new Stage(task.stageId(), task.stageAttemptId());
+        Gang gang = gangs.get(stage);
+        if (stages.contains(stage)) {
+            tasks.put(task.taskInfo().taskId(), new Running(task.taskInfo().executorId(), gang));
+        }
+        if (gang != null) {
+            gang.started(task.taskInfo());
         }
     }
 
     @Override
     public synchronized void onTaskEnd(SparkListenerTaskEnd task) {
-        if (!stages.contains(task.stageId())) {
-            return;
+        tasks.remove(task.taskInfo().taskId());
+        Stage stage = new Stage(task.stageId(), task.stageAttemptId());
+        if (stages.contains(stage)) {
+            loss = loss == null ? Loss.of(task).orElse(null) : loss;
+            if (task.reason() instanceof ExecutorLostFailure gone) {
+                lost.put(gone.execId(), gone.toErrorString());
+            } else {
+                heard.add(task.taskInfo().executorId());
+            }
         }
-        TaskEndReason reason = task.reason();
-        if (reason instanceof ExceptionFailure failure) {
-            take(failure.productElement(5));
-        } else if (reason instanceof TaskKilled killed) {
-            take(killed.productElement(1));
-        } else if (reason instanceof ExecutorLostFailure gone) {
-            lost.put(gone.execId(), gone.toErrorString());
-        } else if (reason instanceof Success$) {
-            returned.add(task.taskInfo().index());
+        Gang gang = gangs.get(stage);
+        if (gang != null) {
+            gang.ended(task);
         }
-        running.remove(task.taskInfo().taskId());
         notifyAll();
     }
 
-    /** By position: the accessor's result is another type of the Scala library in each of Spark's two Scala builds. */
-    private void take(Object accumulables) {
-        Iterator<?> each = ((Iterable<?>) accumulables).iterator();
-        while (each.hasNext()) {
-            AccumulableInfo info = (AccumulableInfo) each.next();
-            if (info.id() == failures.id() && info.update().isDefined()) {
-                for (Object failure : (List<?>) info.update().get()) {
-                    heard.add((RankFailure) failure);
-                }
-            }
+    @Override
+    public synchronized void onStageCompleted(SparkListenerStageCompleted completed) {
+        Stage stage = stage(completed.stageInfo());
+        Gang gang = gangs.get(stage);
+        if (!logs || gang == null) {
+            return;
         }
+        if (completed.stageInfo().failureReason().isEmpty()) {
+            forget(stage);
+        } else { // not a daemon: the driver may end of this failure, and shall say why
+            String reason = completed.stageInfo().failureReason().get();
+            new Thread(() -> log(stage, gang, reason), "lockstep-report").start();
+        }
+    }
+
+    private void log(Stage stage, Gang gang, String reason) {
+        Gang.Heard all = hear(gang);
+        forget(stage);
+        if (all.isOwn() && !context.isStopped()) {
+            FlightFiles files = FlightFiles.of(context, gang.name(), Optional.empty());
+            LOG.error(
+                    "the ranks of stage {}.{} failed",
+                    stage.id(),
+                    stage.attempt(),
+                    GangReport.of(new SparkException(reason), all, files).exception());
+        }
+    }
+
+    private synchronized void forget(Stage stage) {
+        stages.remove(stage);
+        gangs.remove(stage);
+    }
+
+    @Override
+    public synchronized void onJobEnd(SparkListenerJobEnd job) {
+        jobs.remove(job.jobId());
+        notifyAll();
     }
 
     @Override
     public synchronized void onExecutorRemoved(SparkListenerExecutorRemoved executor) {
+        removed.add(executor.executorId());
         lost.putIfAbsent(executor.executorId(), executor.reason());
         notifyAll();
     }
 
-    /** What was heard of an attempt. Immutable. */
-    record Heard(
-            List<RankFailure> failures, Map<Integer, String> places, Set<Integer> returned, Map<Integer, String> lost) {
-        Heard {
-            failures = List.copyOf(failures);
-            places = Map.copyOf(places);
-            returned = Set.copyOf(returned);
-            lost = Map.copyOf(lost);
+    /** The first executor that was lost with a task of this attempt. */
+    synchronized Optional<Loss> loss() {
+        return Optional.ofNullable(loss);
+    }
+
+    /** Whether an executor has told how all its tasks of this attempt ended: the process lives, and the driver hears it. */
+    public synchronized boolean isHeard(String executor) {
+        return heard.contains(executor)
+                && tasks.values().stream().noneMatch(task -> task.executor().equals(executor))
+                && !removed.contains(executor);
+    }
+
+    /** Cancels what runs of the run; where the thread that waits for a job is interrupted, Spark lets the job go on. */
+    public void cancel() {
+        Set<Integer> running;
+        synchronized (this) {
+            running = Set.copyOf(jobs);
+        }
+        if (!context.isStopped()) {
+            running.forEach(context::cancelJob);
         }
     }
 
-    /** What was heard, when all tasks have ended or the patience has. */
-    synchronized Heard hear() {
-        long deadline = System.nanoTime() + PATIENCE_NANOS;
-        try {
-            for (long left = PATIENCE_NANOS;
-                    left > 0 && !running.isEmpty() && !context.isStopped();
-                    left = deadline - System.nanoTime()) {
-                TimeUnit.NANOSECONDS.timedWait(this, left);
+    /** Waits until no job and no task of the run is left, as Spark knows it; whether that was within this time. */
+    public boolean awaitEnd(Duration most) throws InterruptedException {
+        return await(most.toNanos(), () -> jobs.isEmpty() && tasks.isEmpty());
+    }
+
+    /** Waits until Spark has given an executor up; whether that was within this time. */
+    public boolean awaitRemoval(String executor, Duration most) throws InterruptedException {
+        return await(most.toNanos(), () -> removed.contains(executor));
+    }
+
+    private synchronized boolean await(long nanos, BooleanSupplier until) throws InterruptedException {
+        long end = System.nanoTime() + nanos;
+        while (!until.getAsBoolean()) {
+            long left = end - System.nanoTime();
+            if (left <= 0 || context.isStopped()) {
+                return until.getAsBoolean();
             }
+            wait(Math.min(left / 1_000_000 + 1, 100)); // a stopped context says nothing
+        }
+        return true;
+    }
+
+    /** What was heard of the ranks, when all their tasks have ended or the patience has. */
+    private synchronized Gang.Heard hear(@Nullable Gang gang) {
+        if (gang == null) {
+            return Gang.Heard.nothing();
+        }
+        try {
+            await(PATIENCE_NANOS, () -> tasks.values().stream().noneMatch(task -> gang.equals(task.gang())));
         } catch (InterruptedException e) {
             Thread.currentThread().interrupt(); // what is known by now has to do
         }
-        Map<Integer, String> places = new HashMap<>();
-        Map<Integer, String> gone = new HashMap<>();
-        byPartition.forEach((partition, task) -> {
-            places.put(
-                    partition,
-                    "host " + task.host() + "  executor " + task.executorId() + "  task " + task.taskId()
-                            + " (partition " + partition + ")");
-            String how = lost.get(task.executorId());
-            if (how != null) {
-                gone.put(partition, how);
-            }
-        });
-        return new Heard(heard, places, returned, gone);
+        return gang.heard(lost);
     }
 
-    /** What the attempt failed of, by what its tasks have handed over; also written to a file. */
+    /** What this attempt failed of, by what its tasks have handed over; also written to a file. */
     public GangReport report(Throwable failure) {
         return report(failure, Optional.empty());
     }
@@ -184,12 +313,18 @@ public final class GangWatch extends SparkListener implements AutoCloseable {
      * @param kept where the finished rows of the run are kept, if somebody named that: its record is best put beside them
      */
     public GangReport report(Throwable failure, Optional<String> kept) {
-        return GangReport.of(failure, hear(), FlightFiles.of(context, name, kept));
+        Gang gang = gang();
+        String name = gang == null ? run : gang.name();
+        return GangReport.of(failure, hear(gang), FlightFiles.of(context, name, kept));
+    }
+
+    private synchronized @Nullable Gang gang() {
+        return last;
     }
 
     @Override
     public void close() {
-        context.setLocalProperty(KEY, before);
+        context.setLocalProperty(RUN, before);
         if (!context.isStopped()) {
             context.removeSparkListener(this);
         }

@@ -50,7 +50,7 @@ class GangReportTest {
                 2, "host h  executor e2  task 6 (partition 2)");
         return GangReport.of(
                         SPARKS,
-                        new GangWatch.Heard(failures, places, Set.of(), lost),
+                        new Gang.Heard(failures, places, Set.of(), lost),
                         new FlightFiles(folder.toString(), "a", new Configuration(false)))
                 .exception();
     }
