@@ -1,5 +1,6 @@
 package org.lockstep.collective;
 
+import java.time.Duration;
 import java.util.List;
 import java.util.Optional;
 import org.lockstep.topology.GroupKind;
@@ -46,6 +47,14 @@ public interface Communicators extends AutoCloseable {
 
     /** The last operations in each group of this rank. From any thread, also after the end. */
     List<Flight> flights();
+
+    /**
+     * Aborts all groups if a thread is in an operation of one for longer than its deadline and {@code grace}. Waits for peers
+     * end themselves at the deadline; this is for what does not look at it. One thread may call it, now and then.
+     *
+     * @param grace for those that do
+     */
+    Optional<Overdue> expire(Duration grace);
 
     /** Whether no rank of the world is known to have failed. From any thread. */
     default boolean isAlive() {

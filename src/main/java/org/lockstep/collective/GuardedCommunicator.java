@@ -237,7 +237,7 @@ public abstract class GuardedCommunicator extends LiveCommunicator {
     }
 
     private void barrier(Optional<Duration> deadline) {
-        enter(Operation.BARRIER);
+        enter(Operation.BARRIER, deadline.orElseGet(this::limit));
         try {
             OperationTag tag = tag(Operation.BARRIER, null, null, 0, -1);
             long start = log.beginTimed(tag, queuedAt());

@@ -1,6 +1,7 @@
 package org.lockstep.collective;
 
 import java.time.Duration;
+import java.util.Optional;
 import java.util.concurrent.RejectedExecutionException;
 import java.util.concurrent.atomic.AtomicBoolean;
 import java.util.concurrent.atomic.AtomicReference;
@@ -23,11 +24,15 @@ abstract class LiveCommunicator implements Communicator {
     private final AtomicReference<@Nullable Thread> user = new AtomicReference<>();
     private final AtomicReference<@Nullable WorkQueue> queue = new AtomicReference<>();
     private final AtomicBoolean closed = new AtomicBoolean();
+    private final Admission admission = new Admission();
     private volatile boolean over;
     private long queuedAt; // of the work that the queue's thread does; 0 where it does none
 
     /** Throws if this communicator failed before. */
     protected abstract void requireAlive(Object operation);
+
+    /** The deadline of operations that name none. */
+    protected abstract Duration limit();
 
     /** Called once, by the first {@link #close} that finds no operation under way; the admitted thread is the caller's. */
     protected abstract void doClose();
@@ -122,12 +127,17 @@ abstract class LiveCommunicator implements Communicator {
         onLeave();
     }
 
+    /** As below, with the communicator's own deadline. */
+    final void enter(Object operation) {
+        enter(operation, limit());
+    }
+
     /**
      * Admits the calling thread, after what is queued; it must {@link #leave}.
      *
      * @throws CommunicatorException CONCURRENT_USE if another thread is inside; if not alive, or closed
      */
-    final void enter(Object operation) {
+    final void enter(Object operation, Duration deadline) {
         WorkQueue pending = queue.get();
         if (pending != null && !pending.isIdle()) {
             awaitQueued(pending, operation);
@@ -142,6 +152,32 @@ abstract class LiveCommunicator implements Communicator {
             leave();
             throw refused;
         }
+        admission.begin(deadline);
+    }
+
+    /**
+     * Aborts if a thread is in an operation for longer than its deadline and {@code grace}: waits end themselves, but code in
+     * it that waits for something else does not. One thread may call it, now and then; what counts is what it saw.
+     */
+    public final Optional<Overdue> expire(Duration grace) {
+        Thread inside = user.get();
+        if (!admission.isOver(inside != null, grace) || inside == null) {
+            return Optional.empty();
+        }
+        Throwable where = new IllegalStateException("thread '" + inside.getName() + "' is here");
+        where.setStackTrace(inside.getStackTrace());
+        String operation =
+                flight().underWay().stream().findFirst().map(Object::toString).orElse("an operation");
+        CommunicatorException failure = new CommunicatorException(LockstepException.report(
+                        ErrorCode.COLLECTIVE_TIMEOUT,
+                        operation + " in " + group() + " not complete in "
+                                + admission.limit().toMillis() / 1000.0 + " s: rank " + group().rank(rankInGroup())
+                                + " waits for no peer, but in code of its own")
+                .attempt("see the stack below; raise spark.lockstep.collective.timeout if the operation is legitimately"
+                        + " slow")
+                .cause(where));
+        abort(failure);
+        return Optional.of(new Overdue(inside, failure));
     }
 
     private CommunicatorException concurrent(Object operation) {

@@ -18,19 +18,27 @@ import org.lockstep.topology.ProcessGroup;
 public final class SoloCommunicator extends GuardedCommunicator {
     private final ProcessGroup group;
     private final ObjectCodec codec;
+    private final Duration limit;
     private final AtomicReference<@Nullable Throwable> failure = new AtomicReference<>();
 
     /**
      * The communicator of a group of one.
      *
+     * @param limit of an operation
      * @throws IllegalArgumentException if the group has more than one rank
      */
-    public SoloCommunicator(ProcessGroup group, ObjectCodec codec) {
+    public SoloCommunicator(ProcessGroup group, ObjectCodec codec, Duration limit) {
         if (group.size() != 1) {
             throw new IllegalArgumentException("a solo communicator is for one rank, not " + group);
         }
         this.group = group;
         this.codec = codec;
+        this.limit = limit;
+    }
+
+    @Override
+    protected Duration limit() {
+        return limit;
     }
 
     @Override

@@ -71,6 +71,11 @@ final class CpuCommunicator extends GuardedCommunicator {
     }
 
     @Override
+    protected Duration limit() {
+        return timeout;
+    }
+
+    @Override
     public int rankInGroup() {
         return me;
     }

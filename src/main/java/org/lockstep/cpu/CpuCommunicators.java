@@ -1,5 +1,6 @@
 package org.lockstep.cpu;
 
+import java.time.Duration;
 import java.util.List;
 import java.util.Map;
 import java.util.Optional;
@@ -8,6 +9,8 @@ import org.lockstep.collective.Communicators;
 import org.lockstep.collective.ControlPlane;
 import org.lockstep.collective.FirstCause;
 import org.lockstep.collective.Flight;
+import org.lockstep.collective.GuardedCommunicator;
+import org.lockstep.collective.Overdue;
 import org.lockstep.collective.Traffic;
 import org.lockstep.topology.GroupKind;
 import org.lockstep.transport.Door;
@@ -17,11 +20,12 @@ import org.lockstep.transport.Verdict;
 final class CpuCommunicators implements Communicators {
     private final int rank;
     private final Map<GroupKind, Communicator> byKind;
-    private final List<Communicator> live;
+    private final List<GuardedCommunicator> live;
     private final Door.Connected connected;
 
     /** The communicators of {@code live}, in the order of making, and what they have in common. */
-    CpuCommunicators(int rank, Map<GroupKind, Communicator> byKind, List<Communicator> live, Door.Connected connected) {
+    CpuCommunicators(
+            int rank, Map<GroupKind, Communicator> byKind, List<GuardedCommunicator> live, Door.Connected connected) {
         this.rank = rank;
         this.byKind = Map.copyOf(byKind);
         this.live = List.copyOf(live);
@@ -52,6 +56,15 @@ final class CpuCommunicators implements Communicators {
     @Override
     public List<Flight> flights() {
         return live.stream().map(Communicator::flight).toList();
+    }
+
+    @Override
+    public Optional<Overdue> expire(Duration grace) {
+        Optional<Overdue> overdue = live.stream()
+                .flatMap(communicator -> communicator.expire(grace).stream())
+                .findFirst();
+        overdue.ifPresent(found -> abort(found.failure()));
+        return overdue;
     }
 
     @Override

@@ -10,6 +10,7 @@ import org.jspecify.annotations.Nullable;
 import org.lockstep.collective.Backend;
 import org.lockstep.collective.Communicator;
 import org.lockstep.collective.Communicators;
+import org.lockstep.collective.GuardedCommunicator;
 import org.lockstep.collective.ObjectCodec;
 import org.lockstep.collective.Roster;
 import org.lockstep.collective.SoloCommunicator;
@@ -72,10 +73,10 @@ final class CpuEndpoint implements Backend.Endpoint {
                 groups.values().stream().filter(group -> group.size() > 1).toList();
         Door.Connected connected = door.connect(roster, rank, several);
         ObjectCodec codec = new ObjectCodec(spec.objects());
-        Map<List<Integer>, Communicator> live = new LinkedHashMap<>();
+        Map<List<Integer>, GuardedCommunicator> live = new LinkedHashMap<>();
         groups.forEach((ranks, group) -> {
             if (group.size() == 1) {
-                live.put(ranks, new SoloCommunicator(group, codec));
+                live.put(ranks, new SoloCommunicator(group, codec, spec.operationTimeout()));
             } else {
                 live.put(
                         ranks,

@@ -1,5 +1,6 @@
 package org.lockstep.cuda;
 
+import java.time.Duration;
 import java.util.List;
 import java.util.Map;
 import java.util.Optional;
@@ -9,6 +10,7 @@ import org.lockstep.collective.Communicators;
 import org.lockstep.collective.ControlPlane;
 import org.lockstep.collective.FirstCause;
 import org.lockstep.collective.Flight;
+import org.lockstep.collective.Overdue;
 import org.lockstep.collective.Traffic;
 import org.lockstep.topology.GroupKind;
 
@@ -39,6 +41,11 @@ final class StagedCommunicators implements Communicators {
     @Override
     public List<Flight> flights() {
         return below.flights();
+    }
+
+    @Override
+    public Optional<Overdue> expire(Duration grace) {
+        return below.expire(grace);
     }
 
     @Override

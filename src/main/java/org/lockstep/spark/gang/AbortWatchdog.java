@@ -4,7 +4,6 @@ import java.util.ArrayList;
 import java.util.Arrays;
 import java.util.List;
 import java.util.concurrent.TimeUnit;
-import java.util.function.Predicate;
 import java.util.stream.Collectors;
 import org.apache.spark.SparkEnv;
 import org.apache.spark.TaskContext;
@@ -13,17 +12,26 @@ import org.slf4j.Logger;
 import org.slf4j.LoggerFactory;
 
 /**
- * Ends the ranks whose tasks Spark has killed.
+ * Ends the ranks whose tasks Spark has killed, and those that are in an operation past its deadline.
  *
  * <p>Spark only sets a flag, unless the job asks for interrupts, and a thread in a collective does not look at flags, nor does
  * one whose code swallows interrupts. So this daemon thread, one for all tasks of a JVM and there as long as any is watched,
- * looks every 100 ms and aborts the rank's groups: the rank throws at its operation, its peers are told. Under a local master
- * Spark does not even set the flag when the application is stopped; that shows in the environment, which is another or none
- * then. Thread-safe.
+ * looks every 100 ms and aborts the rank's groups: the rank throws at its operation, its peers are told; one that is in no
+ * operation, and so does not hear of that, is interrupted a moment later. Under a local master Spark does not even set the flag
+ * when the application is stopped; that shows in the environment, which is another or none then.
+ *
+ * <p>The deadline of an operation is kept by the operation: whoever waits for a peer does so in short turns and looks at the
+ * clock itself, and who waits says whom he waits for, which a watchdog could not. A second clock beside it would only race. But
+ * an operation also runs code that is none of ours and takes no turns (what writes a user's object; a backend's native call),
+ * and where all ranks are in such code no peer is left who would miss them. So the same look that sees the flags ends a rank
+ * that is still in an operation some time after its deadline: its groups are aborted, its thread is interrupted.
+ *
+ * <p>Thread-safe.
  */
 final class AbortWatchdog {
     private static final Logger LOG = LoggerFactory.getLogger(AbortWatchdog.class);
     private static final long POLL_MILLIS = 100;
+    private static final long LEAVE_NANOS = 700_000_000L;
     private static final long LATE_NANOS = 5_000_000_000L;
 
     private final List<Watch> watched = new ArrayList<>();
@@ -34,15 +42,16 @@ final class AbortWatchdog {
         private final TaskContext context;
         private final SparkEnv environment = SparkEnv.get();
         private final Thread task;
-        private final Predicate<Throwable> abort;
-        private long killedAt; // 0 if it was not; these two belong to the watchdog's thread
+        private final Tenancy tenancy;
+        private long killedAt; // 0 if it was not; these four belong to the watchdog's thread
         private boolean told;
+        private boolean interrupted;
         private boolean late;
 
-        private Watch(TaskContext context, Thread task, Predicate<Throwable> abort) {
+        private Watch(TaskContext context, Thread task, Tenancy tenancy) {
             this.context = context;
             this.task = task;
-            this.abort = abort;
+            this.tenancy = tenancy;
         }
 
         /** Ends the watch. Idempotent. */
@@ -54,20 +63,29 @@ final class AbortWatchdog {
         private void look() {
             boolean stopped = SparkEnv.get() != environment;
             if (!stopped && !context.isInterrupted()) {
+                tenancy.expire().ifPresent(overdue -> {
+                    LOG.warn("ended by the watchdog", overdue.failure());
+                    overdue.thread().interrupt();
+                });
                 return;
             }
-            boolean first = killedAt == 0;
-            if (first) {
+            if (killedAt == 0) {
                 killedAt = System.nanoTime() | 1;
             }
+            long since = System.nanoTime() - killedAt;
             if (!told) {
-                told = abort.test(
+                told = tenancy.abort(
                         new TaskKilledException((stopped ? "the application was stopped under" : "Spark killed")
                                 + " the task of partition " + context.partitionId()));
-                if (!told && first) {
-                    task.interrupt(); // it waits for peers, of which Spark may have killed some without a word to it
-                }
-            } else if (!late && System.nanoTime() - killedAt > LATE_NANOS) {
+            }
+            // Without a rank it waits for peers, of which Spark may have killed some without a word to it. With one it
+            // has
+            // heard, and may just be writing what it has done; else it is in code that waits for something else.
+            if (!interrupted && (!told || since > LEAVE_NANOS)) {
+                interrupted = true;
+                task.interrupt();
+            }
+            if (!late && since > LATE_NANOS) {
                 late = true;
                 LOG.warn(
                         "the task of partition {} was killed {} s ago and goes on in\n{}",
@@ -80,14 +98,9 @@ final class AbortWatchdog {
         }
     }
 
-    /**
-     * Watches the task that runs on this thread.
-     *
-     * @param abort called on the watchdog's thread once the task is killed, and again until it says that there is nothing
-     *     more to abort; it does not wait
-     */
-    synchronized Watch watch(TaskContext context, Predicate<Throwable> abort) {
-        Watch watch = new Watch(context, Thread.currentThread(), abort);
+    /** Watches the task that runs on this thread, and its time as a rank. */
+    synchronized Watch watch(TaskContext context, Tenancy tenancy) {
+        Watch watch = new Watch(context, Thread.currentThread(), tenancy);
         watched.add(watch);
         if (!running) {
             running = true;

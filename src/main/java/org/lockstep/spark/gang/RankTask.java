@@ -72,13 +72,14 @@ public final class RankTask<T, U> extends AbstractFunction1<scala.collection.Ite
         WorldSpec attempt = spec.ofStage(context.stageId(), context.stageAttemptNumber());
         Tenancy tenancy = new Tenancy(residents.value(), idle);
         onCompletion(context, tenancy::end);
-        AbortWatchdog.Watch watch = residents.value().watchdog().watch(context, tenancy::abort);
+        AbortWatchdog.Watch watch = residents.value().watchdog().watch(context, tenancy);
         onCompletion(context, watch::close);
         onCompletion(context, rendezvous::close);
         onFailure(context, error -> {
             tenancy.abort(error);
             if (SparkEnv.get() != null) { // of a stopped application nobody hears
-                failures.add(RankFailure.of(rendezvous.context(), rendezvous.hasCome(), tenancy.world(), error));
+                failures.add(RankFailure.of(
+                        rendezvous.context(), rendezvous.hasCome(), tenancy.world(), tenancy.reason(error)));
             }
         });
         LiveRank live =

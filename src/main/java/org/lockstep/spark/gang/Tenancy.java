@@ -1,11 +1,13 @@
 package org.lockstep.spark.gang;
 
 import java.time.Duration;
+import java.util.Optional;
 import java.util.concurrent.atomic.AtomicReference;
 import java.util.function.Supplier;
 import org.jspecify.annotations.Nullable;
 import org.lockstep.collective.Backend;
 import org.lockstep.collective.Identity;
+import org.lockstep.collective.Overdue;
 import org.lockstep.collective.World;
 import org.lockstep.collective.WorldSpec;
 import org.lockstep.rendezvous.Rendezvous;
@@ -14,14 +16,18 @@ import org.lockstep.rendezvous.Rendezvous;
  * One task's time as a rank: it takes a rank that waits in its JVM to the meeting or is given one there, and in the end the
  * rank waits for the next task, or ends.
  *
- * <p>Confined to the task's thread, except {@link #abort}.
+ * <p>Confined to the task's thread, except {@link #abort}, {@link #expire} and {@link #reason}.
  */
 public final class Tenancy {
+    /** What a wait that looks at its deadline has to end by itself, on a busy machine too. */
+    private static final Duration GRACE = Duration.ofSeconds(2);
+
     private final Residents residents;
     private final Duration idle;
     private final AtomicReference<@Nullable LiveRank> rank = new AtomicReference<>();
     private volatile boolean failed;
     private volatile boolean over;
+    private volatile @Nullable Throwable expired;
 
     /**
      * Takes nothing yet.
@@ -67,6 +73,25 @@ public final class Tenancy {
             mine.abort(cause);
         }
         return mine != null || over;
+    }
+
+    /** Aborts if this task's rank is in an operation past its deadline and does not end itself. By one thread. */
+    Optional<Overdue> expire() {
+        LiveRank mine = rank.get();
+        Optional<Overdue> found = mine == null || failed
+                ? Optional.empty()
+                : mine.world().communicators().expire(GRACE);
+        found.ifPresent(overdue -> {
+            failed = true;
+            expired = overdue.failure();
+        });
+        return found;
+    }
+
+    /** What the task has failed of, whatever its thread then threw: {@code thrown} unless its rank had {@link #expire}d. */
+    Throwable reason(Throwable thrown) {
+        Throwable first = expired;
+        return first == null ? thrown : first;
     }
 
     /** Of the rank, if the task is one now. */
