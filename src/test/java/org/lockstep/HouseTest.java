@@ -143,6 +143,8 @@ class HouseTest {
                 "spark.rows      | commit spark.settings spark.failure spark.gang                   ; org.apache.spark.. scala.. org.slf4j..",
                 "spark.attempt   | commit spark.settings spark.failure spark.rows ; org.apache.spark.. scala.. org.apache.hadoop.. org.slf4j..",
                 "spark.report    | topology collective inference spark.gang                         ; org.apache.spark.. scala.. org.HdrHistogram..",
+                "spark.metrics   | topology spark.report                                            ;"
+                        + " org.apache.spark.. scala.. com.codahale.metrics..",
                 "spark      | topology tensor collective cpu cuda checkpoint model inference report commit spark.settings"
                         + " spark.failure spark.preflight spark.device spark.gang spark.rows spark.attempt spark.report ;"
                         + " org.apache.spark.. scala.. org.slf4j..",

@@ -10,6 +10,8 @@
  * settings → failure → preflight → device → gang → rows → attempt     and report, which only reads
  * </pre>
  *
+ * <p>{@code metrics} stands beside them: a plugin of Spark, which a run does not know of.
+ *
  * <pre>{@code
  * Llm llm = Llm.load(spark, "/models/Llama-3.1-8B").tensorParallel(4).pipelineParallel(2);
  * System.out.println(llm.plan());

@@ -44,6 +44,11 @@ public final class Latencies implements Serializable {
         return firstToken.getTotalCount();
     }
 
+    /** Tokens that all rows had. */
+    public long tokens() {
+        return firstToken.getTotalCount() + betweenTokens.getTotalCount();
+    }
+
     /** Milliseconds from when a replica took a row to the row's first token, of this percentile, 0 to 100; 0 without rows. */
     public double firstTokenMillis(double percentile) {
         return millis(firstToken, percentile);

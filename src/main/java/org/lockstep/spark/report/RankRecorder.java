@@ -74,6 +74,7 @@ public final class RankRecorder {
         List<GroupTraffic> groups = groups(rank, kinds);
         return new RankReport(
                 rank.state().rank(),
+                rank.state().dataParallelRank(),
                 rank.world().roster().host(rank.state().rank()),
                 rank.world().isResumed(),
                 rank.world().meetingTime().toNanos(),

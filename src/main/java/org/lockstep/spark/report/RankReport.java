@@ -7,6 +7,7 @@ import java.util.Map;
 /**
  * What one rank spent its time on.
  *
+ * @param replica that it is a part of
  * @param stayed whether it had connected groups and its shard of the weights from the run before
  * @param meetingNanos in Spark's allGather
  * @param connectNanos in everything of ours between the task's start and connected groups
@@ -21,6 +22,7 @@ import java.util.Map;
  */
 public record RankReport(
         int rank,
+        int replica,
         String host,
         boolean stayed,
         long meetingNanos,

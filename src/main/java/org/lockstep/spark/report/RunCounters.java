@@ -22,15 +22,51 @@ public record RunCounters(
         CollectionAccumulator<RankReport> reports)
         implements Serializable {
 
+    /** The name in Spark of the reports. */
+    public static final String REPORTS = "Lockstep: ranks";
+
+    /** What is counted. */
+    public enum Count {
+        BYTES_LOADED("bytesLoaded", "Lockstep: bytes of weights loaded"),
+        ROWS_DONE("rowsDone", "Lockstep: rows done"),
+        ROWS_FAILED("rowsFailed", "Lockstep: rows with errors"),
+        PROMPT_TOKENS("promptTokens", "Lockstep: prompt tokens"),
+        CACHED_TOKENS("cachedTokens", "Lockstep: prompt tokens found in the cache"),
+        OUTPUT_TOKENS("outputTokens", "Lockstep: output tokens"),
+        PREEMPTIONS("preemptions", "Lockstep: preemptions");
+
+        private final String metric;
+        private final String words;
+
+        Count(String metric, String words) {
+            this.metric = metric;
+            this.words = words;
+        }
+
+        /** Its name among Spark's metrics. */
+        public String metric() {
+            return metric;
+        }
+
+        /** Its name on the stage's page. */
+        public String words() {
+            return words;
+        }
+
+        private LongAccumulator in(SparkContext spark) {
+            return spark.longAccumulator(words);
+        }
+    }
+
     public static RunCounters register(SparkContext spark) {
         return new RunCounters(
-                spark.longAccumulator("Lockstep: bytes of weights loaded"),
-                spark.longAccumulator("Lockstep: rows done"),
-                spark.longAccumulator("Lockstep: rows with errors"),
-                spark.longAccumulator("Lockstep: prompt tokens"),
-                spark.longAccumulator("Lockstep: prompt tokens found in the cache"),
-                spark.longAccumulator("Lockstep: output tokens"),
-                spark.longAccumulator("Lockstep: preemptions"),
-                spark.collectionAccumulator("Lockstep: ranks"));
+                Count.BYTES_LOADED.in(spark),
+                Count.ROWS_DONE.in(spark),
+                Count.ROWS_FAILED.in(spark),
+                Count.PROMPT_TOKENS.in(spark),
+                Count.CACHED_TOKENS.in(spark),
+                Count.OUTPUT_TOKENS.in(spark),
+                Count.PREEMPTIONS.in(spark),
+                spark.collectionAccumulator(REPORTS));
     }
 }
