@@ -14,6 +14,7 @@ import java.util.Optional;
 import java.util.UUID;
 import java.util.stream.Collectors;
 import java.util.stream.Stream;
+import jcuda.JCudaVersion;
 import jcuda.driver.CUdevice;
 import jcuda.driver.CUdevice_attribute;
 import jcuda.driver.CUuuid;
@@ -35,6 +36,10 @@ public final class CudaDriver {
 
     private static final String LIBRARY = "libcuda.so.1";
     private static final String JCUDA = "jcuda.driver.JCudaDriver";
+
+    /** In the jar of the classifier {@code cuda-linux-x86_64}, and in {@code -all}. */
+    private static final String JCUDA_NATIVE = "/lib/libJCudaDriver-" + JCudaVersion.get() + "-linux-x86_64.so";
+
     private static final String VISIBLE = "CUDA_VISIBLE_DEVICES";
 
     private final int version;
@@ -115,7 +120,12 @@ public final class CudaDriver {
                         ErrorCode.NO_LIBRARY,
                         binding + "'s native library does not load on " + System.getProperty("os.name") + " "
                                 + System.getProperty("os.arch") + ": " + why.getMessage())
-                .attempt("--device cpu; CUDA needs Linux on x86-64, and a java.io.tmpdir to write to and execute from")
+                .attempt(
+                        CudaDriver.class.getResource(JCUDA_NATIVE) == null
+                                ? "--device cpu; the thin jar has no natives of CUDA: beside it (--jars) needs to stand the one"
+                                        + " of the classifier cuda-linux-x86_64, lockstep-…-cuda-linux-x86_64.jar, or instead"
+                                        + " of it the -all jar, which has them"
+                                : "--device cpu; CUDA needs Linux on x86-64, and a java.io.tmpdir to write to and execute from")
                 .cause(why);
     }
 

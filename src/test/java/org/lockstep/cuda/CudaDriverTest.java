@@ -2,6 +2,7 @@ package org.lockstep.cuda;
 
 import static org.assertj.core.api.Assertions.assertThat;
 
+import java.io.File;
 import java.io.IOException;
 import java.nio.file.Files;
 import java.nio.file.Path;
@@ -11,6 +12,8 @@ import java.util.Map;
 import java.util.Optional;
 import java.util.UUID;
 import java.util.concurrent.TimeUnit;
+import java.util.stream.Collectors;
+import java.util.stream.Stream;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.Timeout;
 import org.junit.jupiter.api.io.TempDir;
@@ -43,12 +46,17 @@ class CudaDriverTest {
     }
 
     private static String look(Path folder, Map<String, String> environment) throws IOException, InterruptedException {
+        return look(folder, System.getProperty("java.class.path"), environment);
+    }
+
+    private static String look(Path folder, String classPath, Map<String, String> environment)
+            throws IOException, InterruptedException {
         Path log = folder.resolve("log");
         ProcessBuilder builder = new ProcessBuilder(
                         Path.of(System.getProperty("java.home"), "bin", "java").toString(),
                         "-Djava.io.tmpdir=" + Files.createDirectories(folder.resolve("tmp")),
                         "-cp",
-                        System.getProperty("java.class.path"),
+                        classPath,
                         Look.class.getName())
                 .redirectErrorStream(true)
                 .redirectOutput(log.toFile());
@@ -65,6 +73,19 @@ class CudaDriverTest {
         StandIn.require();
         String path = System.getenv("LD_LIBRARY_PATH");
         return more.length == 0 ? Map.of("LD_LIBRARY_PATH", path) : Map.of("LD_LIBRARY_PATH", path, more[0], more[1]);
+    }
+
+    @Test
+    void withoutNativesItNamesTheJarThatHasThem(@TempDir Path folder) throws Exception {
+        String thin = Stream.of(System.getProperty("java.class.path").split(File.pathSeparator))
+                .filter(entry -> !entry.contains("jcuda-natives"))
+                .collect(Collectors.joining(File.pathSeparator));
+
+        assertThat(look(folder, thin, standIn()))
+                .contains("LOCKSTEP-5004 NO_LIBRARY  JCuda's native library does not load")
+                .contains("lockstep-…-cuda-linux-x86_64.jar")
+                .contains("--device cpu")
+                .doesNotContain("enabled");
     }
 
     @Test
