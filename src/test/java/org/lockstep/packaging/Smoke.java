@@ -23,17 +23,23 @@ public final class Smoke {
 
     private Smoke() {}
 
-    /** Takes no arguments; the master is spark-submit's. */
+    /** Takes no arguments; the master is spark-submit's. Ends the JVM, which a timer of Spark 3.5's barriers keeps alive. */
     public static void main(String[] args) {
+        int code = 1;
         SparkSession spark = SparkSession.builder().getOrCreate();
         try {
             topology(spark);
             collectives(spark);
             generate(spark);
             failure(spark);
+            code = 0;
+        } catch (RuntimeException | Error e) {
+            System.out.println("smoke: " + e.getMessage());
+            e.printStackTrace();
         } finally {
             spark.stop();
         }
+        System.exit(code);
     }
 
     private static BarrierStage<Integer> fourRanks(SparkSession spark) {
