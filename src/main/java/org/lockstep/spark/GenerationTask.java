@@ -97,7 +97,7 @@ final class GenerationTask implements RankFunction<IndexedRow, Row> {
                 bytesPerBlock,
                 rank.kernels(),
                 rank.communicators().world());
-        ModelShare share = ModelShare.load(source, config, fitting, rank, counters.bytesLoaded()::add);
+        ModelShare share = ModelShare.load(source, config, fitting, memory, rank, counters.bytesLoaded()::add);
         rank.keep(share, share::close);
         return share;
     }

@@ -1,5 +1,6 @@
 package org.lockstep.spark;
 
+import java.util.Locale;
 import java.util.function.LongConsumer;
 import org.lockstep.ErrorCode;
 import org.lockstep.LockstepException;
@@ -9,6 +10,7 @@ import org.lockstep.inference.Generator;
 import org.lockstep.inference.GeneratorOptions;
 import org.lockstep.inference.Tokenizer;
 import org.lockstep.model.ModelConfig;
+import org.lockstep.model.RankMemory;
 import org.lockstep.spark.failure.AttemptFailure;
 import org.lockstep.spark.gang.Rank;
 
@@ -22,10 +24,16 @@ record ModelShare(Tokenizer tokenizer, Generator generator) implements AutoClose
     /**
      * Reads the tokenizer and this rank's part of the weights.
      *
+     * @param need of the fullest rank, for what is said where it is more than there is
      * @param onRead hears of the bytes of weights as they are read
      */
     static ModelShare load(
-            ModelSource source, ModelConfig config, GeneratorOptions options, Rank rank, LongConsumer onRead) {
+            ModelSource source,
+            ModelConfig config,
+            GeneratorOptions options,
+            RankMemory need,
+            Rank rank,
+            LongConsumer onRead) {
         try (ModelFiles files = source.open()) {
             Tokenizer tokenizer = Tokenizer.load(files, config.vocabularySize());
             try (Checkpoint checkpoint = Checkpoint.open(files, onRead)) {
@@ -45,9 +53,15 @@ record ModelShare(Tokenizer tokenizer, Generator generator) implements AutoClose
                 // back.
                 throw LockstepException.report(
                                 ErrorCode.OUT_OF_MEMORY,
-                                AttemptFailure.LOADING + " rank " + rank.state().rank()
-                                        + "'s share of the model took more than the "
-                                        + (Runtime.getRuntime().maxMemory() >> 20) + " MiB of heap: " + e.getMessage())
+                                String.format(
+                                        Locale.ROOT,
+                                        "%s rank %d's share of the model took more than the %,d MiB of heap: weights"
+                                                + " and cache of a rank need %,d MiB (%s)",
+                                        AttemptFailure.LOADING,
+                                        rank.state().rank(),
+                                        Runtime.getRuntime().maxMemory() >> 20,
+                                        (need.weights() + need.cache()) >> 20,
+                                        e.getMessage()))
                         .attempt(
                                 "more memory for the executors or the driver of a local master, or a smaller share a rank")
                         .exception();

@@ -22,7 +22,6 @@ import org.lockstep.FaultCase;
 import org.lockstep.FaultLog;
 import org.lockstep.LockstepException;
 import org.lockstep.collective.ReduceOp;
-import org.lockstep.spark.failure.GangWatch;
 import org.lockstep.spark.failure.GangWatchTest;
 import org.lockstep.spark.gang.RankFunction;
 import org.lockstep.spark.preflight.ClusterPreflight;
@@ -56,30 +55,24 @@ class GangClusterIT {
         Awaitility.await()
                 .atMost(Duration.ofSeconds(120))
                 .until(() -> ClusterPreflight.slots(session.sparkContext()) >= 4); // the cluster replaces who is lost
-        try (GangWatch watch = GangWatch.begin(session.sparkContext())) {
-            long start = System.nanoTime();
-            Exception failure = catchThrowableOfType(
-                    Exception.class,
-                    () -> BarrierStage.over(spark.parallelize(
-                                    IntStream.range(0, 4).boxed().toList(), 4))
-                            .with(ParallelSizes.tensor(4))
-                            .watchedBy(watch)
-                            .mapRanks((rank, mine) -> {
-                                for (int round = 1; ; round++) {
-                                    rank.communicators().tensor().allReduce(Buffer.ofFloats(1, 2), ReduceOp.SUM);
-                                    if (rank.state().rank() == 3 && round == 3) {
-                                        fault.apply(rank, mine);
-                                    }
+        long start = System.nanoTime();
+        LockstepException told = catchThrowableOfType(
+                LockstepException.class,
+                () -> BarrierStage.over(spark.parallelize(
+                                IntStream.range(0, 4).boxed().toList(), 4))
+                        .with(ParallelSizes.tensor(4))
+                        .collectRanks((rank, mine) -> {
+                            for (int round = 1; ; round++) {
+                                rank.communicators().tensor().allReduce(Buffer.ofFloats(1, 2), ReduceOp.SUM);
+                                if (rank.state().rank() == 3 && round == 3) {
+                                    fault.apply(rank, mine);
                                 }
-                            })
-                            .collect());
-            assertThat(failure).isNotNull();
-            LockstepException told = watch.report(failure).exception();
-            System.out.println("told after "
-                    + Duration.ofNanos(System.nanoTime() - start).toMillis() + " ms:\n" + told.getMessage());
-            assertThat(told.getMessage()).matches(GangWatchTest.CONTRACT);
-            return told;
-        }
+                            }
+                        }));
+        System.out.println("told after "
+                + Duration.ofNanos(System.nanoTime() - start).toMillis() + " ms:\n" + told.getMessage());
+        assertThat(told.getMessage()).matches(GangWatchTest.CONTRACT);
+        return told;
     }
 
     @ParameterizedTest
@@ -114,23 +107,18 @@ class GangClusterIT {
         Awaitility.await()
                 .atMost(Duration.ofSeconds(120))
                 .until(() -> ClusterPreflight.slots(session.sparkContext()) >= 4);
-        try (GangWatch watch = GangWatch.begin(session.sparkContext())) {
-            long start = System.nanoTime();
-            Exception failure = catchThrowableOfType(
-                    Exception.class,
-                    () -> BarrierStage.over(spark.parallelize(List.of(0, 1, 2, 3), 4))
-                            .with(ParallelSizes.tensor(4))
-                            .on(address -> {
-                                throw new IllegalStateException("planned: no device");
-                            })
-                            .watchedBy(watch)
-                            .mapRanks((rank, mine) -> mine)
-                            .collect());
-            LockstepException told = watch.report(failure).exception();
-            FaultLog.released("F01", Duration.ofNanos(System.nanoTime() - start));
-            assertThat(told)
-                    .hasMessageMatching(GangWatchTest.CONTRACT.pattern())
-                    .hasMessageContainingAll("planned: no device", "culprit : host ", "  executor ", "  task ");
-        }
+        long start = System.nanoTime();
+        LockstepException told = catchThrowableOfType(
+                LockstepException.class,
+                () -> BarrierStage.over(spark.parallelize(List.of(0, 1, 2, 3), 4))
+                        .with(ParallelSizes.tensor(4))
+                        .on(address -> {
+                            throw new IllegalStateException("planned: no device");
+                        })
+                        .collectRanks((rank, mine) -> mine));
+        FaultLog.released("F01", Duration.ofNanos(System.nanoTime() - start));
+        assertThat(told)
+                .hasMessageMatching(GangWatchTest.CONTRACT.pattern())
+                .hasMessageContainingAll("planned: no device", "culprit : host ", "  executor ", "  task ");
     }
 }

@@ -14,8 +14,10 @@ import java.util.concurrent.CompletableFuture;
 import java.util.concurrent.TimeUnit;
 import java.util.stream.IntStream;
 import java.util.stream.Stream;
+import org.apache.spark.SparkEnv;
 import org.apache.spark.TaskContext;
 import org.apache.spark.api.java.JavaSparkContext;
+import org.apache.spark.scheduler.cluster.CoarseGrainedSchedulerBackend;
 import org.apache.spark.sql.Row;
 import org.apache.spark.sql.SparkSession;
 import org.awaitility.Awaitility;
@@ -29,7 +31,6 @@ import org.lockstep.FaultCase;
 import org.lockstep.FaultLog;
 import org.lockstep.LockstepException;
 import org.lockstep.collective.ReduceOp;
-import org.lockstep.spark.failure.GangWatch;
 import org.lockstep.spark.failure.GangWatchTest;
 import org.lockstep.tensor.Buffer;
 import org.lockstep.tensor.HostBuffer;
@@ -156,31 +157,45 @@ class LostProcessesIT {
     void whoRunsOutOfMemoryIsTheCulprit() {
         session = Sessions.twoExecutors(Map.of(SLOTS, "90s"));
         JavaSparkContext spark = JavaSparkContext.fromSparkContext(session.sparkContext());
-        try (GangWatch watch = GangWatch.begin(session.sparkContext())) {
-            long start = System.nanoTime();
-            Exception failure = catchThrowableOfType(
-                    Exception.class,
-                    () -> BarrierStage.over(spark.parallelize(
-                                    IntStream.range(0, 4).boxed().toList(), 4))
-                            .with(ParallelSizes.tensor(4))
-                            .watchedBy(watch)
-                            .mapRanks((rank, mine) -> {
-                                rank.communicators().tensor().barrier();
-                                List<long[]> all = new ArrayList<>();
-                                while (rank.state().rank() == 3) {
-                                    all.add(new long[1 << 22]);
-                                }
-                                rank.communicators().tensor().barrier();
-                                return mine;
-                            })
-                            .collect());
-            LockstepException told = watch.report(failure).exception();
-            FaultLog.released("F57", Duration.ofNanos(System.nanoTime() - start));
+        long start = System.nanoTime();
+        LockstepException told = catchThrowableOfType(
+                LockstepException.class,
+                () -> BarrierStage.over(spark.parallelize(
+                                IntStream.range(0, 4).boxed().toList(), 4))
+                        .with(ParallelSizes.tensor(4))
+                        .collectRanks((rank, mine) -> {
+                            rank.communicators().tensor().barrier();
+                            List<long[]> all = new ArrayList<>();
+                            while (rank.state().rank() == 3) {
+                                all.add(new long[1 << 22]);
+                            }
+                            rank.communicators().tensor().barrier();
+                            return mine;
+                        }));
+        FaultLog.released("F57", Duration.ofNanos(System.nanoTime() - start));
+        assertThat(told.code()).isEqualTo(ErrorCode.OUT_OF_MEMORY);
+        assertThat(told)
+                .hasMessageMatching(GangWatchTest.CONTRACT.pattern())
+                .hasMessageContainingAll("rank 3 failed", "OutOfMemoryError", "culprit : rank 3 ", "more memory");
+    }
+
+    /** A share that is larger than the heap would be so in every attempt. */
+    @Test
+    @FaultCase("F57")
+    void aModelThatDoesNotFitIntoTheHeapIsNotTriedAgain() throws Exception {
+        session = Sessions.executors(2, 1, Map.of(SLOTS, "90s"));
+        WideModel.write(folder.resolve("wide"), 1 << 19);
+        String executors = DyingDriver.executors(session);
+        try (Llm llm = Llm.load(session, folder.resolve("wide").toString()).tensorParallel(2)) {
+            LockstepException told = catchThrowableOfType(
+                    LockstepException.class, () -> llm.run(DyingDriver.rows(session), "prompt", DyingDriver.PARAMS));
             assertThat(told.code()).isEqualTo(ErrorCode.OUT_OF_MEMORY);
             assertThat(told)
                     .hasMessageMatching(GangWatchTest.CONTRACT.pattern())
-                    .hasMessageContainingAll("rank 3 failed", "OutOfMemoryError", "culprit : rank 3 ", "more memory");
+                    .hasMessageContainingAll("loading rank ", "took more than the 1,024 MiB of heap", "need 1,5", "culprit : rank ")
+                    .hasMessageNotContaining("attempt :");
         }
+        assertThat(DyingDriver.executors(session)).as("they live").isEqualTo(executors);
     }
 
     /** An executor that is to be taken away goes on until its task is done, and its rows move to another one. */
@@ -205,14 +220,49 @@ class LostProcessesIT {
                 CompletableFuture.supplyAsync(() -> llm.run(DyingDriver.rows(session), "prompt", DyingDriver.PARAMS));
         Awaitility.await().atMost(Duration.ofSeconds(120)).until(() -> run.isDone() || isCommitting());
         assertThat(run).isNotDone();
-        assertThat(new ProcessBuilder("kill", "-PWR", process)
-                        .inheritIO()
-                        .start()
-                        .waitFor())
-                .isZero();
+        signal("PWR", process);
         Generation ended = run.get(200, TimeUnit.SECONDS);
         assertThat(ended.report().attempts()).as("it is no failure").isEqualTo(1);
         assertThat(ended.rows().collectAsList()).isEqualTo(undisturbed());
         llm.close();
+    }
+
+    /** One that is gone before its task is done costs an attempt, but not one of those that a run has. */
+    @Test
+    @FaultCase("F17")
+    void anExecutorThatIsTakenAwayIsNoFailureOfTheRun() throws Exception {
+        session = Sessions.twoExecutors(Map.of(SLOTS, "90s", "spark.decommission.enabled", "true"));
+        try (Llm llm = DyingDriver.llm(session, folder.resolve("kept").toString())
+                .attempts(1)) {
+            llm.plan();
+            String[] victim = JavaSparkContext.fromSparkContext(session.sparkContext())
+                    .parallelize(List.of(0), 1)
+                    .map(i -> ProcessHandle.current().pid() + " "
+                            + SparkEnv.get().executorId())
+                    .first()
+                    .split(" ");
+            CompletableFuture<Generation> run = CompletableFuture.supplyAsync(
+                    () -> llm.run(DyingDriver.rows(session), "prompt", DyingDriver.PARAMS));
+            Awaitility.await().atMost(Duration.ofSeconds(120)).until(() -> run.isDone() || isCommitting());
+            assertThat(run).isNotDone();
+            signal("PWR", victim[0]);
+            CoarseGrainedSchedulerBackend backend =
+                    (CoarseGrainedSchedulerBackend) session.sparkContext().schedulerBackend();
+            Awaitility.await().atMost(Duration.ofSeconds(60)).until(() -> !backend.isExecutorActive(victim[1]));
+            assertThat(run).as("it goes on").isNotDone();
+            signal("KILL", victim[0]);
+            Generation ended = run.get(250, TimeUnit.SECONDS);
+            assertThat(ended.report().attempts()).isEqualTo(2);
+            assertThat(ended.report().rowsKept()).isPositive();
+            assertThat(ended.rows().collectAsList()).isEqualTo(undisturbed());
+        }
+    }
+
+    private static void signal(String name, String process) throws IOException, InterruptedException {
+        assertThat(new ProcessBuilder("kill", "-" + name, process)
+                        .inheritIO()
+                        .start()
+                        .waitFor())
+                .isZero();
     }
 }

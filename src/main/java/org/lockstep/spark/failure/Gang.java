@@ -71,24 +71,31 @@ final class Gang {
         TaskEndReason reason = task.reason();
         if (reason instanceof ExceptionFailure failure) {
             take(failure.productElement(5));
-        } else if (reason instanceof TaskKilled killed) {
-            take(killed.productElement(1));
-        } else if (reason instanceof Success$) {
+        } else if (reason instanceof Success$
+                || (reason instanceof TaskKilled killed && !take(killed.productElement(1)))) {
+            // also one that Spark killed when its function had returned: it has no failure to tell
             returned.add(task.taskInfo().index());
         }
     }
 
-    /** By position: the accessor's result is another type of the Scala library in each of Spark's two Scala builds. */
-    private void take(Object accumulables) {
+    /**
+     * What its task has left; whether it has.
+     *
+     * <p>By position: the accessor's result is another type of the Scala library in each of Spark's two Scala
+     * builds.
+     */
+    private boolean take(Object accumulables) {
+        boolean any = false;
         Iterator<?> each = ((Iterable<?>) accumulables).iterator();
         while (each.hasNext()) {
             AccumulableInfo info = (AccumulableInfo) each.next();
             if (info.id() == failures && info.update().isDefined()) {
                 for (Object failure : (List<?>) info.update().get()) {
-                    told.add((RankFailure) failure);
+                    any |= told.add((RankFailure) failure);
                 }
             }
         }
+        return any;
     }
 
     /**

@@ -67,6 +67,7 @@ public final class GangWatch extends SparkListener implements AutoCloseable {
     private final Set<String> removed = new HashSet<>(); // executors
     private final Map<String, String> lost = new HashMap<>(); // executors, and how
     private final Map<Stage, Gang> gangs = new HashMap<>(); // of this attempt: Spark may try a stage again
+    private final Set<Stage> completed = new HashSet<>(); // of those that the log is told of
     private final Set<String> heard = new HashSet<>(); // executors that told how a task of this attempt ended
     private CollectionAccumulator<RankFailure> failures;
     private WeakReference<@Nullable RDD<?>> ranks = new WeakReference<>(null);
@@ -199,16 +200,16 @@ public final class GangWatch extends SparkListener implements AutoCloseable {
     }
 
     @Override
-    public synchronized void onStageCompleted(SparkListenerStageCompleted completed) {
-        Stage stage = stage(completed.stageInfo());
+    public synchronized void onStageCompleted(SparkListenerStageCompleted end) {
+        Stage stage = stage(end.stageInfo());
         Gang gang = gangs.get(stage);
-        if (!logs || gang == null) {
+        if (!logs || gang == null || !completed.add(stage)) { // Spark says it again when it gives the job up
             return;
         }
-        if (completed.stageInfo().failureReason().isEmpty()) {
+        if (end.stageInfo().failureReason().isEmpty()) {
             forget(stage);
         } else { // not a daemon: the driver may end of this failure, and shall say why
-            String reason = completed.stageInfo().failureReason().get();
+            String reason = end.stageInfo().failureReason().get();
             new Thread(() -> log(stage, gang, reason), "lockstep-report").start();
         }
     }
@@ -227,6 +228,7 @@ public final class GangWatch extends SparkListener implements AutoCloseable {
     }
 
     private synchronized void forget(Stage stage) {
+        completed.remove(stage);
         stages.remove(stage);
         gangs.remove(stage);
     }
