@@ -13,8 +13,8 @@ import org.lockstep.collective.Communicators;
 import org.lockstep.model.CacheSize;
 import org.lockstep.model.PipelineStage;
 import org.lockstep.tensor.BatchLayout;
-import org.lockstep.tensor.HostBuffer;
 import org.lockstep.tensor.DataType;
+import org.lockstep.tensor.HostBuffer;
 import org.lockstep.tensor.Kernels;
 import org.lockstep.topology.ParallelState;
 
