@@ -6,17 +6,20 @@ import java.io.IOException;
 import java.nio.file.Files;
 import java.nio.file.Path;
 import java.util.List;
+import java.util.Locale;
+import java.util.stream.Collectors;
 import java.util.stream.Stream;
 import org.junit.jupiter.api.Test;
 import org.lockstep.ErrorCode;
 import org.lockstep.spark.settings.Settings;
 
 /**
- * Tables of the README that follow from the code: the test fails with the text that should stand there, or writes it, with
+ * Tables of the README, and the keys in conf/spark-defaults.conf, that follow from the code: the test fails with the text that should stand there, or writes it, with
  * {@code -Dlockstep.docs.write=true}.
  */
 class DocsTest {
     private static final Path README = Path.of("README.md");
+    private static final Path CONF = Path.of("conf/spark-defaults.conf");
 
     @Test
     void settings() throws IOException {
@@ -36,18 +39,32 @@ class DocsTest {
         check("codes", "| code | name | meaning | exit |\n|---|---|---|---|", rows);
     }
 
+    @Test
+    void theExampleOfAConfigurationExplainsEveryKey() throws IOException {
+        String lines = Settings.all().stream()
+                .map(setting -> String.format(
+                        Locale.ROOT, "%n# %s%n%-56s %s%n", setting.meaning(), setting.key(), setting.fallback()))
+                .collect(Collectors.joining());
+        check(CONF, "# Lockstep's own keys and their defaults: written by DocsTest\n", "\n# end of the keys", lines);
+    }
+
     private static void check(String name, String head, List<String> rows) throws IOException {
-        String begin = "<!-- " + name + ": written by DocsTest -->\n";
-        String end = "<!-- end of " + name + " -->";
-        String readme = Files.readString(README);
-        int from = readme.indexOf(begin) + begin.length();
-        int to = readme.indexOf(end);
+        check(
+                README,
+                "<!-- " + name + ": written by DocsTest -->\n",
+                "<!-- end of " + name + " -->",
+                head + "\n" + String.join("\n", rows) + "\n");
+    }
+
+    private static void check(Path file, String begin, String end, String text) throws IOException {
+        String all = Files.readString(file);
+        int from = all.indexOf(begin) + begin.length();
+        int to = all.indexOf(end);
         assertThat(from).as(begin).isBetween(begin.length(), to);
-        String table = head + "\n" + String.join("\n", rows) + "\n";
         if (Boolean.getBoolean("lockstep.docs.write")) {
-            Files.writeString(README, readme.substring(0, from) + table + readme.substring(to));
+            Files.writeString(file, all.substring(0, from) + text + all.substring(to));
         } else {
-            assertThat(readme.substring(from, to)).isEqualTo(table);
+            assertThat(all.substring(from, to)).isEqualTo(text);
         }
     }
 }
