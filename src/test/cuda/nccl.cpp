@@ -10,6 +10,7 @@
 #include <cstdint>
 #include <cstdio>
 #include <cstring>
+#include <limits>
 #include <map>
 #include <memory>
 #include <set>
@@ -161,7 +162,13 @@ template <> struct Numbers<__nv_bfloat16> {
     static __nv_bfloat16 narrow(float x) { return __float2bfloat16_rn(x); }
 };
 
+/** What is no number stays none, and there is but one: as the CPU's reductions have it, where NCCL's take the other of two. */
+template <typename W> W one_nan(W x) { return x == x ? x : static_cast<W>(std::numeric_limits<W>::quiet_NaN()); }
+
 template <typename W> W join(int reduction, W a, W b) {
+    if (!(a == a) || !(b == b)) {
+        return one_nan(a + b);
+    }
     switch (reduction) {
         case 1: return a * b;
         case 2: return std::max(a, b);
@@ -192,7 +199,7 @@ template <typename T> struct Reduction {
         for (size_t i = 0; i < count; i++) {
             W value = tree(i, 0, static_cast<int>(ranks.size()));
             value = ranks[0].reduction == 4 ? value / static_cast<W>(ranks.size()) : value;
-            reinterpret_cast<T*>(out.data())[i] = N::narrow(value);
+            reinterpret_cast<T*>(out.data())[i] = N::narrow(one_nan(value));
         }
         return out;
     }

@@ -3,7 +3,6 @@ package org.lockstep.collective;
 import java.time.Duration;
 import org.jspecify.annotations.Nullable;
 import org.lockstep.tensor.Buffer;
-import org.lockstep.tensor.HostBuffer;
 
 /**
  * What each operation's arguments must be, before anything is sent; a group of operations is checked while it is noted.
@@ -126,6 +125,10 @@ final class Arguments {
             throw new IllegalArgumentException("buffers on " + one.device() + " and " + other.device()
                     + " cannot travel in " + here.group() + ", whose ranks use another device");
         }
+        if (!one.device().equals(other.device())) {
+            throw new IllegalArgumentException("buffers on " + one.device() + " and " + other.device()
+                    + " cannot travel together; those of an operation are all on one device");
+        }
     }
 
     private static void requireSameShape(Buffer send, Buffer receive) {
@@ -136,7 +139,7 @@ final class Arguments {
             throw new IllegalArgumentException("send is " + described(send) + ", but receive is " + described(receive)
                     + "; type and length must be equal");
         }
-        if (overlap(send, receive) && offset(send) != offset(receive)) {
+        if (overlap(send, receive) && send.position() != receive.position()) {
             throw new IllegalArgumentException("send and receive overlap; they may be the same or apart");
         }
     }
@@ -163,8 +166,8 @@ final class Arguments {
                     + blockName + " " + block.type() + "[" + blocks.count(rank) + "], but they are "
                     + described(whole) + " and " + described(block));
         }
-        if (overlap(whole, block) && offset(block) - offset(whole) != blocks.from(rank)) {
-            throw new IllegalArgumentException(blockName + " begins at element " + (offset(block) - offset(whole))
+        if (overlap(whole, block) && block.position() - whole.position() != blocks.from(rank)) {
+            throw new IllegalArgumentException(blockName + " begins at element " + (block.position() - whole.position())
                     + " of " + wholeName + "; it may only overlap as block " + rank + ", from " + blocks.from(rank));
         }
     }
@@ -195,18 +198,12 @@ final class Arguments {
         return buffer.type() + "[" + buffer.length() + "]";
     }
 
-    /** Whether they share an element, in host memory, where that can be seen. */
+    /** Whether they share an element. */
     private static boolean overlap(Buffer one, Buffer other) {
-        return one instanceof HostBuffer a
-                && other instanceof HostBuffer b
-                && a.array() == b.array()
-                && a.size() > 0
-                && b.size() > 0
-                && a.offset() < b.offset() + b.size()
-                && b.offset() < a.offset() + a.size();
-    }
-
-    private static long offset(Buffer buffer) {
-        return buffer instanceof HostBuffer host ? host.offset() : 0;
+        return one.memory() == other.memory()
+                && one.length() > 0
+                && other.length() > 0
+                && one.position() < other.position() + other.length()
+                && other.position() < one.position() + one.length();
     }
 }

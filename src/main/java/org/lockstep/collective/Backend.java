@@ -39,13 +39,25 @@ public interface Backend extends AutoCloseable {
         /** The port they share; 0 if there is none. */
         int port();
 
-        /** This party's share of unique ids, for a backend whose library connects by them; empty if it needs none. */
-        default List<UniqueId> uniqueIds() {
+        /**
+         * This party's share of unique ids, for a backend whose library connects by them: those of groups {@code party},
+         * {@code party + parties} and so on of the {@link GroupPlan}. Empty if it needs none.
+         */
+        default List<UniqueId> uniqueIds(int party, int parties) {
             return List.of();
         }
 
         /** Connects this rank's groups of the kinds that the spec asks for; the endpoint lives as long as they. */
         Communicators connect(Roster roster, ParallelState state);
+
+        /**
+         * The same, where buffers of a device travel too, by what {@code devices} makes.
+         *
+         * @throws UnsupportedOperationException if this backend's groups are of host memory alone
+         */
+        default Communicators connect(Roster roster, ParallelState state, Carriers devices) {
+            throw new UnsupportedOperationException(this + " connects groups for host memory alone");
+        }
 
         /** For a meeting that failed; after {@link #connect} the communicators own the endpoint. Idempotent. */
         @Override

@@ -22,6 +22,11 @@ import org.lockstep.topology.ProcessGroup;
  * binary tree over the ranks in group order, {@code tree(lo, hi) = tree(lo, mid) + tree(mid, hi)} with {@code mid - lo}
  * the largest power of two below {@code hi - lo}; 16-bit types are accumulated in f32 and rounded once.
  *
+ * <p>Buffers of a device travel in the order of that device's queue: on return an operation is queued, as kernels are, and who
+ * reads the elements waits for it. What fails meanwhile is thrown there, or by the next operation. Where a library carries them
+ * (NCCL) the order of additions is its own, and so is what becomes of NaN in minima and maxima; sends wait for who receives, so
+ * that those that cross belong into one {@link #grouped}; and operations of several groups are called in one order on all ranks.
+ *
  * <p>Confined to its rank's thread, except {@link #abort}, which any thread may call; two threads at once are refused
  * with CONCURRENT_USE. All operations throw {@link CommunicatorException}; after it the communicator is dead. After
  * {@link #close} they throw COMMUNICATOR_CLOSED. A wrong buffer, count or root is an {@link IllegalArgumentException},

@@ -28,11 +28,16 @@ public record Flight(ProcessGroup group, int rank, long operations, List<Entry> 
      * @param thread by name
      * @param queued when it was asked for; not before {@code started} only where it was queued
      * @param started when it began
-     * @param ended when it was complete; 0 if it is not, or failed
+     * @param ended when it was complete, in the queue of its device where it was called on a device's buffers; 0 if it is not,
+     *     or failed
      */
     public record Entry(
             OperationTag tag, int peer, boolean receives, String thread, long queued, long started, long ended)
             implements Serializable {
+        private Entry asUnderWay() {
+            return new Entry(tag, peer, receives, thread, queued, started, 0);
+        }
+
         public boolean isComplete() {
             return ended != 0;
         }
@@ -47,6 +52,19 @@ public record Flight(ProcessGroup group, int rank, long operations, List<Entry> 
         public String toString() {
             return receives ? tag.asExpected(peer) : tag.toString();
         }
+    }
+
+    /** This flight, where operations with these tags are not complete, though their call has returned. */
+    Flight withUnderWay(List<OperationTag> tags) {
+        return tags.isEmpty()
+                ? this
+                : new Flight(
+                        group,
+                        rank,
+                        operations,
+                        entries.stream()
+                                .map(entry -> tags.contains(entry.tag()) ? entry.asUnderWay() : entry)
+                                .toList());
     }
 
     /** The last operation of the whole group. */

@@ -19,24 +19,12 @@ public abstract class GuardedCommunicator extends LiveCommunicator {
     private final OperationLog log = new OperationLog();
     private long sequence; // of the operations of the whole group; only the admitted thread touches it
 
-    protected abstract void doAllReduce(OperationTag tag, Buffer send, Buffer receive, ReduceOp op);
-
-    protected abstract void doReduce(OperationTag tag, Buffer send, Buffer receive, ReduceOp op, int root);
-
-    protected abstract void doBroadcast(OperationTag tag, Buffer send, Buffer receive, int root);
-
-    protected abstract void doAllGather(OperationTag tag, Buffer send, Buffer receive, Blocks blocks);
-
-    protected abstract void doReduceScatter(OperationTag tag, Buffer send, Buffer receive, ReduceOp op, Blocks blocks);
-
-    /** {@code receive} is null on other ranks than the root. */
-    protected abstract void doGather(OperationTag tag, Buffer send, @Nullable Buffer receive, int root);
-
-    /** {@code send} is null on other ranks than the root. */
-    protected abstract void doScatter(OperationTag tag, @Nullable Buffer send, Buffer receive, int root);
-
-    protected abstract void doAllToAll(
-            OperationTag tag, Buffer send, Blocks sendBlocks, Buffer receive, Blocks receiveBlocks);
+    /**
+     * Performs an operation whose buffers are where {@code buffer} is.
+     *
+     * @param operation calls the carrier of that memory, once
+     */
+    protected abstract void carry(OperationTag tag, Buffer buffer, Consumer<? super Carrier> operation);
 
     /** Without a deadline the communicator's own holds. */
     protected abstract void doBarrier(OperationTag tag, Optional<Duration> deadline);
@@ -52,8 +40,11 @@ public abstract class GuardedCommunicator extends LiveCommunicator {
 
     protected abstract <T> T doReceiveObject(int peer, Class<T> type);
 
-    /** Whether {@code buffer} is of this backend's device; false is an IllegalArgumentException for the caller. */
+    /** Whether there is a carrier for {@code buffer}; false is an IllegalArgumentException for the caller. */
     protected abstract boolean isMine(Buffer buffer);
+
+    /** What was called and is not known to be complete. From any thread. */
+    protected abstract List<OperationTag> underWay();
 
     @Override
     public final void allReduce(Buffer send, Buffer receive, ReduceOp op) {
@@ -62,7 +53,7 @@ public abstract class GuardedCommunicator extends LiveCommunicator {
         try {
             OperationTag tag = tag(Operation.ALL_REDUCE, op, send.type(), send.length(), -1);
             long start = log.begin(tag, send.bytes(), queuedAt());
-            doAllReduce(tag, send, receive, op);
+            carry(tag, send, carrier -> carrier.allReduce(tag, send, receive, op));
             log.end(send.bytes(), start);
         } finally {
             leave();
@@ -76,7 +67,7 @@ public abstract class GuardedCommunicator extends LiveCommunicator {
         try {
             OperationTag tag = tag(Operation.REDUCE, op, send.type(), send.length(), root);
             long start = log.begin(tag, send.bytes(), queuedAt());
-            doReduce(tag, send, receive, op, root);
+            carry(tag, send, carrier -> carrier.reduce(tag, send, receive, op, root));
             log.end(send.bytes(), start);
         } finally {
             leave();
@@ -90,7 +81,7 @@ public abstract class GuardedCommunicator extends LiveCommunicator {
         try {
             OperationTag tag = tag(Operation.BROADCAST, null, send.type(), send.length(), root);
             long start = log.begin(tag, send.bytes(), queuedAt());
-            doBroadcast(tag, send, receive, root);
+            carry(tag, send, carrier -> carrier.broadcast(tag, send, receive, root));
             log.end(send.bytes(), start);
         } finally {
             leave();
@@ -114,7 +105,7 @@ public abstract class GuardedCommunicator extends LiveCommunicator {
         try {
             OperationTag tag = tag(operation, null, send.type(), count, root);
             long start = log.begin(tag, receive.bytes(), queuedAt());
-            doAllGather(tag, send, receive, blocks);
+            carry(tag, send, carrier -> carrier.allGather(tag, send, receive, blocks));
             log.end(receive.bytes(), start);
         } finally {
             leave();
@@ -140,7 +131,7 @@ public abstract class GuardedCommunicator extends LiveCommunicator {
         try {
             OperationTag tag = tag(operation, op, send.type(), count, root);
             long start = log.begin(tag, send.bytes(), queuedAt());
-            doReduceScatter(tag, send, receive, op, blocks);
+            carry(tag, send, carrier -> carrier.reduceScatter(tag, send, receive, op, blocks));
             log.end(send.bytes(), start);
         } finally {
             leave();
@@ -154,7 +145,7 @@ public abstract class GuardedCommunicator extends LiveCommunicator {
         try {
             OperationTag tag = tag(Operation.GATHER, null, send.type(), send.length(), root);
             long start = log.begin(tag, send.bytes(), queuedAt());
-            doGather(tag, send, all, root);
+            carry(tag, send, carrier -> carrier.gather(tag, send, all, root));
             log.end(send.bytes(), start);
         } finally {
             leave();
@@ -168,7 +159,7 @@ public abstract class GuardedCommunicator extends LiveCommunicator {
         try {
             OperationTag tag = tag(Operation.SCATTER, null, receive.type(), receive.length(), root);
             long start = log.begin(tag, receive.bytes(), queuedAt());
-            doScatter(tag, all, receive, root);
+            carry(tag, receive, carrier -> carrier.scatter(tag, all, receive, root));
             log.end(receive.bytes(), start);
         } finally {
             leave();
@@ -196,7 +187,7 @@ public abstract class GuardedCommunicator extends LiveCommunicator {
         try {
             OperationTag tag = tag(operation, null, send.type(), count, -1);
             long start = log.begin(tag, send.bytes(), queuedAt());
-            doAllToAll(tag, send, sendBlocks, receive, receiveBlocks);
+            carry(tag, send, carrier -> carrier.allToAll(tag, send, sendBlocks, receive, receiveBlocks));
             log.end(send.bytes(), start);
         } finally {
             leave();
@@ -356,7 +347,7 @@ public abstract class GuardedCommunicator extends LiveCommunicator {
 
     @Override
     public final Flight flight() {
-        return log.flight(group(), rankInGroup());
+        return log.flight(group(), rankInGroup()).withUnderWay(underWay());
     }
 
     private OperationTag tag(

@@ -42,7 +42,7 @@ public record ReduceOp(Kind kind, double factor) {
 
     /**
      * The sum of each rank's elements times that rank's {@code factor}, which may differ from rank to rank; floating types
-     * only. The factor is rounded to f32 but for f64, the product to the type of the elements.
+     * only. The factor is rounded to f32 but for f64, by NCCL to the type of the elements; the product is, to that type.
      */
     public static ReduceOp premultipliedSum(double factor) {
         return new ReduceOp(Kind.PREMULTIPLIED_SUM, factor);

@@ -7,6 +7,7 @@ import java.util.HexFormat;
 import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Map;
+import java.util.Optional;
 import java.util.Set;
 import java.util.UUID;
 import java.util.function.Function;
@@ -328,24 +329,14 @@ public final class Roster {
         return placement.spanning(kind);
     }
 
-    /** All unique ids in the order of partitions: id i was made by partition i mod size. */
-    public List<UniqueId> ids() {
-        List<List<UniqueId>> byPartition = new ArrayList<>();
-        int most = 0;
-        for (int partition = 0; partition < size(); partition++) {
-            List<UniqueId> ids = hello(rank(partition)).ids();
-            byPartition.add(ids);
-            most = Math.max(most, ids.size());
-        }
-        List<UniqueId> all = new ArrayList<>();
-        for (int turn = 0; turn < most; turn++) {
-            for (List<UniqueId> ids : byPartition) {
-                if (turn < ids.size()) {
-                    all.add(ids.get(turn));
-                }
-            }
-        }
-        return List.copyOf(all);
+    /**
+     * The unique id of a group, by its number in the {@link GroupPlan}: party {@code number} mod size has made it. Empty where
+     * that party made none, as one does that brought its rank of a world that stayed.
+     */
+    public Optional<UniqueId> id(int number) {
+        List<UniqueId> ids = hello(rank(number % size())).ids();
+        int turn = number / size();
+        return turn < ids.size() ? Optional.of(ids.get(turn)) : Optional.empty();
     }
 
     /** A rank as errors show it: {@code rank 5  host gpu-b-2  partition 9  GPU-8f2c…}. */

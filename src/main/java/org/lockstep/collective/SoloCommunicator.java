@@ -4,36 +4,42 @@ import java.time.Duration;
 import java.util.List;
 import java.util.Optional;
 import java.util.concurrent.atomic.AtomicReference;
+import java.util.function.Consumer;
 import org.jspecify.annotations.Nullable;
 import org.lockstep.ErrorCode;
 import org.lockstep.LockstepException;
 import org.lockstep.tensor.Buffer;
-import org.lockstep.tensor.HostBuffer;
 import org.lockstep.topology.ProcessGroup;
 
 /**
- * A group of one rank, in host memory: no connection, the same checks, the same objects through the same codec, so that
+ * A group of one rank: no connection, the same checks, the same objects through the same codec, so that
  * what works on one rank does not fail on two.
  */
 public final class SoloCommunicator extends GuardedCommunicator {
     private final ProcessGroup group;
     private final ObjectCodec codec;
     private final Duration limit;
+    private final Carrier host = new SoloCarrier();
+    private final @Nullable Carrier device;
     private final AtomicReference<@Nullable Throwable> failure = new AtomicReference<>();
 
     /**
      * The communicator of a group of one.
      *
      * @param limit of an operation
+     * @param devices make what carries buffers of a device, if there is one
      * @throws IllegalArgumentException if the group has more than one rank
      */
-    public SoloCommunicator(ProcessGroup group, ObjectCodec codec, Duration limit) {
+    public SoloCommunicator(ProcessGroup group, ObjectCodec codec, Duration limit, Optional<Carriers> devices) {
         if (group.size() != 1) {
             throw new IllegalArgumentException("a solo communicator is for one rank, not " + group);
         }
         this.group = group;
         this.codec = codec;
         this.limit = limit;
+        OperationTag tag = new OperationTag(0, OperationTag.Operation.CONNECT, null, null, 0, -1);
+        this.device = devices.map(each -> each.connect(group, 0, host, new Life(), tag))
+                .orElse(null);
     }
 
     @Override
@@ -52,54 +58,12 @@ public final class SoloCommunicator extends GuardedCommunicator {
     }
 
     @Override
-    protected void doAllReduce(OperationTag tag, Buffer send, Buffer receive, ReduceOp op) {
-        copy(send, receive);
-        if (op.kind() == ReduceOp.Kind.PREMULTIPLIED_SUM) {
-            receive.toHost().scale(op.factor());
-        }
+    protected void carry(OperationTag tag, Buffer buffer, Consumer<? super Carrier> operation) {
+        operation.accept(carrier(buffer));
     }
 
-    @Override
-    protected void doReduce(OperationTag tag, Buffer send, Buffer receive, ReduceOp op, int root) {
-        doAllReduce(tag, send, receive, op);
-    }
-
-    @Override
-    protected void doBroadcast(OperationTag tag, Buffer send, Buffer receive, int root) {
-        copy(send, receive);
-    }
-
-    @Override
-    protected void doAllGather(OperationTag tag, Buffer send, Buffer receive, Blocks blocks) {
-        copy(send, receive);
-    }
-
-    @Override
-    protected void doReduceScatter(OperationTag tag, Buffer send, Buffer receive, ReduceOp op, Blocks blocks) {
-        doAllReduce(tag, send, receive, op);
-    }
-
-    @Override
-    protected void doGather(OperationTag tag, Buffer send, @Nullable Buffer receive, int root) {
-        if (receive != null) {
-            copy(send, receive);
-        }
-    }
-
-    @Override
-    protected void doScatter(OperationTag tag, @Nullable Buffer send, Buffer receive, int root) {
-        if (send != null) {
-            copy(send, receive);
-        }
-    }
-
-    @Override
-    protected void doAllToAll(OperationTag tag, Buffer send, Blocks sendBlocks, Buffer receive, Blocks receiveBlocks) {
-        copy(send, receive);
-    }
-
-    private static void copy(Buffer send, Buffer receive) {
-        receive.toHost().copyFrom(send.toHost());
+    private Carrier carrier(Buffer buffer) {
+        return device == null || host.carries(buffer) ? host : device;
     }
 
     @Override
@@ -137,23 +101,52 @@ public final class SoloCommunicator extends GuardedCommunicator {
     protected void requireAlive(Object operation) {
         Throwable cause = failure.get();
         if (cause != null) {
-            throw new CommunicatorException(LockstepException.report(
-                            ErrorCode.ABORTED,
-                            operation + " in " + group + " aborted because of rank " + group.first() + ": " + cause)
-                    .cause(cause));
+            throw dead(operation, cause);
         }
+    }
+
+    private CommunicatorException dead(Object operation, Throwable cause) {
+        return new CommunicatorException(LockstepException.report(
+                        ErrorCode.ABORTED,
+                        operation + " in " + group + " aborted because of rank " + group.first() + ": " + cause)
+                .cause(cause));
     }
 
     @Override
     protected boolean isMine(Buffer buffer) {
-        return buffer instanceof HostBuffer;
+        return carrier(buffer).carries(buffer);
     }
 
     @Override
-    protected void doClose() {}
+    protected List<OperationTag> underWay() {
+        return device == null ? List.of() : device.underWay();
+    }
+
+    private final class Life implements Carriers.Life {
+        @Override
+        public void requireAlive(Object operation) {
+            SoloCommunicator.this.requireAlive(operation);
+        }
+
+        @Override
+        public CommunicatorException fail(OperationTag tag, Throwable cause, boolean agree) {
+            abort(cause);
+            return dead(tag, cause);
+        }
+    }
+
+    @Override
+    protected void doClose() {
+        if (device != null) {
+            device.close();
+        }
+    }
 
     @Override
     protected void doAbort(Throwable cause) {
         failure.compareAndSet(null, cause);
+        if (device != null) {
+            device.abort();
+        }
     }
 }

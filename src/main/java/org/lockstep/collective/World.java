@@ -87,7 +87,7 @@ public final class World implements AutoCloseable {
                     spec.order(),
                     spec.settingsDigest(),
                     brought == null ? null : brought.tenure(),
-                    endpoint.uniqueIds());
+                    brought == null ? endpoint.uniqueIds(rendezvous.index(), rendezvous.size()) : List.of());
             long start = System.nanoTime();
             Met met = meet(rendezvous, spec, hello);
             Roster roster = met.roster();

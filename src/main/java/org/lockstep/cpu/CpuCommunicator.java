@@ -6,14 +6,19 @@ import java.util.Arrays;
 import java.util.List;
 import java.util.Optional;
 import java.util.concurrent.atomic.AtomicBoolean;
+import java.util.function.Consumer;
 import java.util.function.Supplier;
 import org.jspecify.annotations.Nullable;
+import org.lockstep.ErrorCode;
+import org.lockstep.LockstepException;
 import org.lockstep.collective.Blocks;
+import org.lockstep.collective.Carrier;
+import org.lockstep.collective.Carriers;
+import org.lockstep.collective.CommunicatorException;
 import org.lockstep.collective.GuardedCommunicator;
 import org.lockstep.collective.ObjectCodec;
 import org.lockstep.collective.OperationTag;
 import org.lockstep.collective.OperationTag.Operation;
-import org.lockstep.collective.ReduceOp;
 import org.lockstep.collective.Transfer;
 import org.lockstep.tensor.Buffer;
 import org.lockstep.tensor.DataType;
@@ -27,13 +32,19 @@ import org.lockstep.transport.Peers;
 import org.lockstep.transport.Verdict;
 
 /**
- * A live group of host memory: the algorithms of {@link Collectives}, the objects, and the life of the group around them.
+ * A live group of host memory: the algorithms of {@link Collectives}, the objects, and the life of the group around them. It is
+ * that of a device's buffers too, where something else carries those.
  */
 final class CpuCommunicator extends GuardedCommunicator {
+    /** How long the others are waited for where an operation on a device failed. */
+    private static final Duration ASKING = Duration.ofSeconds(5);
+
     private final ProcessGroup group;
     private final int me;
     private final Mesh mesh;
     private final Collectives collectives;
+    private final Carrier host;
+    private volatile @Nullable Carrier device; // once, when the group is connected
     private final Fate fate;
     private final ObjectCodec codec;
     private final Peers peers;
@@ -56,6 +67,7 @@ final class CpuCommunicator extends GuardedCommunicator {
         this.me = rankInGroup;
         this.mesh = mesh;
         this.collectives = Collectives.of(mesh, rankInGroup, hosts);
+        this.host = new HostCarrier(mesh, collectives);
         this.fate = fate;
         this.codec = codec;
         this.peers = peers;
@@ -80,47 +92,30 @@ final class CpuCommunicator extends GuardedCommunicator {
         return me;
     }
 
-    @Override
-    protected void doAllReduce(OperationTag tag, Buffer send, Buffer receive, ReduceOp op) {
-        carry(tag, timeout, () -> collectives.allReduce(tag, (HostBuffer) send, (HostBuffer) receive, op));
+    /** Lets buffers of a device travel too, from now on: a step of all ranks of the group, before any operation. */
+    void attach(Carriers devices, Duration limit) {
+        OperationTag tag = new OperationTag(0, Operation.CONNECT, null, null, 0, -1);
+        if (!tryEnter()) {
+            throw new IllegalStateException("operations of " + group + " before it was connected");
+        }
+        try {
+            carry(tag, limit, () -> {
+                device = devices.connect(group, me, host, new Life(), tag);
+            });
+        } finally {
+            leave();
+        }
     }
 
     @Override
-    protected void doReduce(OperationTag tag, Buffer send, Buffer receive, ReduceOp op, int root) {
-        carry(tag, timeout, () -> collectives.reduce(tag, (HostBuffer) send, (HostBuffer) receive, op, root));
+    protected void carry(OperationTag tag, Buffer buffer, Consumer<? super Carrier> operation) {
+        Carrier carrier = carrier(buffer);
+        carry(tag, timeout, () -> operation.accept(carrier));
     }
 
-    @Override
-    protected void doBroadcast(OperationTag tag, Buffer send, Buffer receive, int root) {
-        carry(tag, timeout, () -> collectives.broadcast(tag, (HostBuffer) send, (HostBuffer) receive, root));
-    }
-
-    @Override
-    protected void doAllGather(OperationTag tag, Buffer send, Buffer receive, Blocks blocks) {
-        carry(tag, timeout, () -> collectives.allGather(tag, (HostBuffer) send, (HostBuffer) receive, blocks));
-    }
-
-    @Override
-    protected void doReduceScatter(OperationTag tag, Buffer send, Buffer receive, ReduceOp op, Blocks blocks) {
-        carry(tag, timeout, () -> collectives.reduceScatter(tag, (HostBuffer) send, (HostBuffer) receive, op, blocks));
-    }
-
-    @Override
-    protected void doGather(OperationTag tag, Buffer send, @Nullable Buffer receive, int root) {
-        carry(tag, timeout, () -> collectives.gather(tag, (HostBuffer) send, (HostBuffer) receive, root));
-    }
-
-    @Override
-    protected void doScatter(OperationTag tag, @Nullable Buffer send, Buffer receive, int root) {
-        carry(tag, timeout, () -> collectives.scatter(tag, (HostBuffer) send, (HostBuffer) receive, root));
-    }
-
-    @Override
-    protected void doAllToAll(OperationTag tag, Buffer send, Blocks sendBlocks, Buffer receive, Blocks receiveBlocks) {
-        carry(
-                tag,
-                timeout,
-                () -> collectives.allToAll(tag, (HostBuffer) send, sendBlocks, (HostBuffer) receive, receiveBlocks));
+    private Carrier carrier(Buffer buffer) {
+        Carrier other = device;
+        return other == null || host.carries(buffer) ? host : other;
     }
 
     @Override
@@ -128,31 +123,50 @@ final class CpuCommunicator extends GuardedCommunicator {
         carry(tag, limit.orElse(timeout), () -> collectives.barrier(tag));
     }
 
+    /** Those of host memory first, then those of the device: either are all at once. */
     @Override
     protected void doTransfers(List<Transfer> transfers) {
-        List<Letter> sends = new ArrayList<>();
-        List<Letter> receives = new ArrayList<>();
-        for (Transfer transfer : transfers) {
-            HostBuffer data = (HostBuffer) transfer.buffer();
-            int peer = transfer.peer();
-            if (transfer.sends()) {
-                sends.add(new Letter(transferTag(Operation.SEND, ++sent[peer], data, peer), data, peer));
-            } else {
-                receives.add(new Letter(transferTag(Operation.SEND, ++received[peer], data, me), data, peer));
+        List<OperationTag> tags = transfers.stream().map(this::tag).toList();
+        transferBy(host, tags, transfers);
+        Carrier other = device;
+        if (other != null) {
+            transferBy(other, tags, transfers);
+        }
+    }
+
+    /** Those of its memory, if there are any. */
+    private void transferBy(Carrier carrier, List<OperationTag> tags, List<Transfer> transfers) {
+        List<OperationTag> names = new ArrayList<>();
+        List<Transfer> together = new ArrayList<>();
+        for (int i = 0; i < tags.size(); i++) {
+            if (carrier.carries(transfers.get(i).buffer())) {
+                names.add(tags.get(i));
+                together.add(transfers.get(i));
             }
         }
-        carry(new Named(sends, receives), timeout, () -> mesh.transfer(sends, receives));
+        if (!together.isEmpty()) {
+            carry(name(names.get(0), together.get(0)), timeout, () -> carrier.transfer(names, together));
+        }
+    }
+
+    private OperationTag tag(Transfer transfer) {
+        Buffer data = transfer.buffer();
+        int peer = transfer.peer();
+        return transfer.sends()
+                ? transferTag(Operation.SEND, ++sent[peer], data, peer)
+                : transferTag(Operation.SEND, ++received[peer], data, me);
     }
 
     /** What errors call a set of transfers: its first, as this rank sees it. */
-    private record Named(List<Letter> sends, List<Letter> receives) {
+    private static Object name(OperationTag tag, Transfer first) {
+        return first.sends() ? tag : new Expected(tag, first.peer());
+    }
+
+    /** A message as who receives it calls it. */
+    private record Expected(OperationTag tag, int peer) {
         @Override
         public String toString() {
-            if (!sends.isEmpty()) {
-                return sends.get(0).tag().toString();
-            }
-            Letter letter = receives.get(0);
-            return letter.tag().asExpected(letter.peer());
+            return tag.asExpected(peer);
         }
     }
 
@@ -213,7 +227,7 @@ final class CpuCommunicator extends GuardedCommunicator {
         HostBuffer length = Buffer.ofLongs(0);
         long number = ++received[peer];
         Letter first = new Letter(transferTag(Operation.SEND_OBJECT, number, length, me), length, peer);
-        HostBuffer content = carry(new Named(List.of(), List.of(first)), timeout, () -> {
+        HostBuffer content = carry(new Expected(first.tag(), peer), timeout, () -> {
             mesh.transfer(List.of(), List.of(first));
             HostBuffer bytes = room(first.tag(), length, peer);
             OperationTag tag = transferTag(Operation.SEND_OBJECT, number, bytes, me);
@@ -244,7 +258,7 @@ final class CpuCommunicator extends GuardedCommunicator {
         return HostBuffer.of(DataType.U8, content);
     }
 
-    private static OperationTag transferTag(Operation operation, long sequence, HostBuffer data, int receiver) {
+    private static OperationTag transferTag(Operation operation, long sequence, Buffer data, int receiver) {
         return new OperationTag(sequence, operation, null, data.type(), data.length(), receiver);
     }
 
@@ -282,12 +296,62 @@ final class CpuCommunicator extends GuardedCommunicator {
 
     @Override
     protected boolean isMine(Buffer buffer) {
-        return buffer instanceof HostBuffer;
+        return carrier(buffer).carries(buffer);
+    }
+
+    @Override
+    protected List<OperationTag> underWay() {
+        Carrier other = device;
+        return other == null ? List.of() : other.underWay();
+    }
+
+    /** What a carrier finds after its call has returned. */
+    private final class Life implements Carriers.Life {
+        @Override
+        public void requireAlive(Object operation) {
+            CpuCommunicator.this.requireAlive(operation);
+        }
+
+        @Override
+        public CommunicatorException fail(OperationTag tag, Throwable failure, boolean agree) {
+            Verdict own = failure instanceof LockstepException known && known.code() != ErrorCode.ABORTED
+                    ? Verdict.found(group, me, known)
+                    : Verdict.aborted(group.rank(me), Verdict.groupId(group), failure);
+            Verdict first = fate.verdict();
+            if (first == null) {
+                first = fate.seal(agree ? asked(tag, own) : own);
+            }
+            spread();
+            return first.exception(tag.toString(), group, peers);
+        }
+    }
+
+    /** What the ranks find when each says what it is in: who calls something else, or does not come; else {@code own}. */
+    private Verdict asked(OperationTag tag, Verdict own) {
+        boolean inside = isInside();
+        if (!inside && !tryEnter()) {
+            return own;
+        }
+        try {
+            mesh.begin(tag, timeout.compareTo(ASKING) < 0 ? timeout : ASKING);
+            collectives.barrier(tag);
+            return own;
+        } catch (Failed failed) {
+            return failed.verdict();
+        } finally {
+            if (!inside) {
+                leave();
+            }
+        }
     }
 
     @Override
     protected void doClose() {
         fate.forget(onSeal);
+        Carrier other = device;
+        if (other != null && fate.verdict() == null) {
+            other.close();
+        }
         end(fate.verdict());
     }
 
@@ -298,6 +362,10 @@ final class CpuCommunicator extends GuardedCommunicator {
                 mesh.close();
             } else {
                 mesh.abort(verdict);
+                Carrier other = device;
+                if (other != null) {
+                    other.abort();
+                }
             }
         }
     }

@@ -5,11 +5,14 @@ import java.util.EnumMap;
 import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Map;
+import java.util.Optional;
 import java.util.function.IntConsumer;
 import org.jspecify.annotations.Nullable;
 import org.lockstep.collective.Backend;
+import org.lockstep.collective.Carriers;
 import org.lockstep.collective.Communicator;
 import org.lockstep.collective.Communicators;
+import org.lockstep.collective.GroupPlan;
 import org.lockstep.collective.GuardedCommunicator;
 import org.lockstep.collective.ObjectCodec;
 import org.lockstep.collective.Roster;
@@ -59,43 +62,56 @@ final class CpuEndpoint implements Backend.Endpoint {
 
     @Override
     public Communicators connect(Roster roster, ParallelState state) {
+        return connect(roster, state, Optional.empty());
+    }
+
+    @Override
+    public Communicators connect(Roster roster, ParallelState state, Carriers devices) {
+        return connect(roster, state, Optional.of(devices));
+    }
+
+    private Communicators connect(Roster roster, ParallelState state, Optional<Carriers> devices) {
         int rank = state.rank();
         ranksOfThisJvm.accept(roster.ranksInVenue(rank));
-        Map<List<Integer>, ProcessGroup> groups = new LinkedHashMap<>();
-        Map<GroupKind, ProcessGroup> byKind = new EnumMap<>(GroupKind.class);
-        for (GroupKind kind : inOrderOfConnecting()) {
-            roster.grid().group(kind, rank).ifPresent(group -> {
-                groups.putIfAbsent(List.copyOf(group.ranks()), group);
-                byKind.put(kind, group);
-            });
-        }
-        List<ProcessGroup> several =
-                groups.values().stream().filter(group -> group.size() > 1).toList();
-        Door.Connected connected = door.connect(roster, rank, several);
+        GroupPlan plan = GroupPlan.of(roster.grid(), spec.kinds());
+        List<ProcessGroup> groups = plan.inOrder(rank);
+        Door.Connected connected = door.connect(
+                roster, rank, groups.stream().filter(group -> group.size() > 1).toList());
         ObjectCodec codec = new ObjectCodec(spec.objects());
-        Map<List<Integer>, GuardedCommunicator> live = new LinkedHashMap<>();
-        groups.forEach((ranks, group) -> {
+        Map<ProcessGroup, GuardedCommunicator> live = new LinkedHashMap<>();
+        List<CpuCommunicator> several = new ArrayList<>();
+        for (ProcessGroup group : groups) {
             if (group.size() == 1) {
-                live.put(ranks, new SoloCommunicator(group, codec, spec.operationTimeout()));
+                live.put(group, new SoloCommunicator(group, codec, spec.operationTimeout(), devices));
             } else {
-                live.put(
-                        ranks,
-                        new CpuCommunicator(
-                                group,
-                                group.rankInGroup(rank),
-                                connected.mesh(group),
-                                hosts(group, roster),
-                                connected.fate(),
-                                codec,
-                                roster::describe,
-                                spec.operationTimeout()));
+                CpuCommunicator made = new CpuCommunicator(
+                        group,
+                        group.rankInGroup(rank),
+                        connected.mesh(group),
+                        hosts(group, roster),
+                        connected.fate(),
+                        codec,
+                        roster::describe,
+                        spec.operationTimeout());
+                live.put(group, made);
+                several.add(made);
             }
-        });
+        }
         Map<GroupKind, Communicator> kinds = new EnumMap<>(GroupKind.class);
-        byKind.forEach((kind, group) -> kinds.put(kind, live.get(List.copyOf(group.ranks()))));
+        plan.ofRank(rank).forEach((kind, group) -> kinds.put(kind, live.get(group)));
         CpuCommunicators made = new CpuCommunicators(rank, kinds, List.copyOf(live.values()), connected);
         communicators = made;
+        devices.ifPresent(carriers -> attach(carriers, several, made));
         return made;
+    }
+
+    private void attach(Carriers devices, List<CpuCommunicator> groups, CpuCommunicators all) {
+        try {
+            groups.forEach(group -> group.attach(devices, spec.meetingTimeout()));
+        } catch (RuntimeException | Error failure) {
+            all.abort(failure);
+            throw failure;
+        }
     }
 
     /** By rank in group: the first rank with whom it shares memory. */
@@ -108,19 +124,6 @@ final class CpuEndpoint implements Backend.Endpoint {
             }
         }
         return hosts;
-    }
-
-    /** The narrow kinds first: where several have the same ranks, the one live group bears the most telling name. */
-    private List<GroupKind> inOrderOfConnecting() {
-        List<GroupKind> order = new ArrayList<>(List.of(GroupKind.TENSOR, GroupKind.PIPELINE, GroupKind.DATA));
-        for (GroupKind kind : GroupKind.values()) {
-            if (!order.contains(kind) && kind != GroupKind.WORLD) {
-                order.add(kind);
-            }
-        }
-        order.add(GroupKind.WORLD);
-        order.retainAll(spec.kinds());
-        return order;
     }
 
     @Override

@@ -1,21 +1,20 @@
 package org.lockstep.cuda;
 
-import java.util.List;
+import java.util.Objects;
 import java.util.Optional;
+import java.util.function.Function;
 import org.jspecify.annotations.Nullable;
 import org.lockstep.collective.Backend;
-import org.lockstep.collective.Communicators;
 import org.lockstep.collective.Identity;
-import org.lockstep.collective.Roster;
 import org.lockstep.collective.UniqueId;
 import org.lockstep.collective.WorldSpec;
 import org.lockstep.rendezvous.Venue;
 import org.lockstep.tensor.Kernels;
-import org.lockstep.topology.ParallelState;
+import org.lockstep.topology.ProcessGroup;
 
 /**
- * A GPU as a rank's device: kernels on it, and groups that another backend connects in host memory, through which buffers of
- * the device are staged. One to a rank.
+ * A GPU as a rank's device: kernels on it, and groups that another backend connects in host memory. Buffers of the device travel
+ * in them by NCCL, or through the host. One to a rank.
  *
  * <p>Memory is taken from the device with the first {@link #kernels}, not before: a rank that stays may hold it until then.
  */
@@ -23,33 +22,72 @@ public final class CudaBackend implements Backend {
     private final VisibleDevice seen;
     private final Backend host;
     private final CudaOptions options;
-    private @Nullable CudaKernels kernels; // guarded by this
+    private final @Nullable NcclLibrary nccl;
+    private @Nullable CudaDevice device; // guarded by this
+    private @Nullable CudaKernels kernels; // guarded by this; the device's owner
+    private @Nullable NcclGroups groups; // guarded by this
     private boolean closed; // guarded by this
 
-    private CudaBackend(VisibleDevice seen, Backend host, CudaOptions options) {
+    private CudaBackend(VisibleDevice seen, Backend host, CudaOptions options, @Nullable NcclLibrary nccl) {
         this.seen = seen;
         this.host = host;
         this.options = options;
+        this.nccl = nccl;
     }
 
     /**
      * A backend on a device that {@link CudaDriver} has found.
      *
      * @param host connects the groups, for buffers in host memory; closed with this
+     * @throws org.lockstep.LockstepException NO_LIBRARY, NO_EFFECT or USAGE where NCCL cannot be as the options ask for it
      */
     public static CudaBackend create(VisibleDevice device, Backend host, CudaOptions options) {
-        return new CudaBackend(device, host, options);
+        return new CudaBackend(
+                device,
+                host,
+                options,
+                options.nccl().find(options.ranksPerDevice(), System.getenv()).orElse(null));
     }
 
+    /** Tells also how buffers of the device travel: ranks that do it in different ways refuse each other. */
     @Override
     public String name() {
-        return "cuda";
+        return nccl == null ? "cuda" : "nccl";
     }
 
     /** The device, where this rank has it for itself: ranks that share one are not told apart by it. */
     @Override
     public Optional<Identity.Gpu> gpu() {
         return options.ranksPerDevice() > 1 ? Optional.empty() : Optional.of(seen.gpu());
+    }
+
+    Optional<NcclLibrary> nccl() {
+        return Optional.ofNullable(nccl);
+    }
+
+    /** What makes NCCL's communicators of this rank, which it ends when it closes. */
+    synchronized NcclGroups groups(Function<ProcessGroup, Optional<UniqueId>> ids, WorldSpec spec) {
+        NcclGroups made = new NcclGroups(
+                Objects.requireNonNull(nccl),
+                device(),
+                ids,
+                group -> options.nccl().maxCtas(group),
+                spec.meetingTimeout(),
+                spec.operationTimeout());
+        groups = made;
+        return made;
+    }
+
+    private CudaDevice device() {
+        if (closed) {
+            throw new IllegalStateException("the backend is closed");
+        }
+        CudaDevice open = device;
+        if (open == null) {
+            open = CudaDevice.open(seen);
+            device = open;
+        }
+        return open;
     }
 
     /**
@@ -59,12 +97,9 @@ public final class CudaBackend implements Backend {
      */
     @Override
     public synchronized Kernels kernels() {
-        if (closed) {
-            throw new IllegalStateException("the backend is closed");
-        }
         CudaKernels made = kernels;
         if (made == null) {
-            made = CudaKernels.create(seen, options);
+            made = CudaKernels.create(device(), options);
             kernels = made;
         }
         return made;
@@ -72,33 +107,7 @@ public final class CudaBackend implements Backend {
 
     @Override
     public Endpoint open(Venue venue, WorldSpec spec) {
-        Endpoint below = host.open(venue, spec);
-        return new Endpoint() {
-            @Override
-            public List<String> addresses() {
-                return below.addresses();
-            }
-
-            @Override
-            public int port() {
-                return below.port();
-            }
-
-            @Override
-            public List<UniqueId> uniqueIds() {
-                return below.uniqueIds();
-            }
-
-            @Override
-            public Communicators connect(Roster roster, ParallelState state) {
-                return new StagedCommunicators(below.connect(roster, state));
-            }
-
-            @Override
-            public void close() {
-                below.close();
-            }
-        };
+        return new CudaEndpoint(host.open(venue, spec), spec, this);
     }
 
     @Override
@@ -109,16 +118,22 @@ public final class CudaBackend implements Backend {
     }
 
     private synchronized void end() {
+        if (closed) {
+            return;
+        }
         closed = true;
         CudaKernels made = kernels;
-        kernels = null;
-        if (made != null) {
-            made.close();
+        NcclGroups connected = groups;
+        CudaDevice unused = made == null ? device : null; // else the kernels close it
+        try (unused;
+                made;
+                connected) {
+            kernels = null;
         }
     }
 
     @Override
     public String toString() {
-        return "cuda on " + seen;
+        return "cuda on " + seen + (nccl == null ? "" : ", " + nccl);
     }
 }

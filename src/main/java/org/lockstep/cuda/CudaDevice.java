@@ -1,13 +1,19 @@
 package org.lockstep.cuda;
 
+import java.util.concurrent.TimeUnit;
+import java.util.concurrent.locks.LockSupport;
+import java.util.function.IntSupplier;
 import jcuda.Pointer;
 import jcuda.driver.CUcontext;
 import jcuda.driver.CUdevice;
 import jcuda.driver.CUdeviceptr;
+import jcuda.driver.CUevent;
 import jcuda.driver.CUresult;
 import jcuda.driver.CUstream;
+import jcuda.driver.CUstreamCaptureStatus;
 import jcuda.driver.CUstream_flags;
 import jcuda.driver.JCudaDriver;
+import org.jspecify.annotations.Nullable;
 
 /**
  * One rank's hold on a device: its primary context, which all ranks of the process and the libraries share, and a stream of
@@ -17,11 +23,22 @@ import jcuda.driver.JCudaDriver;
  * order. Not thread-safe but for that.
  */
 final class CudaDevice implements AutoCloseable {
+    private static final long SPIN = TimeUnit.MICROSECONDS.toNanos(200);
+    private static final long REST = TimeUnit.MICROSECONDS.toNanos(20);
+
     private final VisibleDevice seen;
     private final CUdevice device;
     private final CUcontext context;
     private final CUstream stream;
+    private volatile @Nullable Watch watch;
     private boolean closed;
+
+    /** What is asked while somebody waits for the device, and after: whether what is queued can still come to its end. */
+    @FunctionalInterface
+    interface Watch {
+        /** Throws what has failed. */
+        void look();
+    }
 
     private CudaDevice(VisibleDevice seen, CUdevice device, CUcontext context, CUstream stream) {
         this.seen = seen;
@@ -68,9 +85,57 @@ final class CudaDevice implements AutoCloseable {
         return stream;
     }
 
-    /** Waits for everything that was queued. */
+    /** Lets {@code other} be asked from now on, or nobody. */
+    void watch(@Nullable Watch other) {
+        watch = other;
+    }
+
+    /**
+     * Waits for everything that was queued.
+     *
+     * @throws RuntimeException what the {@link Watch} throws
+     */
     void synchronize() {
-        CudaError.check(JCudaDriver.cuStreamSynchronize(stream), "cuStreamSynchronize");
+        Watch watching = watch;
+        if (watching == null) {
+            CudaError.check(JCudaDriver.cuStreamSynchronize(stream), "cuStreamSynchronize");
+        } else {
+            await(() -> JCudaDriver.cuStreamQuery(stream), "cuStreamQuery", watching);
+        }
+    }
+
+    /** Waits for an event that was recorded; as {@link #synchronize}. */
+    void await(CUevent event) {
+        Watch watching = watch;
+        if (watching == null) {
+            CudaError.check(JCudaDriver.cuEventSynchronize(event), "cuEventSynchronize");
+        } else {
+            await(() -> JCudaDriver.cuEventQuery(event), "cuEventQuery", watching);
+        }
+    }
+
+    /** A wait inside the driver could not be ended: what is queued may be an operation whose peers do not come. */
+    private static void await(IntSupplier query, String call, Watch watching) {
+        long start = System.nanoTime();
+        for (int result = query.getAsInt(); result != CUresult.CUDA_SUCCESS; result = query.getAsInt()) {
+            if (result != CUresult.CUDA_ERROR_NOT_READY) {
+                CudaError.check(result, call);
+            }
+            watching.look();
+            if (System.nanoTime() - start < SPIN) {
+                Thread.onSpinWait();
+            } else {
+                LockSupport.parkNanos(REST);
+            }
+        }
+        watching.look(); // it may have come to its end because it was aborted
+    }
+
+    /** Whether what is queued now is recorded for a graph. */
+    boolean isCapturing() {
+        int[] status = new int[1];
+        CudaError.check(JCudaDriver.cuStreamIsCapturing(stream, status), "cuStreamIsCapturing");
+        return status[0] != CUstreamCaptureStatus.CU_STREAM_CAPTURE_STATUS_NONE;
     }
 
     /** Memory that the driver could still give, of all processes together. */
@@ -114,6 +179,12 @@ final class CudaDevice implements AutoCloseable {
 
     void copyDown(long address, Pointer pinned, long bytes) {
         CudaError.check(JCudaDriver.cuMemcpyDtoHAsync(pinned, Raw.device(address), bytes, stream), "cuMemcpyDtoHAsync");
+    }
+
+    /** From a part of its memory to another that is apart from it. */
+    void copy(long from, long to, long bytes) {
+        CudaError.check(
+                JCudaDriver.cuMemcpyDtoDAsync(Raw.device(to), Raw.device(from), bytes, stream), "cuMemcpyDtoDAsync");
     }
 
     void zero(long address, long bytes) {

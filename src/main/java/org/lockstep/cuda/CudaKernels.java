@@ -59,12 +59,26 @@ public final class CudaKernels implements Kernels {
      * @throws org.lockstep.LockstepException NO_LIBRARY without a cuBLAS, OUT_OF_MEMORY, DEVICE_FAULT
      */
     public static CudaKernels create(VisibleDevice seen, CudaOptions options) {
+        CudaDevice device = CudaDevice.open(seen);
+        boolean made = false;
+        try {
+            CudaKernels all = create(device, options);
+            made = true;
+            return all;
+        } finally {
+            if (!made) {
+                device.close();
+            }
+        }
+    }
+
+    /** The same on a device that is theirs from now on, unless this throws. */
+    static CudaKernels create(CudaDevice device, CudaOptions options) {
         String named = options.cublas();
         CublasLibrary library = CudaOptions.NO_CUBLAS.equals(named)
                 ? null
                 : CublasLibrary.open(Optional.ofNullable(named), System.getenv());
-        CudaDevice device = CudaDevice.open(seen);
-        DeviceArena arena = DeviceArena.create(device, options.budget(seen));
+        DeviceArena arena = DeviceArena.create(device, options.budget(device.seen()));
         boolean made = false;
         try {
             KernelModule kernels = KernelModule.load(device);
@@ -78,9 +92,7 @@ public final class CudaKernels implements Kernels {
             return all;
         } finally {
             if (!made) {
-                try (device) {
-                    arena.close();
-                }
+                arena.close();
             }
         }
     }

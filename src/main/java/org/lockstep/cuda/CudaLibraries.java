@@ -24,12 +24,13 @@ public record CudaLibraries(Library cublas, Library nccl) {
      * Loads what there is: only where there is a driver, for the libraries are hundreds of megabytes.
      *
      * @param cublas the path that the configuration names, if it does
+     * @param nccl the same
      * @param environment of the process
      */
-    public static CudaLibraries look(Optional<String> cublas, Map<String, String> environment) {
+    public static CudaLibraries look(Optional<String> cublas, Optional<String> nccl, Map<String, String> environment) {
         return new CudaLibraries(
                 library(() -> CublasLibrary.open(cublas, environment)),
-                library(() -> NcclLibrary.open(Optional.empty(), environment)));
+                library(() -> NcclLibrary.open(nccl, environment)));
     }
 
     private static Library library(Supplier<Object> open) {

@@ -54,6 +54,16 @@ final class DeviceBuffer implements Buffer {
     }
 
     @Override
+    public Object memory() {
+        return block;
+    }
+
+    @Override
+    public long position() {
+        return offset / type.bytes();
+    }
+
+    @Override
     public HostBuffer toHost() {
         HostBuffer copy = HostBuffer.allocate(type, length);
         copyTo(copy);
@@ -72,6 +82,14 @@ final class DeviceBuffer implements Buffer {
                     "cannot copy " + source.type() + "[" + source.length() + "] to " + type + "[" + length + "]");
         }
         block.arena().staging().upload(source, address());
+    }
+
+    /** In the order of the rank's stream, from memory of the same device, of the same type and length. */
+    void copyFrom(DeviceBuffer source) {
+        if (source.address() != address() && length > 0) {
+            block.arena().device().enter();
+            block.arena().device().copy(source.address(), address(), bytes());
+        }
     }
 
     void zero() {

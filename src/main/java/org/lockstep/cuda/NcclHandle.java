@@ -5,16 +5,14 @@ import com.sun.jna.Pointer;
 import java.time.Duration;
 import java.util.concurrent.TimeUnit;
 import java.util.concurrent.locks.LockSupport;
-import java.util.function.Supplier;
+import java.util.function.IntSupplier;
 import org.lockstep.ErrorCode;
 import org.lockstep.LockstepException;
 import org.lockstep.collective.UniqueId;
 
 /**
  * One rank's communicator in the hands of NCCL, which never blocks its caller: what a call began is waited for here, up to a
- * deadline, and can be ended from any thread.
- *
- * <p>Calls into NCCL exclude each other, {@link #abort} among them: none blocks, so an abort waits for none. Thread-safe.
+ * deadline, and can be ended from any thread, by {@link NcclCalls#abort}. Thread-safe.
  */
 final class NcclHandle {
     // ncclConfig_t of 2.18.6, which every later library takes: what it lacks gets the library's defaults
@@ -26,12 +24,14 @@ final class NcclHandle {
     private static final long LOOK = TimeUnit.MICROSECONDS.toNanos(200);
 
     private final NcclLibrary library;
+    private final NcclCalls calls;
     private final Memory out; // NCCL writes to it after the call that was given it: it must outlive that
     private final Memory state = new Memory(Integer.BYTES);
-    private boolean ended; // guarded by this
+    private boolean ended; // inside calls only
 
-    private NcclHandle(NcclLibrary library, Memory out) {
+    private NcclHandle(NcclLibrary library, NcclCalls calls, Memory out) {
         this.library = library;
+        this.calls = calls;
         this.out = out;
     }
 
@@ -39,17 +39,19 @@ final class NcclHandle {
      * Begins to meet the other ranks of the group whose id this is, on the calling thread's device; {@link #await} says when
      * all have come.
      *
+     * @param calls of the rank
      * @param maxCtas of the device that its kernels take at most; 0 leaves it to NCCL
      */
-    static NcclHandle begin(NcclLibrary library, UniqueId id, int ranks, int rank, int maxCtas) {
+    static NcclHandle begin(NcclLibrary library, NcclCalls calls, UniqueId id, int ranks, int rank, int maxCtas) {
         Memory out = new Memory(Long.BYTES);
         out.setLong(0, 0);
         NcclFunctions.Id value = new NcclFunctions.Id();
         System.arraycopy(id.bytes(), 0, value.internal, 0, UniqueId.BYTES);
+        NcclHandle made = new NcclHandle(library, calls, out);
         try (Memory config = config(maxCtas)) {
-            int result = NcclFunctions.ncclCommInitRankConfig(
-                    Pointer.nativeValue(out), ranks, value, rank, Pointer.nativeValue(config));
-            NcclHandle made = new NcclHandle(library, out);
+            int result = calls.call(() -> NcclFunctions.ncclCommInitRankConfig(
+                    Pointer.nativeValue(out), ranks, value, rank, Pointer.nativeValue(config)));
+            calls.add(made);
             if (result != NcclResult.SUCCESS && result != NcclResult.IN_PROGRESS) {
                 LockstepException failure = NcclResult.exception(result, "ncclCommInitRankConfig of " + library);
                 made.abort();
@@ -83,38 +85,47 @@ final class NcclHandle {
     /**
      * Calls NCCL, and waits until it has taken the call in.
      *
-     * @throws LockstepException as {@link NcclResult#exception}; COLLECTIVE_TIMEOUT; ABORTED after {@link #abort}
+     * @param name of the operation in errors
+     * @throws LockstepException as {@link NcclResult#exception}; COLLECTIVE_TIMEOUT; ABORTED after the end
      */
-    void call(String name, Duration limit, Call call) {
-        int result;
-        synchronized (this) {
-            result = call.on(address(name));
+    void call(Object name, Duration limit, Call call) {
+        taken(name, limit, calls.call(() -> call.on(address(name))));
+    }
+
+    /** The same, of calls that belong together; each returns its result, the first that is not success ends them. */
+    void group(Object name, Duration limit, Call call) {
+        taken(name, limit, calls.group(() -> call.on(address(name))));
+    }
+
+    private void taken(Object name, Duration limit, int result) {
+        if (result == NcclResult.SUCCESS) {
+            return;
         }
-        NcclResult.check(result, name);
-        if (result == NcclResult.IN_PROGRESS) {
-            await(limit, () -> name);
-        }
+        NcclResult.check(result, name.toString());
+        await(name, limit, () -> {});
     }
 
     /**
      * Waits until what was begun is no longer in progress. On any failure the communicator is still the caller's to abort.
      *
-     * @throws LockstepException as {@link NcclResult#exception}; COLLECTIVE_TIMEOUT; ABORTED after {@link #abort}, and where
-     *     the waiting thread is interrupted
+     * @param look called meanwhile; what it throws ends the wait
+     * @throws LockstepException as {@link NcclResult#exception}; COLLECTIVE_TIMEOUT; ABORTED after the end, and where the
+     *     waiting thread is interrupted
      */
-    void await(Duration limit, Supplier<String> name) {
+    void await(Object name, Duration limit, Runnable look) {
         long start = System.nanoTime();
-        while (!isReady(name.get())) {
+        while (!isReady(name)) {
+            look.run();
             if (System.nanoTime() - start > limit.toNanos()) {
                 throw LockstepException.report(
                                 ErrorCode.COLLECTIVE_TIMEOUT,
-                                name.get() + " of " + library + " not complete in " + limit.toMillis() + " ms")
+                                name + " of " + library + " not complete in " + limit.toMillis() + " ms")
                         .attempt("NCCL_DEBUG=INFO in the environment of the executors tells what it waits for")
                         .exception();
             }
             LockSupport.parkNanos(LOOK);
             if (Thread.currentThread().isInterrupted()) {
-                throw LockstepException.report(ErrorCode.ABORTED, "the thread in " + name.get() + " was interrupted")
+                throw LockstepException.report(ErrorCode.ABORTED, "the thread in " + name + " was interrupted")
                         .exception();
             }
         }
@@ -125,16 +136,22 @@ final class NcclHandle {
      *
      * @throws LockstepException what failed since, by itself or at a peer
      */
-    synchronized boolean isReady(String name) {
-        NcclResult.check(
-                NcclFunctions.ncclCommGetAsyncError(address(name), Pointer.nativeValue(state)),
-                "ncclCommGetAsyncError");
-        int now = state.getInt(0);
-        NcclResult.check(now, name);
-        return now == NcclResult.SUCCESS;
+    boolean isReady(Object name) {
+        int[] now = new int[1];
+        IntSupplier ask = () -> {
+            int result = NcclFunctions.ncclCommGetAsyncError(address(name), Pointer.nativeValue(state));
+            now[0] = state.getInt(0);
+            return result;
+        };
+        NcclResult.check(calls.call(ask), "ncclCommGetAsyncError");
+        if (now[0] == NcclResult.SUCCESS) {
+            return true;
+        }
+        NcclResult.check(now[0], name.toString());
+        return false;
     }
 
-    private long address(String name) {
+    private long address(Object name) {
         long address = out.getLong(0);
         if (ended || address == 0) {
             throw LockstepException.report(ErrorCode.ABORTED, name + " on a communicator that was ended")
@@ -143,12 +160,21 @@ final class NcclHandle {
         return address;
     }
 
-    /** Ends at once what it does, also on the device. Idempotent. */
-    synchronized void abort() {
+    /** Ends at once what it does, also on the device: for one that is the rank's only one, or was never in use. Idempotent. */
+    void abort() {
+        calls.call(() -> {
+            abortInside();
+            return NcclResult.SUCCESS;
+        });
+        calls.remove(this);
+    }
+
+    /** The same, by who is inside calls. */
+    void abortInside() {
         long address = out.getLong(0);
         if (!ended && address != 0) {
             ended = true;
-            NcclResult.check(NcclFunctions.ncclCommAbort(address), "ncclCommAbort");
+            NcclFunctions.ncclCommAbort(address);
         }
     }
 
@@ -158,10 +184,13 @@ final class NcclHandle {
      * @throws LockstepException as {@link #await}
      */
     void close(Duration limit) {
-        synchronized (this) {
-            if (ended) {
-                return;
-            }
+        boolean[] over = new boolean[1];
+        calls.call(() -> {
+            over[0] = ended;
+            return NcclResult.SUCCESS;
+        });
+        if (over[0]) {
+            return;
         }
         boolean finalized = false;
         try {
@@ -172,12 +201,16 @@ final class NcclHandle {
                 abort();
             }
         }
-        synchronized (this) {
-            if (!ended) {
-                ended = true;
-                NcclResult.check(NcclFunctions.ncclCommDestroy(out.getLong(0)), "ncclCommDestroy");
-            }
-        }
+        calls.remove(this);
+        NcclResult.check(
+                calls.call(() -> {
+                    if (ended) {
+                        return NcclResult.SUCCESS;
+                    }
+                    ended = true;
+                    return NcclFunctions.ncclCommDestroy(out.getLong(0));
+                }),
+                "ncclCommDestroy");
     }
 
     @Override

@@ -57,7 +57,7 @@ final class Pinned implements AutoCloseable {
     /** Waits for what was queued before {@link #use}. */
     void await() {
         if (used) {
-            CudaError.check(JCudaDriver.cuEventSynchronize(event), "cuEventSynchronize");
+            device.await(event);
             used = false;
         }
     }

@@ -1,19 +1,23 @@
 package org.lockstep.spark;
 
 import java.util.List;
+import java.util.Map;
 import java.util.Optional;
 import java.util.OptionalDouble;
+import java.util.TreeMap;
 import org.apache.spark.SparkConf;
 import org.apache.spark.SparkContext;
 import org.lockstep.ErrorCode;
 import org.lockstep.LockstepException;
 import org.lockstep.cuda.CudaDriver;
 import org.lockstep.cuda.CudaOptions;
+import org.lockstep.cuda.NcclOptions;
 import org.lockstep.cuda.VisibleDevice;
 import org.lockstep.spark.device.BackendFactory;
 import org.lockstep.spark.device.RankDevice;
 import org.lockstep.spark.settings.DeviceChoice;
 import org.lockstep.spark.settings.Settings;
+import org.lockstep.topology.GroupKind;
 
 /**
  * What a user set of the ranks' devices; what is empty is left to the configuration, then to the default.
@@ -85,12 +89,35 @@ record LlmDevice(
         return RankDevice.cuda(options(conf, sharing), List.of());
     }
 
+    private static NcclOptions nccl(SparkConf conf) {
+        String named = Settings.GPU_NCCL.in(conf);
+        boolean hidden = Settings.encrypts(conf) && !Settings.NCCL_PLAIN.in(conf);
+        if (named.equals("none") || (named.equals("auto") && hidden)) {
+            return NcclOptions.NONE;
+        }
+        if (hidden) {
+            throw LockstepException.report(
+                            ErrorCode.PLAIN_TRAFFIC,
+                            Settings.GPU_NCCL.key() + "=" + named
+                                    + ": NCCL does not encrypt what ranks send, and ranks of" + " this run do")
+                    .attempt("--conf " + Settings.NCCL_PLAIN.key() + "=true if the network is trusted, or "
+                            + Settings.GPU_NCCL.key() + "=none")
+                    .exception();
+        }
+        Map<String, Integer> ctas = new TreeMap<>();
+        Settings.NCCL_TENSOR_CTAS.in(conf).ifPresent(most -> ctas.put(GroupKind.TENSOR.token(), most));
+        Settings.NCCL_PIPELINE_CTAS.in(conf).ifPresent(most -> ctas.put(GroupKind.PIPELINE.token(), most));
+        return named.equals("auto")
+                ? new NcclOptions(NcclOptions.Use.AUTO, null, ctas)
+                : new NcclOptions(NcclOptions.Use.ON, named, ctas);
+    }
+
     private CudaOptions options(SparkConf conf, int sharing) {
         String cublas = Settings.GPU_CUBLAS.in(conf);
         double part = memoryUtilization.orElse(Settings.GPU_MEMORY_UTILIZATION.in(conf));
         boolean eager = enforceEager.orElse(Settings.GPU_ENFORCE_EAGER.in(conf));
         try {
-            return new CudaOptions(cublas.equals("auto") ? null : cublas, part, sharing, eager);
+            return new CudaOptions(cublas.equals("auto") ? null : cublas, part, sharing, eager, nccl(conf));
         } catch (IllegalArgumentException e) {
             throw LockstepException.report(ErrorCode.USAGE, String.valueOf(e.getMessage()))
                     .attempt("--gpu-memory-utilization 0.9")

@@ -23,6 +23,12 @@ public interface Buffer extends AutoCloseable {
     /** This buffer if it is in host memory, else a copy of it there, complete on return. */
     HostBuffer toHost();
 
+    /** What it shares with its slices, and with nothing else: two buffers can overlap only if this is the same object. */
+    Object memory();
+
+    /** Where in {@link #memory()} it begins, in elements. */
+    long position();
+
     default long bytes() {
         return length() * type().bytes();
     }

@@ -86,6 +86,16 @@ public final class HostBuffer implements Buffer {
     }
 
     @Override
+    public Object memory() {
+        return array;
+    }
+
+    @Override
+    public long position() {
+        return offset;
+    }
+
+    @Override
     public void close() {}
 
     /** The array behind this buffer; its elements are those from {@link #offset()} on, {@link #size()} many. */

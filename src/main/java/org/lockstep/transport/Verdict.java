@@ -100,6 +100,17 @@ public record Verdict(
                 null);
     }
 
+    /** What rank in group {@code me} was told by something else than its links. */
+    public static Verdict found(ProcessGroup group, int me, LockstepException failure) {
+        return new Verdict(
+                failure.code(),
+                group.rank(me),
+                groupId(group),
+                failure.summary() + (failure.advice().isEmpty() ? "" : " (try: " + failure.advice() + ")"),
+                -1,
+                failure);
+    }
+
     /** The thread that waited was interrupted. */
     public static Verdict interrupted(ProcessGroup group, int me, String mine) {
         return new Verdict(

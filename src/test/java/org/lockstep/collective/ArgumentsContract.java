@@ -144,6 +144,16 @@ public interface ArgumentsContract extends Ranks {
         }
 
         @Override
+        public Object memory() {
+            return this;
+        }
+
+        @Override
+        public long position() {
+            return 0;
+        }
+
+        @Override
         public HostBuffer toHost() {
             throw new UnsupportedOperationException();
         }

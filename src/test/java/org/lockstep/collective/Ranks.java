@@ -3,6 +3,7 @@ package org.lockstep.collective;
 import static org.assertj.core.api.Assertions.assertThat;
 import static org.assertj.core.api.Assertions.catchThrowableOfType;
 
+import java.time.Duration;
 import java.util.Comparator;
 import java.util.List;
 import java.util.Set;
@@ -10,6 +11,7 @@ import java.util.concurrent.CyclicBarrier;
 import org.lockstep.ErrorCode;
 import org.lockstep.cpu.CpuBackend;
 import org.lockstep.rendezvous.LocalWorld;
+import org.lockstep.rendezvous.Rendezvous;
 import org.lockstep.topology.GroupKind;
 import org.lockstep.topology.ParallelSizes;
 
@@ -21,6 +23,16 @@ public interface Ranks {
     /** How ranks may reach each other. */
     default Set<TransportKind> transports() {
         return Set.of(TransportKind.values());
+    }
+
+    /** What a rank computes on, and with it what connects its groups. */
+    default Backend backend(Rendezvous rendezvous) {
+        return CpuBackend.create();
+    }
+
+    /** The most that an operation may take, where a test says nothing shorter. */
+    default Duration patience() {
+        return Duration.ofMinutes(10);
     }
 
     /** Whether they hide from others what they send over sockets. */
@@ -46,10 +58,12 @@ public interface Ranks {
     /** Runs {@code part} on every rank of a world, results by rank. */
     default <T> List<T> inWorld(int size, WorldSpec spec, Part<World, T> part) {
         record Placed<T>(int rank, T value) {}
-        WorldSpec allowed = spec.withTransports(transports()).withEncryption(encrypts());
+        Duration limit = spec.operationTimeout().compareTo(patience()) < 0 ? spec.operationTimeout() : patience();
+        WorldSpec allowed =
+                spec.withTransports(transports()).withEncryption(encrypts()).withOperationTimeout(limit);
         CyclicBarrier connected = new CyclicBarrier(size); // a failure of one shall not meet another still connecting
         List<Placed<T>> results = localWorld(size).run(rendezvous -> {
-            try (CpuBackend backend = CpuBackend.create();
+            try (Backend backend = backend(rendezvous);
                     World world = World.join(rendezvous, backend, allowed)) {
                 connected.await();
                 return new Placed<>(world.state().rank(), part.run(world));

@@ -121,7 +121,7 @@ class NcclHandleTest {
     private <T> T alone(UniqueId id, int ranks, int me, Part<T> part) throws Exception {
         try (CudaDevice device = CudaDevice.open(StandIn.devices().get(me));
                 DeviceArena arena = DeviceArena.create(device, 64 << 20)) {
-            NcclHandle handle = NcclHandle.begin(library, id, ranks, me, 0);
+            NcclHandle handle = NcclHandle.begin(library, new NcclCalls(), id, ranks, me, 0);
             try {
                 return part.on(new Rank(me, device, arena, handle));
             } finally {
@@ -134,7 +134,7 @@ class NcclHandleTest {
     @ValueSource(ints = {1, 2, 3, 4})
     void ranksThatMeetByAnIdAddUpInTheOrderOfTheirStreams(int size) throws Exception {
         on(size, rank -> {
-            rank.handle.await(LONG, () -> "init");
+            rank.handle.await("init", LONG, () -> {});
             DeviceBuffer x = rank.floats(rank.number, 1, 10 * rank.number);
             rank.allReduce(x);
             rank.allReduce(x);
@@ -149,7 +149,7 @@ class NcclHandleTest {
     @Test
     void transfersOfAGroupCrossAndDoNotBlock() throws Exception {
         on(2, rank -> {
-            rank.handle.await(LONG, () -> "init");
+            rank.handle.await("init", LONG, () -> {});
             DeviceBuffer mine = rank.floats(rank.number, 5);
             DeviceBuffer theirs = rank.floats(9, 9);
             long stream = Raw.handle(rank.device.stream());
@@ -171,7 +171,7 @@ class NcclHandleTest {
     @Test
     void aRecordedOperationIsReplayed() throws Exception {
         on(2, rank -> {
-            rank.handle.await(LONG, () -> "init");
+            rank.handle.await("init", LONG, () -> {});
             DeviceBuffer x = rank.floats(1 + rank.number);
             rank.device.synchronize();
             CUgraph graph = new CUgraph();
@@ -198,7 +198,7 @@ class NcclHandleTest {
         StandInNccl.require().lose(1);
         on(2, rank -> {
             LockstepException late = catchThrowableOfType(
-                    LockstepException.class, () -> rank.handle.await(SHORT, () -> "init of tensor[0]={0,1}"));
+                    LockstepException.class, () -> rank.handle.await("init of tensor[0]={0,1}", SHORT, () -> {}));
             assertThat(late.code()).isEqualTo(ErrorCode.COLLECTIVE_TIMEOUT);
             assertThat(late).hasMessageContaining("init of tensor[0]={0,1}").hasMessageContaining("300 ms");
             return true;
@@ -210,7 +210,7 @@ class NcclHandleTest {
         CyclicBarrier ready = new CyclicBarrier(2);
         CountDownLatch over = new CountDownLatch(1);
         on(2, rank -> {
-            rank.handle.await(LONG, () -> "init");
+            rank.handle.await("init", LONG, () -> {});
             DeviceBuffer x = rank.floats(3);
             ready.await();
             if (rank.number == 1) {
@@ -233,7 +233,7 @@ class NcclHandleTest {
         StandInNccl nccl = StandInNccl.require();
         CyclicBarrier both = new CyclicBarrier(2);
         on(2, rank -> {
-            rank.handle.await(LONG, () -> "init");
+            rank.handle.await("init", LONG, () -> {});
             DeviceBuffer x = rank.floats(1, 2);
             both.await();
             if (rank.number == 0) {
@@ -241,8 +241,8 @@ class NcclHandleTest {
                 rank.allReduce(x);
             }
             both.await();
-            LockstepException lost =
-                    catchThrowableOfType(LockstepException.class, () -> rank.handle.await(LONG, () -> "all_reduce #1"));
+            LockstepException lost = catchThrowableOfType(
+                    LockstepException.class, () -> rank.handle.await("all_reduce #1", LONG, () -> {}));
             assertThat(lost.code()).isEqualTo(ErrorCode.PEER_LOST);
             assertThat(lost)
                     .hasMessageContaining("all_reduce #1: remote process exited or there was a network error (6)")
@@ -251,7 +251,7 @@ class NcclHandleTest {
             return true;
         });
         on(2, rank -> {
-            rank.handle.await(LONG, () -> "init");
+            rank.handle.await("init", LONG, () -> {});
             DeviceBuffer x = rank.floats(1, 2);
             rank.allReduce(rank.number == 0 ? x : x.slice(0, 1));
             both.await();
@@ -259,8 +259,8 @@ class NcclHandleTest {
                 JCudaDriver.cuStreamQuery(rank.device.stream());
             }
             both.await();
-            LockstepException odd =
-                    catchThrowableOfType(LockstepException.class, () -> rank.handle.await(LONG, () -> "all_reduce #1"));
+            LockstepException odd = catchThrowableOfType(
+                    LockstepException.class, () -> rank.handle.await("all_reduce #1", LONG, () -> {}));
             assertThat(odd.code()).isEqualTo(ErrorCode.COLLECTIVE_MISMATCH);
             assertThat(odd).hasMessageContaining("ranks disagree");
             both.await();

@@ -8,6 +8,7 @@ import java.util.Arrays;
 import java.util.List;
 import java.util.Map;
 import java.util.TreeMap;
+import java.util.concurrent.atomic.AtomicInteger;
 import java.util.stream.StreamSupport;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.Timeout;
@@ -16,13 +17,17 @@ import org.junit.jupiter.params.provider.CsvSource;
 import org.lockstep.ErrorCode;
 import org.lockstep.LockstepException;
 import org.lockstep.checkpoint.ModelFiles;
+import org.lockstep.collective.Communicators;
 import org.lockstep.cpu.CpuBackend;
 import org.lockstep.cuda.CudaBackend;
 import org.lockstep.cuda.CudaOptions;
 import org.lockstep.cuda.HostCuda;
+import org.lockstep.cuda.NcclOptions;
 import org.lockstep.cuda.StandIn;
 import org.lockstep.tensor.DataType;
+import org.lockstep.tensor.Kernels;
 import org.lockstep.topology.ParallelSizes;
+import org.lockstep.topology.ParallelState;
 
 /** Whole models on GPUs answer as the oracle does, however they are split over ranks that share one. */
 @Timeout(300)
@@ -49,14 +54,15 @@ class CudaModelTest {
         return ModelWorld.run(
                 ParallelSizes.tensor(tensor).withPipeline(pipeline).withData(1),
                 () -> CudaBackend.create(StandIn.devices().get(0), CpuBackend.create(), shared),
-                (state, communicators, kernels) -> {
-                    Map<String, GreedyDecoding.Seen> seen = new TreeMap<>();
-                    models.forEach((name, golden) -> seen.put(
-                            name,
-                            GreedyDecoding.run(
-                                    golden.model(), state, communicators, kernels, golden.prompts(), STEPS, cache)));
-                    return seen;
-                });
+                (state, communicators, kernels) -> decoded(models, state, communicators, kernels, cache));
+    }
+
+    private static Map<String, GreedyDecoding.Seen> decoded(
+            Map<String, Golden> models, ParallelState state, Communicators communicators, Kernels kernels, DataType cache) {
+        Map<String, GreedyDecoding.Seen> seen = new TreeMap<>();
+        models.forEach((name, golden) -> seen.put(
+                name, GreedyDecoding.run(golden.model(), state, communicators, kernels, golden.prompts(), STEPS, cache)));
+        return seen;
     }
 
     private static Map<String, Golden> oracle(Iterable<String> names) {
@@ -80,7 +86,11 @@ class CudaModelTest {
 
     private static void check(
             Map<String, Golden> models, CudaOptions options, int tensor, int pipeline, double tolerance) {
-        List<Map<String, GreedyDecoding.Seen>> split = run(models, options, tensor, pipeline);
+        check(models, run(models, options, tensor, pipeline), tolerance);
+    }
+
+    private static void check(
+            Map<String, Golden> models, List<Map<String, GreedyDecoding.Seen>> split, double tolerance) {
         models.forEach((name, golden) -> {
             for (Map<String, GreedyDecoding.Seen> rank : split) {
                 assertThat(rank.get(name).tokens()).as(name).isDeepEqualTo(first(golden.greedy()));
@@ -175,6 +185,28 @@ class CudaModelTest {
             assertThat(one.tokens()).isDeepEqualTo(other.tokens());
             assertThat(one.logits()).isDeepEqualTo(other.logits());
         }
+    }
+
+    /** Each rank on a device of its own, whose buffers go by NCCL: nothing of a layer goes through the host. */
+    @ParameterizedTest
+    @CsvSource({"2,1", "1,2", "2,2"})
+    void theyAnswerSoByNcclToo(int tensor, int pipeline) {
+        StandIn driver = StandIn.require();
+        Map<String, Golden> models = oracle(List.of("llama-gqa-tied", "llama-mha-bias-oddvocab"));
+        CudaOptions nccl = OWN.withNccl(NcclOptions.DEFAULT.withUse(NcclOptions.Use.ON));
+        AtomicInteger ordinal = new AtomicInteger();
+        driver.setDevices(tensor * pipeline);
+        try {
+            List<Map<String, GreedyDecoding.Seen>> split = ModelWorld.run(
+                    ParallelSizes.tensor(tensor).withPipeline(pipeline).withData(1),
+                    () -> CudaBackend.create(
+                            StandIn.devices().get(ordinal.getAndIncrement()), CpuBackend.create(), nccl),
+                    (state, communicators, kernels) -> decoded(models, state, communicators, kernels, DataType.F32));
+            check(models, split, 1e-4);
+        } finally {
+            driver.setDevices(1);
+        }
+        assertThat(driver.allocations()).isZero();
     }
 
     @Test

@@ -78,7 +78,7 @@ class LlmOnCudaTest {
                 .toString();
         String device = StandIn.devices().get(0).toString();
         assertThat(plan)
-                .contains("a rank: cuda " + device + ", shared by 4 ranks; 2 MiB of weights, ")
+                .contains("a rank: cuda " + device + ", shared by 4 ranks, groups through the host; 2 MiB of weights, ")
                 .contains("; 115 MiB of GPU memory");
         assertThat(Llm.bundled(spark).device(DeviceChoice.CPU).plan().toString())
                 .contains("a rank: cpu, ");

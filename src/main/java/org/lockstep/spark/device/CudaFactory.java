@@ -13,7 +13,8 @@ import org.lockstep.cuda.CudaOptions;
 import org.lockstep.cuda.VisibleDevice;
 
 /**
- * GPUs, one to a rank or shared, as the task was given them; their groups are those of CPUs, through which they are staged.
+ * GPUs, one to a rank or shared, as the task was given them; their groups are those of CPUs, in which their buffers travel by NCCL or
+ * staged.
  *
  * @param host makes the backend that connects the groups
  * @param options of each rank

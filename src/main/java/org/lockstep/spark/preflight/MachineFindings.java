@@ -108,7 +108,7 @@ public final class MachineFindings {
 
     private static Finding nccl(Machine machine) {
         return machine.gpu().hasNccl()
-                ? Finding.ok(ErrorCode.NO_LIBRARY, machine.gpu().nccl() + ", which no group uses yet")
+                ? Finding.ok(ErrorCode.NO_LIBRARY, machine.gpu().nccl())
                 : Finding.note(
                         ErrorCode.NO_LIBRARY,
                         machine.gpu().nccl(),

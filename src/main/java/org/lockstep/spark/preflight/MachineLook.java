@@ -115,9 +115,8 @@ public final class MachineLook {
         } catch (LockstepException none) {
             return new Machine.Gpu(none.summary(), none.code(), List.of(), "", false, "", false);
         }
-        String given = Settings.GPU_CUBLAS.in(conf);
-        boolean named = !given.equals("auto") && !given.equals(CudaOptions.NO_CUBLAS);
-        CudaLibraries found = CudaLibraries.look(named ? Optional.of(given) : Optional.empty(), System.getenv());
+        CudaLibraries found = CudaLibraries.look(
+                named(Settings.GPU_CUBLAS.in(conf)), named(Settings.GPU_NCCL.in(conf)), System.getenv());
         return new Machine.Gpu(
                 driver.toString(),
                 null,
@@ -126,6 +125,13 @@ public final class MachineLook {
                 found.cublas().found().isPresent(),
                 found.nccl().found().orElse(found.nccl().tried()),
                 found.nccl().found().isPresent());
+    }
+
+    /** A library's path, where the configuration gives one. */
+    private static Optional<String> named(String setting) {
+        return setting.equals("auto") || setting.equals(CudaOptions.NO_CUBLAS)
+                ? Optional.empty()
+                : Optional.of(setting);
     }
 
     private static String make(VisibleDevice device) {

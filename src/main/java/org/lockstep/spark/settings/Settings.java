@@ -151,6 +151,25 @@ public final class Settings {
             "auto",
             "cuBLAS of CUDA 13 or 12: auto, the first that is found; its path; or none: products by Lockstep's own kernels");
 
+    public static final Setting<String> GPU_NCCL = Setting.text(
+            "spark.lockstep.gpu.nccl",
+            "auto",
+            "NCCL 2.18 or newer, by which groups of GPUs exchange: auto, the first that is found, if each rank has a GPU of its"
+                    + " own; its path; or none: through the host");
+
+    public static final Setting<Boolean> NCCL_PLAIN = Setting.flag(
+            "spark.lockstep.nccl.plain",
+            false,
+            "let NCCL carry what it cannot encrypt though ranks encrypt what they send (spark.lockstep.encrypt); else groups"
+                    + " then exchange through the host");
+
+    public static final Setting<OptionalInt> NCCL_TENSOR_CTAS = Setting.countOrAuto(
+            "spark.lockstep.nccl.tensor.maxCtas",
+            "thread blocks of a GPU that NCCL's kernels take at most in tensor groups; auto: NCCL's choice");
+
+    public static final Setting<OptionalInt> NCCL_PIPELINE_CTAS =
+            Setting.countOrAuto("spark.lockstep.nccl.pipeline.maxCtas", "the same in pipeline groups");
+
     public static final Setting<OptionalInt> CPU_THREADS = Setting.countOrAuto(
             "spark.lockstep.cpu.threads",
             "cores that a rank computes on; auto: spark.task.cpus on a cluster; under local[n] the n cores, as far as the"
@@ -190,7 +209,11 @@ public final class Settings {
             DEVICE,
             GPU_MEMORY_UTILIZATION,
             GPU_ENFORCE_EAGER,
-            GPU_CUBLAS);
+            GPU_CUBLAS,
+            GPU_NCCL,
+            NCCL_PLAIN,
+            NCCL_TENSOR_CTAS,
+            NCCL_PIPELINE_CTAS);
 
     private Settings() {}
 

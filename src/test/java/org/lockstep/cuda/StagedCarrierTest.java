@@ -28,7 +28,7 @@ import org.lockstep.topology.ParallelSizes;
 /** Each operation on buffers of a device gives what the same operation gives on buffers of the host. */
 @Timeout(120)
 @HostCuda
-class StagedCommunicatorTest {
+class StagedCarrierTest {
     private static final int COUNT = 12;
 
     /** On what is sent and where it is received, both of {@code size} · COUNT elements. */

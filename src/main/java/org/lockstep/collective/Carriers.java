@@ -1,0 +1,33 @@
+package org.lockstep.collective;
+
+import org.lockstep.topology.ProcessGroup;
+
+/** What makes the groups that a backend connects in host memory carry buffers of a device too: one to a rank. */
+@FunctionalInterface
+public interface Carriers {
+    /**
+     * The carrier of a group, called on all its ranks at the same time, for one group after the other in the order of
+     * {@link GroupPlan}. What it throws ends the world.
+     *
+     * @param me the rank in group
+     * @param host moves what is in host memory, also here
+     * @param life of the group
+     * @param tag of this very step, for what the ranks tell each other by {@code host}
+     */
+    Carrier connect(ProcessGroup group, int me, Carrier host, Life life, OperationTag tag);
+
+    /** The life of a group, as a carrier whose operations fail after they were called has a part in it. Thread-safe. */
+    interface Life {
+        /** Throws the first cause if the group is dead. */
+        void requireAlive(Object operation);
+
+        /**
+         * Ends the world because of an operation that was called before: with what the ranks say to each other about it,
+         * where they differ or one does not come, else with {@code failure}.
+         *
+         * @param agree whether to ask the others: they can be expected to have failed too, or not to have come
+         * @return the first cause, to be thrown
+         */
+        CommunicatorException fail(OperationTag tag, Throwable failure, boolean agree);
+    }
+}

@@ -1,0 +1,82 @@
+package org.lockstep.cpu;
+
+import java.util.ArrayList;
+import java.util.List;
+import org.jspecify.annotations.Nullable;
+import org.lockstep.collective.Blocks;
+import org.lockstep.collective.Carrier;
+import org.lockstep.collective.OperationTag;
+import org.lockstep.collective.ReduceOp;
+import org.lockstep.collective.Transfer;
+import org.lockstep.tensor.Buffer;
+import org.lockstep.tensor.HostBuffer;
+import org.lockstep.transport.Mesh;
+import org.lockstep.transport.Mesh.Letter;
+
+/** What carries host memory: {@link Collectives} over a mesh whose operation was begun. Confined as they. */
+final class HostCarrier implements Carrier {
+    private final Mesh mesh;
+    private final Collectives collectives;
+
+    HostCarrier(Mesh mesh, Collectives collectives) {
+        this.mesh = mesh;
+        this.collectives = collectives;
+    }
+
+    @Override
+    public boolean carries(Buffer buffer) {
+        return buffer instanceof HostBuffer;
+    }
+
+    @Override
+    public void allReduce(OperationTag tag, Buffer send, Buffer receive, ReduceOp op) {
+        collectives.allReduce(tag, (HostBuffer) send, (HostBuffer) receive, op);
+    }
+
+    @Override
+    public void reduce(OperationTag tag, Buffer send, Buffer receive, ReduceOp op, int root) {
+        collectives.reduce(tag, (HostBuffer) send, (HostBuffer) receive, op, root);
+    }
+
+    @Override
+    public void broadcast(OperationTag tag, Buffer send, Buffer receive, int root) {
+        collectives.broadcast(tag, (HostBuffer) send, (HostBuffer) receive, root);
+    }
+
+    @Override
+    public void allGather(OperationTag tag, Buffer send, Buffer receive, Blocks blocks) {
+        collectives.allGather(tag, (HostBuffer) send, (HostBuffer) receive, blocks);
+    }
+
+    @Override
+    public void reduceScatter(OperationTag tag, Buffer send, Buffer receive, ReduceOp op, Blocks blocks) {
+        collectives.reduceScatter(tag, (HostBuffer) send, (HostBuffer) receive, op, blocks);
+    }
+
+    @Override
+    public void gather(OperationTag tag, Buffer send, @Nullable Buffer receive, int root) {
+        collectives.gather(tag, (HostBuffer) send, (HostBuffer) receive, root);
+    }
+
+    @Override
+    public void scatter(OperationTag tag, @Nullable Buffer send, Buffer receive, int root) {
+        collectives.scatter(tag, (HostBuffer) send, (HostBuffer) receive, root);
+    }
+
+    @Override
+    public void allToAll(OperationTag tag, Buffer send, Blocks sendBlocks, Buffer receive, Blocks receiveBlocks) {
+        collectives.allToAll(tag, (HostBuffer) send, sendBlocks, (HostBuffer) receive, receiveBlocks);
+    }
+
+    @Override
+    public void transfer(List<OperationTag> tags, List<Transfer> transfers) {
+        List<Letter> sends = new ArrayList<>();
+        List<Letter> receives = new ArrayList<>();
+        for (int i = 0; i < transfers.size(); i++) {
+            Transfer transfer = transfers.get(i);
+            Letter letter = new Letter(tags.get(i), (HostBuffer) transfer.buffer(), transfer.peer());
+            (transfer.sends() ? sends : receives).add(letter);
+        }
+        mesh.transfer(sends, receives);
+    }
+}

@@ -1,0 +1,79 @@
+package org.lockstep.cuda;
+
+import java.util.List;
+import java.util.Optional;
+import java.util.OptionalInt;
+import java.util.stream.Stream;
+import org.lockstep.collective.Backend;
+import org.lockstep.collective.Communicators;
+import org.lockstep.collective.GroupPlan;
+import org.lockstep.collective.Roster;
+import org.lockstep.collective.UniqueId;
+import org.lockstep.collective.WorldSpec;
+import org.lockstep.topology.ParallelState;
+import org.lockstep.topology.ProcessGrid;
+
+/** A rank's side of the meeting: the host's, and with it NCCL's unique ids where there is an NCCL. */
+final class CudaEndpoint implements Backend.Endpoint {
+    private final Backend.Endpoint host;
+    private final WorldSpec spec;
+    private final CudaBackend backend;
+
+    CudaEndpoint(Backend.Endpoint host, WorldSpec spec, CudaBackend backend) {
+        this.host = host;
+        this.spec = spec;
+        this.backend = backend;
+    }
+
+    @Override
+    public List<String> addresses() {
+        return host.addresses();
+    }
+
+    @Override
+    public int port() {
+        return host.port();
+    }
+
+    @Override
+    public List<UniqueId> uniqueIds(int party, int parties) {
+        if (backend.nccl().isEmpty()) {
+            return List.of();
+        }
+        NcclLibrary library = backend.nccl().get();
+        int share;
+        try {
+            share = GroupPlan.of(ProcessGrid.of(parties, spec.sizes(), spec.order()), spec.kinds())
+                    .share(party, parties);
+        } catch (IllegalArgumentException equation) {
+            return List.of(); // which the meeting will tell, to all parties
+        }
+        return Stream.generate(library::newId).limit(share).toList();
+    }
+
+    @Override
+    public Communicators connect(Roster roster, ParallelState state) {
+        if (backend.nccl().isEmpty()) {
+            return host.connect(
+                    roster,
+                    state,
+                    (group, me, carrier, life, tag) ->
+                            group.size() == 1 ? new SoloDevice() : new StagedCarrier(carrier, me));
+        }
+        GroupPlan plan = GroupPlan.of(roster.grid(), spec.kinds());
+        return host.connect(
+                roster,
+                state,
+                backend.groups(
+                        group -> {
+                            OptionalInt number = plan.number(group);
+                            return number.isEmpty() ? Optional.empty() : roster.id(number.getAsInt());
+                        },
+                        spec));
+    }
+
+    @Override
+    public void close() {
+        host.close();
+    }
+}

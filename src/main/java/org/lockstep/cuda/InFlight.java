@@ -1,0 +1,92 @@
+package org.lockstep.cuda;
+
+import java.util.ArrayDeque;
+import java.util.ArrayList;
+import java.util.Deque;
+import java.util.List;
+import java.util.concurrent.ConcurrentLinkedDeque;
+import jcuda.driver.CUevent;
+import jcuda.driver.CUevent_flags;
+import jcuda.driver.JCudaDriver;
+import org.jspecify.annotations.Nullable;
+import org.lockstep.collective.OperationTag;
+
+/**
+ * The operations of one group that were queued and that the device has not come past, oldest first: each has an event behind
+ * it in the rank's stream. What is recorded for a graph is none: it is queued by the graph's launch. Thread-safe.
+ */
+final class InFlight implements AutoCloseable {
+    private final CudaDevice device;
+    private final Deque<Entry> queue =
+            new ConcurrentLinkedDeque<>(); // read by any thread, also while the driver blocks ours
+    private final ArrayDeque<CUevent> free = new ArrayDeque<>();
+    private volatile boolean frozen;
+    private boolean closed;
+
+    /**
+     * Operations that are carried out together.
+     *
+     * @param tags at least one
+     * @param since when they were queued, by {@link System#nanoTime}
+     */
+    record Entry(List<OperationTag> tags, CUevent event, long since) {
+        OperationTag first() {
+            return tags.get(0);
+        }
+    }
+
+    InFlight(CudaDevice device) {
+        this.device = device;
+    }
+
+    /** They were queued just now. */
+    synchronized void add(List<OperationTag> tags) {
+        if (frozen || device.isCapturing()) {
+            return;
+        }
+        oldest(); // most of the time the one before is complete, and its event is used again
+        CUevent event = free.poll();
+        if (event == null) {
+            event = new CUevent();
+            CudaError.check(JCudaDriver.cuEventCreate(event, CUevent_flags.CU_EVENT_DISABLE_TIMING), "cuEventCreate");
+        }
+        CudaError.check(JCudaDriver.cuEventRecord(event, device.stream()), "cuEventRecord");
+        queue.add(new Entry(tags, event, System.nanoTime()));
+    }
+
+    /** The first that is not complete; a fault of the device is for who waits for it to see. */
+    synchronized @Nullable Entry oldest() {
+        Entry first = queue.peek();
+        while (!frozen && first != null && JCudaDriver.cuEventQuery(first.event()) == 0) {
+            free.push(queue.remove().event());
+            first = queue.peek();
+        }
+        return first;
+    }
+
+    /** All that are not known to be complete. */
+    List<OperationTag> tags() {
+        List<OperationTag> all = new ArrayList<>();
+        queue.forEach(entry -> all.addAll(entry.tags()));
+        return all;
+    }
+
+    /** What is not complete by now will never be. */
+    void freeze() {
+        frozen = true;
+    }
+
+    /** Forgets the events; the tags stay. On the device's thread. */
+    @Override
+    public synchronized void close() {
+        if (closed) {
+            return;
+        }
+        closed = true;
+        frozen = true;
+        while (!free.isEmpty()) {
+            CudaError.check(JCudaDriver.cuEventDestroy(free.pop()), "cuEventDestroy");
+        }
+        queue.forEach(entry -> CudaError.check(JCudaDriver.cuEventDestroy(entry.event()), "cuEventDestroy"));
+    }
+}

@@ -1,0 +1,391 @@
+package org.lockstep.cuda;
+
+import com.sun.jna.Memory;
+import com.sun.jna.Pointer;
+import java.time.Duration;
+import java.util.List;
+import org.jspecify.annotations.Nullable;
+import org.lockstep.ErrorCode;
+import org.lockstep.LockstepException;
+import org.lockstep.collective.Blocks;
+import org.lockstep.collective.Carrier;
+import org.lockstep.collective.Carriers;
+import org.lockstep.collective.CommunicatorException;
+import org.lockstep.collective.OperationTag;
+import org.lockstep.collective.ReduceOp;
+import org.lockstep.collective.Transfer;
+import org.lockstep.tensor.Buffer;
+import org.lockstep.tensor.DataType;
+import org.lockstep.tensor.Half;
+import org.lockstep.topology.ProcessGroup;
+
+/**
+ * Carries a device's buffers by NCCL, in the order of the rank's stream, as kernels are: nothing waits, and a graph can
+ * record it. What fails later is seen by who waits for the device ({@link #look}), or by the next operation.
+ *
+ * <p>Blocks of unequal length go as a group of broadcasts, or of reductions; what NCCL has no operation for as a group of
+ * transfers, as NCCL's manual does it.
+ */
+final class NcclCarrier implements Carrier {
+    private static final int PREMULTIPLIED_HOST_SCALAR = 1; // ncclScalarHostImmediate
+
+    private final NcclGroups rank;
+    private final NcclHandle handle;
+    private final ProcessGroup group;
+    private final int me;
+    private final CudaDevice device;
+    private final Carriers.Life life;
+    private final Duration limit;
+    private final InFlight inFlight;
+    private final long stream;
+
+    NcclCarrier(
+            NcclGroups rank,
+            NcclHandle handle,
+            ProcessGroup group,
+            int me,
+            CudaDevice device,
+            Carriers.Life life,
+            Duration limit) {
+        this.rank = rank;
+        this.handle = handle;
+        this.group = group;
+        this.me = me;
+        this.device = device;
+        this.life = life;
+        this.limit = limit;
+        this.inFlight = new InFlight(device);
+        this.stream = Raw.handle(device.stream());
+    }
+
+    @Override
+    public boolean carries(Buffer buffer) {
+        return buffer instanceof DeviceBuffer;
+    }
+
+    private static int type(DataType type) {
+        return switch (type) {
+            case I8 -> 0;
+            case U8 -> 1;
+            case I32 -> 2;
+            case I64 -> 4;
+            case F16 -> 6;
+            case F32 -> 7;
+            case F64 -> 8;
+            case BF16 -> 9;
+        };
+    }
+
+    private static long address(Buffer buffer) {
+        return ((DeviceBuffer) buffer).address();
+    }
+
+    private void call(OperationTag tag, NcclHandle.Call body) {
+        queue(List.of(tag), () -> handle.call(tag, limit, body));
+    }
+
+    private void group(OperationTag tag, NcclHandle.Call body) {
+        queue(List.of(tag), () -> handle.group(tag, limit, body));
+    }
+
+    private void queue(List<OperationTag> tags, Runnable calls) {
+        device.enter();
+        try {
+            calls.run();
+        } catch (CommunicatorException known) {
+            throw known;
+        } catch (LockstepException failure) {
+            throw failed(tags.get(0), failure);
+        }
+        inFlight.add(tags);
+    }
+
+    /** What NCCL knows of another rank, that rank's links know better. */
+    private CommunicatorException failed(OperationTag tag, LockstepException failure) {
+        life.requireAlive(tag); // the first cause, where this is but its consequence
+        boolean ofOthers = failure.code() == ErrorCode.COLLECTIVE_MISMATCH
+                || failure.code() == ErrorCode.COLLECTIVE_TIMEOUT
+                || failure.code() == ErrorCode.PEER_LOST;
+        return life.fail(tag, failure, ofOthers && !tag.operation().isTransfer());
+    }
+
+    /** Something that takes NCCL's number of a reduction. */
+    private interface Reduction {
+        void by(int op);
+    }
+
+    private void reducing(OperationTag tag, DataType type, ReduceOp op, Reduction body) {
+        if (op.kind() != ReduceOp.Kind.PREMULTIPLIED_SUM) {
+            body.by(
+                    switch (op.kind()) {
+                        case SUM, PREMULTIPLIED_SUM -> 0;
+                        case PRODUCT -> 1;
+                        case MAX -> 2;
+                        case MIN -> 3;
+                        case AVG -> 4;
+                    });
+            return;
+        }
+        try (Memory made = new Memory(Integer.BYTES);
+                Memory factor = scalar(type, op.factor())) {
+            handle.call(
+                    tag,
+                    limit,
+                    communicator -> NcclFunctions.ncclRedOpCreatePreMulSum(
+                            Pointer.nativeValue(made),
+                            Pointer.nativeValue(factor),
+                            type(type),
+                            PREMULTIPLIED_HOST_SCALAR,
+                            communicator));
+            int own = made.getInt(0);
+            body.by(own);
+            handle.call(tag, limit, communicator -> NcclFunctions.ncclRedOpDestroy(own, communicator));
+        }
+    }
+
+    private static Memory scalar(DataType type, double factor) {
+        Memory scalar = new Memory(Long.BYTES);
+        switch (type) {
+            case F64 -> scalar.setDouble(0, factor);
+            case F32 -> scalar.setFloat(0, (float) factor);
+            case F16 -> scalar.setShort(0, Half.floatToF16((float) factor));
+            case BF16 -> scalar.setShort(0, Half.floatToBf16((float) factor));
+            default -> throw new IllegalArgumentException(type + " is not multiplied");
+        }
+        return scalar;
+    }
+
+    @Override
+    public void allReduce(OperationTag tag, Buffer send, Buffer receive, ReduceOp op) {
+        long from = address(send);
+        long to = address(receive);
+        reducing(
+                tag,
+                send.type(),
+                op,
+                by -> call(
+                        tag,
+                        communicator -> NcclFunctions.ncclAllReduce(
+                                from, to, send.length(), type(send.type()), by, communicator, stream)));
+    }
+
+    @Override
+    public void reduce(OperationTag tag, Buffer send, Buffer receive, ReduceOp op, int root) {
+        long from = address(send);
+        long to = address(receive);
+        reducing(
+                tag,
+                send.type(),
+                op,
+                by -> call(
+                        tag,
+                        communicator -> NcclFunctions.ncclReduce(
+                                from, to, send.length(), type(send.type()), by, root, communicator, stream)));
+    }
+
+    @Override
+    public void broadcast(OperationTag tag, Buffer send, Buffer receive, int root) {
+        long from = address(send);
+        long to = address(receive);
+        call(
+                tag,
+                communicator -> NcclFunctions.ncclBroadcast(
+                        from, to, send.length(), type(send.type()), root, communicator, stream));
+    }
+
+    @Override
+    public void allGather(OperationTag tag, Buffer send, Buffer receive, Blocks blocks) {
+        long from = address(send);
+        long to = address(receive);
+        int type = type(send.type());
+        if (tag.operation() == OperationTag.Operation.ALL_GATHER) {
+            call(tag, communicator -> NcclFunctions.ncclAllGather(from, to, send.length(), type, communicator, stream));
+            return;
+        }
+        group(tag, communicator -> {
+            int result = NcclResult.SUCCESS;
+            for (int root = 0; root < group.size() && result == NcclResult.SUCCESS; root++) {
+                if (blocks.count(root) > 0) {
+                    long block = to + blocks.from(root) * send.type().bytes();
+                    result = NcclFunctions.ncclBroadcast(
+                            root == me ? from : block, block, blocks.count(root), type, root, communicator, stream);
+                }
+            }
+            return result;
+        });
+    }
+
+    @Override
+    public void reduceScatter(OperationTag tag, Buffer send, Buffer receive, ReduceOp op, Blocks blocks) {
+        long from = address(send);
+        long to = address(receive);
+        int type = type(send.type());
+        reducing(tag, send.type(), op, by -> {
+            if (tag.operation() == OperationTag.Operation.REDUCE_SCATTER) {
+                call(
+                        tag,
+                        communicator -> NcclFunctions.ncclReduceScatter(
+                                from, to, receive.length(), type, by, communicator, stream));
+                return;
+            }
+            group(tag, communicator -> {
+                int result = NcclResult.SUCCESS;
+                for (int root = 0; root < group.size() && result == NcclResult.SUCCESS; root++) {
+                    if (blocks.count(root) > 0) {
+                        long block = from + blocks.from(root) * send.type().bytes();
+                        result = NcclFunctions.ncclReduce(
+                                block,
+                                root == me ? to : block,
+                                blocks.count(root),
+                                type,
+                                by,
+                                root,
+                                communicator,
+                                stream);
+                    }
+                }
+                return result;
+            });
+        });
+    }
+
+    @Override
+    public void gather(OperationTag tag, Buffer send, @Nullable Buffer receive, int root) {
+        if (receive == null) {
+            call(tag, communicator -> transfer(true, send, root, communicator));
+            return;
+        }
+        Blocks blocks = Blocks.even(group.size(), send.length());
+        exchange(tag, null, blocks, (DeviceBuffer) receive, blocks);
+        copy((DeviceBuffer) send, (DeviceBuffer) blocks.of(receive, me));
+    }
+
+    @Override
+    public void scatter(OperationTag tag, @Nullable Buffer send, Buffer receive, int root) {
+        if (send == null) {
+            call(tag, communicator -> transfer(false, receive, root, communicator));
+            return;
+        }
+        Blocks blocks = Blocks.even(group.size(), receive.length());
+        exchange(tag, (DeviceBuffer) send, blocks, null, blocks);
+        copy((DeviceBuffer) blocks.of(send, me), (DeviceBuffer) receive);
+    }
+
+    @Override
+    public void allToAll(OperationTag tag, Buffer send, Blocks sendBlocks, Buffer receive, Blocks receiveBlocks) {
+        exchange(tag, (DeviceBuffer) send, sendBlocks, (DeviceBuffer) receive, receiveBlocks);
+        copy((DeviceBuffer) sendBlocks.of(send, me), (DeviceBuffer) receiveBlocks.of(receive, me));
+    }
+
+    private static void copy(DeviceBuffer from, DeviceBuffer to) {
+        to.copyFrom(from);
+    }
+
+    /** Blocks to and from all others; null where there is nothing to send, or to receive. */
+    private void exchange(
+            OperationTag tag,
+            @Nullable DeviceBuffer send,
+            Blocks sendBlocks,
+            @Nullable DeviceBuffer receive,
+            Blocks receiveBlocks) {
+        group(tag, communicator -> {
+            int result = NcclResult.SUCCESS;
+            for (int peer = 0; peer < group.size() && result == NcclResult.SUCCESS; peer++) {
+                if (peer != me && send != null) {
+                    result = transfer(true, sendBlocks.of(send, peer), peer, communicator);
+                }
+                if (peer != me && receive != null && result == NcclResult.SUCCESS) {
+                    result = transfer(false, receiveBlocks.of(receive, peer), peer, communicator);
+                }
+            }
+            return result;
+        });
+    }
+
+    /** Empty messages are none: both ends know. */
+    private int transfer(boolean sends, Buffer data, int peer, long communicator) {
+        if (data.length() == 0) {
+            return NcclResult.SUCCESS;
+        }
+        long at = address(data);
+        int type = type(data.type());
+        return sends
+                ? NcclFunctions.ncclSend(at, data.length(), type, peer, communicator, stream)
+                : NcclFunctions.ncclRecv(at, data.length(), type, peer, communicator, stream);
+    }
+
+    @Override
+    public void transfer(List<OperationTag> tags, List<Transfer> transfers) {
+        queue(
+                tags,
+                () -> handle.group(tags.get(0), limit, communicator -> {
+                    int result = NcclResult.SUCCESS;
+                    for (Transfer each : transfers) {
+                        if (result == NcclResult.SUCCESS) {
+                            result = transfer(each.sends(), each.buffer(), each.peer(), communicator);
+                        }
+                    }
+                    return result;
+                }));
+    }
+
+    /** Throws what has failed, here, at a peer or of the world, as far as what is queued depends on it. */
+    void look() {
+        if (rank.isAborted()) {
+            life.requireAlive("work on " + device);
+        }
+        InFlight.Entry oldest = inFlight.oldest();
+        if (oldest == null) {
+            return;
+        }
+        OperationTag tag = oldest.first();
+        life.requireAlive(tag);
+        try {
+            handle.isReady(tag);
+        } catch (LockstepException failure) {
+            throw failed(tag, failure);
+        }
+        if (Thread.currentThread().isInterrupted()) {
+            throw life.fail(
+                    tag, new IllegalStateException("its thread was interrupted in " + tag + " in " + group), false);
+        }
+        if (System.nanoTime() - oldest.since() > limit.toNanos()) {
+            throw failed(
+                    tag,
+                    LockstepException.report(
+                                    ErrorCode.COLLECTIVE_TIMEOUT,
+                                    tag + " in " + group + " not complete on " + device + " in " + limit.toMillis()
+                                            + " ms")
+                            .attempt("NCCL_DEBUG=INFO in the environment of the executors tells what it waits for")
+                            .exception());
+        }
+    }
+
+    @Override
+    public List<OperationTag> underWay() {
+        return inFlight.tags();
+    }
+
+    void freeze() {
+        inFlight.freeze();
+    }
+
+    void forget() {
+        inFlight.close();
+    }
+
+    @Override
+    public void close() {
+        if (rank.isAborted()) {
+            return;
+        }
+        device.enter();
+        device.synchronize();
+        handle.close(limit);
+    }
+
+    @Override
+    public void abort() {
+        rank.abort();
+    }
+}

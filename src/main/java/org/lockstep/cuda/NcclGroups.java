@@ -1,0 +1,130 @@
+package org.lockstep.cuda;
+
+import java.time.Duration;
+import java.util.Arrays;
+import java.util.List;
+import java.util.Optional;
+import java.util.concurrent.CopyOnWriteArrayList;
+import java.util.function.Function;
+import org.lockstep.ErrorCode;
+import org.lockstep.LockstepException;
+import org.lockstep.collective.Blocks;
+import org.lockstep.collective.Carrier;
+import org.lockstep.collective.Carriers;
+import org.lockstep.collective.OperationTag;
+import org.lockstep.collective.UniqueId;
+import org.lockstep.tensor.Buffer;
+import org.lockstep.tensor.DataType;
+import org.lockstep.tensor.HostBuffer;
+import org.lockstep.topology.ProcessGroup;
+
+/**
+ * The NCCL communicators of one rank: made one after the other, looked after by whoever waits for the device, ended
+ * together. A group of one makes none.
+ */
+final class NcclGroups implements Carriers, CudaDevice.Watch, AutoCloseable {
+    private final NcclLibrary library;
+    private final CudaDevice device;
+    private final Function<ProcessGroup, Optional<UniqueId>> ids;
+    private final Function<ProcessGroup, Integer> maxCtas;
+    private final Duration meeting;
+    private final Duration operation;
+    private final NcclCalls calls = new NcclCalls();
+    private final List<NcclCarrier> live = new CopyOnWriteArrayList<>();
+
+    /**
+     * @param ids of groups, as the meeting told them; for a group without one its first rank makes it, and tells the others
+     * @param maxCtas of the device that the kernels of a group take at most; 0 leaves it to NCCL
+     * @param meeting how long all ranks of a group may take to meet
+     * @param operation how long one operation may take
+     */
+    NcclGroups(
+            NcclLibrary library,
+            CudaDevice device,
+            Function<ProcessGroup, Optional<UniqueId>> ids,
+            Function<ProcessGroup, Integer> maxCtas,
+            Duration meeting,
+            Duration operation) {
+        this.library = library;
+        this.device = device;
+        this.ids = ids;
+        this.maxCtas = maxCtas;
+        this.meeting = meeting;
+        this.operation = operation;
+        device.watch(this);
+    }
+
+    /** That all ranks are here is seen by the host's group first, which can name who is not. */
+    @Override
+    public Carrier connect(ProcessGroup group, int me, Carrier host, Life life, OperationTag tag) {
+        if (group.size() == 1) {
+            return new SoloDevice();
+        }
+        agree(group, host, tag);
+        UniqueId id = ids.apply(group).orElseGet(() -> shared(me, host, tag));
+        device.enter();
+        NcclHandle handle = NcclHandle.begin(library, calls, id, group.size(), me, maxCtas.apply(group));
+        boolean met = false;
+        try {
+            String init = "init of " + group;
+            handle.await(init, meeting, () -> life.requireAlive(init));
+            met = true;
+        } finally {
+            if (!met) {
+                handle.abort();
+            }
+        }
+        NcclCarrier made = new NcclCarrier(this, handle, group, me, device, life, operation);
+        live.add(made);
+        return made;
+    }
+
+    private void agree(ProcessGroup group, Carrier host, OperationTag tag) {
+        HostBuffer versions = HostBuffer.allocate(DataType.I32, group.size());
+        host.allGather(tag, Buffer.ofInts(library.version()), versions, Blocks.even(group.size(), 1));
+        int[] all = versions.ints();
+        if (Arrays.stream(all).distinct().count() > 1) {
+            throw LockstepException.report(
+                            ErrorCode.DISAGREEMENT,
+                            "ranks of " + group + " have NCCL " + Arrays.toString(all) + ", in their order")
+                    .attempt("one NCCL on all executors: " + NcclLibrary.VARIABLE + " names it")
+                    .exception();
+        }
+    }
+
+    private UniqueId shared(int me, Carrier host, OperationTag tag) {
+        byte[] bytes = me == 0 ? library.newId().bytes() : new byte[UniqueId.BYTES];
+        HostBuffer buffer = HostBuffer.of(DataType.U8, bytes);
+        host.broadcast(tag, buffer, buffer, 0);
+        return UniqueId.of(bytes);
+    }
+
+    boolean isAborted() {
+        return calls.isAborted();
+    }
+
+    /** All groups of the rank, for they share its stream. From any thread. Idempotent. */
+    void abort() {
+        live.forEach(NcclCarrier::freeze);
+        calls.abort();
+    }
+
+    @Override
+    public void look() {
+        live.forEach(NcclCarrier::look);
+    }
+
+    /** Ends what is left, and looks no more. On the device's thread. Idempotent. */
+    @Override
+    public void close() {
+        abort();
+        device.watch(null);
+        device.enter();
+        live.forEach(NcclCarrier::forget);
+    }
+
+    @Override
+    public String toString() {
+        return library.toString();
+    }
+}

@@ -1,0 +1,83 @@
+package org.lockstep.cuda;
+
+import java.io.Serializable;
+import java.util.Map;
+import java.util.Optional;
+import org.jspecify.annotations.Nullable;
+import org.lockstep.ErrorCode;
+import org.lockstep.LockstepException;
+import org.lockstep.topology.ProcessGroup;
+
+/**
+ * Whether, and how, groups exchange by NCCL. Immutable.
+ *
+ * @param use of it
+ * @param library the library or its path; null for the first that is found
+ * @param maxCtas of a device that the kernels of a group take at most, by the token of its kind, such as {@code tp}; NCCL's own
+ *     choice for others
+ */
+public record NcclOptions(Use use, @Nullable String library, Map<String, Integer> maxCtas) implements Serializable {
+    /** Where there is one, and each rank has a device of its own. */
+    public static final NcclOptions DEFAULT = new NcclOptions(Use.AUTO, null, Map.of());
+
+    /** Never: through the host. */
+    public static final NcclOptions NONE = new NcclOptions(Use.OFF, null, Map.of());
+
+    /** Whether it is used. */
+    public enum Use {
+        AUTO,
+        ON,
+        OFF
+    }
+
+    public NcclOptions {
+        maxCtas = Map.copyOf(maxCtas);
+    }
+
+    /** The same, used otherwise. */
+    public NcclOptions withUse(Use other) {
+        return new NcclOptions(other, library, maxCtas);
+    }
+
+    /** How groups of ranks exchange, so many to a device, in a few words. */
+    public String describe(int ranksPerDevice) {
+        return switch (use) {
+            case ON -> "groups by NCCL" + (library == null ? "" : " (" + library + ")");
+            case OFF -> "groups through the host";
+            case AUTO ->
+                ranksPerDevice > 1
+                        ? "groups through the host"
+                        : "groups by NCCL where there is one, else through the host";
+        };
+    }
+
+    int maxCtas(ProcessGroup group) {
+        return maxCtas.getOrDefault(group.name(), 0);
+    }
+
+    /**
+     * The library that ranks of a device are to use, if any.
+     *
+     * @param ranksPerDevice NCCL refuses more than one
+     * @throws LockstepException NO_LIBRARY where it is asked for and does not load; USAGE where it is asked for and would refuse
+     */
+    Optional<NcclLibrary> find(int ranksPerDevice, Map<String, String> environment) {
+        if (use == Use.OFF || (use == Use.AUTO && ranksPerDevice > 1)) {
+            return Optional.empty();
+        }
+        if (ranksPerDevice > 1) {
+            throw LockstepException.report(
+                            ErrorCode.USAGE, "NCCL is for one rank to a device, here " + ranksPerDevice + " share one")
+                    .attempt("as many devices as ranks, or no NCCL: groups then exchange through the host")
+                    .exception();
+        }
+        try {
+            return Optional.of(NcclLibrary.open(Optional.ofNullable(library), environment));
+        } catch (LockstepException nowhere) {
+            if (use == Use.AUTO && library == null && nowhere.code() == ErrorCode.NO_LIBRARY) {
+                return Optional.empty();
+            }
+            throw nowhere;
+        }
+    }
+}

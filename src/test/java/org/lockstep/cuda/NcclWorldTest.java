@@ -1,0 +1,260 @@
+package org.lockstep.cuda;
+
+import static org.assertj.core.api.Assertions.assertThat;
+import static org.assertj.core.api.Assertions.catchThrowable;
+import static org.assertj.core.api.Assertions.catchThrowableOfType;
+import static org.junit.jupiter.api.Assumptions.assumeTrue;
+
+import java.time.Duration;
+import java.util.List;
+import java.util.Set;
+import java.util.concurrent.CountDownLatch;
+import java.util.concurrent.CyclicBarrier;
+import org.junit.jupiter.api.AfterEach;
+import org.junit.jupiter.api.BeforeEach;
+import org.junit.jupiter.api.Test;
+import org.junit.jupiter.api.Timeout;
+import org.lockstep.ErrorCode;
+import org.lockstep.LockstepException;
+import org.lockstep.collective.Communicator;
+import org.lockstep.collective.CommunicatorException;
+import org.lockstep.collective.Flight;
+import org.lockstep.collective.Ranks;
+import org.lockstep.collective.ReduceOp;
+import org.lockstep.collective.World;
+import org.lockstep.collective.WorldSpec;
+import org.lockstep.cpu.CpuBackend;
+import org.lockstep.rendezvous.LocalWorld;
+import org.lockstep.tensor.Buffer;
+import org.lockstep.tensor.HostBuffer;
+import org.lockstep.tensor.Kernels;
+import org.lockstep.topology.GroupKind;
+import org.lockstep.topology.ParallelSizes;
+
+/** Worlds whose groups are NCCL's: how they come to be, and how they end when something fails. */
+@Timeout(120)
+@HostCuda
+class NcclWorldTest {
+    private static final CudaOptions OPTIONS = CudaOptions.DEFAULT
+            .withCublas(CudaOptions.NO_CUBLAS)
+            .withNccl(NcclOptions.DEFAULT.withUse(NcclOptions.Use.ON));
+
+    private StandInNccl nccl = StandInNccl.require();
+
+    @BeforeEach
+    void show() {
+        nccl = StandInNccl.require();
+        StandIn.require().setDevices(4);
+    }
+
+    @AfterEach
+    void hide() {
+        nccl.lose(-1);
+        nccl.failAfter(-1);
+        assertThat(nccl.communicators()).isZero();
+        StandIn.require().setDevices(1);
+    }
+
+    private interface Part<T> {
+        T on(World world, Kernels kernels) throws Exception;
+    }
+
+    private static <T> List<T> inWorld(WorldSpec spec, int size, Part<T> part) {
+        assumeTrue(size <= StandIn.devices().size(), "as many devices as ranks");
+        return LocalWorld.of(size).run(rendezvous -> {
+            VisibleDevice device = StandIn.devices().get(rendezvous.index());
+            try (CudaBackend backend = CudaBackend.create(device, CpuBackend.create(), OPTIONS);
+                    World world = World.join(rendezvous, backend, spec)) {
+                try {
+                    return part.on(world, backend.kernels());
+                } catch (Throwable failure) {
+                    world.abort(failure);
+                    throw failure;
+                }
+            }
+        });
+    }
+
+    private static Buffer floats(Kernels kernels, float... values) {
+        return kernels.upload(Buffer.ofFloats(values), values.length).buffer();
+    }
+
+    @Test
+    void groupsOfOneMakeNoneAndThoseOfTheSameRanksShareOne() {
+        WorldSpec spec = WorldSpec.of(ParallelSizes.tensor(2).withPipeline(2));
+        CyclicBarrier all = new CyclicBarrier(4);
+        inWorld(spec, 4, (world, kernels) -> {
+            all.await();
+            assertThat(nccl.communicators()).isEqualTo(3 * 4L); // tensor, pipeline, and model as world; data is of one
+            all.await();
+            Buffer x = floats(kernels, 1, world.state().rank());
+            world.communicators().of(GroupKind.MODEL).allReduce(x, ReduceOp.SUM);
+            world.communicators().data().allReduce(x, ReduceOp.SUM);
+            assertThat(x.toHost().toFloats()).containsExactly(4, 6);
+            assertThat(world.communicators().world())
+                    .isSameAs(world.communicators().model());
+            return true;
+        });
+    }
+
+    @Test
+    void whatWasQueuedIsCompleteWhenAWorldCloses() {
+        WorldSpec spec = WorldSpec.of(ParallelSizes.tensor(2));
+        List<float[]> results = LocalWorld.of(2).run(rendezvous -> {
+            VisibleDevice device = StandIn.devices().get(rendezvous.index());
+            try (CudaBackend backend = CudaBackend.create(device, CpuBackend.create(), OPTIONS)) {
+                World world = World.join(rendezvous, backend, spec);
+                Buffer x = floats(backend.kernels(), 1, 2);
+                world.communicators().tensor().allReduce(x, ReduceOp.SUM);
+                world.communicators().tensor().allReduce(x, ReduceOp.SUM);
+                world.close();
+                return x.toHost().toFloats();
+            }
+        });
+        assertThat(results).allSatisfy(each -> assertThat(each).containsExactly(4, 8));
+    }
+
+    @Test
+    void anAbortFreesWhoWaitsForTheDeviceAndItsMemoryIsReadNoMore() {
+        WorldSpec spec = WorldSpec.of(ParallelSizes.tensor(2));
+        CountDownLatch waiting = new CountDownLatch(1);
+        inWorld(spec, 2, (world, kernels) -> {
+            Buffer x = floats(kernels, 1, 2);
+            x.toHost();
+            if (world.state().rank() == 1) {
+                waiting.await();
+                world.abort(new IllegalStateException("the row is cursed")); // and never calls the operation
+                return true;
+            }
+            world.communicators().tensor().allReduce(x, ReduceOp.SUM);
+            Flight.Entry called =
+                    world.communicators().tensor().flight().underWay().get(0);
+            assertThat(called).hasToString("all_reduce #1 sum f32[2]");
+            waiting.countDown();
+            for (int times = 0; times < 2; times++) {
+                CommunicatorException failure = catchThrowableOfType(CommunicatorException.class, x::toHost);
+                Ranks.assertAll(List.of(failure), ErrorCode.ABORTED, "because of rank 1", "the row is cursed");
+            }
+            assertThat(world.communicators().tensor().flight().underWay())
+                    .extracting(Flight.Entry::toString)
+                    .containsExactly("all_reduce #1 sum f32[2]");
+            return true;
+        });
+    }
+
+    @Test
+    void anAbortFromAnotherThreadFreesTheRankThatItIsOf() {
+        WorldSpec spec = WorldSpec.of(ParallelSizes.tensor(2));
+        CountDownLatch over = new CountDownLatch(1);
+        inWorld(spec, 2, (world, kernels) -> {
+            Buffer x = floats(kernels, 1, 2);
+            x.toHost();
+            if (world.state().rank() == 1) {
+                over.await();
+                return true;
+            }
+            world.communicators().tensor().allReduce(x, ReduceOp.SUM);
+            Thread watchdog = new Thread(() -> world.abort(new IllegalStateException("killed")), "watchdog");
+            watchdog.start();
+            CommunicatorException failure = catchThrowableOfType(CommunicatorException.class, x::toHost);
+            Ranks.assertAll(List.of(failure), ErrorCode.ABORTED, "killed");
+            watchdog.join();
+            over.countDown();
+            return true;
+        });
+    }
+
+    @Test
+    void anInterruptEndsTheWaitForTheDevice() {
+        WorldSpec spec = WorldSpec.of(ParallelSizes.tensor(2));
+        CountDownLatch over = new CountDownLatch(1);
+        inWorld(spec, 2, (world, kernels) -> {
+            Buffer x = floats(kernels, 1, 2);
+            x.toHost();
+            if (world.state().rank() == 1) {
+                over.await();
+                return true;
+            }
+            world.communicators().tensor().allReduce(x, ReduceOp.SUM);
+            Thread.currentThread().interrupt();
+            CommunicatorException failure = catchThrowableOfType(CommunicatorException.class, x::toHost);
+            Ranks.assertAll(List.of(failure), ErrorCode.ABORTED, "because of rank 0", "interrupted in all_reduce #1");
+            assertThat(Thread.interrupted()).isTrue();
+            over.countDown();
+            return true;
+        });
+    }
+
+    @Test
+    void aFailureOfTheNetworkEndsAllRanksWithNcclsWords() {
+        WorldSpec spec = WorldSpec.of(ParallelSizes.tensor(2));
+        CyclicBarrier both = new CyclicBarrier(2);
+        inWorld(spec, 2, (world, kernels) -> {
+            Communicator tensor = world.communicators().tensor();
+            Buffer x = floats(kernels, 1, 2);
+            tensor.allReduce(x, ReduceOp.SUM);
+            x.toHost();
+            both.await();
+            if (world.state().rank() == 0) {
+                nccl.failAfter(0);
+            }
+            both.await();
+            CommunicatorException failure = catchThrowableOfType(CommunicatorException.class, () -> {
+                tensor.allReduce(x, ReduceOp.SUM);
+                x.toHost();
+            });
+            assertThat(failure.code()).isIn(ErrorCode.PEER_LOST, ErrorCode.ABORTED);
+            assertThat(failure).hasMessageContaining("network error");
+            return true;
+        });
+    }
+
+    @Test
+    void whoDoesNotComeToAnOperationIsNamedByTheHostsGroup() {
+        WorldSpec spec = WorldSpec.of(ParallelSizes.tensor(3)).withOperationTimeout(Duration.ofMillis(500));
+        CountDownLatch over = new CountDownLatch(2);
+        inWorld(spec, 3, (world, kernels) -> {
+            Buffer x = floats(kernels, 1, 2);
+            x.toHost();
+            if (world.state().rank() == 2) {
+                over.await();
+                return true;
+            }
+            world.communicators().tensor().allReduce(x, ReduceOp.SUM);
+            CommunicatorException failure = catchThrowableOfType(CommunicatorException.class, x::toHost);
+            Ranks.assertAll(
+                    List.of(failure),
+                    ErrorCode.COLLECTIVE_TIMEOUT,
+                    "all_reduce #1 sum f32[2] in tp[0]={0,1,2}",
+                    "rank 2 did not come");
+            over.countDown();
+            return true;
+        });
+    }
+
+    @Test
+    void aGroupThatDoesNotMeetIsToldAtTheDeadlineOfTheMeeting() {
+        nccl.lose(1);
+        WorldSpec spec = WorldSpec.of(ParallelSizes.tensor(2))
+                .withKinds(Set.of(GroupKind.TENSOR))
+                .withMeetingTimeout(Duration.ofSeconds(2));
+        Throwable failure = catchThrowable(() -> inWorld(spec, 2, (world, kernels) -> true));
+        assertThat(failure).isInstanceOf(LockstepException.class).hasMessageContaining("init of tp[0]={0,1}");
+    }
+
+    @Test
+    void worldsThatComeAndGoLeaveNothing() {
+        WorldSpec spec = WorldSpec.of(ParallelSizes.tensor(2)).withKinds(Set.of(GroupKind.TENSOR));
+        for (int times = 0; times < 20; times++) {
+            List<float[]> sums = inWorld(spec.newAttempt(), 2, (world, kernels) -> {
+                Buffer x = floats(kernels, 1);
+                world.communicators().tensor().allReduce(x, ReduceOp.SUM);
+                HostBuffer sum = x.toHost();
+                return sum.toFloats();
+            });
+            assertThat(sums).allSatisfy(sum -> assertThat(sum).containsExactly(2));
+        }
+        assertThat(nccl.communicators()).isZero();
+        assertThat(StandIn.require().allocations()).isZero();
+    }
+}
