@@ -16,6 +16,11 @@ public interface Carrier {
     /** Whether {@code buffer} is in memory that this moves. */
     boolean carries(Buffer buffer);
 
+    /** Whether operations are only queued on their device, so that a graph of that device can record and repeat them. */
+    default boolean isRecordable() {
+        return false;
+    }
+
     void allReduce(OperationTag tag, Buffer send, Buffer receive, ReduceOp op);
 
     void reduce(OperationTag tag, Buffer send, Buffer receive, ReduceOp op, int root);

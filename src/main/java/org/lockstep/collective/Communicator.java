@@ -179,6 +179,12 @@ public interface Communicator extends AutoCloseable {
      */
     void grouped(Consumer<? super Communicator> operations);
 
+    /**
+     * Whether operations on a device's buffers are only queued there, so that a graph of the device can record and repeat them.
+     * Repetitions are neither counted nor recorded.
+     */
+    boolean isRecordable();
+
     /** Operations, bytes and time waited so far, over this communicator's life. */
     Traffic traffic();
 

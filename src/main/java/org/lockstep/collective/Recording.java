@@ -65,6 +65,11 @@ final class Recording implements Communicator {
     }
 
     @Override
+    public boolean isRecordable() {
+        return real.isRecordable();
+    }
+
+    @Override
     public void allReduce(Buffer send, Buffer receive, ReduceOp op) {
         Arguments.allReduce(real, send, receive, op);
         add(() -> real.allReduce(send, receive, op));

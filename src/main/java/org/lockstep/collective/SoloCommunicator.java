@@ -122,6 +122,11 @@ public final class SoloCommunicator extends GuardedCommunicator {
         return device == null ? List.of() : device.underWay();
     }
 
+    @Override
+    public boolean isRecordable() {
+        return device != null && device.isRecordable();
+    }
+
     private final class Life implements Carriers.Life {
         @Override
         public void requireAlive(Object operation) {

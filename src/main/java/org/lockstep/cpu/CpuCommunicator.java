@@ -305,6 +305,12 @@ final class CpuCommunicator extends GuardedCommunicator {
         return other == null ? List.of() : other.underWay();
     }
 
+    @Override
+    public boolean isRecordable() {
+        Carrier other = device;
+        return other != null && other.isRecordable();
+    }
+
     /** What a carrier finds after its call has returned. */
     private final class Life implements Carriers.Life {
         @Override

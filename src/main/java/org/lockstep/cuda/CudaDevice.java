@@ -36,8 +36,12 @@ final class CudaDevice implements AutoCloseable {
     /** What is asked while somebody waits for the device, and after: whether what is queued can still come to its end. */
     @FunctionalInterface
     interface Watch {
-        /** Throws what has failed. */
-        void look();
+        /**
+         * Throws what has failed.
+         *
+         * @param waited since when somebody waits, in nanoseconds
+         */
+        void look(long waited);
     }
 
     private CudaDevice(VisibleDevice seen, CUdevice device, CUcontext context, CUstream stream) {
@@ -121,14 +125,15 @@ final class CudaDevice implements AutoCloseable {
             if (result != CUresult.CUDA_ERROR_NOT_READY) {
                 CudaError.check(result, call);
             }
-            watching.look();
-            if (System.nanoTime() - start < SPIN) {
+            long waited = System.nanoTime() - start;
+            watching.look(waited);
+            if (waited < SPIN) {
                 Thread.onSpinWait();
             } else {
                 LockSupport.parkNanos(REST);
             }
         }
-        watching.look(); // it may have come to its end because it was aborted
+        watching.look(0); // it may have come to its end because it was aborted
     }
 
     /** Whether what is queued now is recorded for a graph. */

@@ -267,7 +267,7 @@ public final class CudaKernels implements Kernels {
     }
 
     /**
-     * Copies what the step's kernels are told at once; a step that only decodes, and exchanges nothing with other ranks, is
+     * Copies what the step's kernels are told at once; a step that only decodes, and exchanges nothing through the host, is
      * replayed as a CUDA graph from its third time on.
      */
     @Override
@@ -275,7 +275,7 @@ public final class CudaKernels implements Kernels {
         device.enter();
         StepTables.Places at = tables.begin(step);
         try {
-            if (graphs == null || !step.alone() || at.mostTokens() != 1) {
+            if (graphs == null || !step.recordable() || at.mostTokens() != 1) {
                 body.run();
             } else {
                 Tensor logits = step.logits();

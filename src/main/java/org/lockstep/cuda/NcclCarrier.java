@@ -38,6 +38,7 @@ final class NcclCarrier implements Carrier {
     private final Duration limit;
     private final InFlight inFlight;
     private final long stream;
+    private volatile @Nullable OperationTag last;
 
     NcclCarrier(
             NcclGroups rank,
@@ -61,6 +62,11 @@ final class NcclCarrier implements Carrier {
     @Override
     public boolean carries(Buffer buffer) {
         return buffer instanceof DeviceBuffer;
+    }
+
+    @Override
+    public boolean isRecordable() {
+        return true;
     }
 
     private static int type(DataType type) {
@@ -97,6 +103,7 @@ final class NcclCarrier implements Carrier {
         } catch (LockstepException failure) {
             throw failed(tags.get(0), failure);
         }
+        last = tags.get(0);
         inFlight.add(tags);
     }
 
@@ -329,16 +336,16 @@ final class NcclCarrier implements Carrier {
                 }));
     }
 
-    /** Throws what has failed, here, at a peer or of the world, as far as what is queued depends on it. */
-    void look() {
-        if (rank.isAborted()) {
-            life.requireAlive("work on " + device);
-        }
+    /**
+     * Throws what has failed, here, at a peer or of the world. What a graph repeats has no event of its own: it is known by how
+     * long it is waited for.
+     */
+    void look(long waited) {
         InFlight.Entry oldest = inFlight.oldest();
-        if (oldest == null) {
-            return;
+        OperationTag tag = oldest == null ? last : oldest.first();
+        if (tag == null || (oldest == null && waited == 0 && !rank.isAborted())) {
+            return; // nothing was ever called, or what was is complete
         }
-        OperationTag tag = oldest.first();
         life.requireAlive(tag);
         try {
             handle.isReady(tag);
@@ -349,7 +356,7 @@ final class NcclCarrier implements Carrier {
             throw life.fail(
                     tag, new IllegalStateException("its thread was interrupted in " + tag + " in " + group), false);
         }
-        if (System.nanoTime() - oldest.since() > limit.toNanos()) {
+        if (oldest == null ? waited > limit.toNanos() : System.nanoTime() - oldest.since() > limit.toNanos()) {
             throw failed(
                     tag,
                     LockstepException.report(

@@ -110,8 +110,8 @@ final class NcclGroups implements Carriers, CudaDevice.Watch, AutoCloseable {
     }
 
     @Override
-    public void look() {
-        live.forEach(NcclCarrier::look);
+    public void look(long waited) {
+        live.forEach(carrier -> carrier.look(waited));
     }
 
     /** Ends what is left, and looks no more. On the device's thread. Idempotent. */

@@ -12,7 +12,7 @@
  * rank does is in the order of its stream, so nothing but a copy to the host waits.
  *
  * <p>A step is told to the kernels ahead ({@code StepTables}), and one that only decodes is replayed as a graph
- * ({@code StepGraphs}) where no exchange with other ranks is in it.
+ * ({@code StepGraphs}) where no exchange through the host is in it.
  *
  * <p>Groups are those of another backend, for host memory, which who composes the rank hands in; here is what carries buffers of
  * the device in them ({@link org.lockstep.collective.Carrier}). By NCCL, where each rank has a device of its own:

@@ -40,7 +40,7 @@ public final class PipelineStage implements AutoCloseable {
     private final ModelConfig config;
     private final Kernels kernels;
     private final Communicator pipeline;
-    private final boolean aloneInLayers; // no tensor group to exchange with
+    private final boolean recordable; // no exchange through the host in the layers
     private final StageMemory memory;
     private final long weightBytes;
     private final int positions;
@@ -72,7 +72,7 @@ public final class PipelineStage implements AutoCloseable {
         this.pipeline = communicators.pipeline();
         this.positions = (int) Math.min(config.maxPositions(), cacheSize.tokens());
         Communicator tensor = communicators.tensor();
-        this.aloneInLayers = tensor.size() == 1;
+        this.recordable = tensor.size() == 1 || tensor.isRecordable();
         ShardPlan plan = ShardPlan.of(config, tensor.rankInGroup(), tensor.size());
         Parameters parameters = new Parameters(checkpoint, memory, config.weightType());
         RotaryTable rotary = RotaryTable.of(config, positions, memory);
@@ -225,7 +225,7 @@ public final class PipelineStage implements AutoCloseable {
         Chunk part = chunks.get(chunk);
         Head out = chunk == chunks.size() - 1 ? head : null;
         Tensor logits = out == null ? null : out.logits().reserve(logitRows.length);
-        kernels.step(new Step(part, ids, layout, logitRows, a.hidden(), logits, aloneInLayers), () -> {
+        kernels.step(new Step(part, ids, layout, logitRows, a.hidden(), logits, recordable), () -> {
             // in: tokens, or what came from the stage before
             if (embedding != null && chunk == 0) {
                 embedding.forward(ids, a.hidden());

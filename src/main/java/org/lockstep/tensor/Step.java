@@ -11,7 +11,7 @@ import org.jspecify.annotations.Nullable;
  * @param logitRows the tokens after which logits are wanted
  * @param hidden the residual stream, which need not be in the same memory in every step
  * @param logits likewise; null where none leave this part
- * @param alone whether it is computed by kernels alone, without an exchange with other ranks
+ * @param recordable whether all of it is queued on the device: by kernels, and exchanges that do not go through the host
  */
 @SuppressWarnings("ArrayRecordComponent") // read once per step and never changed: no copies on that way
 public record Step(
@@ -21,4 +21,4 @@ public record Step(
         int[] logitRows,
         Tensor hidden,
         @Nullable Tensor logits,
-        boolean alone) {}
+        boolean recordable) {}

@@ -148,6 +148,11 @@ final class OnDevice implements Communicator {
     }
 
     @Override
+    public boolean isRecordable() {
+        return real.isRecordable();
+    }
+
+    @Override
     public void allReduce(Buffer send, Buffer receive, ReduceOp op) {
         through(send, receive, true, (out, in) -> real.allReduce(out, in, op));
     }

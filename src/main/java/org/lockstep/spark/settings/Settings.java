@@ -144,7 +144,7 @@ public final class Settings {
             "spark.lockstep.gpu.enforceEager",
             false,
             "launch the kernels of each step one by one; else steps that only decode are replayed as CUDA graphs, but for"
-                    + " tensor groups, which exchange through the host (--enforce-eager)");
+                    + " tensor groups that exchange through the host (--enforce-eager)");
 
     public static final Setting<String> GPU_CUBLAS = Setting.text(
             "spark.lockstep.gpu.cublas",
