@@ -58,8 +58,8 @@ class GangClusterIT {
         long start = System.nanoTime();
         LockstepException told = catchThrowableOfType(
                 LockstepException.class,
-                () -> BarrierStage.over(spark.parallelize(
-                                IntStream.range(0, 4).boxed().toList(), 4))
+                () -> BarrierStage.over(
+                                spark.parallelize(IntStream.range(0, 4).boxed().toList(), 4))
                         .with(ParallelSizes.tensor(4))
                         .collectRanks((rank, mine) -> {
                             for (int round = 1; ; round++) {
@@ -69,8 +69,8 @@ class GangClusterIT {
                                 }
                             }
                         }));
-        System.out.println("told after "
-                + Duration.ofNanos(System.nanoTime() - start).toMillis() + " ms:\n" + told.getMessage());
+        System.out.println(
+                "told after " + Duration.ofNanos(System.nanoTime() - start).toMillis() + " ms:\n" + told.getMessage());
         assertThat(told.getMessage()).matches(GangWatchTest.CONTRACT);
         return told;
     }

@@ -25,7 +25,8 @@ final class WideModel {
         for (String name : new String[] {"tokenizer.json", "tokenizer_config.json", "generation_config.json"}) {
             Files.copy(BUNDLED.resolve(name), folder.resolve(name));
         }
-        ObjectNode config = (ObjectNode) JSON.readTree(BUNDLED.resolve("config.json").toFile());
+        ObjectNode config =
+                (ObjectNode) JSON.readTree(BUNDLED.resolve("config.json").toFile());
         int before = config.get("intermediate_size").intValue();
         config.put("intermediate_size", width);
         JSON.writeValue(folder.resolve("config.json").toFile(), config);
