@@ -169,17 +169,8 @@ final class BenchCommand implements Callable<Integer> {
                     + " has it: a broadcast in place, all others out of place.")
     private boolean hook;
 
-    @Option(
-            names = "--master",
-            paramLabel = "URL",
-            description = "Spark master: the ranks are tasks of a barrier stage.")
-    private @Nullable String master;
-
-    @Option(
-            names = "--conf",
-            paramLabel = "KEY=VALUE",
-            description = "Setting of Spark for a run without spark-submit; may be repeated.")
-    private Map<String, String> conf = Map.of();
+    @Mixin
+    private final SparkOptions spark = new SparkOptions();
 
     private BenchCommand(Screen screen, BooleanSupplier verbose, Map<String, String> environment) {
         this.screen = screen;
@@ -217,8 +208,8 @@ final class BenchCommand implements Callable<Integer> {
                     Duration.ofSeconds(timeout),
                     plan(elements, kind),
                     json || hook,
-                    master,
-                    conf,
+                    spark.master(),
+                    spark.conf(),
                     verbose.getAsBoolean());
         } catch (IllegalArgumentException | ArithmeticException e) {
             throw LockstepException.report(ErrorCode.USAGE, String.valueOf(e.getMessage()))
@@ -298,7 +289,7 @@ final class BenchCommand implements Callable<Integer> {
     }
 
     private List<Place> places() {
-        if (master != null || CommandSession.isSubmitted()) {
+        if (spark.master() != null || CommandSession.isSubmitted()) {
             require(places.isEmpty(), "--place is for ranks without Spark, --master for ranks in it");
             return List.of(Place.SPARK);
         }

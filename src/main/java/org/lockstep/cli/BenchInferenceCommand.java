@@ -132,21 +132,21 @@ final class BenchInferenceCommand implements Callable<Integer> {
             names = {"--tensor-parallel-size", "-tp"},
             paramLabel = "N",
             split = ",",
-            description = "Ranks that share each layer (default: 1).")
+            description = ParallelOptions.TENSOR)
     private List<Integer> tensor = List.of(1);
 
     @Option(
             names = {"--pipeline-parallel-size", "-pp"},
             paramLabel = "N",
             split = ",",
-            description = "Stages that the layers are cut into (default: 1).")
+            description = ParallelOptions.PIPELINE)
     private List<Integer> pipeline = List.of(1);
 
     @Option(
             names = {"--data-parallel-size", "-dp"},
             paramLabel = "N",
             split = ",",
-            description = "Replicas (default: 1).")
+            description = ParallelOptions.DATA)
     private List<Integer> data = List.of(1);
 
     @Option(

@@ -1,18 +1,13 @@
 package org.lockstep.cli;
 
 import org.jspecify.annotations.Nullable;
-import org.lockstep.spark.settings.DeviceChoice;
+import picocli.CommandLine.Mixin;
 import picocli.CommandLine.Option;
 
-/** What ranks compute on, under vLLM's names. */
+/** What ranks compute on and how, under vLLM's names. */
 final class DeviceOptions {
-    @Option(
-            names = "--device",
-            paramLabel = "KIND",
-            description =
-                    "cpu, cuda, or auto: GPUs where there are some, of this machine under a local master, on a cluster"
-                            + " where Spark gives them to tasks. Ranks of a local master share the GPUs in turn (default: auto).")
-    private @Nullable DeviceChoice device;
+    @Mixin
+    private final DeviceOption device = new DeviceOption();
 
     @Option(
             names = "--gpu-memory-utilization",
@@ -32,6 +27,6 @@ final class DeviceOptions {
         if (memoryUtilization != null && !(memoryUtilization > 0 && memoryUtilization <= 1)) {
             throw new IllegalArgumentException("gpu memory utilization (" + memoryUtilization + ") is not in (0, 1]");
         }
-        return new DeviceRequest(device, memoryUtilization, enforceEager);
+        return new DeviceRequest(device.device(), memoryUtilization, enforceEager);
     }
 }

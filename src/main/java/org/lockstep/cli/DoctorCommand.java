@@ -10,15 +10,14 @@ import java.util.Optional;
 import java.util.OptionalInt;
 import java.util.concurrent.Callable;
 import java.util.function.BooleanSupplier;
-import org.jspecify.annotations.Nullable;
 import org.lockstep.ErrorCode;
 import org.lockstep.LockstepException;
 import org.lockstep.spark.Preflight;
 import org.lockstep.spark.preflight.Finding;
 import org.lockstep.spark.preflight.Machine;
-import org.lockstep.spark.settings.DeviceChoice;
 import org.lockstep.topology.ParallelSizes;
 import picocli.CommandLine.Command;
+import picocli.CommandLine.Mixin;
 import picocli.CommandLine.Option;
 
 /** {@code lockstep doctor}: what a launch would look at, all of it, and nothing is launched. */
@@ -53,50 +52,14 @@ final class DoctorCommand implements Callable<Integer> {
     private final Screen screen;
     private final BooleanSupplier verbose;
 
-    @Option(
-            names = "--model",
-            paramLabel = "DIR",
-            description = "Hugging Face directory that the driver and all executors see. Default: the bundled model.")
-    private @Nullable String model;
+    @Mixin
+    private final LaunchOptions launch = new LaunchOptions();
 
-    @Option(
-            names = {"--tensor-parallel-size", "-tp"},
-            paramLabel = "N",
-            description = "Ranks that share each layer (default: ${DEFAULT-VALUE}).")
-    private int tensor = 1;
+    @Mixin
+    private final DeviceOption device = new DeviceOption();
 
-    @Option(
-            names = {"--pipeline-parallel-size", "-pp"},
-            paramLabel = "N",
-            description = "Stages that the layers are cut into (default: ${DEFAULT-VALUE}).")
-    private int pipeline = 1;
-
-    @Option(
-            names = {"--data-parallel-size", "-dp"},
-            paramLabel = "N",
-            description = "Replicas. Default: as many as there are slots for.")
-    private @Nullable Integer data;
-
-    @Option(names = "--ranks", paramLabel = "N", description = "World size, where the replicas are not given.")
-    private @Nullable Integer ranks;
-
-    @Option(
-            names = "--master",
-            paramLabel = "URL",
-            description = "Spark master for a look without spark-submit. Default: local[world size].")
-    private @Nullable String master;
-
-    @Option(
-            names = "--conf",
-            paramLabel = "KEY=VALUE",
-            description = "Setting of Spark for a look without spark-submit; may be repeated.")
-    private Map<String, String> conf = Map.of();
-
-    @Option(
-            names = "--device",
-            paramLabel = "KIND",
-            description = "What ranks shall compute on: cpu, cuda or auto (default: auto).")
-    private @Nullable DeviceChoice device;
+    @Mixin
+    private final SparkOptions spark = new SparkOptions();
 
     @Option(names = "--json", description = "Print one JSON object.")
     private boolean json;
@@ -110,13 +73,13 @@ final class DoctorCommand implements Callable<Integer> {
     public Integer call() throws IOException {
         CommandSession.quiet();
         CommandSession.requireSpark();
-        OptionalInt world = ranks == null ? OptionalInt.empty() : OptionalInt.of(ranks);
+        OptionalInt world = launch.ranks();
         ParallelSizes sizes = sizes();
         int smallest = sizes.tp() * sizes.pp() * Math.max(1, sizes.dp());
-        SparkRequest request =
-                new SparkRequest("lockstep doctor", master, world.orElse(smallest), conf, verbose.getAsBoolean());
+        SparkRequest request = new SparkRequest(
+                "lockstep doctor", spark.master(), world.orElse(smallest), spark.conf(), verbose.getAsBoolean());
         Preflight.Checkup checkup =
-                new DoctorRun(request, Optional.ofNullable(device), screen).look(sizes, world, model);
+                new DoctorRun(request, Optional.ofNullable(device.device()), screen).look(sizes, world, launch.model());
         List<Finding> found = checkup.findings();
         if (json) {
             writeJson(checkup);
@@ -133,9 +96,7 @@ final class DoctorCommand implements Callable<Integer> {
 
     private ParallelSizes sizes() {
         try {
-            return ParallelSizes.tensor(tensor)
-                    .withPipeline(pipeline)
-                    .withData(data == null ? ParallelSizes.INFER : data);
+            return launch.sizes(1);
         } catch (IllegalArgumentException e) {
             throw LockstepException.report(ErrorCode.USAGE, String.valueOf(e.getMessage()))
                     .attempt("lockstep doctor --help")

@@ -1,7 +1,6 @@
 package org.lockstep.cli;
 
 import java.util.List;
-import java.util.Map;
 import java.util.OptionalInt;
 import java.util.concurrent.Callable;
 import java.util.function.BooleanSupplier;
@@ -9,8 +8,6 @@ import org.jspecify.annotations.Nullable;
 import org.lockstep.ErrorCode;
 import org.lockstep.LockstepException;
 import org.lockstep.tensor.WeightType;
-import org.lockstep.topology.ParallelSizes;
-import org.lockstep.topology.RankOrder;
 import picocli.CommandLine.Command;
 import picocli.CommandLine.Mixin;
 import picocli.CommandLine.Model.CommandSpec;
@@ -90,12 +87,11 @@ final class GenerateCommand implements Callable<Integer> {
         }
     }
 
-    @Option(
-            names = "--model",
-            paramLabel = "DIR",
-            description = "Hugging Face directory that the driver and all executors see under this path. Default: the"
-                    + " bundled model fable, which tells stories.")
-    private @Nullable String model;
+    @Mixin
+    private final LaunchOptions launch = new LaunchOptions();
+
+    @Mixin
+    private final OrderOption order = new OrderOption();
 
     @Option(
             names = "--prompts",
@@ -125,39 +121,6 @@ final class GenerateCommand implements Callable<Integer> {
                     "Where a report of the run goes: one .html file that opens without a network, with the machine,"
                             + " what each rank did when, latencies, traffic and errors.")
     private @Nullable String report;
-
-    @Option(
-            names = {"--tensor-parallel-size", "-tp"},
-            paramLabel = "N",
-            description = "Ranks that share each layer (default: 1).")
-    private @Nullable Integer tensor;
-
-    @Option(
-            names = {"--pipeline-parallel-size", "-pp"},
-            paramLabel = "N",
-            description = "Stages that the layers are cut into (default: 1).")
-    private @Nullable Integer pipeline;
-
-    @Option(
-            names = {"--virtual-pipeline-parallel-size", "-vpp"},
-            paramLabel = "N",
-            description = "Chunks of layers on each pipeline stage (default: 1).")
-    private @Nullable Integer virtualPipeline;
-
-    @Option(
-            names = {"--data-parallel-size", "-dp"},
-            paramLabel = "N",
-            description = "Replicas. Default: as many as there are slots for.")
-    private @Nullable Integer data;
-
-    @Option(names = "--ranks", paramLabel = "N", description = "World size, where the replicas are not given.")
-    private @Nullable Integer ranks;
-
-    @Option(
-            names = "--order",
-            paramLabel = "AXES",
-            description = "Order of the axes of ranks, innermost first, such as tp-pp-dp (default: ${DEFAULT-VALUE}).")
-    private String order = RankOrder.DEFAULT.toString();
 
     @Mixin
     private final SamplingOptions sampling = new SamplingOptions();
@@ -200,17 +163,8 @@ final class GenerateCommand implements Callable<Integer> {
     @Mixin
     private final FailureOptions failures = new FailureOptions();
 
-    @Option(
-            names = "--master",
-            paramLabel = "URL",
-            description = "Spark master for a run without spark-submit. Default: local[world size].")
-    private @Nullable String master;
-
-    @Option(
-            names = "--conf",
-            paramLabel = "KEY=VALUE",
-            description = "Setting of Spark for a run without spark-submit; may be repeated.")
-    private Map<String, String> conf = Map.of();
+    @Mixin
+    private final SparkOptions spark = new SparkOptions();
 
     GenerateCommand(Screen screen, BooleanSupplier verbose) {
         this.screen = screen;
@@ -225,23 +179,17 @@ final class GenerateCommand implements Callable<Integer> {
 
     GenerateRequest request() {
         try {
-            boolean sized = tensor != null || pipeline != null || data != null || ranks != null;
-            int defaultSize = model == null && !sized ? 2 : 1;
-            ParallelSizes sizes = ParallelSizes.tensor(positive("tensor", tensor, defaultSize))
-                    .withPipeline(positive("pipeline", pipeline, defaultSize))
-                    .withVirtualPipeline(
-                            virtualPipeline == null ? null : positive("virtual pipeline", virtualPipeline, 1))
-                    .withData(data == null ? ParallelSizes.INFER : data);
+            boolean stories = launch.model() == null && launch.isUnsized();
             return new GenerateRequest(
-                    model,
+                    launch.model(),
                     prompts,
                     promptColumn,
                     output,
                     report,
-                    sizes,
-                    optional(ranks),
-                    RankOrder.parse(order),
-                    sampling.params(model == null),
+                    launch.sizes(stories ? 2 : 1),
+                    launch.ranks(),
+                    order.order(),
+                    sampling.params(launch.model() == null),
                     dtype.weightType(),
                     optional(maxModelLength),
                     optional(maxSequences),
@@ -250,8 +198,8 @@ final class GenerateCommand implements Callable<Integer> {
                     prefixCaching,
                     device.request(),
                     failures.request(),
-                    master,
-                    conf,
+                    spark.master(),
+                    spark.conf(),
                     verbose.getAsBoolean());
         } catch (IllegalArgumentException e) {
             throw LockstepException.report(ErrorCode.USAGE, String.valueOf(e.getMessage()))
@@ -259,14 +207,6 @@ final class GenerateCommand implements Callable<Integer> {
                     .cause(e)
                     .exception();
         }
-    }
-
-    private static int positive(String name, @Nullable Integer given, int otherwise) {
-        int size = given == null ? otherwise : given;
-        if (size < 1) {
-            throw new IllegalArgumentException(name + " size (" + size + ") must be at least 1");
-        }
-        return size;
     }
 
     private static OptionalInt optional(@Nullable Integer value) {

@@ -21,6 +21,7 @@ import org.lockstep.topology.Placement;
 import org.lockstep.topology.ProcessGrid;
 import org.lockstep.topology.RankOrder;
 import picocli.CommandLine.Command;
+import picocli.CommandLine.Mixin;
 import picocli.CommandLine.Option;
 
 /** {@code lockstep plan}: which rank sits where and who shares a group with whom; arithmetic only. */
@@ -65,23 +66,8 @@ final class PlanCommand implements Callable<Integer> {
             description = "Number of ranks. Default: the smallest world that the other sizes fill.")
     private @Nullable Integer worldSize;
 
-    @Option(
-            names = {"--tensor-parallel-size", "-tp"},
-            paramLabel = "N",
-            description = "Ranks that share each layer (default: ${DEFAULT-VALUE}).")
-    private int tensor = 1;
-
-    @Option(
-            names = {"--pipeline-parallel-size", "-pp"},
-            paramLabel = "N",
-            description = "Stages that the layers are cut into (default: ${DEFAULT-VALUE}).")
-    private int pipeline = 1;
-
-    @Option(
-            names = {"--data-parallel-size", "-dp"},
-            paramLabel = "N",
-            description = "Replicas. Default: what the world leaves; 1 where another size is -1.")
-    private @Nullable Integer data;
+    @Mixin
+    private final ParallelOptions parallel = new ParallelOptions();
 
     @Option(
             names = {"--context-parallel-size", "-cp"},
@@ -106,24 +92,14 @@ final class PlanCommand implements Callable<Integer> {
             description = "Ranks that share each expert. Default: as many as share each layer.")
     private int expertTensor = ParallelSizes.INFER;
 
-    @Option(
-            names = "--order",
-            paramLabel = "AXES",
-            description = "Order of the axes, innermost first, such as tp-pp-dp; an axis of size 1 may be left out"
-                    + " (default: ${DEFAULT-VALUE}).")
-    private String order = RankOrder.DEFAULT.toString();
+    @Mixin
+    private final OrderOption order = new OrderOption();
 
     @Option(
             names = "--rank-offset",
             paramLabel = "N",
             description = "The lowest rank: a part of a larger world (default: ${DEFAULT-VALUE}).")
     private int rankOffset;
-
-    @Option(
-            names = {"--virtual-pipeline-parallel-size", "-vpp"},
-            paramLabel = "N",
-            description = "Chunks of layers on each pipeline stage.")
-    private @Nullable Integer virtualPipeline;
 
     @Option(
             names = "--split-rank",
@@ -162,8 +138,7 @@ final class PlanCommand implements Callable<Integer> {
 
     @Override
     public Integer call() throws IOException {
-        ProcessGrid grid =
-                check(ErrorCode.WORLD_SIZE, () -> grid(check(ErrorCode.USAGE, () -> RankOrder.parse(order))));
+        ProcessGrid grid = check(ErrorCode.WORLD_SIZE, () -> grid(check(ErrorCode.USAGE, order::order)));
         groups.forEach(set -> check(ErrorCode.USAGE, () -> Axis.parseSet(set).size()));
         if (json) {
             check(ErrorCode.MODEL_SHAPE, () -> withLayers(MachinePicture.of(grid)));
@@ -186,6 +161,9 @@ final class PlanCommand implements Callable<Integer> {
     }
 
     private ProcessGrid grid(RankOrder rankOrder) {
+        int tensor = parallel.tensor();
+        int pipeline = parallel.pipeline();
+        Integer data = parallel.data();
         boolean infers =
                 tensor == ParallelSizes.INFER || pipeline == ParallelSizes.INFER || context == ParallelSizes.INFER;
         int replicas = data != null ? data : infers ? 1 : ParallelSizes.INFER;
@@ -197,7 +175,7 @@ final class PlanCommand implements Callable<Integer> {
                 pipeline,
                 expertTensor,
                 ParallelSizes.INFER,
-                virtualPipeline,
+                parallel.virtualPipeline(),
                 splitRank);
         int world = worldSize != null ? worldSize : smallestWorld(sizes);
         if (world > MOST_RANKS) {

@@ -111,6 +111,7 @@ public final class Preflight {
                 .pipelineParallel(sizes.pp())
                 .dataParallel(sizes.dp());
         llm = device.map(llm::device).orElse(llm);
+        llm = sizes.virtualPipeline() == null ? llm : llm.virtualPipelineParallel(sizes.virtualPipeline());
         (ranks.isPresent() ? llm.ranks(ranks.getAsInt()) : llm).plan();
     }
 
