@@ -10,7 +10,6 @@ import java.util.function.Consumer;
 import java.util.function.Supplier;
 import org.jspecify.annotations.Nullable;
 import org.lockstep.ErrorCode;
-import org.lockstep.LockstepException;
 import org.lockstep.collective.Blocks;
 import org.lockstep.collective.Carrier;
 import org.lockstep.collective.Carriers;
@@ -44,7 +43,7 @@ final class CpuCommunicator extends GuardedCommunicator {
     private final Mesh mesh;
     private final Collectives collectives;
     private final Carrier host;
-    private volatile @Nullable Carrier device; // once, when the group is connected
+    private volatile Carrier device; // the host's where there is none
     private final Fate fate;
     private final ObjectCodec codec;
     private final Peers peers;
@@ -68,6 +67,7 @@ final class CpuCommunicator extends GuardedCommunicator {
         this.mesh = mesh;
         this.collectives = Collectives.of(mesh, rankInGroup, hosts);
         this.host = new HostCarrier(mesh, collectives);
+        this.device = host;
         this.fate = fate;
         this.codec = codec;
         this.peers = peers;
@@ -114,8 +114,7 @@ final class CpuCommunicator extends GuardedCommunicator {
     }
 
     private Carrier carrier(Buffer buffer) {
-        Carrier other = device;
-        return other == null || host.carries(buffer) ? host : other;
+        return host.carries(buffer) ? host : device;
     }
 
     @Override
@@ -128,9 +127,8 @@ final class CpuCommunicator extends GuardedCommunicator {
     protected void doTransfers(List<Transfer> transfers) {
         List<OperationTag> tags = transfers.stream().map(this::tag).toList();
         transferBy(host, tags, transfers);
-        Carrier other = device;
-        if (other != null) {
-            transferBy(other, tags, transfers);
+        if (device != host) {
+            transferBy(device, tags, transfers);
         }
     }
 
@@ -145,7 +143,9 @@ final class CpuCommunicator extends GuardedCommunicator {
             }
         }
         if (!together.isEmpty()) {
-            carry(name(names.get(0), together.get(0)), timeout, () -> carrier.transfer(names, together));
+            Transfer first = together.get(0);
+            Object called = first.sends() ? names.get(0) : new Expected(names.get(0), first.peer());
+            carry(called, timeout, () -> carrier.transfer(names, together));
         }
     }
 
@@ -155,11 +155,6 @@ final class CpuCommunicator extends GuardedCommunicator {
         return transfer.sends()
                 ? transferTag(Operation.SEND, ++sent[peer], data, peer)
                 : transferTag(Operation.SEND, ++received[peer], data, me);
-    }
-
-    /** What errors call a set of transfers: its first, as this rank sees it. */
-    private static Object name(OperationTag tag, Transfer first) {
-        return first.sends() ? tag : new Expected(tag, first.peer());
     }
 
     /** A message as who receives it calls it. */
@@ -301,14 +296,12 @@ final class CpuCommunicator extends GuardedCommunicator {
 
     @Override
     protected List<OperationTag> underWay() {
-        Carrier other = device;
-        return other == null ? List.of() : other.underWay();
+        return device.underWay();
     }
 
     @Override
     public boolean isRecordable() {
-        Carrier other = device;
-        return other != null && other.isRecordable();
+        return device.isRecordable();
     }
 
     /** What a carrier finds after its call has returned. */
@@ -320,13 +313,8 @@ final class CpuCommunicator extends GuardedCommunicator {
 
         @Override
         public CommunicatorException fail(OperationTag tag, Throwable failure, boolean agree) {
-            Verdict own = failure instanceof LockstepException known && known.code() != ErrorCode.ABORTED
-                    ? Verdict.found(group, me, known)
-                    : Verdict.aborted(group.rank(me), Verdict.groupId(group), failure);
-            Verdict first = fate.verdict();
-            if (first == null) {
-                first = fate.seal(agree ? asked(tag, own) : own);
-            }
+            Verdict own = Verdict.found(group, me, failure);
+            Verdict first = fate.seal(agree && fate.verdict() == null ? asked(tag, own) : own);
             spread();
             return first.exception(tag.toString(), group, peers);
         }
@@ -343,7 +331,8 @@ final class CpuCommunicator extends GuardedCommunicator {
             collectives.barrier(tag);
             return own;
         } catch (Failed failed) {
-            return failed.verdict();
+            Verdict said = failed.verdict(); // ranks that lost one may be at different operations by then
+            return said.code() == ErrorCode.COLLECTIVE_MISMATCH && own.code() == ErrorCode.PEER_LOST ? own : said;
         } finally {
             if (!inside) {
                 leave();
@@ -354,9 +343,8 @@ final class CpuCommunicator extends GuardedCommunicator {
     @Override
     protected void doClose() {
         fate.forget(onSeal);
-        Carrier other = device;
-        if (other != null && fate.verdict() == null) {
-            other.close();
+        if (fate.verdict() == null) {
+            device.close();
         }
         end(fate.verdict());
     }
@@ -368,10 +356,7 @@ final class CpuCommunicator extends GuardedCommunicator {
                 mesh.close();
             } else {
                 mesh.abort(verdict);
-                Carrier other = device;
-                if (other != null) {
-                    other.abort();
-                }
+                device.abort();
             }
         }
     }

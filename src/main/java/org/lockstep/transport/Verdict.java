@@ -101,14 +101,12 @@ public record Verdict(
     }
 
     /** What rank in group {@code me} was told by something else than its links. */
-    public static Verdict found(ProcessGroup group, int me, LockstepException failure) {
-        return new Verdict(
-                failure.code(),
-                group.rank(me),
-                groupId(group),
-                failure.summary() + (failure.advice().isEmpty() ? "" : " (try: " + failure.advice() + ")"),
-                -1,
-                failure);
+    public static Verdict found(ProcessGroup group, int me, Throwable failure) {
+        if (!(failure instanceof LockstepException known) || known.code() == ErrorCode.ABORTED) {
+            return aborted(group.rank(me), groupId(group), failure);
+        }
+        String text = known.summary() + (known.advice().isEmpty() ? "" : " (try: " + known.advice() + ")");
+        return new Verdict(known.code(), group.rank(me), groupId(group), text, -1, failure);
     }
 
     /** The thread that waited was interrupted. */

@@ -58,10 +58,15 @@ class CudaModelTest {
     }
 
     private static Map<String, GreedyDecoding.Seen> decoded(
-            Map<String, Golden> models, ParallelState state, Communicators communicators, Kernels kernels, DataType cache) {
+            Map<String, Golden> models,
+            ParallelState state,
+            Communicators communicators,
+            Kernels kernels,
+            DataType cache) {
         Map<String, GreedyDecoding.Seen> seen = new TreeMap<>();
         models.forEach((name, golden) -> seen.put(
-                name, GreedyDecoding.run(golden.model(), state, communicators, kernels, golden.prompts(), STEPS, cache)));
+                name,
+                GreedyDecoding.run(golden.model(), state, communicators, kernels, golden.prompts(), STEPS, cache)));
         return seen;
     }
 
@@ -188,25 +193,42 @@ class CudaModelTest {
     }
 
     /** Each rank on a device of its own, whose buffers go by NCCL: nothing of a layer goes through the host. */
-    @ParameterizedTest
-    @CsvSource({"2,1", "1,2", "2,2"})
-    void theyAnswerSoByNcclToo(int tensor, int pipeline) {
+    private static List<Map<String, GreedyDecoding.Seen>> runByNccl(
+            Map<String, Golden> models, CudaOptions options, int tensor, int pipeline) {
         StandIn driver = StandIn.require();
-        Map<String, Golden> models = oracle(List.of("llama-gqa-tied", "llama-mha-bias-oddvocab"));
-        CudaOptions nccl = OWN.withNccl(NcclOptions.DEFAULT.withUse(NcclOptions.Use.ON));
+        CudaOptions nccl = options.withNccl(NcclOptions.DEFAULT.withUse(NcclOptions.Use.ON));
         AtomicInteger ordinal = new AtomicInteger();
         driver.setDevices(tensor * pipeline);
         try {
-            List<Map<String, GreedyDecoding.Seen>> split = ModelWorld.run(
+            return ModelWorld.run(
                     ParallelSizes.tensor(tensor).withPipeline(pipeline).withData(1),
                     () -> CudaBackend.create(
                             StandIn.devices().get(ordinal.getAndIncrement()), CpuBackend.create(), nccl),
                     (state, communicators, kernels) -> decoded(models, state, communicators, kernels, DataType.F32));
-            check(models, split, 1e-4);
         } finally {
             driver.setDevices(1);
         }
-        assertThat(driver.allocations()).isZero();
+    }
+
+    @ParameterizedTest
+    @CsvSource({"2,1", "1,2", "2,2"})
+    void theyAnswerSoByNcclToo(int tensor, int pipeline) {
+        Map<String, Golden> models = oracle(List.of("llama-gqa-tied", "llama-mha-bias-oddvocab"));
+        check(models, runByNccl(models, OWN, tensor, pipeline), 1e-4);
+        assertThat(StandIn.require().allocations()).isZero();
+    }
+
+    @Test
+    void aReplayedStepOfATensorGroupHasItsExchangesInIt() {
+        Map<String, Golden> models = oracle(List.of("llama-mha-bias-oddvocab"));
+        List<Map<String, GreedyDecoding.Seen>> eager = runByNccl(models, OWN.withEnforceEager(true), 2, 1);
+        List<Map<String, GreedyDecoding.Seen>> replayed = runByNccl(models, OWN, 2, 1);
+        for (int rank = 0; rank < eager.size(); rank++) {
+            GreedyDecoding.Seen one = replayed.get(rank).get("llama-mha-bias-oddvocab");
+            GreedyDecoding.Seen other = eager.get(rank).get("llama-mha-bias-oddvocab");
+            assertThat(one.tokens()).isDeepEqualTo(other.tokens());
+            assertThat(one.logits()).isDeepEqualTo(other.logits());
+        }
     }
 
     @Test

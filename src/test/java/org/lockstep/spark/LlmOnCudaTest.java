@@ -69,6 +69,24 @@ class LlmOnCudaTest {
     }
 
     @Test
+    void ranksWithAGpuEachTellThemByNccl() {
+        StandIn driver = StandIn.require();
+        driver.setDevices(4);
+        try (Llm llm = Llm.bundled(spark)
+                .device(DeviceChoice.CUDA)
+                .tensorParallel(2)
+                .pipelineParallel(2)
+                .dataParallel(1)) {
+            assertThat(llm.plan().toString()).contains("groups by NCCL where there is one");
+            assertThat(llm.generate(PROMPTS, GREEDY)).isEqualTo(told);
+            assertThat(llm.generate(PROMPTS, GREEDY)).as("by ranks that stayed").isEqualTo(told);
+        } finally {
+            driver.setDevices(1);
+        }
+        assertThat(driver.allocations()).isZero();
+    }
+
+    @Test
     void thePlanShowsTheDeviceAndWhatOfItARankMayTake() {
         String plan = Llm.bundled(spark)
                 .device(DeviceChoice.AUTO)
