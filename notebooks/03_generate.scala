@@ -46,6 +46,18 @@ println(run.report())
 // COMMAND ----------
 
 // MAGIC %md
+// MAGIC ## A step of a chain
+// MAGIC `llm.on(column, params)` is what `Dataset.transform` takes, with the methods of a Transformer. The run happens there, eagerly;
+// MAGIC what follows works on its answers.
+
+// COMMAND ----------
+
+val short = llm.on("prompt", SamplingParams.greedy().withMaxTokens(16))
+display(questions.where("prompt is not null").transform(short).selectExpr("id", "prompt || text as story", "output_tokens"))
+
+// COMMAND ----------
+
+// MAGIC %md
 // MAGIC ## What did the machine do?
 // MAGIC The report is one page without any link to the outside: for a cell, a file or a mail.
 

@@ -52,6 +52,7 @@ class NotebookIT {
                     "LOCKSTEP-6001 PROMPT_NULL",
                     "48 rows (0 with errors)",
                     "stayed loaded",
+                    "%table id\tstory\toutput_tokens\n1\tOnce upon a time",
                     "<h2>Waiting</h2>",
                     "16 rows at once"),
             "04_cluster",
