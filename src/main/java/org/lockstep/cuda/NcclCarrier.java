@@ -388,6 +388,7 @@ final class NcclCarrier implements Carrier {
         }
         device.enter();
         device.synchronize();
+        last = null; // all is complete: who waits for the device from now on waits for none of it
         handle.close(limit);
     }
 
