@@ -46,8 +46,7 @@ class GroupPlanTest {
     @Test
     void partiesMakeTheirSharesOfTheIdsAndNoneToSpare() {
         GroupPlan plan = plan(8, ParallelSizes.tensor(2).withPipeline(2));
-        int[] shares =
-                IntStream.range(0, 8).map(party -> plan.share(party, 8)).toArray();
+        int[] shares = IntStream.range(0, 8).map(party -> plan.share(party, 8)).toArray();
         assertThat(shares).containsExactly(2, 2, 2, 2, 2, 2, 2, 1);
         assertThat(plan(1, ParallelSizes.tensor(1)).share(0, 1)).isZero();
     }

@@ -76,8 +76,7 @@ class LostProcessesIT {
 
     private List<Row> undisturbed(SamplingParams params) {
         try (Llm alone = Llm.bundled(session).dataParallel(1)) {
-            return alone.generate(DyingDriver.rows(session), "prompt", params)
-                    .collectAsList();
+            return alone.generate(DyingDriver.rows(session), "prompt", params).collectAsList();
         }
     }
 
@@ -272,8 +271,8 @@ class LostProcessesIT {
                             ProcessHandle.current().pid() + " " + SparkEnv.get().executorId())
                     .first()
                     .split(" ");
-            CompletableFuture<Generation> run = CompletableFuture.supplyAsync(
-                    () -> llm.run(DyingDriver.rows(session), "prompt", params));
+            CompletableFuture<Generation> run =
+                    CompletableFuture.supplyAsync(() -> llm.run(DyingDriver.rows(session), "prompt", params));
             Awaitility.await().atMost(Duration.ofSeconds(240)).until(() -> run.isDone() || isCommitting());
             assertThat(run).isNotDone();
             signal("PWR", victim[0]);
