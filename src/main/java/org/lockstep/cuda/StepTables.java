@@ -1,8 +1,12 @@
 package org.lockstep.cuda;
 
 import java.nio.IntBuffer;
+import java.util.HashMap;
+import java.util.Map;
 import org.jspecify.annotations.Nullable;
 import org.lockstep.tensor.BatchLayout;
+import org.lockstep.tensor.DataType;
+import org.lockstep.tensor.HostBuffer;
 import org.lockstep.tensor.Step;
 
 /**
@@ -13,10 +17,15 @@ final class StepTables implements AutoCloseable {
     private static final int[] NONE = {};
     private static final int ROUND = 128; // positions that a block of attention takes
 
+    private static final int MOST_CONSTANTS = 1024; // one for each number of rows, and few more
+
     private final DeviceInts ints;
     private final DeviceInts apart;
     private @Nullable BatchLayout current;
     private @Nullable Places places;
+    private final Map<IntBuffer, DeviceBuffer> constants = new HashMap<>(); // by contents
+    private final DeviceArena arena;
+    private final Runnable moved;
     private int @Nullable [] ids; // of the step at hand, in the table at idsAt
     private int @Nullable [] rows;
     private long idsAt;
@@ -26,6 +35,8 @@ final class StepTables implements AutoCloseable {
     StepTables(CudaDevice device, DeviceArena arena, Runnable moved) {
         this.ints = new DeviceInts(device, arena, moved);
         this.apart = new DeviceInts(device, arena, () -> {});
+        this.arena = arena;
+        this.moved = moved;
     }
 
     /**
@@ -77,9 +88,28 @@ final class StepTables implements AutoCloseable {
         return values == ids ? idsAt : apart.of(values);
     }
 
-    /** Where row numbers are. */
+    /**
+     * Where row numbers are. Others than the step's are the same in many steps, and a graph that was recorded reads them at
+     * every replay: they stay on the device, by what they are.
+     */
     long rows(int[] values) {
-        return values == rows ? rowsAt : apart.of(values);
+        if (values == rows) {
+            return rowsAt;
+        }
+        DeviceBuffer known = constants.get(IntBuffer.wrap(values));
+        return (known == null ? keep(values) : known).address();
+    }
+
+    private DeviceBuffer keep(int[] values) {
+        if (constants.size() >= MOST_CONSTANTS) {
+            moved.run();
+            constants.values().forEach(DeviceBuffer::close);
+            constants.clear();
+        }
+        DeviceBuffer made = DeviceBuffer.allocate(arena, DataType.I32, Math.max(1, values.length));
+        made.slice(0, values.length).copyFrom(HostBuffer.of(DataType.I32, values.clone()));
+        constants.put(IntBuffer.wrap(values.clone()), made);
+        return made;
     }
 
     private Places copy(BatchLayout layout, int[] stepIds, int[] stepRows, boolean rounded) {
