@@ -57,12 +57,15 @@ public final class Lockstep implements Callable<Integer> {
         this.screen = screen;
     }
 
-    /** Runs a command; ends the JVM only when it did not end well. */
+    /**
+     * Runs a command and ends the JVM, which a timer of Spark 3.5's barriers would keep. Only a driver that runs in a cluster,
+     * and ended well, returns: to YARN an exit before Spark's own end is a failure.
+     */
     public static void main(String[] args) {
         Screen screen = Screen.ofProcess();
         int code = execute(screen, args);
         screen.flush();
-        if (code != 0) {
+        if (code != 0 || !"cluster".equals(System.getProperty("spark.submit.deployMode"))) {
             System.exit(code);
         }
     }
