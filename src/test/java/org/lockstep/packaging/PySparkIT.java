@@ -31,7 +31,7 @@ class PySparkIT {
                 .replaceFirst("Llm\\.load\\(spark\\._jsparkSession, \".*?\"\\)", "Llm.bundled(spark._jsparkSession)")
                 .replace("tensorParallel(4)", "tensorParallel(2)");
         Path script = Files.writeString(folder.resolve("generate.py"), """
-                from pyspark.sql import DataFrame, SparkSession
+                from pyspark.sql import SparkSession
 
                 spark = SparkSession.builder.master("local[4]").config("spark.jars", "%s").getOrCreate()
                 questions = spark.createDataFrame([("Once upon a time",)], ["prompt"])
