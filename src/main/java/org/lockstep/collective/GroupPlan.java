@@ -2,36 +2,29 @@ package org.lockstep.collective;
 
 import java.util.ArrayList;
 import java.util.Collection;
-import java.util.EnumMap;
+import java.util.HashMap;
 import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Map;
 import java.util.OptionalInt;
+import org.jspecify.annotations.Nullable;
 import org.lockstep.topology.GroupKind;
 import org.lockstep.topology.ProcessGrid;
 import org.lockstep.topology.ProcessGroup;
 
 /**
  * Which groups are connected, in what order: the same on all ranks, and known before they meet. Groups of the same ranks are
- * one, under the most telling name. Arithmetic; immutable.
+ * one, under the most telling name. Arithmetic; thread-safe. What is asked of a rank costs its own groups alone; the numbers of
+ * all groups are reckoned when one of them is first asked for.
  */
 public final class GroupPlan {
     private final ProcessGrid grid;
     private final List<GroupKind> kinds;
-    private final Map<List<Integer>, ProcessGroup> byRanks = new LinkedHashMap<>();
-    private final List<List<Integer>> several = new ArrayList<>();
+    private @Nullable Map<List<Integer>, Integer> numbers; // guarded by this
 
     private GroupPlan(ProcessGrid grid, List<GroupKind> kinds) {
         this.grid = grid;
         this.kinds = kinds;
-        for (GroupKind kind : kinds) {
-            for (ProcessGroup group : grid.groups(kind)) {
-                List<Integer> ranks = List.copyOf(group.ranks());
-                if (byRanks.putIfAbsent(ranks, group) == null && group.size() > 1) {
-                    several.add(ranks);
-                }
-            }
-        }
     }
 
     /** The groups of these kinds: the narrow ones first, the world last. */
@@ -47,37 +40,52 @@ public final class GroupPlan {
         return new GroupPlan(grid, List.copyOf(order));
     }
 
-    /** The groups of a rank by kind; kinds with the same ranks have the same group. */
+    /** The groups of a rank by kind, in the order of connecting; kinds with the same ranks have the same group. */
     public Map<GroupKind, ProcessGroup> ofRank(int rank) {
-        Map<GroupKind, ProcessGroup> mine = new EnumMap<>(GroupKind.class);
+        Map<List<Integer>, ProcessGroup> byRanks = new HashMap<>();
+        Map<GroupKind, ProcessGroup> mine = new LinkedHashMap<>();
         for (GroupKind kind : kinds) {
-            grid.group(kind, rank).ifPresent(group -> mine.put(kind, named(group)));
+            grid.group(kind, rank)
+                    .ifPresent(group ->
+                            mine.put(kind, byRanks.computeIfAbsent(List.copyOf(group.ranks()), ranks -> group)));
         }
         return mine;
     }
 
-    private ProcessGroup named(ProcessGroup group) {
-        return byRanks.getOrDefault(List.copyOf(group.ranks()), group);
-    }
-
     /** The different groups of a rank, in the order of connecting. */
     public List<ProcessGroup> inOrder(int rank) {
-        return byRanks.values().stream().filter(group -> group.contains(rank)).toList();
+        return ofRank(rank).values().stream().distinct().toList();
     }
 
     /** How many groups have more than one rank. */
     public int several() {
-        return several.size();
+        return numbers().size();
     }
 
     /** The number of a group among those of more than one rank, from 0; empty for one that is not among them. */
     public OptionalInt number(ProcessGroup group) {
-        int found = several.indexOf(List.copyOf(group.ranks()));
-        return found < 0 ? OptionalInt.empty() : OptionalInt.of(found);
+        Integer found = numbers().get(List.copyOf(group.ranks()));
+        return found == null ? OptionalInt.empty() : OptionalInt.of(found);
     }
 
     /** How many ids are of {@code party} where the id of group i is made by party i mod {@code parties}. */
     public int share(int party, int parties) {
         return several() / parties + (party < several() % parties ? 1 : 0);
+    }
+
+    private synchronized Map<List<Integer>, Integer> numbers() {
+        Map<List<Integer>, Integer> made = numbers;
+        if (made == null) {
+            made = new HashMap<>();
+            for (GroupKind kind : kinds) {
+                for (ProcessGroup group : grid.groups(kind)) {
+                    if (group.size() > 1) {
+                        made.putIfAbsent(List.copyOf(group.ranks()), made.size());
+                    }
+                }
+            }
+            numbers = made;
+        }
+        return made;
     }
 }

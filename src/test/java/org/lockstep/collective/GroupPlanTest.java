@@ -2,6 +2,7 @@ package org.lockstep.collective;
 
 import static org.assertj.core.api.Assertions.assertThat;
 
+import java.util.Map;
 import java.util.Set;
 import java.util.stream.IntStream;
 import org.junit.jupiter.api.Test;
@@ -22,8 +23,9 @@ class GroupPlanTest {
     void groupsOfTheSameRanksAreOneUnderTheMostTellingName() {
         GroupPlan plan = plan(4, ParallelSizes.tensor(4));
         assertThat(plan.several()).isEqualTo(1);
-        assertThat(plan.ofRank(2).get(GroupKind.WORLD).toString()).startsWith("tp[0]=");
-        assertThat(plan.ofRank(2).get(GroupKind.WORLD)).isSameAs(plan.ofRank(2).get(GroupKind.TENSOR));
+        Map<GroupKind, ProcessGroup> mine = plan.ofRank(2);
+        assertThat(mine.get(GroupKind.WORLD).toString()).startsWith("tp[0]=");
+        assertThat(mine.get(GroupKind.WORLD)).isSameAs(mine.get(GroupKind.TENSOR));
         assertThat(plan.inOrder(2)).hasSize(2); // that one, and rank 2 alone
     }
 
