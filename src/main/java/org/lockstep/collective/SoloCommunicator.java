@@ -19,7 +19,7 @@ public final class SoloCommunicator extends GuardedCommunicator {
     private final ProcessGroup group;
     private final ObjectCodec codec;
     private final Duration limit;
-    private final Carrier host = new SoloCarrier();
+    private final Carrier host = new SoloHost();
     private final @Nullable Carrier device;
     private final AtomicReference<@Nullable Throwable> failure = new AtomicReference<>();
 

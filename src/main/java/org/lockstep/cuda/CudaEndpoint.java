@@ -3,8 +3,10 @@ package org.lockstep.cuda;
 import java.util.List;
 import java.util.Optional;
 import java.util.OptionalInt;
+import java.util.function.Function;
 import java.util.stream.Stream;
 import org.lockstep.collective.Backend;
+import org.lockstep.collective.Carriers;
 import org.lockstep.collective.Communicators;
 import org.lockstep.collective.GroupPlan;
 import org.lockstep.collective.Roster;
@@ -12,6 +14,7 @@ import org.lockstep.collective.UniqueId;
 import org.lockstep.collective.WorldSpec;
 import org.lockstep.topology.ParallelState;
 import org.lockstep.topology.ProcessGrid;
+import org.lockstep.topology.ProcessGroup;
 
 /** A rank's side of the meeting: the host's, and with it NCCL's unique ids where there is an NCCL. */
 final class CudaEndpoint implements Backend.Endpoint {
@@ -53,23 +56,22 @@ final class CudaEndpoint implements Backend.Endpoint {
 
     @Override
     public Communicators connect(Roster roster, ParallelState state) {
-        if (backend.nccl().isEmpty()) {
-            return host.connect(
-                    roster,
-                    state,
-                    (group, me, carrier, life, tag) ->
-                            group.size() == 1 ? new SoloDevice() : new StagedCarrier(carrier, me));
-        }
-        GroupPlan plan = GroupPlan.of(roster.grid(), spec.kinds());
+        Carriers several = backend.nccl().isEmpty()
+                ? (group, me, carrier, life, tag) -> new StagedCarrier(carrier, me)
+                : backend.groups(ids(roster), spec);
         return host.connect(
                 roster,
                 state,
-                backend.groups(
-                        group -> {
-                            OptionalInt number = plan.number(group);
-                            return number.isEmpty() ? Optional.empty() : roster.id(number.getAsInt());
-                        },
-                        spec));
+                (group, me, carrier, life, tag) ->
+                        group.size() == 1 ? new SoloDevice() : several.connect(group, me, carrier, life, tag));
+    }
+
+    private Function<ProcessGroup, Optional<UniqueId>> ids(Roster roster) {
+        GroupPlan plan = GroupPlan.of(roster.grid(), spec.kinds());
+        return group -> {
+            OptionalInt number = plan.number(group);
+            return number.isEmpty() ? Optional.empty() : roster.id(number.getAsInt());
+        };
     }
 
     @Override

@@ -20,7 +20,7 @@ import org.lockstep.topology.ProcessGroup;
 
 /**
  * The NCCL communicators of one rank: made one after the other, looked after by whoever waits for the device, ended
- * together. A group of one makes none.
+ * together. For groups of several ranks.
  */
 final class NcclGroups implements Carriers, CudaDevice.Watch, AutoCloseable {
     private final NcclLibrary library;
@@ -57,9 +57,6 @@ final class NcclGroups implements Carriers, CudaDevice.Watch, AutoCloseable {
     /** That all ranks are here is seen by the host's group first, which can name who is not. */
     @Override
     public Carrier connect(ProcessGroup group, int me, Carrier host, Life life, OperationTag tag) {
-        if (group.size() == 1) {
-            return new SoloDevice();
-        }
         agree(group, host, tag);
         UniqueId id = ids.apply(group).orElseGet(() -> shared(me, host, tag));
         device.enter();
