@@ -79,8 +79,7 @@ final class AbortWatchdog {
                                 + " the task of partition " + context.partitionId()));
             }
             // Without a rank it waits for peers, of which Spark may have killed some without a word to it. With one it
-            // has
-            // heard, and may just be writing what it has done; else it is in code that waits for something else.
+            // has heard, and may just be writing what it has done; else it is in code that waits for something else.
             if (!interrupted && (!told || since > LEAVE_NANOS)) {
                 interrupted = true;
                 task.interrupt();
