@@ -75,6 +75,27 @@ class NcclWorldTest {
         });
     }
 
+    private interface Ending {
+        void of(World world, Buffer inUse) throws Exception;
+    }
+
+    /** The last rank comes to no operation; the others call one, and see how it ends. */
+    private static void inVain(WorldSpec spec, int size, Ending ending) {
+        CountDownLatch over = new CountDownLatch(size - 1);
+        inWorld(spec, size, (world, kernels) -> {
+            Buffer x = floats(kernels, 1, 2);
+            x.toHost();
+            if (world.state().rank() == size - 1) {
+                over.await();
+                return true;
+            }
+            world.communicators().tensor().allReduce(x, ReduceOp.SUM);
+            ending.of(world, x);
+            over.countDown();
+            return true;
+        });
+    }
+
     private static Buffer floats(Kernels kernels, float... values) {
         return kernels.upload(Buffer.ofFloats(values), values.length).buffer();
     }
@@ -144,44 +165,22 @@ class NcclWorldTest {
 
     @Test
     void anAbortFromAnotherThreadFreesTheRankThatItIsOf() {
-        WorldSpec spec = WorldSpec.of(ParallelSizes.tensor(2));
-        CountDownLatch over = new CountDownLatch(1);
-        inWorld(spec, 2, (world, kernels) -> {
-            Buffer x = floats(kernels, 1, 2);
-            x.toHost();
-            if (world.state().rank() == 1) {
-                over.await();
-                return true;
-            }
-            world.communicators().tensor().allReduce(x, ReduceOp.SUM);
+        inVain(WorldSpec.of(ParallelSizes.tensor(2)), 2, (world, x) -> {
             Thread watchdog = new Thread(() -> world.abort(new IllegalStateException("killed")), "watchdog");
             watchdog.start();
             CommunicatorException failure = catchThrowableOfType(CommunicatorException.class, x::toHost);
             Ranks.assertAll(List.of(failure), ErrorCode.ABORTED, "killed");
             watchdog.join();
-            over.countDown();
-            return true;
         });
     }
 
     @Test
     void anInterruptEndsTheWaitForTheDevice() {
-        WorldSpec spec = WorldSpec.of(ParallelSizes.tensor(2));
-        CountDownLatch over = new CountDownLatch(1);
-        inWorld(spec, 2, (world, kernels) -> {
-            Buffer x = floats(kernels, 1, 2);
-            x.toHost();
-            if (world.state().rank() == 1) {
-                over.await();
-                return true;
-            }
-            world.communicators().tensor().allReduce(x, ReduceOp.SUM);
+        inVain(WorldSpec.of(ParallelSizes.tensor(2)), 2, (world, x) -> {
             Thread.currentThread().interrupt();
             CommunicatorException failure = catchThrowableOfType(CommunicatorException.class, x::toHost);
             Ranks.assertAll(List.of(failure), ErrorCode.ABORTED, "because of rank 0", "interrupted in all_reduce #1");
             assertThat(Thread.interrupted()).isTrue();
-            over.countDown();
-            return true;
         });
     }
 
@@ -212,23 +211,13 @@ class NcclWorldTest {
     @Test
     void whoDoesNotComeToAnOperationIsNamedByTheHostsGroup() {
         WorldSpec spec = WorldSpec.of(ParallelSizes.tensor(3)).withOperationTimeout(Duration.ofMillis(500));
-        CountDownLatch over = new CountDownLatch(2);
-        inWorld(spec, 3, (world, kernels) -> {
-            Buffer x = floats(kernels, 1, 2);
-            x.toHost();
-            if (world.state().rank() == 2) {
-                over.await();
-                return true;
-            }
-            world.communicators().tensor().allReduce(x, ReduceOp.SUM);
+        inVain(spec, 3, (world, x) -> {
             CommunicatorException failure = catchThrowableOfType(CommunicatorException.class, x::toHost);
             Ranks.assertAll(
                     List.of(failure),
                     ErrorCode.COLLECTIVE_TIMEOUT,
                     "all_reduce #1 sum f32[2] in tp[0]={0,1,2}",
                     "rank 2 did not come");
-            over.countDown();
-            return true;
         });
     }
 
