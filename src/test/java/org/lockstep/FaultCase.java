@@ -9,9 +9,9 @@ import org.junit.jupiter.api.extension.ExtendWith;
 /**
  * A test of cases from the catalogue of faults, by their numbers: {@code @FaultCase("F04")}.
  *
- * <p>On a test method, or on a class all of whose tests are of that case. {@link FaultTableTest} lists which cases of the
- * catalogue have a test. A test that measures how long its ranks took to be released says so with {@link FaultLog#released},
- * and the table of the build's report, {@code target/faults.md}, has the longest time of each.
+ * <p>On a test method, or on a class all of whose tests are of that case. A test that measures how long its ranks took to be
+ * released says so with {@link FaultLog#released}; {@link FaultTable} makes the table of the build's report,
+ * {@code target/faults.md}.
  */
 @Retention(RetentionPolicy.RUNTIME)
 @Target({ElementType.METHOD, ElementType.TYPE})

@@ -1,5 +1,7 @@
 package org.lockstep;
 
+import static org.assertj.core.api.Assertions.assertThat;
+
 import java.io.IOException;
 import java.io.UncheckedIOException;
 import java.lang.reflect.AnnotatedElement;
@@ -22,8 +24,17 @@ import org.junit.jupiter.api.extension.TestWatcher;
 public final class FaultLog implements TestWatcher {
     static final Path DIRECTORY = Path.of("target", "faults");
 
-    /** How long the ranks of this test were held after the fault, measured by the test itself. */
+    /** What a machine that does other work beside adds to a bound, at most. */
+    private static final Duration BUSY = Duration.ofSeconds(15);
+
+    /**
+     * How long the ranks of this test were held after the fault, measured by the test itself. Fails where that is more than the
+     * case's bound and what a busy machine adds; the table shows time and bound.
+     */
     public static void released(String faultCase, Duration time) {
+        FaultCatalogue.bound(faultCase)
+                .ifPresent(
+                        bound -> assertThat(time).as("release of " + faultCase).isLessThan(bound.plus(BUSY)));
         append(faultCase + "\treleased\t" + time.toMillis());
     }
 
