@@ -1,19 +1,24 @@
 package org.lockstep.collective;
 
 import java.time.Duration;
+import java.util.Optional;
 import java.util.concurrent.TimeUnit;
 import java.util.concurrent.atomic.AtomicLong;
+import java.util.concurrent.atomic.AtomicReferenceArray;
 
 /**
  * How long the operation that is under way has been so, as somebody sees it who looks now and then: operations themselves do
- * not read the clock. {@link #begin} belongs to the thread that is inside, {@link #isOver} to the one that looks.
+ * not read the clock. {@link #begin} belongs to the thread that is inside, {@link #overdue} to the one that looks.
  */
 final class Admission {
     /** What one pause between two looks counts at most: while the whole JVM was frozen nobody could go on. */
     private static final long LONGEST_LOOK = TimeUnit.SECONDS.toNanos(1);
 
     private final AtomicLong number = new AtomicLong();
-    private Duration limit = Duration.ZERO; // of that number
+
+    /** Of this number and of the one before or after: a place is written again only when the number has moved on. */
+    private final AtomicReferenceArray<Duration> limits =
+            new AtomicReferenceArray<>(new Duration[] {Duration.ZERO, Duration.ZERO});
 
     private long seen = -1;
     private long lookedAt;
@@ -21,19 +26,21 @@ final class Admission {
 
     /** Another operation begins. */
     void begin(Duration deadline) {
-        limit = deadline;
-        number.lazySet(number.getPlain() + 1);
+        long next = number.getPlain() + 1;
+        limits.lazySet((int) (next & 1), deadline);
+        number.lazySet(next);
     }
 
     /**
-     * Whether the same operation has been under way for longer than its deadline.
+     * The deadline of the operation that is under way, if it has been so for longer.
      *
      * @param underWay whether one is
      * @param grace in which a wait that looks at its deadline ends by itself
      */
-    boolean isOver(boolean underWay, Duration grace) {
+    Optional<Duration> overdue(boolean underWay, Duration grace) {
         long now = System.nanoTime();
         long current = number.getAcquire();
+        Duration limit = limits.getAcquire((int) (current & 1));
         if (!underWay || current != seen) {
             seen = current;
             under = 0;
@@ -41,11 +48,7 @@ final class Admission {
             under += Math.min(now - lookedAt, LONGEST_LOOK);
         }
         lookedAt = now;
-        return under - grace.toNanos() > limit.toNanos();
-    }
-
-    /** Of the operation under way. */
-    Duration limit() {
-        return limit;
+        boolean over = under - grace.toNanos() > limit.toNanos();
+        return over && number.getAcquire() == current ? Optional.of(limit) : Optional.empty();
     }
 }

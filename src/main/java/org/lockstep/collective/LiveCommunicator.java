@@ -161,7 +161,8 @@ abstract class LiveCommunicator implements Communicator {
      */
     public final Optional<Overdue> expire(Duration grace) {
         Thread inside = user.get();
-        if (!admission.isOver(inside != null, grace) || inside == null) {
+        Optional<Duration> deadline = admission.overdue(inside != null, grace);
+        if (deadline.isEmpty() || inside == null) {
             return Optional.empty();
         }
         Throwable where = new IllegalStateException("thread '" + inside.getName() + "' is here");
@@ -171,7 +172,7 @@ abstract class LiveCommunicator implements Communicator {
         CommunicatorException failure = new CommunicatorException(LockstepException.report(
                         ErrorCode.COLLECTIVE_TIMEOUT,
                         operation + " in " + group() + " not complete in "
-                                + admission.limit().toMillis() / 1000.0 + " s: rank " + group().rank(rankInGroup())
+                                + deadline.get().toMillis() / 1000.0 + " s: rank " + group().rank(rankInGroup())
                                 + " waits for no peer, but in code of its own")
                 .attempt("see the stack below; raise spark.lockstep.collective.timeout if the operation is legitimately"
                         + " slow")

@@ -47,6 +47,7 @@ final class AbortWatchdog {
         private boolean told;
         private boolean interrupted;
         private boolean late;
+        private boolean closed; // guarded by this watch
 
         private Watch(TaskContext context, Thread task, Tenancy tenancy) {
             this.context = context;
@@ -57,7 +58,17 @@ final class AbortWatchdog {
         /** Ends the watch. Idempotent. */
         @Override
         public void close() {
+            synchronized (this) {
+                closed = true;
+            }
             forget(this);
+        }
+
+        /** Not after the task's end, when its thread may run another one. */
+        private synchronized void interrupt(Thread thread) {
+            if (!closed) {
+                thread.interrupt();
+            }
         }
 
         private void look() {
@@ -65,7 +76,7 @@ final class AbortWatchdog {
             if (!stopped && !context.isInterrupted()) {
                 tenancy.expire().ifPresent(overdue -> {
                     LOG.warn("ended by the watchdog", overdue.failure());
-                    overdue.thread().interrupt();
+                    interrupt(overdue.thread());
                 });
                 return;
             }
@@ -82,7 +93,7 @@ final class AbortWatchdog {
             // has heard, and may just be writing what it has done; else it is in code that waits for something else.
             if (!interrupted && (!told || since > LEAVE_NANOS)) {
                 interrupted = true;
-                task.interrupt();
+                interrupt(task);
             }
             if (!late && since > LATE_NANOS) {
                 late = true;

@@ -57,8 +57,7 @@ final class BarrierRendezvous implements Rendezvous {
         }
         String where = context == null ? "no Spark task runs on this thread" : "this task's stage is no barrier stage";
         throw LockstepException.report(ErrorCode.NOT_IN_BARRIER_STAGE, "ranks meet in a barrier stage, but " + where)
-                .attempt("BarrierStage.over(rdd).with(sizes).mapRanks(...) makes one; results of a run that a lost"
-                        + " executor kept cannot be made again by reading them: generate anew")
+                .attempt("BarrierStage.over(rdd).with(sizes).mapRanks(...) makes one")
                 .exception();
     }
 

@@ -76,10 +76,13 @@ public final class RankTask<T, U> extends AbstractFunction1<scala.collection.Ite
         onCompletion(context, watch::close);
         onCompletion(context, rendezvous::close);
         onFailure(context, error -> {
-            tenancy.abort(error);
-            if (SparkEnv.get() != null) { // of a stopped application nobody hears
-                failures.add(RankFailure.of(
-                        rendezvous.context(), rendezvous.hasCome(), tenancy.world(), tenancy.reason(error)));
+            try {
+                tenancy.abort(error);
+            } finally {
+                if (SparkEnv.get() != null) { // of a stopped application nobody hears
+                    failures.add(RankFailure.of(
+                            rendezvous.context(), rendezvous.hasCome(), tenancy.world(), tenancy.reason(error)));
+                }
             }
         });
         LiveRank live =
