@@ -29,8 +29,6 @@ public record FlightRecord(int rank, String place, long taken, End end, List<Fli
         RELEASED
     }
 
-    private static final int SENT = 64;
-
     public FlightRecord {
         flights = List.copyOf(flights);
     }
@@ -43,23 +41,6 @@ public record FlightRecord(int rank, String place, long taken, End end, List<Fli
                 System.currentTimeMillis() * 1_000_000,
                 end,
                 world.communicators().flights());
-    }
-
-    /** This record with the last operations of each group only, few enough to travel with a failure. */
-    public FlightRecord shortened() {
-        return new FlightRecord(
-                rank,
-                place,
-                taken,
-                end,
-                flights.stream()
-                        .map(flight -> new Flight(
-                                flight.group(), flight.rank(), flight.operations(), last(flight.entries(), SENT)))
-                        .toList());
-    }
-
-    private static <T> List<T> last(List<T> all, int count) {
-        return all.subList(Math.max(0, all.size() - count), all.size());
     }
 
     /** Whether the rank was inside the operation that began last. */

@@ -31,11 +31,13 @@ public final class GangReport {
     private final LockstepException.Report report;
     private final List<Throwable> suppressed;
     private final List<String> places;
+    private final boolean told;
 
-    private GangReport(LockstepException.Report report, List<Throwable> suppressed, List<String> places) {
+    private GangReport(LockstepException.Report report, List<Throwable> suppressed, List<String> places, boolean told) {
         this.report = report;
         this.suppressed = suppressed;
         this.places = places;
+        this.told = told;
     }
 
     /**
@@ -55,11 +57,12 @@ public final class GangReport {
             return new GangReport(
                     LockstepException.report(known),
                     Stream.of(known.getSuppressed()).toList(),
-                    List.of());
+                    List.of(),
+                    false);
         }
         Inquest inquest = new Inquest(first, heard);
         return first.code() == ErrorCode.RENDEZVOUS_TIMEOUT
-                ? inquest.ofTheMeeting(failure)
+                ? inquest.ofTheMeeting(failure, files)
                 : inquest.report(failure, files);
     }
 
@@ -93,7 +96,7 @@ public final class GangReport {
             report = report.culprit(place);
         }
         report = filed(report, verdict, verdict.waiting(), "see the log of that executor", records.values(), files);
-        return new GangReport(report.cause(failure), List.of(), places);
+        return new GangReport(report.cause(failure), List.of(), places, false);
     }
 
     private static SortedMap<Integer, FlightRecord> handedOver(Gang.Heard heard) {
@@ -180,7 +183,7 @@ public final class GangReport {
             own(heard.failures()).stream()
                     .filter(other -> !other.equals(first))
                     .forEach(other -> suppressed.add(other.thrown().asThrowable()));
-            return new GangReport(report, suppressed, places);
+            return new GangReport(report, suppressed, places, true);
         }
 
         /** Whether the last operations of all know more of who is to blame than the rank that was the first to give up. */
@@ -195,7 +198,7 @@ public final class GangReport {
         }
 
         /** Spark's meeting does not say who is missing, but each task that came has said so. */
-        GangReport ofTheMeeting(Throwable failure) {
+        GangReport ofTheMeeting(Throwable failure, FlightFiles files) {
             Set<Integer> came = new TreeSet<>();
             heard.failures().stream().filter(RankFailure::came).forEach(each -> came.add(each.partition()));
             List<Integer> missing = heard.places().keySet().stream()
@@ -205,16 +208,22 @@ public final class GangReport {
             List<String> places = missing.stream()
                     .map(partition -> heard.places().get(partition))
                     .toList();
-            LockstepException.Report report = LockstepException.report(
-                    first.code(),
-                    first.summary() + (missing.isEmpty() ? "" : ": " + partitions(missing) + " never came"));
+            String never = missing.isEmpty() ? "" : partitions(missing) + " never came";
+            LockstepException.Report report =
+                    LockstepException.report(first.code(), first.summary() + (never.isEmpty() ? "" : ": " + never));
             for (String place : places) {
                 report = report.culprit(place);
             }
-            report = report.waiting(partitions(List.copyOf(came)))
-                    .attempt(first.advice())
+            String waited = partitions(List.copyOf(came));
+            // They are no ranks yet, and so have no operations to tell of.
+            FlightVerdict verdict = new FlightVerdict(
+                    never.isEmpty() ? Kind.NOTHING_SEEN : Kind.MISSING_ENTER,
+                    List.of(),
+                    List.of(),
+                    never + " to the meeting; " + waited + " waited there");
+            report = filed(report.waiting(waited), verdict, List.of(), first.advice(), List.of(), files)
                     .cause(first.thrown().asThrowable());
-            return new GangReport(report, List.of(failure), places);
+            return new GangReport(report, List.of(failure), places, true);
         }
 
         private static String partitions(List<Integer> partitions) {
@@ -261,6 +270,11 @@ public final class GangReport {
                             .orElse("")
                     + (how == null ? "" : "  lost: " + how.lines().findFirst().orElse(how));
         }
+    }
+
+    /** Whether a rank told of it, not Spark alone. */
+    boolean isToldByARank() {
+        return told;
     }
 
     /** Where the culprits ran, in words. */

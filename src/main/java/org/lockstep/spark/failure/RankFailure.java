@@ -100,10 +100,9 @@ public record RankFailure(
         FlightRecord record = world == null
                 ? null
                 : FlightRecord.of(
-                                world,
-                                "host " + host + ", executor " + SparkEnv.get().executorId() + ", task " + task,
-                                own && !isTold(failure) ? FlightRecord.End.FAILED : FlightRecord.End.RELEASED)
-                        .shortened();
+                        world,
+                        "host " + host + ", executor " + SparkEnv.get().executorId() + ", task " + task,
+                        own && !isTold(failure) ? FlightRecord.End.FAILED : FlightRecord.End.RELEASED);
         return new RankFailure(
                 rank,
                 host,

@@ -309,7 +309,9 @@ public class GangWatchTest {
                             "not all of the 3 tasks",
                             "met within 4 s: partition 1 never came",
                             "culprit : host localhost  executor driver  task ",
-                            "waiting : partitions 0,2");
+                            "waiting : partitions 0,2",
+                            "verdict : missing enter: partition 1 never came to the meeting; partitions 0,2 waited there",
+                            "record  : ");
         } finally {
             session.sparkContext().conf().remove(Settings.MEETING_TIMEOUT.key());
         }
