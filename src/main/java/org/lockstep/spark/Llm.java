@@ -33,6 +33,7 @@ import org.lockstep.spark.device.RankDevice;
 import org.lockstep.spark.gang.ExpectedPlaces;
 import org.lockstep.spark.gang.Residence;
 import org.lockstep.spark.preflight.ClusterPreflight;
+import org.lockstep.spark.preflight.LaunchLook;
 import org.lockstep.spark.report.Progress;
 import org.lockstep.spark.report.RunReport;
 import org.lockstep.spark.rows.AnswerSchema;
@@ -86,7 +87,7 @@ public final class Llm implements AutoCloseable {
     private final Consumer<Progress> progress;
 
     /** What {@code load} found, the same for all descriptions that come from it. */
-    private record Found(ModelSource source, StoredWeights stored, Residence residence) {}
+    private record Found(ModelSource source, StoredWeights stored, LaunchLook look, Residence residence) {}
 
     private Llm(
             SparkSession spark,
@@ -134,7 +135,7 @@ public final class Llm implements AutoCloseable {
             StoredWeights stored = check(files, config);
             return new Llm(
                     spark,
-                    new Found(source, stored, new Residence(context)),
+                    new Found(source, stored, new LaunchLook(source.folder().orElse(null)), new Residence(context)),
                     config,
                     ParallelSizes.tensor(1),
                     RankOrder.DEFAULT,
@@ -334,8 +335,7 @@ public final class Llm implements AutoCloseable {
      */
     public List<String> generate(List<String> prompts, SamplingParams params) {
         StructType schema = new StructType().add("prompt", DataTypes.StringType);
-        List<Row> rows = new ArrayList<>();
-        prompts.forEach(prompt -> rows.add(RowFactory.create(prompt)));
+        List<Row> rows = prompts.stream().map(RowFactory::create).toList();
         List<String> texts = new ArrayList<>();
         for (Row row :
                 generate(spark.createDataFrame(rows, schema), "prompt", params).collectAsList()) {
@@ -360,6 +360,7 @@ public final class Llm implements AutoCloseable {
         SparkContext context = ClusterPreflight.context(spark);
         RunPolicy resolved = policy.resolve(context.getConf());
         Plan plan = plan();
+        found.look().check(context, plan.grid());
         try (EvenRows even = EvenRows.of(rows.javaRDD(), rows.schema().fieldIndex(promptColumn))) {
             if (even.count() == 0) {
                 JavaRDD<Row> none = JavaSparkContext.fromSparkContext(context).emptyRDD();
@@ -369,7 +370,6 @@ public final class Llm implements AutoCloseable {
                         RunReport.ofNothing(plan.grid().sizes(), plan.perRank().each(), start),
                         Optional.empty());
             }
-            RunDirectory directory = RunDirectory.of(context, resolved.checkpointDir());
             Launch launch = new Launch(
                     new Launch.Model(
                             found.source(), found.stored(), found.residence(), config, order, device.backend()),
@@ -381,7 +381,8 @@ public final class Llm implements AutoCloseable {
                     this::plan,
                     progress,
                     start);
-            AttemptLoop.Outcome<Launch.Result> run = new AttemptLoop(context, resolved, directory, even.count())
+            AttemptLoop.Outcome<Launch.Result> run = new AttemptLoop(
+                            context, resolved, RunDirectory.of(context, resolved.checkpointDir()), even.count())
                     .run(launch.identity(plan, promptColumn), launch);
             return new Generation(
                     spark.createDataFrame(run.result().answers(), schema),

@@ -2,6 +2,7 @@ package org.lockstep.spark;
 
 import java.io.Serializable;
 import java.nio.file.Path;
+import java.util.Optional;
 import org.lockstep.checkpoint.ModelFiles;
 
 /**
@@ -20,6 +21,11 @@ record ModelSource(String location, boolean bundled) implements Serializable {
 
     ModelFiles open() {
         return bundled ? ModelFiles.resource(location) : ModelFiles.directory(Path.of(location));
+    }
+
+    /** The directory that executors must see; empty if the files are in the jar. */
+    Optional<String> folder() {
+        return bundled ? Optional.empty() : Optional.of(location);
     }
 
     @Override

@@ -12,7 +12,6 @@ import org.lockstep.ErrorCode;
 import org.lockstep.LockstepException;
 import org.lockstep.spark.preflight.ClusterPreflight;
 import org.lockstep.spark.preflight.ConfFindings;
-import org.lockstep.spark.preflight.Descriptors;
 import org.lockstep.spark.preflight.Finding;
 import org.lockstep.spark.preflight.Machine;
 import org.lockstep.spark.preflight.MachineFindings;
@@ -26,8 +25,6 @@ import org.lockstep.topology.ParallelSizes;
  * fails.
  */
 public final class Preflight {
-    private static final int FILES_OF_A_MODEL = 8;
-
     private Preflight() {}
 
     /** What the configuration alone tells, before Spark is started. */
@@ -84,14 +81,9 @@ public final class Preflight {
                         device.orElseGet(() -> Settings.DEVICE.in(context.getConf())),
                         Settings.TRANSPORTS.in(context.getConf()))));
         for (Machine machine : machines) {
-            if (!machine.seesModel()) {
-                found.add(Finding.fail(
-                        ErrorCode.MODEL_NOT_FOUND,
-                        "executor " + machine.process() + " sees no model in " + model,
-                        "copy it to every host, or name a directory that they share"));
-            }
+            machine.site().ofModel(model).ifPresent(found::add);
             if (fits) {
-                found.addAll(ofDescriptors(machine, there, sizes.resolve(world), world));
+                machine.site().ofDescriptors(there, sizes.resolve(world), world).ifPresent(found::add);
             }
         }
         if (fits) {
@@ -113,25 +105,6 @@ public final class Preflight {
         llm = device.map(llm::device).orElse(llm);
         llm = sizes.virtualPipeline() == null ? llm : llm.virtualPipelineParallel(sizes.virtualPipeline());
         (ranks.isPresent() ? llm.ranks(ranks.getAsInt()) : llm).plan();
-    }
-
-    /** As if every peer outside of the process were reached over a socket. */
-    static List<Finding> ofDescriptors(Machine site, int ranks, ParallelSizes resolved, int world) {
-        boolean alone = ranks >= world;
-        List<Integer> groups =
-                alone ? List.of() : List.of(resolved.tp(), resolved.pp(), resolved.tp() * resolved.pp(), world);
-        long needed = Descriptors.needed(ranks, groups, FILES_OF_A_MODEL);
-        Descriptors has = site.descriptors();
-        long missing = has.missing(needed);
-        return missing == 0
-                ? List.of()
-                : List.of(Finding.fail(
-                        ErrorCode.NOT_ENOUGH_DESCRIPTORS,
-                        "executor " + site.process() + " may have " + has.limit() + " descriptors and has "
-                                + has.open() + " open, its ranks (" + ranks + ") need " + needed
-                                + " more for links and files",
-                        "ulimit -n " + (has.limit() + Math.max(missing, has.limit()))
-                                + " where executors are started"));
     }
 
     private static void look(List<Finding> found, Runnable check) {

@@ -19,8 +19,7 @@ import org.lockstep.FaultCase;
 import org.lockstep.spark.preflight.Descriptors;
 import org.lockstep.spark.preflight.Finding;
 import org.lockstep.spark.preflight.Finding.Level;
-import org.lockstep.spark.preflight.Machine;
-import org.lockstep.spark.preflight.MachineFindingsTest;
+import org.lockstep.spark.preflight.Site;
 import org.lockstep.topology.ParallelSizes;
 
 /** Every finding of the look before a launch, from what it follows from (P6). */
@@ -239,17 +238,14 @@ class PreflightTest {
         assertThat(Descriptors.needed(2, List.of(4, 1, 4, 40), 0))
                 .as("all of small groups, powers of two of large ones")
                 .isEqualTo(2 * (3 + 3 + 10 + 16));
-        Machine few = MachineFindingsTest.machine("7", new Descriptors(50, 64));
-        assertThat(Preflight.ofDescriptors(few, 2, ParallelSizes.tensor(4).resolve(8), 8))
-                .singleElement()
-                .satisfies(finding -> {
-                    assertThat(finding.code()).isEqualTo(ErrorCode.NOT_ENOUGH_DESCRIPTORS);
-                    assertThat(finding.sentence())
-                            .contains("executor 7 may have 64 descriptors and has 50 open, its ranks (2) need ");
-                    assertThat(finding.line()).startsWith("ulimit -n ");
-                });
-        Machine many = MachineFindingsTest.machine("7", new Descriptors(50, 4096));
-        assertThat(Preflight.ofDescriptors(many, 2, ParallelSizes.tensor(4).resolve(8), 8))
-                .isEmpty();
+        Site few = new Site("7", "gpu-b-2:40001", new Descriptors(50, 64), true);
+        assertThat(few.ofDescriptors(2, ParallelSizes.tensor(4).resolve(8), 8)).hasValueSatisfying(finding -> {
+            assertThat(finding.code()).isEqualTo(ErrorCode.NOT_ENOUGH_DESCRIPTORS);
+            assertThat(finding.sentence())
+                    .contains("executor 7 may have 64 descriptors and has 50 open, its ranks (2) need ");
+            assertThat(finding.line()).startsWith("ulimit -n ");
+        });
+        Site many = new Site("7", "gpu-b-2:40001", new Descriptors(50, 4096), true);
+        assertThat(many.ofDescriptors(2, ParallelSizes.tensor(4).resolve(8), 8)).isEmpty();
     }
 }

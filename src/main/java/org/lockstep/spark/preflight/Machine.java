@@ -101,6 +101,11 @@ public record Machine(
      */
     public record Ports(int first, int last, int free) implements Serializable {}
 
+    /** What of it decides whether ranks can start. */
+    public Site site() {
+        return new Site(process, host, descriptors, seesModel);
+    }
+
     /** What should be the same in all executors, by name, for people. */
     public Map<String, String> comparable() {
         Map<String, String> facts = new LinkedHashMap<>();

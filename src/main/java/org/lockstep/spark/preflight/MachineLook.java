@@ -82,7 +82,7 @@ public final class MachineLook {
                 new Machine.Memory(runtime.maxMemory(), memoryLimit(), sharedMemory(true), sharedMemory(false)),
                 Descriptors.here(),
                 ports(conf),
-                directory == null || Files.isReadable(Path.of(directory, "config.json")));
+                Site.sees(directory));
     }
 
     private static Machine.Cpu cpu(int cores) {
