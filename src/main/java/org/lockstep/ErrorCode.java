@@ -42,6 +42,7 @@ public enum ErrorCode {
     CONCURRENT_USE(2006, 4, "one communicator, two threads"),
     PROTOCOL(2007, 4, "a peer sent what makes no sense"),
     CANCELLED(2008, 130, "somebody ended the run"),
+    ANSWERS_LOST(2009, 4, "answers are gone with the executor that held them"),
 
     RENDEZVOUS_TIMEOUT(3001, 4, "not all ranks came in time"),
     RENDEZVOUS_FAILED(3002, 4, "the meeting broke off"),
@@ -63,6 +64,7 @@ public enum ErrorCode {
     OLD_DRIVER(5003, 3, "a driver older than CUDA 12.0"),
     NO_LIBRARY(5004, 3, "a native library does not load"),
     DEVICE_FAULT(5005, 4, "a GPU, or a library on it, failed"),
+    MODEL_TOO_LARGE(5006, 4, "heap or device memory ran out while a model was loaded"),
 
     PROMPT_NULL(6001, 1, "a row without a prompt"),
     PROMPT_TOO_LONG(6002, 1, "a prompt that does not fit the model's positions"),

@@ -220,11 +220,11 @@ public final class Checkpoint implements TensorSource, AutoCloseable {
         } catch (OutOfMemoryError e) {
             throw LockstepException.report(
                             ErrorCode.OUT_OF_MEMORY,
-                            "no heap for " + elements * info.type().bytes() + " bytes of " + info)
+                            "no heap for " + elements * info.type().bytes() + " bytes of " + info + ": "
+                                    + e.getMessage())
                     .attempt("raise the heap of this JVM (now "
                             + Runtime.getRuntime().maxMemory() + " bytes), or split the model over more ranks")
-                    .cause(e)
-                    .exception();
+                    .exception(); // without the error as its cause, for which Spark would end the executor
         }
     }
 

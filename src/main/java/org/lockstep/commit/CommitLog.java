@@ -17,7 +17,7 @@ import org.lockstep.LockstepException;
 /**
  * The finished rows of a run as its driver sees them: whose they are, which attempt goes on, how many there are.
  *
- * <p>Confined to the driver's thread, but for {@link #isOurs}.
+ * <p>Confined to the driver's thread, but for {@link #taken}.
  */
 public final class CommitLog implements AutoCloseable {
     private static final Duration BEAT = Duration.ofSeconds(2);
@@ -147,7 +147,10 @@ public final class CommitLog implements AutoCloseable {
      * @throws LockstepException COMMIT_FAILED; COMMIT_IN_USE if another run has taken the directory
      */
     public Attempt begin() {
-        requireOurs();
+        Optional<LockstepException.Report> taken = taken();
+        if (taken.isPresent()) {
+            throw taken.get().exception();
+        }
         try {
             Accepted accepted = Accepted.latest(directory, run, manifest.rows());
             int number = accepted.lastAttempt() + 1;
@@ -175,20 +178,14 @@ public final class CommitLog implements AutoCloseable {
         }
     }
 
-    /** Whether no other run has taken the directory. */
-    public boolean isOurs() {
-        return owner.isOurs();
-    }
-
-    /** Throws COMMIT_IN_USE if another run has taken the directory. */
-    public void requireOurs() {
-        if (!isOurs()) {
-            throw LockstepException.report(
-                            ErrorCode.COMMIT_IN_USE,
-                            "another run has taken " + directory + ", as this one gave no sign of life")
-                    .attempt("let that run end; it goes on with the rows of this one")
-                    .exception();
-        }
+    /** COMMIT_IN_USE if another run has taken the directory. From any thread. */
+    public Optional<LockstepException.Report> taken() {
+        return owner.isOurs()
+                ? Optional.empty()
+                : Optional.of(LockstepException.report(
+                                ErrorCode.COMMIT_IN_USE,
+                                "another run has taken " + directory + ", as this one gave no sign of life")
+                        .attempt("let that run end; it goes on with the rows of this one"));
     }
 
     /** All rows are there; the next run on this directory may replace them. */

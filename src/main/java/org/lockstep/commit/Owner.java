@@ -134,7 +134,7 @@ final class Owner implements AutoCloseable {
                     }
                     count++;
                     directory.overwrite(Names.OWNER, content(count));
-                } catch (IOException e) { // it may pass; if it does not, the next commit says so
+                } catch (IOException | RuntimeException e) { // it may pass; if it does not, the next commit says so
                     LOG.warn("{} does not take the sign of life of its owner", directory, e);
                 }
             }

@@ -11,7 +11,6 @@ import org.lockstep.inference.GeneratorOptions;
 import org.lockstep.inference.Tokenizer;
 import org.lockstep.model.ModelConfig;
 import org.lockstep.model.RankMemory;
-import org.lockstep.spark.failure.AttemptFailure;
 import org.lockstep.spark.gang.Rank;
 
 /**
@@ -26,6 +25,7 @@ record ModelShare(Tokenizer tokenizer, Generator generator) implements AutoClose
      *
      * @param need of the fullest rank, for what is said where it is more than there is
      * @param onRead hears of the bytes of weights as they are read
+     * @throws LockstepException MODEL_TOO_LARGE if heap or device memory ends; nothing is left of what was loaded
      */
     static ModelShare load(
             ModelSource source,
@@ -47,29 +47,33 @@ record ModelShare(Tokenizer tokenizer, Generator generator) implements AutoClose
                                 rank.kernels(),
                                 tokenizer,
                                 options));
-            } catch (OutOfMemoryError e) {
-                tokenizer.close();
-                // Without the error as its cause, for which Spark would end the executor: what was loaded is given
-                // back.
-                throw LockstepException.report(
-                                ErrorCode.OUT_OF_MEMORY,
-                                String.format(
-                                        Locale.ROOT,
-                                        "%s rank %d's share of the model took more than the %,d MiB of heap: weights"
-                                                + " and cache of a rank need %,d MiB (%s)",
-                                        AttemptFailure.LOADING,
-                                        rank.state().rank(),
-                                        Runtime.getRuntime().maxMemory() >> 20,
-                                        (need.weights() + need.cache()) >> 20,
-                                        e.getMessage()))
-                        .attempt(
-                                "more memory for the executors or the driver of a local master, or a smaller share a rank")
-                        .exception();
             } catch (RuntimeException | Error failure) {
                 tokenizer.close();
                 throw failure;
             }
+        } catch (
+                OutOfMemoryError
+                        e) { // not its cause: Spark would end the executor for it, and what was loaded is given back
+            throw tooLarge(need, rank, String.valueOf(e.getMessage())).exception();
+        } catch (LockstepException e) {
+            throw e.code() == ErrorCode.OUT_OF_MEMORY
+                    ? tooLarge(need, rank, e.summary()).cause(e).exception()
+                    : e;
         }
+    }
+
+    private static LockstepException.Report tooLarge(RankMemory need, Rank rank, String why) {
+        return LockstepException.report(
+                        ErrorCode.MODEL_TOO_LARGE,
+                        String.format(
+                                Locale.ROOT,
+                                "rank %d's share of the model is more than there is memory for: weights and cache of a rank"
+                                        + " need %,d MiB, the heap is %,d MiB (%s)",
+                                rank.state().rank(),
+                                (need.weights() + need.cache()) >> 20,
+                                Runtime.getRuntime().maxMemory() >> 20,
+                                why))
+                .attempt("more memory for the executors or the driver of a local master, or a smaller share a rank");
     }
 
     @Override

@@ -190,7 +190,7 @@ class CommitLogTest {
         try (CommitLog first = open(STORIES, false)) {
             assertRefused(ErrorCode.COMMIT_IN_USE, () -> open(STORIES, false), "in use by the test");
             assertRefused(ErrorCode.COMMIT_IN_USE, () -> open(STORIES, true), "in use by the test");
-            assertThat(first.isOurs()).isTrue();
+            assertThat(first.taken()).isEmpty();
             assertThat(first.begin().number()).isEqualTo(1);
         }
         open(STORIES, true).close();
@@ -222,7 +222,7 @@ class CommitLogTest {
             do { // a beat that has looked already writes over it, which who takes it finds out
                 Files.write(folder.resolve("run/owner"), Note.encode(List.of("another", "0", "who took it")));
             } while (!lost.await(200, TimeUnit.MILLISECONDS));
-            assertThat(slept.isOurs()).isFalse();
+            assertThat(slept.taken()).isPresent();
             assertRefused(ErrorCode.COMMIT_IN_USE, slept::begin, "another run has taken");
             write(first, "a", 1); // a task of an attempt that is the latest still may: its rows are the same
         }

@@ -287,16 +287,13 @@ class AttemptsTest {
     }
 
     @ParameterizedTest
-    @CsvSource({
-        "loading rank 1's share of the model took more than the 1 GiB there are, false",
-        "rank 1 failed: java.lang.OutOfMemoryError: Java heap space, true"
-    })
+    @CsvSource({"MODEL_TOO_LARGE, false", "OUT_OF_MEMORY, true"})
     @FaultCase("F57")
-    void memoryThatIsUsedUpIsTriedAgainWithFewerRowsButNotWhileLoading(String summary, boolean again) {
+    void memoryThatIsUsedUpIsTriedAgainWithFewerRowsButNotWhileLoading(ErrorCode code, boolean again) {
         try (GangWatch watch = GangWatch.begin(spark.sparkContext())) {
             AttemptFailure failure = AttemptFailure.of(
                     spark.sparkContext(),
-                    LockstepException.report(ErrorCode.OUT_OF_MEMORY, summary).exception(),
+                    LockstepException.report(code, "rank 1 failed").exception(),
                     watch,
                     Optional.empty());
             assertThat(failure.retryable()).isEqualTo(again);

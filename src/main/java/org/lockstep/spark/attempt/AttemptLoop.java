@@ -7,6 +7,7 @@ import java.util.List;
 import java.util.Locale;
 import java.util.Map;
 import java.util.Optional;
+import java.util.OptionalInt;
 import org.apache.spark.SparkContext;
 import org.lockstep.ErrorCode;
 import org.lockstep.LockstepException;
@@ -97,17 +98,19 @@ public final class AttemptLoop {
             int most = policy.attempts().orElseThrow();
             int shrink = 0;
             int forgiven = 0;
+            int before = log.committed();
             while (true) {
-                int before = log.committed();
                 Optional<R> result = attempt(log, watch, attempt, shrink);
                 if (result.isPresent()) {
-                    log.finish();
+                    finish(log);
                     return new Outcome<>(result.get(), log.kept());
                 }
-                AttemptFailure last = failures.get(failures.size() - 1);
-                if (last.takenAway() && log.committed() > before) {
+                AttemptFailure last = last();
+                int now = committed(log).orElse(before);
+                if (last.takenAway() && now > before) {
                     forgiven++; // it went on for as long as it was let; another that does as much brings the end closer
                 }
+                before = now;
                 if (!last.retryable() || failures.size() - forgiven >= most || !recover(last, watch)) {
                     throw ended(log);
                 }
@@ -122,24 +125,44 @@ public final class AttemptLoop {
                 + ProcessHandle.current().pid() + " on " + spark.getConf().get("spark.driver.host", "an unknown host");
     }
 
-    private <R> Optional<R> attempt(CommitLog log, GangWatch watch, Attempt<R> attempt, int shrink) {
-        watch.next();
+    private AttemptFailure last() {
+        return failures.get(failures.size() - 1);
+    }
+
+    /** All rows have their answers; that the directory does not say so must not take them away. */
+    private static void finish(CommitLog log) {
         try {
+            log.finish();
+        } catch (LockstepException e) {
+            LOG.warn("the run is complete, but a later one will be told that it is not", e);
+        }
+    }
+
+    /** How many rows are committed, if that can be read: what cannot must not take the place of the failure. */
+    private OptionalInt committed(CommitLog log) {
+        try {
+            return OptionalInt.of(log.committed());
+        } catch (LockstepException unreadable) {
+            last().error().addSuppressed(unreadable);
+            return OptionalInt.empty();
+        }
+    }
+
+    private <R> Optional<R> attempt(CommitLog log, GangWatch watch, Attempt<R> attempt, int shrink) {
+        try {
+            watch.next();
             CommitLog.Attempt begun = log.begin();
             return Optional.of(
                     attempt.run(new KeptResults.Ticket(begun, directory.named()), watch, failures.size() + 1, shrink));
-        } catch (Exception e) { // Spark's own are checked, and undeclared
-            interrupted |= Thread.interrupted();
-            AttemptFailure failure = told(e, watch);
-            log.requireOurs();
-            failures.add(failure);
+        } catch (Throwable e) { // Spark's own are checked, and undeclared; after an error too it is told what is kept
+            failures.add(told(e, log, watch));
             return Optional.empty();
         }
     }
 
     /** The failure, when all tasks of the attempt have ended or had the time to. */
-    private AttemptFailure told(Exception thrown, GangWatch watch) {
-        interrupted |= thrown instanceof InterruptedException;
+    private AttemptFailure told(Throwable thrown, CommitLog log, GangWatch watch) {
+        interrupted |= Thread.interrupted() || thrown instanceof InterruptedException;
         watch.cancel();
         long end = System.nanoTime() + RELEASE.toNanos();
         boolean ended = false;
@@ -152,6 +175,13 @@ public final class AttemptLoop {
         }
         if (!ended) {
             LOG.warn("tasks of the failed attempt still run after {} s", RELEASE.toSeconds());
+        }
+        Optional<LockstepException.Report> taken = log.taken();
+        if (taken.isPresent()) {
+            return AttemptFailure.last(taken.get().cause(thrown).exception());
+        }
+        if (interrupted) { // whatever the attempt then failed of, nobody wants another
+            return AttemptFailure.ofCancelled(thrown);
         }
         Optional<String> kept =
                 directory.named() ? Optional.of(directory.place().location()) : Optional.empty();
@@ -174,29 +204,46 @@ public final class AttemptLoop {
             interrupted = true;
             failures.add(AttemptFailure.ofCancelled(e));
             return false;
+        } catch (RuntimeException e) { // of a scheduler that cannot be asked; the next attempt shows what there is
+            failure.error().addSuppressed(e);
+            return true;
         }
     }
 
     /** The last failure, with all that were, what is kept and how to go on. */
     private LockstepException ended(CommitLog log) {
-        LockstepException last = failures.get(failures.size() - 1).error();
+        LockstepException last = last().error();
+        if (last.code() == ErrorCode.COMMIT_IN_USE) { // what is kept is the other run's now
+            return last;
+        }
         LockstepException.Report report = LockstepException.report(last);
         if (failures.size() > 1) {
             for (int i = 0; i < failures.size(); i++) {
                 report = report.with("attempt", (i + 1) + ": " + failures.get(i));
             }
         }
-        int committed = log.committed();
-        if (committed == 0 && !directory.named()) {
-            log.close();
-            log.kept().discard();
+        OptionalInt committed = committed(log);
+        if (committed.equals(OptionalInt.of(0)) && !directory.named()) {
+            discard(log);
             return failures.size() > 1 ? report.exception() : last;
         }
-        report = report.kept(String.format(Locale.ROOT, "%,d of %,d rows, in %s", committed, rows, directory.place()))
+        String how = committed.isPresent()
+                ? String.format(Locale.ROOT, "%,d of %,d rows", committed.getAsInt(), rows)
+                : "rows that cannot be counted now";
+        report = report.kept(how + ", in " + directory.place())
                 .with(
                         "resume",
                         "the same run with --checkpoint-dir " + directory.place() + " --resume ("
                                 + Settings.CHECKPOINT_DIR.key() + ", " + Settings.RESUME.key() + "=true)");
-        return new UnfinishedRunException(report, directory.place().toString(), committed, rows);
+        return new UnfinishedRunException(report, directory.place().toString(), committed.orElse(-1), rows);
+    }
+
+    private void discard(CommitLog log) {
+        try {
+            log.close();
+            log.kept().discard();
+        } catch (LockstepException e) {
+            last().error().addSuppressed(e);
+        }
     }
 }

@@ -22,7 +22,7 @@ public final class UnfinishedRunException extends LockstepException {
         return checkpointDir;
     }
 
-    /** How many are kept. */
+    /** How many are kept; -1 if the directory could not be read when the run ended. */
     public long committed() {
         return committed;
     }

@@ -42,9 +42,6 @@ public record AttemptFailure(
     private static final Pattern CANCELLED =
             Pattern.compile("^(?:\\[SPARK_JOB_CANCELLED] )?Job \\S+ (?:was )?cancell?ed");
 
-    /** The first word of what is said when memory ends while a model is loaded, where another attempt would be in vain. */
-    public static final String LOADING = "loading";
-
     private static final Pattern CULPRIT = Pattern.compile("(?m)^ {2}culprit *: .*?\\bexecutor (\\S+)");
     private static final Pattern HOST = Pattern.compile("(?m)^ {2}culprit *: .*?\\bhost (\\S+)");
 
@@ -53,26 +50,28 @@ public record AttemptFailure(
      *
      * @param kept where the finished rows of the run are kept, if somebody named that
      */
-    public static AttemptFailure of(SparkContext spark, Exception thrown, GangWatch watch, Optional<String> kept) {
+    public static AttemptFailure of(SparkContext spark, Throwable thrown, GangWatch watch, Optional<String> kept) {
         if (isCancelled(spark, thrown)) {
             return ofCancelled(thrown);
         }
-        LockstepException error = watch.report(thrown, kept).exception();
+        if (thrown instanceof Error ofTheDriver) { // Spark wraps what its tasks throw
+            return ofTheDriver(ofTheDriver);
+        }
+        GangReport report = watch.report(thrown, kept);
+        LockstepException error = report.exception();
         Optional<Loss> loss = watch.loss();
-        boolean memory =
-                error.code() == ErrorCode.OUT_OF_MEMORY && !error.summary().contains(LOADING);
-        boolean outside = OUTSIDE.contains(error.code()) || (error.code() == ErrorCode.INTERNAL && loss.isPresent());
-        if (loss.isPresent() && error.code() == ErrorCode.INTERNAL) {
+        if (loss.isPresent() && error.code() == ErrorCode.INTERNAL && !report.isToldByARank()) {
             error = LockstepException.report(ErrorCode.PEER_LOST, loss.get().summary())
                     .culprit(loss.get().culprit())
                     .attempt("see the log of executor " + loss.get().executor())
                     .cause(thrown)
                     .exception();
         }
+        boolean memory = error.code() == ErrorCode.OUT_OF_MEMORY;
         String text = String.valueOf(error.getMessage());
         return new AttemptFailure(
                 error,
-                outside || memory,
+                OUTSIDE.contains(error.code()) || memory,
                 memory,
                 loss.isPresent() && loss.get().takenAway(),
                 loss.map(Loss::executor).or(() -> found(CULPRIT, text)),
@@ -98,9 +97,22 @@ public record AttemptFailure(
                 .exception();
     }
 
+    private static AttemptFailure ofTheDriver(Error error) {
+        ErrorCode code = GangFailure.codeOf(error.toString());
+        return last(LockstepException.report(code, "the driver failed: " + error)
+                .attempt(GangFailure.adviceOf(code))
+                .cause(error)
+                .exception());
+    }
+
     /** Of a run that somebody ended. */
     public static AttemptFailure ofCancelled(Throwable why) {
-        return new AttemptFailure(cancelled(why), false, false, false, Optional.empty(), Optional.empty());
+        return last(cancelled(why));
+    }
+
+    /** After which no attempt is to follow. */
+    public static AttemptFailure last(LockstepException error) {
+        return new AttemptFailure(error, false, false, false, Optional.empty(), Optional.empty());
     }
 
     /** One line. */

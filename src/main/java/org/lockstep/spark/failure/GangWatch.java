@@ -264,8 +264,12 @@ public final class GangWatch extends SparkListener implements AutoCloseable {
         synchronized (this) {
             running = Set.copyOf(jobs);
         }
-        if (!context.isStopped()) {
-            running.forEach(context::cancelJob);
+        try {
+            if (!context.isStopped()) {
+                running.forEach(context::cancelJob);
+            }
+        } catch (IllegalStateException stopped) { // in between: its jobs ended with it
+            LOG.debug("the application was stopped", stopped);
         }
     }
 

@@ -1,10 +1,10 @@
 package org.lockstep.spark.rows;
 
 import java.io.Serializable;
-import java.net.InetAddress;
 import java.time.Duration;
 import java.util.List;
 import java.util.Optional;
+import org.apache.spark.SparkEnv;
 import org.apache.spark.TaskContext;
 import org.jspecify.annotations.Nullable;
 import org.lockstep.ErrorCode;
@@ -53,7 +53,11 @@ public final class KeptResults {
         if (log.isEmpty() && ticket.required()) {
             throw LockstepException.report(
                             ErrorCode.COMMIT_FAILED,
-                            "executor on " + InetAddress.getLoopbackAddress().getHostName() + " does not see in "
+                            "executor " + SparkEnv.get().executorId() + " on "
+                                    + SparkEnv.get()
+                                            .blockManager()
+                                            .blockManagerId()
+                                            .host() + " does not see in "
                                     + ticket.attempt().place() + " what the driver wrote there")
                     .attempt(Settings.CHECKPOINT_DIR.key() + " on a file system that all executors share")
                     .exception();
