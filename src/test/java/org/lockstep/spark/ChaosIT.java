@@ -6,6 +6,7 @@ import com.fasterxml.jackson.databind.JsonNode;
 import com.fasterxml.jackson.databind.ObjectMapper;
 import java.io.IOException;
 import java.nio.file.Files;
+import java.nio.file.NoSuchFileException;
 import java.nio.file.Path;
 import java.time.Duration;
 import java.util.ArrayList;
@@ -237,20 +238,42 @@ class ChaosIT {
         }
     }
 
-    /** Neither threads nor mapped memory of ours in an executor. */
+    /** Neither threads nor mapped memory nor open files of ours in an executor. */
     private static void assertNothingIsLeft() {
         Awaitility.await()
                 .atMost(Duration.ofSeconds(60))
                 .untilAsserted(() -> assertThat(JavaSparkContext.fromSparkContext(session.sparkContext())
                                 .parallelize(IntStream.range(0, 32).boxed().toList(), 32)
-                                .flatMap(i -> Stream.concat(
-                                                Thread.getAllStackTraces().keySet().stream()
-                                                        .map(Thread::getName)
-                                                        .filter(name -> name.startsWith("lockstep-")),
-                                                Files.readAllLines(Path.of("/proc/self/maps")).stream()
-                                                        .filter(line -> line.contains("/dev/shm/lockstep-")))
+                                .flatMap(i -> Stream.of(threads(), mappings(), files())
+                                        .flatMap(found -> found)
                                         .iterator())
                                 .collect())
                         .isEmpty());
+    }
+
+    private static Stream<String> threads() {
+        return Thread.getAllStackTraces().keySet().stream()
+                .map(Thread::getName)
+                .filter(name -> name.startsWith("lockstep-"));
+    }
+
+    private static Stream<String> mappings() throws IOException {
+        return Files.readAllLines(Path.of("/proc/self/maps")).stream()
+                .filter(line -> line.contains("/dev/shm/lockstep-"));
+    }
+
+    /** Shared memory, and what is kept in the run's directory. */
+    private static Stream<String> files() throws IOException {
+        List<String> open = new ArrayList<>();
+        try (Stream<Path> descriptors = Files.list(Path.of("/proc/self/fd"))) {
+            for (Path descriptor : descriptors.toList()) {
+                try {
+                    open.add(Files.readSymbolicLink(descriptor).toString());
+                } catch (NoSuchFileException closed) {
+                    continue; // meanwhile: it was the list's own
+                }
+            }
+        }
+        return open.stream().filter(file -> file.contains("/dev/shm/lockstep-") || file.contains("/kept/"));
     }
 }

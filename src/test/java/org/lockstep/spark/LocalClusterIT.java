@@ -2,6 +2,7 @@ package org.lockstep.spark;
 
 import static org.assertj.core.api.Assertions.assertThat;
 import static org.assertj.core.api.Assertions.assertThatThrownBy;
+import static org.assertj.core.api.Assertions.catchThrowableOfType;
 import static org.awaitility.Awaitility.await;
 
 import java.io.IOException;
@@ -26,6 +27,8 @@ import org.junit.jupiter.api.AfterAll;
 import org.junit.jupiter.api.BeforeEach;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.Timeout;
+import org.lockstep.ErrorCode;
+import org.lockstep.LockstepException;
 import org.lockstep.collective.ReduceOp;
 import org.lockstep.inference.SamplingParams;
 import org.lockstep.tensor.Buffer;
@@ -123,6 +126,19 @@ class LocalClusterIT {
         assertThat(llm.tensorParallel(4).generate(prompts, params)).isEqualTo(alone);
         assertThat(llm.pipelineParallel(2).dataParallel(2).generate(prompts, params))
                 .isEqualTo(alone);
+    }
+
+    /** Under a path that means another folder in each process. */
+    @Test
+    void aModelThatExecutorsDoNotSeeIsRefusedBeforeALaunch() {
+        Llm llm = Llm.load(session, "/proc/self/cwd/src/main/resources/org/lockstep/models/fable")
+                .tensorParallel(4);
+        LockstepException told = catchThrowableOfType(
+                LockstepException.class, () -> llm.generate(List.of("Once"), SamplingParams.greedy()));
+        assertThat(told.code()).isEqualTo(ErrorCode.MODEL_NOT_FOUND);
+        assertThat(told)
+                .hasMessageContainingAll("executor ", " sees no model in /proc/self/cwd/", "copy it to every host")
+                .hasMessageNotContaining("culprit");
     }
 
     @Test
