@@ -39,7 +39,7 @@ import picocli.CommandLine.ScopeType;
             "  lockstep generate",
             "  lockstep generate --model /models/Llama-3.1-8B --prompts questions.jsonl --output answers.jsonl -tp 4",
             "  lockstep plan --world-size 16 -tp 2 -pp 4",
-            "  lockstep doctor -tp 2 -pp 2",
+            "  lockstep doctor --model /models/Llama-3.1-8B -tp 4",
             "  lockstep bench all-reduce --place jvms",
             "  lockstep bench inference -b 1,8",
             "  spark-submit --class org.lockstep.cli.Lockstep lockstep-all.jar generate -tp 2 -pp 2"
