@@ -27,7 +27,10 @@ final class LaunchOptions {
             description = "Replicas. Default: as many as --ranks, or else the slots that there are, have room for.")
     private @Nullable Integer data;
 
-    @Option(names = "--ranks", paramLabel = "N", description = "World size, where the replicas are not given.")
+    @Option(
+            names = "--ranks",
+            paramLabel = "N",
+            description = "World size, tensor × pipeline × data, where the replicas are not given.")
     private @Nullable Integer ranks;
 
     @Mixin

@@ -27,7 +27,7 @@ import picocli.CommandLine.ScopeType;
         exitCodeListHeading = "%nExit codes:%n",
         exitCodeList = {
             "0:done",
-            "1:done, but some rows have an error",
+            "1:done, but some rows have an error, or some results of bench are wrong",
             "2:usage: a wrong option, file or size",
             "3:environment: Spark, the cluster or the model cannot run this",
             "4:the gang of ranks failed",

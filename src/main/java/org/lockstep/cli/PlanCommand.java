@@ -72,7 +72,7 @@ final class PlanCommand implements Callable<Integer> {
     @Option(
             names = {"--data-parallel-size", "-dp"},
             paramLabel = "N",
-            description = "Replicas. Default: what --world-size leaves; 1 without it.")
+            description = "Replicas. Default: what --world-size leaves; without it 1, or as many as experts need.")
     private @Nullable Integer data;
 
     @Option(
