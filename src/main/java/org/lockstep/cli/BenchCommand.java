@@ -169,8 +169,15 @@ final class BenchCommand implements Callable<Integer> {
                     + " has it: a broadcast in place, all others out of place.")
     private boolean hook;
 
+    @Option(
+            names = "--master",
+            paramLabel = "URL",
+            description = "Measure tasks of a Spark barrier stage on this master, local[2] say, instead of what --place"
+                    + " names. spark-submit has its own.")
+    private @Nullable String master;
+
     @Mixin
-    private final SparkOptions spark = new SparkOptions();
+    private final ConfOption conf = new ConfOption();
 
     private BenchCommand(Screen screen, BooleanSupplier verbose, Map<String, String> environment) {
         this.screen = screen;
@@ -208,8 +215,8 @@ final class BenchCommand implements Callable<Integer> {
                     Duration.ofSeconds(timeout),
                     plan(elements, kind),
                     json || hook,
-                    spark.master(),
-                    spark.conf(),
+                    master,
+                    conf.settings(),
                     verbose.getAsBoolean());
         } catch (IllegalArgumentException | ArithmeticException e) {
             throw LockstepException.report(ErrorCode.USAGE, String.valueOf(e.getMessage()))
@@ -289,7 +296,7 @@ final class BenchCommand implements Callable<Integer> {
     }
 
     private List<Place> places() {
-        if (spark.master() != null || CommandSession.isSubmitted()) {
+        if (master != null || CommandSession.isSubmitted()) {
             require(places.isEmpty(), "--place is for ranks without Spark, --master for ranks in it");
             return List.of(Place.SPARK);
         }

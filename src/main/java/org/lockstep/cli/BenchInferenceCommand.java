@@ -11,7 +11,6 @@ import java.util.concurrent.Callable;
 import org.jspecify.annotations.Nullable;
 import org.lockstep.ErrorCode;
 import org.lockstep.LockstepException;
-import org.lockstep.cli.GenerateCommand.Dtype;
 import org.lockstep.cli.bench.inference.SpeedPlan;
 import org.lockstep.topology.ParallelSizes;
 import picocli.CommandLine.Command;
@@ -146,7 +145,7 @@ final class BenchInferenceCommand implements Callable<Integer> {
             names = {"--data-parallel-size", "-dp"},
             paramLabel = "N",
             split = ",",
-            description = ParallelOptions.DATA)
+            description = "Replicas, each of which runs the batch (default: 1).")
     private List<Integer> data = List.of(1);
 
     @Option(

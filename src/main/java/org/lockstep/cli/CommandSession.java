@@ -94,6 +94,13 @@ final class CommandSession implements AutoCloseable {
         ClusterPreflight.check(conf(request), sizes, ranks);
     }
 
+    /** Says that spark-submit's cluster and configuration hold, where the command names others. */
+    static void sayWhatIsLeftAside(SparkRequest request, Screen screen) {
+        if (isSubmitted() && (request.master() != null || !request.conf().isEmpty())) {
+            screen.err().println("--master and --conf are left aside: spark-submit has set spark.master");
+        }
+    }
+
     /** The configuration that a session of our own would have. */
     static SparkConf conf(SparkRequest request) {
         SparkConf conf = new SparkConf();

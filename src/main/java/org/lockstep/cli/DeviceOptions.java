@@ -1,13 +1,18 @@
 package org.lockstep.cli;
 
 import org.jspecify.annotations.Nullable;
-import picocli.CommandLine.Mixin;
+import org.lockstep.spark.settings.DeviceChoice;
 import picocli.CommandLine.Option;
 
 /** What ranks compute on and how, under vLLM's names. */
 final class DeviceOptions {
-    @Mixin
-    private final DeviceOption device = new DeviceOption();
+    @Option(
+            names = "--device",
+            paramLabel = "KIND",
+            description =
+                    "cpu, cuda, or auto: GPUs where there are some, of this machine under a local master, on a cluster"
+                            + " where Spark gives them to tasks. Ranks of a local master share the GPUs in turn (default: auto).")
+    private @Nullable DeviceChoice device;
 
     @Option(
             names = "--gpu-memory-utilization",
@@ -23,10 +28,11 @@ final class DeviceOptions {
                             + " graphs, but for tensor groups that exchange through the host.")
     private boolean enforceEager;
 
+    /** @throws IllegalArgumentException for a part out of range */
     DeviceRequest request() {
         if (memoryUtilization != null && !(memoryUtilization > 0 && memoryUtilization <= 1)) {
             throw new IllegalArgumentException("gpu memory utilization (" + memoryUtilization + ") is not in (0, 1]");
         }
-        return new DeviceRequest(device.device(), memoryUtilization, enforceEager);
+        return new DeviceRequest(device, memoryUtilization, enforceEager);
     }
 }

@@ -6,8 +6,6 @@ import java.io.IOException;
 import java.util.ArrayList;
 import java.util.List;
 import java.util.Map;
-import java.util.Optional;
-import java.util.OptionalInt;
 import java.util.concurrent.Callable;
 import java.util.function.BooleanSupplier;
 import org.lockstep.ErrorCode;
@@ -15,7 +13,6 @@ import org.lockstep.LockstepException;
 import org.lockstep.spark.Preflight;
 import org.lockstep.spark.preflight.Finding;
 import org.lockstep.spark.preflight.Machine;
-import org.lockstep.topology.ParallelSizes;
 import picocli.CommandLine.Command;
 import picocli.CommandLine.Mixin;
 import picocli.CommandLine.Option;
@@ -27,7 +24,8 @@ import picocli.CommandLine.Option;
             "Looks at what a run would need: the configuration, the cluster's slots, each executor's machine (Java, cores,"
                     + " GPUs and their libraries, memory, shared memory, descriptors, ports), what differs between them, the"
                     + " model and how it can be cut. Nothing is generated.",
-            "Each finding is FAIL (it cannot run), WARN, NOTE or OK, with the line to set."
+            "The options are those of 'generate' that decide where and whether it runs, with the same defaults. Each finding"
+                    + " is FAIL (it cannot run), WARN, NOTE or OK, with the line to set."
         },
         mixinStandardHelpOptions = true,
         versionProvider = Lockstep.Version.class,
@@ -45,7 +43,8 @@ import picocli.CommandLine.Option;
                     + " have, by name).",
             "",
             "Examples:",
-            "  lockstep doctor -tp 2 -pp 2",
+            "  lockstep doctor",
+            "  lockstep doctor -tp 2 -dp 2 --dtype bfloat16 --max-model-len 1024",
             "  lockstep doctor --model /models/Llama-3.1-8B -tp 4 --master spark://host:7077 --json"
         })
 final class DoctorCommand implements Callable<Integer> {
@@ -56,7 +55,7 @@ final class DoctorCommand implements Callable<Integer> {
     private final LaunchOptions launch = new LaunchOptions();
 
     @Mixin
-    private final DeviceOption device = new DeviceOption();
+    private final EngineOptions engine = new EngineOptions();
 
     @Mixin
     private final SparkOptions spark = new SparkOptions();
@@ -73,13 +72,10 @@ final class DoctorCommand implements Callable<Integer> {
     public Integer call() throws IOException {
         CommandSession.quiet();
         CommandSession.requireSpark();
-        OptionalInt world = launch.ranks();
-        ParallelSizes sizes = sizes();
-        int smallest = sizes.tp() * sizes.pp() * Math.max(1, sizes.dp());
+        LaunchRequest want = want();
         SparkRequest request = new SparkRequest(
-                "lockstep doctor", spark.master(), world.orElse(smallest), spark.conf(), verbose.getAsBoolean());
-        Preflight.Checkup checkup =
-                new DoctorRun(request, Optional.ofNullable(device.device()), screen).look(sizes, world, launch.model());
+                "lockstep doctor", spark.master(), want.worldSize(), spark.conf(), verbose.getAsBoolean());
+        Preflight.Checkup checkup = new DoctorRun(request, want, screen).look();
         List<Finding> found = checkup.findings();
         if (json) {
             writeJson(checkup);
@@ -94,9 +90,9 @@ final class DoctorCommand implements Callable<Integer> {
                 .orElse(0);
     }
 
-    private ParallelSizes sizes() {
+    private LaunchRequest want() {
         try {
-            return launch.sizes(1);
+            return launch.request(engine);
         } catch (IllegalArgumentException e) {
             throw LockstepException.report(ErrorCode.USAGE, String.valueOf(e.getMessage()))
                     .attempt("lockstep doctor --help")

@@ -1,13 +1,11 @@
 package org.lockstep.cli;
 
 import java.util.List;
-import java.util.OptionalInt;
 import java.util.concurrent.Callable;
 import java.util.function.BooleanSupplier;
 import org.jspecify.annotations.Nullable;
 import org.lockstep.ErrorCode;
 import org.lockstep.LockstepException;
-import org.lockstep.tensor.WeightType;
 import picocli.CommandLine.Command;
 import picocli.CommandLine.Mixin;
 import picocli.CommandLine.Model.CommandSpec;
@@ -67,31 +65,8 @@ final class GenerateCommand implements Callable<Integer> {
     @Spec
     private CommandSpec spec = CommandSpec.create(); // picocli puts its own here
 
-    /** vLLM's names of the types of weights, and q8. */
-    enum Dtype {
-        AUTO,
-        FLOAT32,
-        BFLOAT16,
-        FLOAT16,
-        Q8;
-
-        @Nullable
-        WeightType weightType() {
-            return switch (this) {
-                case AUTO -> null;
-                case FLOAT32 -> WeightType.F32;
-                case BFLOAT16 -> WeightType.BF16;
-                case FLOAT16 -> WeightType.F16;
-                case Q8 -> WeightType.Q8;
-            };
-        }
-    }
-
     @Mixin
     private final LaunchOptions launch = new LaunchOptions();
-
-    @Mixin
-    private final OrderOption order = new OrderOption();
 
     @Option(
             names = "--prompts",
@@ -125,40 +100,8 @@ final class GenerateCommand implements Callable<Integer> {
     @Mixin
     private final SamplingOptions sampling = new SamplingOptions();
 
-    @Option(
-            names = "--dtype",
-            paramLabel = "TYPE",
-            description =
-                    "Type that the weights are held in: auto (as stored), float32, bfloat16, float16, or q8: 8 bits, in"
-                            + " blocks of 32 with a scale (default: auto). They are converted as they are read.")
-    private Dtype dtype = Dtype.AUTO;
-
-    @Option(
-            names = "--max-model-len",
-            paramLabel = "N",
-            description = "Positions of a prompt and its completion together. Default: the model's own limit.")
-    private @Nullable Integer maxModelLength;
-
-    @Option(names = "--max-num-seqs", paramLabel = "N", description = "Rows that a replica generates together at most.")
-    private @Nullable Integer maxSequences;
-
-    @Option(
-            names = "--max-num-batched-tokens",
-            paramLabel = "N",
-            description = "Positions that a step of a replica computes at most, over all its rows.")
-    private @Nullable Integer maxStepLength;
-
-    @Option(names = "--block-size", paramLabel = "N", description = "Positions in a block of the key/value cache.")
-    private @Nullable Integer blockSize;
-
-    @Option(
-            names = "--enable-prefix-caching",
-            negatable = true,
-            description = "Compute the beginning that prompts have in common once (on by default), or not.")
-    private @Nullable Boolean prefixCaching;
-
     @Mixin
-    private final DeviceOptions device = new DeviceOptions();
+    private final EngineOptions engine = new EngineOptions();
 
     @Mixin
     private final FailureOptions failures = new FailureOptions();
@@ -179,24 +122,13 @@ final class GenerateCommand implements Callable<Integer> {
 
     GenerateRequest request() {
         try {
-            boolean stories = launch.model() == null && launch.isUnsized();
             return new GenerateRequest(
-                    launch.model(),
+                    launch.request(engine),
                     prompts,
                     promptColumn,
                     output,
                     report,
-                    launch.sizes(stories ? 2 : 1),
-                    launch.ranks(),
-                    order.order(),
                     sampling.params(launch.model() == null),
-                    dtype.weightType(),
-                    optional(maxModelLength),
-                    optional(maxSequences),
-                    optional(maxStepLength),
-                    optional(blockSize),
-                    prefixCaching,
-                    device.request(),
                     failures.request(),
                     spark.master(),
                     spark.conf(),
@@ -207,9 +139,5 @@ final class GenerateCommand implements Callable<Integer> {
                     .cause(e)
                     .exception();
         }
-    }
-
-    private static OptionalInt optional(@Nullable Integer value) {
-        return value == null ? OptionalInt.empty() : OptionalInt.of(value);
     }
 }

@@ -15,8 +15,6 @@ import org.lockstep.spark.Generation;
 import org.lockstep.spark.Llm;
 import org.lockstep.spark.Plan;
 import org.lockstep.spark.attempt.UnfinishedRunException;
-import org.lockstep.tensor.WeightType;
-import org.lockstep.topology.ProcessGrid;
 
 /** One run of {@code lockstep generate}: prompts from a file, answers to a file or to the screen. */
 final class GenerateRun implements Callable<Integer> {
@@ -43,10 +41,7 @@ final class GenerateRun implements Callable<Integer> {
             CommandSession.quiet(); // before the tokenizer's library has started the log
         }
         checkBeforeSparkStarts();
-        if (CommandSession.isSubmitted()
-                && (request.master() != null || !request.conf().isEmpty())) {
-            screen.err().println("--master and --conf are left aside: spark-submit has set spark.master");
-        }
+        CommandSession.sayWhatIsLeftAside(request.spark(), screen);
         try (CommandSession session = CommandSession.open(request.spark(), screen)) {
             try {
                 return generate(session.spark());
@@ -66,15 +61,16 @@ final class GenerateRun implements Callable<Integer> {
 
     /** What can be known in no time, so that a wrong word does not first start Spark. */
     private void checkBeforeSparkStarts() {
-        checkWorld();
-        String model = request.model();
+        LaunchRequest launch = request.launch();
+        launch.checkWorld();
+        String model = launch.model();
         try (ModelFiles files =
                 model == null ? ModelFiles.resource(Llm.BUNDLED) : ModelFiles.directory(Path.of(model))) {
             ModelConfig config = ModelConfig.read(files);
             config.checkSplit(
-                    request.sizes().tp(), request.sizes().pp(), request.sizes().chunks());
+                    launch.sizes().tp(), launch.sizes().pp(), launch.sizes().chunks());
             CommandSession.requireSpark();
-            CommandSession.check(request.spark(), request.sizes(), request.ranks());
+            CommandSession.check(request.spark(), launch.sizes(), launch.ranks());
             checkFiles();
             Llm.check(files, config);
         }
@@ -129,19 +125,8 @@ final class GenerateRun implements Callable<Integer> {
         });
     }
 
-    private void checkWorld() {
-        try {
-            ProcessGrid.of(request.worldSize(), request.sizes(), request.order());
-        } catch (IllegalArgumentException | ArithmeticException e) {
-            throw LockstepException.report(ErrorCode.WORLD_SIZE, String.valueOf(e.getMessage()))
-                    .attempt("choose sizes whose product is the number of ranks")
-                    .cause(e)
-                    .exception();
-        }
-    }
-
     private int generate(SparkSession spark) {
-        Llm llm = llm(spark);
+        Llm llm = request.failures().apply(request.launch().on(spark));
         Prompts prompts = Prompts.read(spark, request.prompts(), request.promptColumn(), output == null);
         if (output != null) {
             output.checkColumns(prompts.rows().columns());
@@ -177,36 +162,6 @@ final class GenerateRun implements Callable<Integer> {
         generation.discard();
         screen.err().println(generation.report());
         return generation.report().rowsFailed() == 0 ? 0 : 1;
-    }
-
-    private Llm llm(SparkSession spark) {
-        String model = request.model();
-        Llm llm = request.failures()
-                .apply(model == null ? Llm.bundled(spark) : Llm.load(spark, model))
-                .tensorParallel(request.sizes().tp())
-                .pipelineParallel(request.sizes().pp())
-                .dataParallel(request.sizes().dp())
-                .order(request.order());
-        Integer chunks = request.sizes().virtualPipeline();
-        llm = chunks == null ? llm : llm.virtualPipelineParallel(chunks);
-        WeightType weights = request.weightType();
-        llm = weights == null ? llm : llm.weightType(weights);
-        llm = request.ranks().isPresent() ? llm.ranks(request.ranks().getAsInt()) : llm;
-        llm = request.maxModelLength().isPresent()
-                ? llm.maxModelLength(request.maxModelLength().getAsInt())
-                : llm;
-        llm = request.maxSequences().isPresent()
-                ? llm.maxSequences(request.maxSequences().getAsInt())
-                : llm;
-        llm = request.maxStepLength().isPresent()
-                ? llm.maxStepLength(request.maxStepLength().getAsInt())
-                : llm;
-        llm = request.blockSize().isPresent()
-                ? llm.blockSize(request.blockSize().getAsInt())
-                : llm;
-        llm = request.device().applyTo(llm);
-        Boolean prefixes = request.prefixCaching();
-        return prefixes == null ? llm : llm.prefixCaching(prefixes);
     }
 
     private Generation run(Llm llm, Prompts prompts) {

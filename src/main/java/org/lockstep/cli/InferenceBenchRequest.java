@@ -4,7 +4,6 @@ import java.nio.file.Path;
 import java.time.Duration;
 import java.util.List;
 import org.jspecify.annotations.Nullable;
-import org.lockstep.cli.GenerateCommand.Dtype;
 import org.lockstep.cli.bench.inference.SpeedPlan;
 import org.lockstep.topology.ParallelSizes;
 

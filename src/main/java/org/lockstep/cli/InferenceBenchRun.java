@@ -6,7 +6,6 @@ import java.util.function.Consumer;
 import org.lockstep.ErrorCode;
 import org.lockstep.LockstepException;
 import org.lockstep.checkpoint.ModelFiles;
-import org.lockstep.cli.GenerateCommand.Dtype;
 import org.lockstep.cli.bench.inference.BenchModel;
 import org.lockstep.cli.bench.inference.Speed;
 import org.lockstep.cli.bench.inference.SpeedJson;

@@ -8,18 +8,33 @@ import picocli.CommandLine.Option;
 
 /** Which model on how many ranks: what a launch and a look at what it would need have in common. */
 final class LaunchOptions {
+    /** Of the bundled model where nothing says how many ranks there are: tensor and pipeline. */
+    private static final int BUNDLED_SIZE = 2;
+
     @Option(
             names = "--model",
             paramLabel = "DIR",
             description = "Hugging Face directory that the driver and all executors see under this path. Default: the"
-                    + " bundled model fable, which tells stories.")
+                    + " bundled model fable, which tells stories, and without a size on tensor 2 × pipeline 2.")
     private @Nullable String model;
 
     @Mixin
     private final ParallelOptions sizes = new ParallelOptions();
 
-    @Option(names = "--ranks", paramLabel = "N", description = "World size, where the replicas are not given.")
+    @Option(
+            names = {"--data-parallel-size", "-dp"},
+            paramLabel = "N",
+            description = "Replicas. Default: as many as --ranks, or else the slots that there are, have room for.")
+    private @Nullable Integer data;
+
+    @Option(
+            names = "--ranks",
+            paramLabel = "N",
+            description = "World size, tensor × pipeline × data, where the replicas are not given.")
     private @Nullable Integer ranks;
+
+    @Mixin
+    private final OrderOption order = new OrderOption();
 
     /** A directory, null for the bundled model. */
     @Nullable
@@ -27,17 +42,18 @@ final class LaunchOptions {
         return model;
     }
 
-    /** Whether nothing says how many ranks there are. */
-    boolean isUnsized() {
-        return !sizes.isGiven() && ranks == null;
-    }
-
-    OptionalInt ranks() {
-        return ranks == null ? OptionalInt.empty() : OptionalInt.of(ranks);
-    }
-
-    /** As {@link ParallelOptions#sizes}. */
-    ParallelSizes sizes(int otherwise) {
-        return sizes.sizes(otherwise);
+    /** @throws IllegalArgumentException for what can be no size, order or part */
+    LaunchRequest request(EngineOptions engine) {
+        boolean sized = sizes.isGiven() || data != null || ranks != null;
+        ParallelSizes asked = sizes.sizes(model == null && !sized ? BUNDLED_SIZE : 1)
+                .withData(data == null ? ParallelSizes.INFER : data);
+        return new LaunchRequest(
+                model,
+                asked,
+                ranks == null ? OptionalInt.empty() : OptionalInt.of(ranks),
+                order.order(),
+                engine.weightType(),
+                engine.limits(),
+                engine.device());
     }
 }

@@ -27,7 +27,7 @@ import picocli.CommandLine.ScopeType;
         exitCodeListHeading = "%nExit codes:%n",
         exitCodeList = {
             "0:done",
-            "1:done, but some rows have an error",
+            "1:done, but some rows have an error, or some results of bench are wrong",
             "2:usage: a wrong option, file or size",
             "3:environment: Spark, the cluster or the model cannot run this",
             "4:the gang of ranks failed",
@@ -39,7 +39,7 @@ import picocli.CommandLine.ScopeType;
             "  lockstep generate",
             "  lockstep generate --model /models/Llama-3.1-8B --prompts questions.jsonl --output answers.jsonl -tp 4",
             "  lockstep plan --world-size 16 -tp 2 -pp 4",
-            "  lockstep doctor -tp 2 -pp 2",
+            "  lockstep doctor --model /models/Llama-3.1-8B -tp 4",
             "  lockstep bench all-reduce --place jvms",
             "  lockstep bench inference -b 1,8",
             "  spark-submit --class org.lockstep.cli.Lockstep lockstep-all.jar generate -tp 2 -pp 2"

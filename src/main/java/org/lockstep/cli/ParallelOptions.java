@@ -4,12 +4,10 @@ import org.jspecify.annotations.Nullable;
 import org.lockstep.topology.ParallelSizes;
 import picocli.CommandLine.Option;
 
-/** Into what sizes ranks are split, under vLLM's names; a command that takes several of each has the same words. */
+/** Into what sizes a replica's ranks are split, under vLLM's names; a command that takes several of each has the same words. */
 final class ParallelOptions {
     static final String TENSOR = "Ranks that share each layer (default: 1).";
     static final String PIPELINE = "Stages that the layers are cut into (default: 1).";
-    static final String DATA =
-            "Replicas. Default: as many as there are ranks or slots for; 1 where their number follows from the sizes.";
 
     @Option(
             names = {"--tensor-parallel-size", "-tp"},
@@ -29,15 +27,9 @@ final class ParallelOptions {
             description = "Chunks of layers on each pipeline stage (default: 1).")
     private @Nullable Integer virtualPipeline;
 
-    @Option(
-            names = {"--data-parallel-size", "-dp"},
-            paramLabel = "N",
-            description = DATA)
-    private @Nullable Integer data;
-
-    /** Whether a size was given that says how many ranks there are. */
+    /** Whether a size was given that says how many ranks a replica has. */
     boolean isGiven() {
-        return tensor != null || pipeline != null || data != null;
+        return tensor != null || pipeline != null;
     }
 
     /** As given, out of range too. */
@@ -56,14 +48,8 @@ final class ParallelOptions {
         return virtualPipeline;
     }
 
-    /** As given, out of range too. */
-    @Nullable
-    Integer data() {
-        return data;
-    }
-
     /**
-     * For a launch.
+     * For a launch, with as many replicas as there is room for.
      *
      * @param otherwise tensor and pipeline sizes that are not given
      * @throws IllegalArgumentException for a size below 1
@@ -72,7 +58,7 @@ final class ParallelOptions {
         return ParallelSizes.tensor(positive("tensor", tensor, otherwise))
                 .withPipeline(positive("pipeline", pipeline, otherwise))
                 .withVirtualPipeline(virtualPipeline == null ? null : positive("virtual pipeline", virtualPipeline, 1))
-                .withData(data == null ? ParallelSizes.INFER : data);
+                .withData(ParallelSizes.INFER);
     }
 
     private static int positive(String name, @Nullable Integer given, int otherwise) {

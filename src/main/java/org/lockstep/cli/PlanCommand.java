@@ -70,6 +70,12 @@ final class PlanCommand implements Callable<Integer> {
     private final ParallelOptions parallel = new ParallelOptions();
 
     @Option(
+            names = {"--data-parallel-size", "-dp"},
+            paramLabel = "N",
+            description = "Replicas. Default: what --world-size leaves; without it 1, or as many as experts need.")
+    private @Nullable Integer data;
+
+    @Option(
             names = {"--context-parallel-size", "-cp"},
             paramLabel = "N",
             description = "Ranks that share each sequence (default: ${DEFAULT-VALUE}).")
@@ -163,7 +169,6 @@ final class PlanCommand implements Callable<Integer> {
     private ProcessGrid grid(RankOrder rankOrder) {
         int tensor = parallel.tensor();
         int pipeline = parallel.pipeline();
-        Integer data = parallel.data();
         boolean infers =
                 tensor == ParallelSizes.INFER || pipeline == ParallelSizes.INFER || context == ParallelSizes.INFER;
         int replicas = data != null ? data : infers ? 1 : ParallelSizes.INFER;

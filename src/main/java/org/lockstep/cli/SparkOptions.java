@@ -2,6 +2,7 @@ package org.lockstep.cli;
 
 import java.util.Map;
 import org.jspecify.annotations.Nullable;
+import picocli.CommandLine.Mixin;
 import picocli.CommandLine.Option;
 
 /** The Spark of a command that spark-submit does not start. */
@@ -9,15 +10,11 @@ final class SparkOptions {
     @Option(
             names = "--master",
             paramLabel = "URL",
-            description = "Spark master for a run without spark-submit. Default: local[world size]; of bench none, its"
-                    + " ranks then live where --place says.")
+            description = "Spark master for a run without spark-submit. Default: local[world size].")
     private @Nullable String master;
 
-    @Option(
-            names = "--conf",
-            paramLabel = "KEY=VALUE",
-            description = "Setting of Spark for a run without spark-submit; may be repeated.")
-    private Map<String, String> conf = Map.of();
+    @Mixin
+    private final ConfOption conf = new ConfOption();
 
     /** Null where none was given. */
     @Nullable
@@ -26,6 +23,6 @@ final class SparkOptions {
     }
 
     Map<String, String> conf() {
-        return conf;
+        return conf.settings();
     }
 }

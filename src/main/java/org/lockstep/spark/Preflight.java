@@ -4,6 +4,7 @@ import java.util.ArrayList;
 import java.util.List;
 import java.util.Optional;
 import java.util.OptionalInt;
+import java.util.function.Supplier;
 import org.apache.spark.SparkConf;
 import org.apache.spark.SparkContext;
 import org.apache.spark.sql.SparkSession;
@@ -53,13 +54,15 @@ public final class Preflight {
      *
      * @param model a Hugging Face directory; null for the bundled model
      * @param device that is asked for; empty for the configuration's
+     * @param launch loads the description of that model with those sizes, and all else that a launch would set
      */
     public static Checkup ofCluster(
             SparkSession spark,
             ParallelSizes sizes,
             OptionalInt ranks,
             @Nullable String model,
-            Optional<DeviceChoice> device) {
+            Optional<DeviceChoice> device,
+            Supplier<Llm> launch) {
         List<Finding> found = new ArrayList<>();
         SparkContext context = ClusterPreflight.context(spark);
         look(found, () -> ClusterPreflight.check(context, sizes, ranks));
@@ -87,24 +90,9 @@ public final class Preflight {
             }
         }
         if (fits) {
-            look(found, () -> plan(spark, sizes, ranks, model, device));
+            look(found, () -> launch.get().plan());
         }
         return new Checkup(machines, found);
-    }
-
-    private static void plan(
-            SparkSession spark,
-            ParallelSizes sizes,
-            OptionalInt ranks,
-            @Nullable String model,
-            Optional<DeviceChoice> device) {
-        Llm llm = (model == null ? Llm.bundled(spark) : Llm.load(spark, model))
-                .tensorParallel(sizes.tp())
-                .pipelineParallel(sizes.pp())
-                .dataParallel(sizes.dp());
-        llm = device.map(llm::device).orElse(llm);
-        llm = sizes.virtualPipeline() == null ? llm : llm.virtualPipelineParallel(sizes.virtualPipeline());
-        (ranks.isPresent() ? llm.ranks(ranks.getAsInt()) : llm).plan();
     }
 
     private static void look(List<Finding> found, Runnable check) {

@@ -50,7 +50,7 @@ class CtrlCTest {
                 "--max-num-seqs",
                 "2",
                 "--max-tokens",
-                "300",
+                "200",
                 "--ignore-eos",
                 "--seed",
                 "3",

@@ -58,6 +58,24 @@ class DoctorCommandTest {
                         "it cannot run");
     }
 
+    /** The same words as for generate, and the same defaults. */
+    @Test
+    void itLooksAtWhatGenerateWouldDo() {
+        Run unsized = Run.of("doctor", "--master", "local[2]");
+        assertThat(unsized.code())
+                .isEqualTo(Run.of("generate", "--master", "local[2]").code());
+        assertThat(unsized.out()).contains("need 4 slots = tensor 2 × pipeline 2 × data 1, local[2] offers 2");
+
+        Run tooLong = Run.of("doctor", "--dtype", "q8", "--max-model-len", "100000");
+        assertThat(tooLong.code()).isEqualTo(2);
+        assertThat(tooLong.out()).contains("max model length (100000) is not in 2..", "try     : --max-model-len ");
+
+        assertThat(Run.of("doctor", "-pp", "2", "--order", "tp-dp").out()).contains("LOCKSTEP-1001 WORLD_SIZE", "pp");
+        Run misused = Run.of("doctor", "--gpu-memory-utilization", "2");
+        assertThat(misused.code()).isEqualTo(2);
+        assertThat(misused.err()).contains("gpu memory utilization (2.0) is not in (0, 1]", "lockstep doctor --help");
+    }
+
     @Test
     void whereThereIsNoGpuAskingForOneFailsAndNothingCrashes() throws Exception {
         Run run = Run.of("doctor", "--device", "cuda", "--json", "--conf", "spark.lockstep.device=cuda");

@@ -43,12 +43,12 @@ class GenerateCommandTest {
     @Test
     void withoutWordsTheBundledModelTellsStories() {
         GenerateRequest request = request();
-        assertThat(request.model()).isNull();
+        assertThat(request.launch().model()).isNull();
         assertThat(request.prompts()).isNull();
         assertThat(request.output()).isNull();
-        assertThat(request.sizes()).isEqualTo(ParallelSizes.tensor(2).withPipeline(2));
-        assertThat(request.worldSize()).isEqualTo(4);
-        assertThat(request.order()).isEqualTo(RankOrder.DEFAULT);
+        assertThat(request.launch().sizes()).isEqualTo(ParallelSizes.tensor(2).withPipeline(2));
+        assertThat(request.launch().worldSize()).isEqualTo(4);
+        assertThat(request.launch().order()).isEqualTo(RankOrder.DEFAULT);
         assertThat(request.params())
                 .isEqualTo(SamplingParams.DEFAULT
                         .withTemperature(0.8)
@@ -60,8 +60,8 @@ class GenerateCommandTest {
     @Test
     void aModelOfOnesOwnHasTheDefaultsOfVllm() {
         GenerateRequest request = request("--model", "/models/m");
-        assertThat(request.sizes()).isEqualTo(ParallelSizes.tensor(1));
-        assertThat(request.worldSize()).isEqualTo(1);
+        assertThat(request.launch().sizes()).isEqualTo(ParallelSizes.tensor(1));
+        assertThat(request.launch().worldSize()).isEqualTo(1);
         assertThat(request.params()).isEqualTo(SamplingParams.DEFAULT.withSeed(0L));
     }
 
@@ -90,17 +90,26 @@ class GenerateCommandTest {
                         .split(" "));
         assertThat(request)
                 .isEqualTo(new GenerateRequest(
-                        "m",
+                        new LaunchRequest(
+                                "m",
+                                ParallelSizes.tensor(2)
+                                        .withPipeline(3)
+                                        .withVirtualPipeline(2)
+                                        .withData(4),
+                                OptionalInt.of(24),
+                                RankOrder.parse("tp-pp-dp"),
+                                WeightType.BF16,
+                                new LaunchRequest.Limits(
+                                        OptionalInt.of(512),
+                                        OptionalInt.of(16),
+                                        OptionalInt.of(1024),
+                                        OptionalInt.of(8),
+                                        false),
+                                new DeviceRequest(DeviceChoice.CUDA, 0.5, true)),
                         "p.jsonl",
                         "question",
                         "o.jsonl",
                         "r.html",
-                        ParallelSizes.tensor(2)
-                                .withPipeline(3)
-                                .withVirtualPipeline(2)
-                                .withData(4),
-                        OptionalInt.of(24),
-                        RankOrder.parse("tp-pp-dp"),
                         SamplingParams.DEFAULT
                                 .withMaxTokens(7)
                                 .withTemperature(0.5)
@@ -111,26 +120,21 @@ class GenerateCommandTest {
                                 .withSeed(-3L)
                                 .withStop(List.of(".", "@END"))
                                 .withIgnoreEos(true),
-                        WeightType.BF16,
-                        OptionalInt.of(512),
-                        OptionalInt.of(16),
-                        OptionalInt.of(1024),
-                        OptionalInt.of(8),
-                        false,
-                        new DeviceRequest(DeviceChoice.CUDA, 0.5, true),
                         new FailureOptions.FailureRequest("hdfs:///kept", true, OptionalInt.of(5), true),
                         "spark://h:7077",
                         Map.of("spark.a", "b=c", "spark.d", "e"),
                         false));
-        assertThat(request("--enable-prefix-caching").prefixCaching()).isTrue();
-        assertThat(request().prefixCaching()).isNull();
+        assertThat(request("--enable-prefix-caching").launch().limits().prefixCaching())
+                .isTrue();
+        assertThat(request().launch().limits().prefixCaching()).isNull();
         assertThat(request(
                                 "--tensor-parallel-size=2",
                                 "--pipeline-parallel-size=3",
                                 "--virtual-pipeline-parallel-size=2",
                                 "--data-parallel-size=4")
+                        .launch()
                         .sizes())
-                .isEqualTo(request.sizes());
+                .isEqualTo(request.launch().sizes());
     }
 
     @ParameterizedTest

@@ -39,7 +39,9 @@ import org.lockstep.topology.ParallelSizes;
 @Timeout(180)
 class NothingIsLeftTest {
     private static final int RANKS = 3;
-    private static final int CYCLES = 1000; // of each kind of world, one half of them aborted
+
+    /** Of each kind of world, one half of them aborted; {@code -Dlockstep.worlds=1000} makes more. */
+    private static final int CYCLES = Integer.getInteger("lockstep.worlds", 250);
 
     static Stream<Arguments> worlds() {
         return Stream.of(

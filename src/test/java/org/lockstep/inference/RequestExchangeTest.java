@@ -100,7 +100,8 @@ class RequestExchangeTest {
     void everyRowIsCompletedOnceAndComesHome(int tensor, int pipeline, int data, int venues) {
         ParallelSizes sizes =
                 ParallelSizes.tensor(tensor).withPipeline(pipeline).withData(data);
-        int step = venues == 1 ? 1 : 5; // through all four ranks' numbers all the same
+        boolean every = tensor == 2 && data == 2 && venues == 1;
+        int step = every ? 1 : 5; // through all four ranks' numbers all the same
         List<Queue<Long>> seen = new ArrayList<>();
         IntStream.range(0, 256).forEach(combination -> seen.add(new ConcurrentLinkedQueue<>()));
         onEveryRank(sizes, 4, venues, (world, exchange) -> {

@@ -36,7 +36,7 @@ import org.lockstep.spark.preflight.ClusterPreflight;
 class AttemptsIT {
     private static final int ROWS = 32;
     private static final SamplingParams LONG =
-            SamplingParams.greedy().withMaxTokens(400).withIgnoreEos(true);
+            SamplingParams.greedy().withMaxTokens(200).withIgnoreEos(true);
 
     private SparkSession session;
 

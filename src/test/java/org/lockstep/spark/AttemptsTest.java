@@ -117,7 +117,7 @@ class AttemptsTest {
     @ValueSource(booleans = {false, true})
     @FaultCase({"F14", "F72"})
     void aCancelledRunKeepsItsRowsAndGoesOnToTheSameTexts(boolean interrupt) throws Exception {
-        SamplingParams params = SAMPLED.withMaxTokens(400);
+        SamplingParams params = SAMPLED.withMaxTokens(300);
         CompletableFuture<List<Row>> run = CompletableFuture.supplyAsync(() -> {
             spark.sparkContext().setJobGroup("doomed", "a test", interrupt);
             try (Llm llm = llm()) {
@@ -164,7 +164,7 @@ class AttemptsTest {
     @FaultCase("F15")
     void aStoppedApplicationIsCancelledNotTriedAgain() {
         CompletableFuture<List<Row>> run = CompletableFuture.supplyAsync(() ->
-                llm().generate(rows(), "prompt", SAMPLED.withMaxTokens(400)).collectAsList());
+                llm().generate(rows(), "prompt", SAMPLED.withMaxTokens(300)).collectAsList());
         awaitCommits();
         spark.stop();
         LockstepException ended = failure(run);
@@ -179,7 +179,7 @@ class AttemptsTest {
         CompletableFuture<Throwable> ended = new CompletableFuture<>();
         Thread caller = new Thread(() -> {
             try {
-                llm().generate(rows(), "prompt", SAMPLED.withMaxTokens(400));
+                llm().generate(rows(), "prompt", SAMPLED.withMaxTokens(300));
                 ended.complete(new AssertionError("it ended well"));
             } catch (RuntimeException e) {
                 ended.complete(Thread.currentThread().isInterrupted() ? e : new AssertionError("the flag is gone", e));

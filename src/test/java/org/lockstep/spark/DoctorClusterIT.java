@@ -21,7 +21,12 @@ class DoctorClusterIT {
         Sessions.assumeThatExecutorsStart();
         try (SparkSession session = Sessions.twoExecutors(Map.of())) {
             Preflight.Checkup checkup = Preflight.ofCluster(
-                    session, ParallelSizes.tensor(2).withData(2), OptionalInt.empty(), null, Optional.empty());
+                    session,
+                    ParallelSizes.tensor(2).withData(2),
+                    OptionalInt.empty(),
+                    null,
+                    Optional.empty(),
+                    () -> Llm.bundled(session).tensorParallel(2).dataParallel(2));
             assertThat(checkup.machines()).extracting(Machine::process).containsExactly("0", "1");
             assertThat(checkup.findings())
                     .extracting(Finding::sentence)

@@ -15,7 +15,7 @@ import org.lockstep.inference.SamplingParams;
 /** A driver in a process of its own, that says which processes its executors are, then generates for long. */
 final class DyingDriver {
     static final SamplingParams PARAMS =
-            SamplingParams.greedy().withMaxTokens(400).withIgnoreEos(true);
+            SamplingParams.greedy().withMaxTokens(200).withIgnoreEos(true);
 
     private DyingDriver() {}
 

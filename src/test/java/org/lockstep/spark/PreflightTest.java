@@ -5,6 +5,8 @@ import static org.assertj.core.api.Assertions.assertThat;
 import java.util.List;
 import java.util.Optional;
 import java.util.OptionalInt;
+import java.util.function.Supplier;
+import java.util.function.UnaryOperator;
 import java.util.stream.Stream;
 import org.apache.spark.SparkConf;
 import org.apache.spark.sql.SparkSession;
@@ -193,7 +195,20 @@ class PreflightTest {
     /** What fails. */
     private static List<Finding> wrong(
             SparkSession session, ParallelSizes sizes, OptionalInt ranks, @Nullable String model) {
-        return Preflight.ofCluster(session, sizes, ranks, model, Optional.empty()).findings().stream()
+        return wrong(session, sizes, ranks, model, llm -> llm);
+    }
+
+    private static List<Finding> wrong(
+            SparkSession session,
+            ParallelSizes sizes,
+            OptionalInt ranks,
+            @Nullable String model,
+            UnaryOperator<Llm> further) {
+        Supplier<Llm> launch = () -> further.apply((model == null ? Llm.bundled(session) : Llm.load(session, model))
+                .tensorParallel(sizes.tp())
+                .pipelineParallel(sizes.pp())
+                .ranks(ranks.orElse(1)));
+        return Preflight.ofCluster(session, sizes, ranks, model, Optional.empty(), launch).findings().stream()
                 .filter(finding -> finding.level() == Level.FAIL)
                 .toList();
     }
@@ -222,6 +237,18 @@ class PreflightTest {
             assertThat(wrong(session, ParallelSizes.tensor(2), OptionalInt.of(2), "/no/such/model"))
                     .extracting(Finding::code)
                     .containsOnly(ErrorCode.MODEL_NOT_FOUND);
+            assertThat(wrong(
+                            session,
+                            ParallelSizes.tensor(2),
+                            OptionalInt.of(2),
+                            null,
+                            llm -> llm.maxModelLength(1 << 20)))
+                    .as("what else a launch would set")
+                    .singleElement()
+                    .satisfies(finding -> {
+                        assertThat(finding.code()).isEqualTo(ErrorCode.USAGE);
+                        assertThat(finding.line()).startsWith("--max-model-len ");
+                    });
         }
     }
 

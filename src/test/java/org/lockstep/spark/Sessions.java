@@ -52,7 +52,11 @@ public final class Sessions {
                 .config("spark.ui.enabled", "false")
                 .config("spark.driver.host", "127.0.0.1")
                 .config("spark.driver.bindAddress", "127.0.0.1")
-                .config("spark.sql.shuffle.partitions", "4");
+                .config("spark.sql.shuffle.partitions", "4")
+                // a Master names applications, and their folders, by the second: so may one of another JVM
+                .config(
+                        "spark.deploy.appIdPattern",
+                        "app-%s-%04d-" + ProcessHandle.current().pid());
         conf.forEach(builder::config);
         return builder.getOrCreate();
     }

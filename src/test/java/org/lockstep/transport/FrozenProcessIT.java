@@ -2,48 +2,56 @@ package org.lockstep.transport;
 
 import static org.assertj.core.api.Assertions.assertThat;
 
+import java.util.List;
 import java.util.concurrent.TimeUnit;
+import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.Timeout;
 import org.junit.jupiter.api.condition.EnabledOnOs;
 import org.junit.jupiter.api.condition.OS;
-import org.junit.jupiter.params.ParameterizedTest;
-import org.junit.jupiter.params.provider.EnumSource;
 import org.lockstep.FaultCase;
 import org.lockstep.collective.TransportKind;
 
-/** A frozen rank at the rhythm that users have: suspicion after 5 s, the end after 15 s. */
+/** A frozen rank at the rhythm that users have: suspicion after 5 s, the end after 15 s; over both transports at once. */
 @Timeout(120)
 @EnabledOnOs(OS.LINUX)
 class FrozenProcessIT {
     /** As long as the longest pauses of garbage collectors: suspected, and forgiven. */
-    @ParameterizedTest
-    @EnumSource(names = {"SHARED", "TCP"})
+    @Test
     @FaultCase("F08")
-    void aRankThatStandsStillForEightSecondsGoesOn(TransportKind transport) throws Exception {
-        try (RankProcesses world = new RankProcesses(transport, 3, 1000, Rhythm.DEFAULT)) {
-            world.rank(1).signal("STOP");
+    void aRankThatStandsStillForEightSecondsGoesOn() throws Exception {
+        try (RankProcesses shared = new RankProcesses(TransportKind.SHARED, 3, 1000, Rhythm.DEFAULT);
+                RankProcesses tcp = new RankProcesses(TransportKind.TCP, 3, 1000, Rhythm.DEFAULT)) {
+            shared.rank(1).signal("STOP");
+            tcp.rank(1).signal("STOP");
             TimeUnit.SECONDS.sleep(8); // between suspicion and loss: that is what is tested
-            world.rank(1).signal("CONT");
-            world.rank(0).say("leave");
-            assertThat(world.rank(0).ends()).isTrue();
-            for (String end : world.endsOfOthers(0)) {
-                assertThat(end).contains("PEER_LOST", "rank 0 left the group");
+            shared.rank(1).signal("CONT");
+            tcp.rank(1).signal("CONT");
+            for (RankProcesses world : List.of(shared, tcp)) {
+                world.rank(0).say("leave");
+                assertThat(world.rank(0).ends()).isTrue();
+                for (String end : world.endsOfOthers(0)) {
+                    assertThat(end).contains("PEER_LOST", "rank 0 left the group");
+                }
             }
         }
     }
 
-    @ParameterizedTest
-    @EnumSource(names = {"SHARED", "TCP"})
+    @Test
     @FaultCase("F05")
-    void aFrozenRankIsLost(TransportKind transport) throws Exception {
-        try (RankProcesses world = new RankProcesses(transport, 3, 1000, Rhythm.DEFAULT)) {
+    void aFrozenRankIsLost() throws Exception {
+        try (RankProcesses shared = new RankProcesses(TransportKind.SHARED, 3, 1000, Rhythm.DEFAULT);
+                RankProcesses tcp = new RankProcesses(TransportKind.TCP, 3, 1000, Rhythm.DEFAULT)) {
             long start = System.nanoTime();
-            world.rank(1).signal("STOP");
-            for (String end : world.endsOfOthers(1)) {
-                assertThat(end).contains("PEER_LOST", "rank 1 gave no sign of life for 15.0 s", "culprit : rank 1");
+            shared.rank(1).signal("STOP");
+            tcp.rank(1).signal("STOP");
+            for (RankProcesses world : List.of(shared, tcp)) {
+                for (String end : world.endsOfOthers(1)) {
+                    assertThat(end).contains("PEER_LOST", "rank 1 gave no sign of life for 15.0 s", "culprit : rank 1");
+                }
+                System.out.println("a frozen rank is lost after "
+                        + TimeUnit.NANOSECONDS.toMillis(System.nanoTime() - start) + " ms over "
+                        + (world == tcp ? TransportKind.TCP : TransportKind.SHARED));
             }
-            System.out.println("a frozen rank is lost after " + TimeUnit.NANOSECONDS.toMillis(System.nanoTime() - start)
-                    + " ms over " + transport);
         }
     }
 }
