@@ -202,24 +202,12 @@ final class ReportPage {
                 "s",
                 names(ranks),
                 List.of(
-                        part("its own kernels and sampling", ranks, ReportPage::ownNanos),
-                        part("its tensor group", ranks, rank -> rank.computeNanos() - ownNanos(rank)),
+                        part("its own kernels and sampling", ranks, RankReport::ownNanos),
+                        part("its tensor group", ranks, rank -> rank.computeNanos() - rank.ownNanos()),
                         part(
                                 "no batch to compute",
                                 ranks,
                                 rank -> Math.max(0, rank.generateNanos() - rank.computeNanos()))));
-    }
-
-    /** Of its computing, without the waits of its tensor group. */
-    private static long ownNanos(RankReport rank) {
-        return Math.max(0, rank.computeNanos() - tensorNanos(rank));
-    }
-
-    private static long tensorNanos(RankReport rank) {
-        return rank.groups().stream()
-                .filter(group -> group.kind() == GroupKind.TENSOR)
-                .mapToLong(GroupTraffic::nanos)
-                .sum();
     }
 
     private static Chart.Part part(String name, List<RankReport> ranks, ToLongFunction<RankReport> nanos) {
@@ -230,16 +218,16 @@ final class ReportPage {
 
     /** Ranks whose own work takes longest; where others wait, they wait for these. */
     private static void stragglers(Page page, List<RankReport> ranks) {
-        long[] sorted = ranks.stream().mapToLong(ReportPage::ownNanos).sorted().toArray();
+        long[] sorted = ranks.stream().mapToLong(RankReport::ownNanos).sorted().toArray();
         long median = Math.max(1, sorted[sorted.length / 2]);
         List<List<String>> rows = ranks.stream()
-                .sorted(Comparator.comparingLong(ReportPage::ownNanos).reversed())
+                .sorted(Comparator.comparingLong(RankReport::ownNanos).reversed())
                 .limit(5)
                 .map(rank -> List.of(
                         "rank " + rank.rank(),
                         rank.host(),
-                        seconds(ownNanos(rank)),
-                        String.format(Locale.ROOT, "%.2f ×", (double) ownNanos(rank) / median),
+                        seconds(rank.ownNanos()),
+                        String.format(Locale.ROOT, "%.2f ×", (double) rank.ownNanos() / median),
                         percent(Math.min(1, rank.collectiveNanos() / (double) Math.max(1, rank.generateNanos())))))
                 .toList();
         page.table(

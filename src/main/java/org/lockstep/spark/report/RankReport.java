@@ -3,6 +3,7 @@ package org.lockstep.spark.report;
 import java.io.Serializable;
 import java.util.List;
 import java.util.Map;
+import org.lockstep.topology.GroupKind;
 
 /**
  * What one rank spent its time on.
@@ -35,4 +36,13 @@ public record RankReport(
         Latencies latencies,
         List<GroupTraffic> groups,
         Map<String, Long> errors)
-        implements Serializable {}
+        implements Serializable {
+    /** Of its computing, without the waits of its tensor group. */
+    public long ownNanos() {
+        long tensor = groups.stream()
+                .filter(group -> group.kind() == GroupKind.TENSOR)
+                .mapToLong(GroupTraffic::nanos)
+                .sum();
+        return Math.max(0, computeNanos - tensor);
+    }
+}

@@ -4,6 +4,7 @@ import java.time.Duration;
 import java.util.Comparator;
 import java.util.List;
 import java.util.Locale;
+import java.util.Optional;
 import java.util.function.ToLongFunction;
 import org.lockstep.topology.ParallelSizes;
 
@@ -80,6 +81,11 @@ public record RunReport(
         return !ranks.isEmpty() && ranks.stream().allMatch(RankReport::stayed);
     }
 
+    /** The rank that others waited for, if there is one. */
+    public Optional<Straggler> straggler() {
+        return Straggler.of(ranks);
+    }
+
     /** One line. */
     @Override
     public String toString() {
@@ -101,7 +107,7 @@ public record RunReport(
                         longest(RankReport::loadNanos) / 1e9);
         return String.format(
                 Locale.ROOT,
-                "%,d rows (%,d with errors%s), %,d prompt%s + %,d output tokens%s in %.1f s%s, %,.0f tokens/s; %s",
+                "%,d rows (%,d with errors%s), %,d prompt%s + %,d output tokens%s in %.1f s%s, %,.0f tokens/s; %s%s",
                 rows,
                 rowsFailed,
                 rowsKept == 0 ? "" : String.format(Locale.ROOT, ", %,d from before", rowsKept),
@@ -112,6 +118,7 @@ public record RunReport(
                 elapsed.toMillis() / 1e3,
                 attempts > 1 ? String.format(Locale.ROOT, " and %d attempts", attempts) : "",
                 tokensPerSecond(),
-                world);
+                world,
+                straggler().map(rank -> "; " + rank).orElse(""));
     }
 }
