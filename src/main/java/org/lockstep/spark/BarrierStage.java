@@ -187,9 +187,13 @@ public final class BarrierStage<T> {
      */
     public <U> List<U> collectRanks(RankFunction<T, U> function) {
         SparkContext spark = rows.context();
-        try (GangWatch follower = GangWatch.begin(spark)) {
+        try (GangWatch follower = GangWatch.begin(spark);
+                JobLabel label = JobLabel.begin(spark, "ranks")) {
             try {
-                return watchedBy(follower).mapRanks(function).collect();
+                JavaRDD<U> made = watchedBy(follower).mapRanks(function);
+                int world = made.getNumPartitions();
+                label.describe(world + " ranks, " + spec.sizes().resolve(world));
+                return made.collect();
             } catch (Exception e) { // Spark's own are checked, and undeclared
                 boolean interrupted = Thread.interrupted() || e instanceof InterruptedException;
                 follower.cancel();

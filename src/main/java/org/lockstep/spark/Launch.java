@@ -39,8 +39,9 @@ import org.lockstep.topology.RankOrder;
  * there. Confined to the caller's thread.
  *
  * @param planner plans the ranks for the cluster as it is at that moment
+ * @param label of its jobs
  */
-record Launch(Model model, Input input, Supplier<Plan> planner, Consumer<Progress> progress, long start)
+record Launch(Model model, Input input, Supplier<Plan> planner, JobLabel label, Consumer<Progress> progress, long start)
         implements AttemptLoop.Attempt<Launch.Result> {
     /** What runs. */
     record Model(
@@ -77,10 +78,16 @@ record Launch(Model model, Input input, Supplier<Plan> planner, Consumer<Progres
         Plan plan = planner.get();
         GeneratorOptions options = plan.options().halved(shrink);
         int kept = ticket.attempt().done();
+        label.describe(String.format(
+                Locale.ROOT,
+                "generate %,d rows, %s%s",
+                input.even.count() - kept,
+                plan.grid().sizes(),
+                number == 1 ? "" : ", attempt " + number));
         RunCounters counters = RunCounters.register(input.even.source().rdd().sparkContext());
         JavaRDD<Row> answers = kept == input.even.count()
                 ? KeptRows.of(counted(joined(ticket, counters)))
-                : stage(plan, options, ticket, watch, number, counters);
+                : stage(plan, options, ticket, watch, counters);
         return new Result(
                 answers,
                 plan,
@@ -96,7 +103,7 @@ record Launch(Model model, Input input, Supplier<Plan> planner, Consumer<Progres
                         Duration.ofNanos(System.nanoTime() - start),
                         plan.grid().sizes(),
                         plan.perRank().each(),
-                        counters.reports().value()));
+                        counters.reports().value().ranks()));
     }
 
     /** All rows are committed: nobody needs a model. */
@@ -122,12 +129,7 @@ record Launch(Model model, Input input, Supplier<Plan> planner, Consumer<Progres
     }
 
     private JavaRDD<Row> stage(
-            Plan plan,
-            GeneratorOptions options,
-            KeptResults.Ticket ticket,
-            GangWatch watch,
-            int number,
-            RunCounters counters) {
+            Plan plan, GeneratorOptions options, KeptResults.Ticket ticket, GangWatch watch, RunCounters counters) {
         SparkContext spark = input.even.source().rdd().sparkContext();
         GenerationTask task = new GenerationTask(
                 model.source,
@@ -142,8 +144,9 @@ record Launch(Model model, Input input, Supplier<Plan> planner, Consumer<Progres
                 counters);
         long left = input.even.count() - ticket.attempt().done();
         long toLoad = model.stored.bytes() * plan.grid().sizes().dp(); // each replica reads all of it
-        ProgressListener listener = new ProgressListener(counters, left, toLoad, start, progress);
-        String before = spark.getLocalProperty("spark.job.description");
+        ProgressListener.Goal goal =
+                new ProgressListener.Goal(left, toLoad, plan.grid().sizes().dp());
+        ProgressListener listener = new ProgressListener(counters, goal, start, progress);
         try (Residence.Stay stay = model.residence.enter(layout(plan, options))) {
             JavaRDD<Row> answers = BarrierStage.over(
                             input.even.dealt(plan.grid().worldSize()))
@@ -157,14 +160,10 @@ record Launch(Model model, Input input, Supplier<Plan> planner, Consumer<Progres
                     .mapRanks(task)
                     .persist(StorageLevel.MEMORY_AND_DISK());
             spark.addSparkListener(listener);
-            spark.setJobDescription(String.format(
-                    Locale.ROOT,
-                    "Lockstep: generate %,d rows, %s%s",
-                    left,
-                    plan.grid().sizes(),
-                    number == 1 ? "" : ", attempt " + number));
             try {
+                listener.begin();
                 answers.count();
+                listener.end();
                 return KeptRows.of(answers);
             } catch (Exception e) { // Spark's own are checked, and undeclared
                 if (!spark.isStopped()) {
@@ -174,7 +173,6 @@ record Launch(Model model, Input input, Supplier<Plan> planner, Consumer<Progres
                 throw e;
             }
         } finally {
-            spark.setJobDescription(before);
             spark.removeSparkListener(listener);
         }
     }

@@ -6,8 +6,6 @@ import java.util.Optional;
 import java.util.OptionalInt;
 import java.util.function.Consumer;
 import org.apache.spark.SparkContext;
-import org.apache.spark.api.java.JavaRDD;
-import org.apache.spark.api.java.JavaSparkContext;
 import org.apache.spark.sql.Dataset;
 import org.apache.spark.sql.Row;
 import org.apache.spark.sql.RowFactory;
@@ -35,7 +33,6 @@ import org.lockstep.spark.gang.Residence;
 import org.lockstep.spark.preflight.ClusterPreflight;
 import org.lockstep.spark.preflight.LaunchLook;
 import org.lockstep.spark.report.Progress;
-import org.lockstep.spark.report.RunReport;
 import org.lockstep.spark.rows.AnswerSchema;
 import org.lockstep.spark.rows.EvenRows;
 import org.lockstep.spark.settings.DeviceChoice;
@@ -283,7 +280,7 @@ public final class Llm implements AutoCloseable {
         return new Llm(spark, found, config, sizes, order, ranks, limits, device, changed, progress);
     }
 
-    /** Calls {@code consumer} now and then while {@code generate} runs, on a thread of Spark's. */
+    /** Calls {@code consumer} when an attempt begins, as executors report, on a thread of Spark's, and when it ends. */
     public Llm onProgress(Consumer<Progress> consumer) {
         return new Llm(spark, found, config, sizes, order, ranks, limits, device, policy, consumer);
     }
@@ -361,24 +358,20 @@ public final class Llm implements AutoCloseable {
         RunPolicy resolved = policy.resolve(context.getConf());
         Plan plan = plan();
         found.look().check(context, plan.grid());
-        try (EvenRows even = EvenRows.of(rows.javaRDD(), rows.schema().fieldIndex(promptColumn))) {
+        try (JobLabel label = JobLabel.begin(context, "read the rows to generate from");
+                EvenRows even = EvenRows.of(rows.javaRDD(), rows.schema().fieldIndex(promptColumn))) {
             if (even.count() == 0) {
-                JavaRDD<Row> none = JavaSparkContext.fromSparkContext(context).emptyRDD();
-                return new Generation(
-                        spark.createDataFrame(none, schema),
-                        plan,
-                        RunReport.ofNothing(plan.grid().sizes(), plan.perRank().each(), start),
-                        Optional.empty());
+                return Generation.ofNothing(spark, schema, plan, start);
             }
             Launch launch = new Launch(
-                    new Launch.Model(
-                            found.source(), found.stored(), found.residence(), config, order, device.backend()),
+                    new Launch.Model(found.source(), found.stored(), found.residence(), config, order, device.backend()),
                     new Launch.Input(
                             even,
                             rows.schema().fieldIndex(promptColumn),
                             params,
                             resolved.failOnRowError().orElseThrow()),
                     this::plan,
+                    label,
                     progress,
                     start);
             AttemptLoop.Outcome<Launch.Result> run = new AttemptLoop(
