@@ -5,7 +5,6 @@ import java.util.ArrayList;
 import java.util.List;
 import java.util.Locale;
 import java.util.Map;
-import java.util.Optional;
 import java.util.function.Consumer;
 import java.util.function.Supplier;
 import org.apache.spark.SparkContext;
@@ -18,9 +17,9 @@ import org.lockstep.inference.SamplingParams;
 import org.lockstep.model.ModelConfig;
 import org.lockstep.model.StoredWeights;
 import org.lockstep.spark.attempt.AttemptLoop;
-import org.lockstep.spark.device.BackendFactory;
 import org.lockstep.spark.failure.GangWatch;
 import org.lockstep.spark.gang.Residence;
+import org.lockstep.spark.preflight.TaskRequest;
 import org.lockstep.spark.report.Progress;
 import org.lockstep.spark.report.ProgressListener;
 import org.lockstep.spark.report.RunCounters;
@@ -50,7 +49,7 @@ record Launch(Model model, Input input, Supplier<Plan> planner, JobLabel label, 
             Residence residence,
             ModelConfig config,
             RankOrder order,
-            Optional<BackendFactory> backend) {}
+            LlmDevice device) {}
 
     /** What it runs on. */
     record Input(EvenRows even, int promptColumn, SamplingParams params, boolean failOnRowError) {}
@@ -131,6 +130,7 @@ record Launch(Model model, Input input, Supplier<Plan> planner, JobLabel label, 
     private JavaRDD<Row> stage(
             Plan plan, GeneratorOptions options, KeptResults.Ticket ticket, GangWatch watch, RunCounters counters) {
         SparkContext spark = input.even.source().rdd().sparkContext();
+        TaskRequest tasks = model.device.tasks(spark);
         GenerationTask task = new GenerationTask(
                 model.source,
                 model.config,
@@ -147,12 +147,15 @@ record Launch(Model model, Input input, Supplier<Plan> planner, JobLabel label, 
         ProgressListener.Goal goal =
                 new ProgressListener.Goal(left, toLoad, plan.grid().sizes().dp());
         ProgressListener listener = new ProgressListener(counters, goal, start, progress);
-        try (Residence.Stay stay = model.residence.enter(layout(plan, options))) {
-            JavaRDD<Row> answers = BarrierStage.over(
-                            input.even.dealt(plan.grid().worldSize()))
+        try (Residence.Stay stay = model.residence.enter(layout(plan, options, tasks))) {
+            JavaRDD<IndexedRow> dealt = input.even.dealt(plan.grid().worldSize());
+            tasks.profile().ifPresent(dealt::withResources);
+            JavaRDD<Row> answers = BarrierStage.over(dealt)
                     .with(plan.grid().sizes())
                     .with(model.order)
-                    .on(model.backend.orElseGet(() -> plan.perRank().device().factory(spark)))
+                    .on(model.device
+                            .backend()
+                            .orElseGet(() -> plan.perRank().device().factory(spark, tasks)))
                     .staying(stay)
                     .watchedBy(watch)
                     .connecting(Llm.KINDS.get(0), Llm.KINDS.toArray(GroupKind[]::new))
@@ -178,12 +181,13 @@ record Launch(Model model, Input input, Supplier<Plan> planner, JobLabel label, 
     }
 
     /** What a rank that stays must have in common with one that is wanted; the rest is the application's. */
-    private String layout(Plan plan, GeneratorOptions options) {
+    private String layout(Plan plan, GeneratorOptions options, TaskRequest tasks) {
         return String.join(
                 "\n",
                 model.config.toString(),
                 plan.grid().sizes() + " " + model.order,
                 plan.perRank().device().cuda().toString(),
+                tasks.toString(),
                 options.toString());
     }
 }

@@ -6,6 +6,7 @@ import java.util.Optional;
 import java.util.OptionalInt;
 import java.util.function.Consumer;
 import org.apache.spark.SparkContext;
+import org.apache.spark.resource.ResourceProfile;
 import org.apache.spark.sql.Dataset;
 import org.apache.spark.sql.Row;
 import org.apache.spark.sql.RowFactory;
@@ -32,6 +33,7 @@ import org.lockstep.spark.gang.ExpectedPlaces;
 import org.lockstep.spark.gang.Residence;
 import org.lockstep.spark.preflight.ClusterPreflight;
 import org.lockstep.spark.preflight.LaunchLook;
+import org.lockstep.spark.preflight.TaskRequest;
 import org.lockstep.spark.report.Progress;
 import org.lockstep.spark.rows.AnswerSchema;
 import org.lockstep.spark.rows.EvenRows;
@@ -240,6 +242,11 @@ public final class Llm implements AutoCloseable {
         return with(device.withMemoryUtilization(part));
     }
 
+    /** What the ranks' tasks ask for, where it is not what all tasks do; a profile that asks for executors is refused. */
+    public Llm withResources(ResourceProfile profile) {
+        return with(device.withResources(profile));
+    }
+
     /** Backends of another make, for ranks whose network is not what they think. */
     Llm backend(BackendFactory factory) {
         return with(device.withBackend(factory));
@@ -290,14 +297,15 @@ public final class Llm implements AutoCloseable {
      */
     public Plan plan() {
         SparkContext context = ClusterPreflight.context(spark);
-        int world = ClusterPreflight.check(context, sizes, ranks);
+        TaskRequest tasks = device.tasks(context);
+        int world = ClusterPreflight.check(context, tasks, sizes, ranks);
         ProcessGrid grid = ProcessGrid.of(world, sizes, order);
         config.checkSplit(grid.sizes().tp(), grid.sizes().pp(), grid.sizes().chunks());
         RankDevice where = device.resolve(context, world);
         CacheFit fit = new CacheFit(config, found.stored().type(), grid.sizes(), where);
         GeneratorOptions options = fit.resolve(limits, context.getConf());
-        String transports = ExpectedPlaces.of(context, grid).lines(KINDS);
-        PerRank perRank = PerRank.of(context, world, where, fit.memory(options));
+        String transports = ExpectedPlaces.of(context, tasks, grid).lines(KINDS);
+        PerRank perRank = PerRank.of(context, tasks, world, where, fit.memory(options));
         return new Plan(found.source().toString(), config, grid, options, context.master(), perRank, transports);
     }
 
@@ -364,7 +372,7 @@ public final class Llm implements AutoCloseable {
                 return Generation.ofNothing(spark, schema, plan, start);
             }
             Launch launch = new Launch(
-                    new Launch.Model(found.source(), found.stored(), found.residence(), config, order, device.backend()),
+                    new Launch.Model(found.source(), found.stored(), found.residence(), config, order, device),
                     new Launch.Input(
                             even,
                             rows.schema().fieldIndex(promptColumn),
