@@ -142,7 +142,8 @@ class HouseTest {
                         + " spark.device ; org.apache.spark.. scala.. org.slf4j..",
                 "spark.rows      | commit spark.settings spark.failure spark.gang                   ; org.apache.spark.. scala.. org.slf4j..",
                 "spark.attempt   | commit spark.settings spark.failure spark.rows ; org.apache.spark.. scala.. org.apache.hadoop.. org.slf4j..",
-                "spark.report    | topology collective inference spark.gang                         ; org.apache.spark.. scala.. org.HdrHistogram..",
+                "spark.report    | topology collective inference spark.gang                         ; org.apache.spark.. scala.. org.HdrHistogram.."
+                        + " org.slf4j..",
                 "spark.metrics   | topology spark.report                                            ;"
                         + " org.apache.spark.. scala.. com.codahale.metrics..",
                 "spark      | topology tensor collective cpu cuda checkpoint model inference report commit spark.settings"

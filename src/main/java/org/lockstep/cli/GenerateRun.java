@@ -140,6 +140,9 @@ final class GenerateRun implements Callable<Integer> {
         Generation generation;
         try (Llm shown = llm.dataParallel(plan.grid().sizes().dp())) {
             generation = run(shown, prompts);
+        } catch (Exception e) { // Spark's own are checked, and undeclared
+            report(plan.html(e), e);
+            throw e;
         }
         try {
             if (output != null) {
@@ -154,6 +157,7 @@ final class GenerateRun implements Callable<Integer> {
                     .ifPresent(kept -> screen.err()
                             .println("all rows are kept; to write them: "
                                     + resume.from(kept.place().toString())));
+            report(generation.html(), e);
             throw e;
         }
         if (report != null) {
@@ -162,6 +166,19 @@ final class GenerateRun implements Callable<Integer> {
         generation.discard();
         screen.err().println(generation.report());
         return generation.report().rowsFailed() == 0 ? 0 : 1;
+    }
+
+    /** Writes the report beside a failure, which matters more than one of the report's own. */
+    private void report(String html, Exception failure) {
+        if (report == null) {
+            return;
+        }
+        try {
+            report.write(html);
+        } catch (LockstepException unwritten) {
+            screen.err().println(unwritten.getMessage());
+            failure.addSuppressed(unwritten);
+        }
     }
 
     private Generation run(Llm llm, Prompts prompts) {

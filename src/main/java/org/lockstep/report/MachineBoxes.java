@@ -1,6 +1,7 @@
 package org.lockstep.report;
 
 import java.util.List;
+import java.util.Set;
 import java.util.stream.IntStream;
 import org.lockstep.topology.Axis;
 import org.lockstep.topology.LayerRange;
@@ -13,7 +14,7 @@ final class MachineBoxes {
 
     private MachineBoxes() {}
 
-    static String html(ProcessGrid grid, int layers, List<String> places) {
+    static String html(ProcessGrid grid, int layers, List<String> places, Set<Integer> marked) {
         int replicas = grid.sizes().dp();
         int shown = Math.max(1, Math.min(replicas, MOST_RANKS / (grid.worldSize() / replicas)));
         StringBuilder html = new StringBuilder("<div class=\"machine\">");
@@ -26,7 +27,9 @@ final class MachineBoxes {
                 }
                 html.append("</span>");
                 for (int rank : ranks(grid, replica, stage)) {
-                    html.append("<div class=\"rank\"><b>").append(rank).append("</b>");
+                    html.append(marked.contains(rank) ? "<div class=\"rank marked\"><b>" : "<div class=\"rank\"><b>")
+                            .append(rank)
+                            .append("</b>");
                     int index = rank - grid.rankOffset();
                     if (index < places.size()) {
                         html.append("<i>")

@@ -9,6 +9,7 @@ import java.nio.charset.StandardCharsets;
 import java.util.List;
 import java.util.Locale;
 import java.util.Objects;
+import java.util.Set;
 import org.lockstep.topology.ProcessGrid;
 
 /**
@@ -116,10 +117,12 @@ public final class Page {
      *
      * @param layers of the model, 0 where there is none
      * @param places what a box says below its rank, by rank; empty where places are not known
+     * @param marked ranks whose boxes stand out
      */
-    public Page machine(String heading, String note, ProcessGrid grid, int layers, List<String> places) {
+    public Page machine(
+            String heading, String note, ProcessGrid grid, int layers, List<String> places, Set<Integer> marked) {
         section(heading, note);
-        body.append(MachineBoxes.html(grid, layers, places)).append("</section>\n");
+        body.append(MachineBoxes.html(grid, layers, places, marked)).append("</section>\n");
         return this;
     }
 

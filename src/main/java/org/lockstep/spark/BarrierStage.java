@@ -25,6 +25,7 @@ import org.lockstep.spark.gang.Residence;
 import org.lockstep.spark.gang.Residents;
 import org.lockstep.spark.preflight.ClusterPreflight;
 import org.lockstep.spark.preflight.StageChain;
+import org.lockstep.spark.preflight.TaskRequest;
 import org.lockstep.spark.settings.Settings;
 import org.lockstep.topology.GroupKind;
 import org.lockstep.topology.ParallelSizes;
@@ -76,9 +77,14 @@ public final class BarrierStage<T> {
         this.watch = watch;
     }
 
-    /** A stage of data-parallel ranks only, on CPUs, with the deadlines of the configuration. */
+    /**
+     * A stage of data-parallel ranks only, on CPUs, with the deadlines of the configuration. Its tasks ask for what the rows'
+     * resource profile says ({@code RDD.withResources}), if they have one.
+     *
+     * @throws LockstepException for a configuration, or a profile, that cannot be
+     */
     public static <T> BarrierStage<T> over(JavaRDD<T> rows) {
-        SparkConf conf = rows.context().getConf();
+        SparkConf conf = tasks(rows).conf();
         Settings.check(conf);
         WorldSpec spec = WorldSpec.of(ParallelSizes.tensor(1))
                 .withMeetingTimeout(Settings.MEETING_TIMEOUT.in(conf))
@@ -88,6 +94,10 @@ public final class BarrierStage<T> {
                 .withEncryption(Settings.encrypts(conf));
         return new BarrierStage<>(
                 rows, spec, OptionalInt.empty(), CpuFactory.of(conf), Optional.empty(), Optional.empty());
+    }
+
+    private static TaskRequest tasks(JavaRDD<?> rows) {
+        return TaskRequest.of(rows.context(), StageChain.profile(rows.rdd()));
     }
 
     /**
@@ -160,12 +170,14 @@ public final class BarrierStage<T> {
      */
     public <U> JavaRDD<U> mapRanks(RankFunction<T, U> function) {
         JavaSparkContext spark = JavaSparkContext.fromSparkContext(rows.context());
-        int world = ClusterPreflight.check(spark.sc(), spec.sizes(), ranks);
-        ClusterPreflight.warn(spark.getConf());
+        TaskRequest tasks = tasks(rows);
+        int world = ClusterPreflight.check(spark.sc(), tasks, spec.sizes(), ranks);
+        ClusterPreflight.warn(tasks.conf());
         JavaRDD<T> input = rows;
         if (!StageChain.allows(rows.rdd(), world)) {
             LOG.warn("repartitioning {} partitions to {}, one to a rank", rows.getNumPartitions(), world);
             input = rows.repartition(world);
+            tasks.profile().ifPresent(input::withResources);
         }
         Broadcast<Residents> residents =
                 stay.map(Residence.Stay::residents).orElseGet(() -> spark.broadcast(new Residents()));
@@ -187,9 +199,13 @@ public final class BarrierStage<T> {
      */
     public <U> List<U> collectRanks(RankFunction<T, U> function) {
         SparkContext spark = rows.context();
-        try (GangWatch follower = GangWatch.begin(spark)) {
+        try (GangWatch follower = GangWatch.begin(spark);
+                JobLabel label = JobLabel.begin(spark, "ranks")) {
             try {
-                return watchedBy(follower).mapRanks(function).collect();
+                JavaRDD<U> made = watchedBy(follower).mapRanks(function);
+                int world = made.getNumPartitions();
+                label.describe(world + " ranks, " + spec.sizes().resolve(world));
+                return made.collect();
             } catch (Exception e) { // Spark's own are checked, and undeclared
                 boolean interrupted = Thread.interrupted() || e instanceof InterruptedException;
                 follower.cancel();

@@ -1,8 +1,11 @@
 package org.lockstep.spark;
 
+import java.util.List;
 import java.util.Optional;
 import org.apache.spark.sql.Dataset;
 import org.apache.spark.sql.Row;
+import org.apache.spark.sql.SparkSession;
+import org.apache.spark.sql.types.StructType;
 import org.lockstep.commit.KeptRun;
 import org.lockstep.spark.report.RunReport;
 
@@ -15,6 +18,13 @@ import org.lockstep.spark.report.RunReport;
  * @param kept where its rows are committed, until {@link #discard}; empty if there are none
  */
 public record Generation(Dataset<Row> rows, Plan plan, RunReport report, Optional<KeptRun> kept) {
+    /** Of an input without rows, for which nothing is launched. */
+    static Generation ofNothing(SparkSession spark, StructType schema, Plan plan, long start) {
+        RunReport report =
+                RunReport.ofNothing(plan.grid().sizes(), plan.perRank().each(), start);
+        return new Generation(spark.createDataFrame(List.of(), schema), plan, report, Optional.empty());
+    }
+
     /** The report as a self-contained page: for a file, {@code displayHTML} or {@code %html}. */
     public String html() {
         return ReportPage.of(plan, report);

@@ -5,7 +5,6 @@ import java.util.ArrayList;
 import java.util.List;
 import java.util.Locale;
 import java.util.Map;
-import java.util.Optional;
 import java.util.function.Consumer;
 import java.util.function.Supplier;
 import org.apache.spark.SparkContext;
@@ -18,9 +17,9 @@ import org.lockstep.inference.SamplingParams;
 import org.lockstep.model.ModelConfig;
 import org.lockstep.model.StoredWeights;
 import org.lockstep.spark.attempt.AttemptLoop;
-import org.lockstep.spark.device.BackendFactory;
 import org.lockstep.spark.failure.GangWatch;
 import org.lockstep.spark.gang.Residence;
+import org.lockstep.spark.preflight.TaskRequest;
 import org.lockstep.spark.report.Progress;
 import org.lockstep.spark.report.ProgressListener;
 import org.lockstep.spark.report.RunCounters;
@@ -39,8 +38,9 @@ import org.lockstep.topology.RankOrder;
  * there. Confined to the caller's thread.
  *
  * @param planner plans the ranks for the cluster as it is at that moment
+ * @param label of its jobs
  */
-record Launch(Model model, Input input, Supplier<Plan> planner, Consumer<Progress> progress, long start)
+record Launch(Model model, Input input, Supplier<Plan> planner, JobLabel label, Consumer<Progress> progress, long start)
         implements AttemptLoop.Attempt<Launch.Result> {
     /** What runs. */
     record Model(
@@ -49,7 +49,7 @@ record Launch(Model model, Input input, Supplier<Plan> planner, Consumer<Progres
             Residence residence,
             ModelConfig config,
             RankOrder order,
-            Optional<BackendFactory> backend) {}
+            LlmDevice device) {}
 
     /** What it runs on. */
     record Input(EvenRows even, int promptColumn, SamplingParams params, boolean failOnRowError) {}
@@ -77,10 +77,16 @@ record Launch(Model model, Input input, Supplier<Plan> planner, Consumer<Progres
         Plan plan = planner.get();
         GeneratorOptions options = plan.options().halved(shrink);
         int kept = ticket.attempt().done();
+        label.describe(String.format(
+                Locale.ROOT,
+                "generate %,d rows, %s%s",
+                input.even.count() - kept,
+                plan.grid().sizes(),
+                number == 1 ? "" : ", attempt " + number));
         RunCounters counters = RunCounters.register(input.even.source().rdd().sparkContext());
         JavaRDD<Row> answers = kept == input.even.count()
                 ? KeptRows.of(counted(joined(ticket, counters)))
-                : stage(plan, options, ticket, watch, number, counters);
+                : stage(plan, options, ticket, watch, counters);
         return new Result(
                 answers,
                 plan,
@@ -96,7 +102,7 @@ record Launch(Model model, Input input, Supplier<Plan> planner, Consumer<Progres
                         Duration.ofNanos(System.nanoTime() - start),
                         plan.grid().sizes(),
                         plan.perRank().each(),
-                        counters.reports().value()));
+                        counters.reports().value().ranks()));
     }
 
     /** All rows are committed: nobody needs a model. */
@@ -122,13 +128,9 @@ record Launch(Model model, Input input, Supplier<Plan> planner, Consumer<Progres
     }
 
     private JavaRDD<Row> stage(
-            Plan plan,
-            GeneratorOptions options,
-            KeptResults.Ticket ticket,
-            GangWatch watch,
-            int number,
-            RunCounters counters) {
+            Plan plan, GeneratorOptions options, KeptResults.Ticket ticket, GangWatch watch, RunCounters counters) {
         SparkContext spark = input.even.source().rdd().sparkContext();
+        TaskRequest tasks = model.device.tasks(spark);
         GenerationTask task = new GenerationTask(
                 model.source,
                 model.config,
@@ -142,14 +144,18 @@ record Launch(Model model, Input input, Supplier<Plan> planner, Consumer<Progres
                 counters);
         long left = input.even.count() - ticket.attempt().done();
         long toLoad = model.stored.bytes() * plan.grid().sizes().dp(); // each replica reads all of it
-        ProgressListener listener = new ProgressListener(counters, left, toLoad, start, progress);
-        String before = spark.getLocalProperty("spark.job.description");
-        try (Residence.Stay stay = model.residence.enter(layout(plan, options))) {
-            JavaRDD<Row> answers = BarrierStage.over(
-                            input.even.dealt(plan.grid().worldSize()))
+        ProgressListener.Goal goal =
+                new ProgressListener.Goal(left, toLoad, plan.grid().sizes().dp());
+        ProgressListener listener = new ProgressListener(counters, goal, start, progress);
+        try (Residence.Stay stay = model.residence.enter(layout(plan, options, tasks))) {
+            JavaRDD<IndexedRow> dealt = input.even.dealt(plan.grid().worldSize());
+            tasks.profile().ifPresent(dealt::withResources);
+            JavaRDD<Row> answers = BarrierStage.over(dealt)
                     .with(plan.grid().sizes())
                     .with(model.order)
-                    .on(model.backend.orElseGet(() -> plan.perRank().device().factory(spark)))
+                    .on(model.device
+                            .backend()
+                            .orElseGet(() -> plan.perRank().device().factory(spark, tasks)))
                     .staying(stay)
                     .watchedBy(watch)
                     .connecting(Llm.KINDS.get(0), Llm.KINDS.toArray(GroupKind[]::new))
@@ -157,14 +163,10 @@ record Launch(Model model, Input input, Supplier<Plan> planner, Consumer<Progres
                     .mapRanks(task)
                     .persist(StorageLevel.MEMORY_AND_DISK());
             spark.addSparkListener(listener);
-            spark.setJobDescription(String.format(
-                    Locale.ROOT,
-                    "Lockstep: generate %,d rows, %s%s",
-                    left,
-                    plan.grid().sizes(),
-                    number == 1 ? "" : ", attempt " + number));
             try {
+                listener.begin();
                 answers.count();
+                listener.end();
                 return KeptRows.of(answers);
             } catch (Exception e) { // Spark's own are checked, and undeclared
                 if (!spark.isStopped()) {
@@ -174,18 +176,18 @@ record Launch(Model model, Input input, Supplier<Plan> planner, Consumer<Progres
                 throw e;
             }
         } finally {
-            spark.setJobDescription(before);
             spark.removeSparkListener(listener);
         }
     }
 
     /** What a rank that stays must have in common with one that is wanted; the rest is the application's. */
-    private String layout(Plan plan, GeneratorOptions options) {
+    private String layout(Plan plan, GeneratorOptions options, TaskRequest tasks) {
         return String.join(
                 "\n",
                 model.config.toString(),
                 plan.grid().sizes() + " " + model.order,
                 plan.perRank().device().cuda().toString(),
+                tasks.toString(),
                 options.toString());
     }
 }

@@ -6,8 +6,7 @@ import java.util.Optional;
 import java.util.OptionalInt;
 import java.util.function.Consumer;
 import org.apache.spark.SparkContext;
-import org.apache.spark.api.java.JavaRDD;
-import org.apache.spark.api.java.JavaSparkContext;
+import org.apache.spark.resource.ResourceProfile;
 import org.apache.spark.sql.Dataset;
 import org.apache.spark.sql.Row;
 import org.apache.spark.sql.RowFactory;
@@ -34,8 +33,8 @@ import org.lockstep.spark.gang.ExpectedPlaces;
 import org.lockstep.spark.gang.Residence;
 import org.lockstep.spark.preflight.ClusterPreflight;
 import org.lockstep.spark.preflight.LaunchLook;
+import org.lockstep.spark.preflight.TaskRequest;
 import org.lockstep.spark.report.Progress;
-import org.lockstep.spark.report.RunReport;
 import org.lockstep.spark.rows.AnswerSchema;
 import org.lockstep.spark.rows.EvenRows;
 import org.lockstep.spark.settings.DeviceChoice;
@@ -243,6 +242,11 @@ public final class Llm implements AutoCloseable {
         return with(device.withMemoryUtilization(part));
     }
 
+    /** What the ranks' tasks ask for, where it is not what all tasks do; a profile that asks for executors is refused. */
+    public Llm withResources(ResourceProfile profile) {
+        return with(device.withResources(profile));
+    }
+
     /** Backends of another make, for ranks whose network is not what they think. */
     Llm backend(BackendFactory factory) {
         return with(device.withBackend(factory));
@@ -283,7 +287,7 @@ public final class Llm implements AutoCloseable {
         return new Llm(spark, found, config, sizes, order, ranks, limits, device, changed, progress);
     }
 
-    /** Calls {@code consumer} now and then while {@code generate} runs, on a thread of Spark's. */
+    /** Calls {@code consumer} when an attempt begins, as executors report, on a thread of Spark's, and when it ends. */
     public Llm onProgress(Consumer<Progress> consumer) {
         return new Llm(spark, found, config, sizes, order, ranks, limits, device, policy, consumer);
     }
@@ -293,14 +297,15 @@ public final class Llm implements AutoCloseable {
      */
     public Plan plan() {
         SparkContext context = ClusterPreflight.context(spark);
-        int world = ClusterPreflight.check(context, sizes, ranks);
+        TaskRequest tasks = device.tasks(context);
+        int world = ClusterPreflight.check(context, tasks, sizes, ranks);
         ProcessGrid grid = ProcessGrid.of(world, sizes, order);
         config.checkSplit(grid.sizes().tp(), grid.sizes().pp(), grid.sizes().chunks());
         RankDevice where = device.resolve(context, world);
         CacheFit fit = new CacheFit(config, found.stored().type(), grid.sizes(), where);
         GeneratorOptions options = fit.resolve(limits, context.getConf());
-        String transports = ExpectedPlaces.of(context, grid).lines(KINDS);
-        PerRank perRank = PerRank.of(context, world, where, fit.memory(options));
+        String transports = ExpectedPlaces.of(context, tasks, grid).lines(KINDS);
+        PerRank perRank = PerRank.of(context, tasks, world, where, fit.memory(options));
         return new Plan(found.source().toString(), config, grid, options, context.master(), perRank, transports);
     }
 
@@ -361,24 +366,20 @@ public final class Llm implements AutoCloseable {
         RunPolicy resolved = policy.resolve(context.getConf());
         Plan plan = plan();
         found.look().check(context, plan.grid());
-        try (EvenRows even = EvenRows.of(rows.javaRDD(), rows.schema().fieldIndex(promptColumn))) {
+        try (JobLabel label = JobLabel.begin(context, "read the rows to generate from");
+                EvenRows even = EvenRows.of(rows.javaRDD(), rows.schema().fieldIndex(promptColumn))) {
             if (even.count() == 0) {
-                JavaRDD<Row> none = JavaSparkContext.fromSparkContext(context).emptyRDD();
-                return new Generation(
-                        spark.createDataFrame(none, schema),
-                        plan,
-                        RunReport.ofNothing(plan.grid().sizes(), plan.perRank().each(), start),
-                        Optional.empty());
+                return Generation.ofNothing(spark, schema, plan, start);
             }
             Launch launch = new Launch(
-                    new Launch.Model(
-                            found.source(), found.stored(), found.residence(), config, order, device.backend()),
+                    new Launch.Model(found.source(), found.stored(), found.residence(), config, order, device),
                     new Launch.Input(
                             even,
                             rows.schema().fieldIndex(promptColumn),
                             params,
                             resolved.failOnRowError().orElseThrow()),
                     this::plan,
+                    label,
                     progress,
                     start);
             AttemptLoop.Outcome<Launch.Result> run = new AttemptLoop(

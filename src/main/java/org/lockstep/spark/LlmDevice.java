@@ -7,6 +7,7 @@ import java.util.OptionalDouble;
 import java.util.TreeMap;
 import org.apache.spark.SparkConf;
 import org.apache.spark.SparkContext;
+import org.apache.spark.resource.ResourceProfile;
 import org.lockstep.ErrorCode;
 import org.lockstep.LockstepException;
 import org.lockstep.cuda.CudaDriver;
@@ -15,6 +16,7 @@ import org.lockstep.cuda.NcclOptions;
 import org.lockstep.cuda.VisibleDevice;
 import org.lockstep.spark.device.BackendFactory;
 import org.lockstep.spark.device.RankDevice;
+import org.lockstep.spark.preflight.TaskRequest;
 import org.lockstep.spark.settings.DeviceChoice;
 import org.lockstep.spark.settings.Settings;
 import org.lockstep.topology.GroupKind;
@@ -26,31 +28,46 @@ import org.lockstep.topology.GroupKind;
  * @param memoryUtilization part of a GPU's memory that its ranks take
  * @param enforceEager whether no step is replayed as a CUDA graph
  * @param backend another one than the device's own
+ * @param resources what the ranks' tasks ask for
  */
 record LlmDevice(
         Optional<DeviceChoice> choice,
         OptionalDouble memoryUtilization,
         Optional<Boolean> enforceEager,
-        Optional<BackendFactory> backend) {
+        Optional<BackendFactory> backend,
+        Optional<ResourceProfile> resources) {
     private static final String TASK_GPUS = "spark.task.resource.gpu.amount";
 
-    static final LlmDevice NONE =
-            new LlmDevice(Optional.empty(), OptionalDouble.empty(), Optional.empty(), Optional.empty());
+    static final LlmDevice NONE = new LlmDevice(
+            Optional.empty(), OptionalDouble.empty(), Optional.empty(), Optional.empty(), Optional.empty());
 
     LlmDevice withChoice(DeviceChoice device) {
-        return new LlmDevice(Optional.of(device), memoryUtilization, enforceEager, backend);
+        return new LlmDevice(Optional.of(device), memoryUtilization, enforceEager, backend, resources);
     }
 
     LlmDevice withMemoryUtilization(double part) {
-        return new LlmDevice(choice, OptionalDouble.of(part), enforceEager, backend);
+        return new LlmDevice(choice, OptionalDouble.of(part), enforceEager, backend, resources);
     }
 
     LlmDevice withEnforceEager(boolean eager) {
-        return new LlmDevice(choice, memoryUtilization, Optional.of(eager), backend);
+        return new LlmDevice(choice, memoryUtilization, Optional.of(eager), backend, resources);
     }
 
     LlmDevice withBackend(BackendFactory other) {
-        return new LlmDevice(choice, memoryUtilization, enforceEager, Optional.of(other));
+        return new LlmDevice(choice, memoryUtilization, enforceEager, Optional.of(other), resources);
+    }
+
+    LlmDevice withResources(ResourceProfile profile) {
+        return new LlmDevice(choice, memoryUtilization, enforceEager, backend, Optional.of(profile));
+    }
+
+    /**
+     * What the tasks of the ranks ask for.
+     *
+     * @throws LockstepException TASK_RESOURCES for a profile that no barrier stage can have
+     */
+    TaskRequest tasks(SparkContext spark) {
+        return TaskRequest.of(spark, resources);
     }
 
     /**
@@ -59,7 +76,7 @@ record LlmDevice(
      * @throws LockstepException NO_DEVICE, OLD_DRIVER, NO_LIBRARY where GPUs were asked for and cannot be; USAGE
      */
     RankDevice resolve(SparkContext spark, int world) {
-        SparkConf conf = spark.getConf();
+        SparkConf conf = tasks(spark).conf();
         DeviceChoice asked = choice.orElse(Settings.DEVICE.in(conf));
         if (asked == DeviceChoice.CPU) {
             return RankDevice.CPU;

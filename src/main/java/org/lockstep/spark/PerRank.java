@@ -8,6 +8,7 @@ import org.lockstep.LockstepException;
 import org.lockstep.model.RankMemory;
 import org.lockstep.spark.device.RankDevice;
 import org.lockstep.spark.preflight.ClusterPreflight;
+import org.lockstep.spark.preflight.TaskRequest;
 import org.lockstep.spark.settings.Settings;
 
 /**
@@ -22,14 +23,14 @@ public record PerRank(RankDevice device, int threads, RankMemory memory, Optiona
     private static final long MIB = 1 << 20;
 
     /**
-     * What one of {@code world} ranks has.
+     * What one of {@code world} ranks has, in tasks that ask for this.
      *
      * @throws LockstepException NOT_ENOUGH_MEMORY if a rank cannot have what it wants
      */
-    static PerRank of(SparkContext spark, int world, RankDevice device, RankMemory memory) {
-        int threads = ClusterPreflight.cores(spark.getConf()).of(world); // shared by the ranks of a local master only
+    static PerRank of(SparkContext spark, TaskRequest tasks, int world, RankDevice device, RankMemory memory) {
+        int threads = ClusterPreflight.cores(tasks.conf()).of(world); // shared by the ranks of a local master only
         OptionalLong room =
-                device.isCuda() ? device.room() : OptionalLong.of(ClusterPreflight.heapOfARank(spark, world));
+                device.isCuda() ? device.room() : OptionalLong.of(ClusterPreflight.heapOfARank(spark, tasks, world));
         PerRank rank = new PerRank(device, threads, memory, room);
         if (room.isPresent() && memory.total() > room.getAsLong()) {
             throw LockstepException.report(

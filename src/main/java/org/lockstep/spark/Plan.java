@@ -31,6 +31,14 @@ public record Plan(
         return ReportPage.of(this);
     }
 
+    /**
+     * The page of a run of this plan that threw {@code failure}: what, who, what is kept, and the machine with the ranks that are to
+     * blame.
+     */
+    public String html(Throwable failure) {
+        return ReportPage.of(this, failure);
+    }
+
     @Override
     public String toString() {
         String weights =

@@ -1,17 +1,26 @@
 package org.lockstep.spark;
 
+import java.io.PrintWriter;
+import java.io.StringWriter;
 import java.util.ArrayList;
 import java.util.Comparator;
 import java.util.List;
 import java.util.Locale;
+import java.util.Set;
 import java.util.SortedMap;
 import java.util.TreeMap;
+import java.util.TreeSet;
 import java.util.function.ToLongFunction;
+import java.util.regex.Pattern;
+import java.util.stream.Collectors;
 import java.util.stream.IntStream;
+import org.lockstep.LockstepException;
 import org.lockstep.model.ModelConfig;
 import org.lockstep.report.Chart;
 import org.lockstep.report.Page;
+import org.lockstep.spark.attempt.UnfinishedRunException;
 import org.lockstep.spark.report.GroupTraffic;
+import org.lockstep.spark.report.KindTraffic;
 import org.lockstep.spark.report.Latencies;
 import org.lockstep.spark.report.RankReport;
 import org.lockstep.spark.report.RunReport;
@@ -22,6 +31,8 @@ import org.lockstep.topology.ProcessGrid;
 /** Plans and runs as pages. */
 final class ReportPage {
     private static final double SECOND = 1e9;
+    private static final int POINTS = 60; // of a line, at most
+    private static final Pattern CULPRIT = Pattern.compile("(?m)^ {2}culprit *: rank (\\d+)\\b");
 
     private ReportPage() {}
 
@@ -38,19 +49,60 @@ final class ReportPage {
                         count((long) plan.options().cacheBlocks()
                                 * plan.options().blockSize()),
                         "positions in its cache");
-        return machine(page, plan, List.of())
+        return machine(page, plan, List.of(), Set.of())
                 .text("In words", "", plan.toString())
                 .html();
     }
 
-    private static Page machine(Page page, Plan plan, List<String> places) {
+    /** A run of this plan that failed. */
+    static String of(Plan plan, Throwable failure) {
+        String message = String.valueOf(failure.getMessage());
+        Set<Integer> culprits = CULPRIT.matcher(message)
+                .results()
+                .map(found -> Integer.valueOf(found.group(1)))
+                .collect(Collectors.toCollection(TreeSet::new));
+        Page page = Page.titled(
+                plan.model() + ": the run failed",
+                sizes(plan.grid()) + " ranks (tensor × pipeline × data) on " + plan.master());
+        if (failure instanceof LockstepException known) {
+            page.fact(known.code().name(), "what it ended with");
+        }
+        culprits.forEach(rank -> page.fact("rank " + rank, "to blame"));
+        if (failure instanceof UnfinishedRunException unfinished) {
+            page.fact(count(unfinished.committed()) + " of " + count(unfinished.rows()), "rows kept");
+        }
+        page.text(
+                "What happened",
+                "The first cause, who is to blame, what the others were doing, what is kept, and what to try.",
+                failure instanceof LockstepException ? message : failure.toString());
+        machine(page, plan, List.of(), culprits);
+        return page.text("Where", "The stack of the first cause, and of what else failed.", stacks(failure))
+                .html();
+    }
+
+    /** What our own exceptions tell in words is not told again: the stacks of what they are about. */
+    private static String stacks(Throwable failure) {
+        StringWriter stacks = new StringWriter();
+        List<Throwable> beside = new ArrayList<>();
+        Throwable first = failure;
+        while (first instanceof LockstepException && first.getCause() != null) {
+            beside.addAll(List.of(first.getSuppressed()));
+            first = first.getCause();
+        }
+        first.printStackTrace(new PrintWriter(stacks, true));
+        beside.forEach(other -> other.printStackTrace(new PrintWriter(stacks, true)));
+        return stacks.toString();
+    }
+
+    private static Page machine(Page page, Plan plan, List<String> places, Set<Integer> marked) {
         return page.machine(
                 "The machine",
                 "A frame is a replica, a row a pipeline stage with its layers, a box a rank; the ranks of a row share each of its"
                         + " layers.",
                 plan.grid(),
                 plan.config().layers(),
-                places);
+                places,
+                marked);
     }
 
     /** A run that has ended. */
@@ -68,10 +120,16 @@ final class ReportPage {
                 .fact(percent(report.collectiveShare()), "of the ranks' time in collectives")
                 .fact(percent(report.bubble()), "without a batch to compute (bubble)")
                 .fact(count(report.rowsFailed()), "rows with errors");
+        if (report.rowsKept() > 0) {
+            page.fact(count(report.rowsKept()), "rows from before");
+        }
+        if (report.attempts() > 1) {
+            page.fact(count(report.attempts()), "attempts");
+        }
         if (ranks.isEmpty()) {
             return page.html();
         }
-        machine(page, plan, ranks.stream().map(RankReport::host).toList());
+        machine(page, plan, ranks.stream().map(RankReport::host).toList(), Set.of());
         page.chart(pace(ranks)).chart(phases(ranks)).chart(waits(ranks));
         latencies(page, ranks);
         page.chart(parts(ranks));
@@ -94,9 +152,15 @@ final class ReportPage {
 
     private static List<Chart.Point> pace(Timeline timeline, long start) {
         double from = (timeline.startMillis() - start) / 1e3;
-        double width = timeline.width() / SECOND;
-        return IntStream.range(0, timeline.bins())
-                .mapToObj(bin -> new Chart.Point(from + (bin + 0.5) * width, timeline.outputTokens(bin) / width))
+        int each = (timeline.bins() + POINTS - 1) / POINTS; // fewer tokens than this a bin are noise
+        double width = each * timeline.width() / SECOND;
+        return IntStream.range(0, timeline.bins() / each)
+                .mapToObj(point -> {
+                    long tokens = IntStream.range(point * each, (point + 1) * each)
+                            .mapToLong(timeline::outputTokens)
+                            .sum();
+                    return new Chart.Point(from + (point + 0.5) * width, tokens / width);
+                })
                 .toList();
     }
 
@@ -238,28 +302,27 @@ final class ReportPage {
     }
 
     private static void traffic(Page page, List<RankReport> ranks) {
-        SortedMap<GroupKind, GroupTraffic> byKind = new TreeMap<>();
-        ranks.stream()
-                .flatMap(rank -> rank.groups().stream())
-                .forEach(group -> byKind.merge(group.kind(), group, GroupTraffic::plus));
-        if (byKind.isEmpty()) {
+        List<KindTraffic> kinds = KindTraffic.of(ranks);
+        if (kinds.isEmpty()) {
             return;
         }
         page.table(
                 "Groups",
-                "What the ranks moved together: bytes of their own buffers, not of the wire.",
-                List.of("group", "ranks", "operations", "MiB", "time inside", "a call"),
-                byKind.values().stream().map(ReportPage::row).toList());
+                "What the ranks moved together: bytes of their own buffers, not of the wire. What a rank spends inside beyond the"
+                        + " quickest of its group is waiting, at least.",
+                List.of("group", "ranks", "operations", "MiB", "time inside", "waiting", "a call"),
+                kinds.stream().map(ReportPage::row).toList());
     }
 
-    private static List<String> row(GroupTraffic group) {
+    private static List<String> row(KindTraffic group) {
         return List.of(
                 group.kind().token(),
                 count(group.size()),
                 count(group.operations()),
                 String.format(Locale.ROOT, "%,.1f", group.bytes() / (double) (1 << 20)),
                 seconds(group.nanos()),
-                String.format(Locale.ROOT, "%,.1f µs", group.nanos() / 1e3 / Math.max(1, group.operations())));
+                seconds(group.waitNanos()),
+                each(group.nanos() / Math.max(1, group.operations())));
     }
 
     private static void errors(Page page, List<RankReport> ranks) {
@@ -291,6 +354,11 @@ final class ReportPage {
 
     private static String millis(double millis) {
         return String.format(Locale.ROOT, millis < 10 ? "%.2f" : "%,.1f", millis);
+    }
+
+    private static String each(long nanos) {
+        return String.format(
+                Locale.ROOT, nanos < 1_000_000 ? "%.1f µs" : "%,.1f ms", nanos / (nanos < 1_000_000 ? 1e3 : 1e6));
     }
 
     private static String percent(double share) {

@@ -64,13 +64,19 @@
     heatmap: chart => {
       const columns = Math.max(...chart.shares.map(row => row.length), 1);
       const starts = Array.from({ length: columns }, (_, column) => number.format(column * chart.binSeconds));
+      // A label where a column is the first to reach a round time, and about ten in all.
+      const power = 10 ** Math.floor(Math.log10(columns * chart.binSeconds / 10));
+      const step = power * [1, 2, 5, 10].find(factor => columns * chart.binSeconds / (factor * power) <= 10);
+      const round = column => Math.floor(column * chart.binSeconds / step + 1e-9);
       return {
         ...base(),
         grid: { ...base().grid, top: 10, bottom: 66 },
         tooltip: { ...base().tooltip, formatter: ({ value }) =>
           `${text(chart.rows[value[1]])}, from ${starts[value[0]]} s<br><b>${number.format(100 * value[2])} %</b>` },
         xAxis: { type: 'category', data: starts, name: 'seconds', nameLocation: 'middle', nameGap: 26,
-          axisTick: { show: false }, splitArea: { show: false } },
+          axisTick: { show: false }, splitArea: { show: false },
+          axisLabel: { interval: column => column === 0 || round(column) > round(column - 1),
+            formatter: (_, column) => number.format(round(column) * step) } },
         yAxis: names(chart.rows),
         visualMap: { min: 0, max: 1, orient: 'horizontal', left: 0, bottom: 0, itemHeight: 120, itemWidth: 12,
           text: ['100 %', '0 %'], textGap: 8, calculable: false,

@@ -125,6 +125,25 @@ class GenerateRunTest {
     }
 
     @Test
+    void aRunThatFailsHasItsReportToo() throws IOException {
+        Path prompts = file("in.jsonl", "{\"prompt\":\"Long ago\"}\n{\"prompt\":null}\n");
+        Path report = folder.resolve("run.html");
+        Path kept = folder.resolve("kept");
+        Run run = Run.of(("generate -tp 2 --on-row-error fail --max-tokens 3 --checkpoint-dir " + kept + " --prompts "
+                        + prompts + " --report " + report)
+                .split(" "));
+        assertThat(run.code()).as(run.err()).isEqualTo(ErrorCode.ROW_FAILED.exitCode());
+        assertThat(Files.readString(report))
+                .contains(
+                        "the run failed",
+                        "ROW_FAILED",
+                        "row 2",
+                        "of 2</b><span>rows kept",
+                        "class=\"replica\"",
+                        "--resume");
+    }
+
+    @Test
     void textIsAPromptALine() throws IOException {
         Path prompts = file("in.txt", "\uFEFFOnce upon a time\r\n\n  Long \"ago\"\t\n");
         Path answers = folder.resolve("out.jsonl");

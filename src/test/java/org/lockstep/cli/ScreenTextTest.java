@@ -13,24 +13,18 @@ class ScreenTextTest {
     void theProgressLineIsRewrittenAndClearedAtTheEnd() {
         StringWriter terminal = new StringWriter();
         ProgressLine line = new ProgressLine(new PrintWriter(terminal));
-        line.accept(new Progress(435, 1000, 5000, 0, 0, 0, Duration.ofSeconds(1)));
-        line.accept(new Progress(999, 1000, 5000, 0, 0, 120, Duration.ofSeconds(2)));
-        line.accept(new Progress(0, 0, 5000, 1250, 9000, 60_000, Duration.ofSeconds(30)));
+        line.accept(new Progress(435, 1000, 5000, 0, 0, 0, 2, 0, Duration.ofSeconds(1)));
+        line.accept(new Progress(999, 1000, 5000, 0, 0, 120, 2, 1, Duration.ofSeconds(2)));
+        line.accept(new Progress(0, 0, 5000, 1250, 9000, 60_000, 2, 2, Duration.ofSeconds(30)));
         line.close();
-        line.accept(new Progress(0, 0, 5000, 5000, 0, 0, Duration.ofSeconds(31)));
+        line.accept(new Progress(0, 0, 5000, 5000, 0, 0, 2, 2, Duration.ofSeconds(31)));
         assertThat(terminal.toString().split("\r\u001b\\[K", -1))
                 .containsExactly(
                         "",
                         "loading 43 %",
-                        "0 of 5,000 rows, 120 tokens, 60 tokens/s",
-                        "1,250 of 5,000 rows, 60,000 tokens, 2,000 tokens/s, 1:30 left",
+                        "0 of 5,000 rows, 120 tokens, 60 tokens/s, 1 of 2 replicas",
+                        "1,250 of 5,000 rows, 60,000 tokens, 2,000 tokens/s, 2 of 2 replicas, 1:30 left",
                         "");
-    }
-
-    @Test
-    void hoursAreShownWhereThereAreAny() {
-        assertThat(ProgressLine.text(new Progress(0, 0, 100, 1, 0, 10, Duration.ofMinutes(1))))
-                .endsWith(", 1:39:00 left");
     }
 
     @Test

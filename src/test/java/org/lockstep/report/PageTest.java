@@ -1,16 +1,10 @@
 package org.lockstep.report;
 
 import static org.assertj.core.api.Assertions.assertThat;
-import static org.junit.jupiter.api.Assumptions.abort;
 
-import java.io.IOException;
-import java.nio.charset.StandardCharsets;
-import java.nio.file.Files;
 import java.nio.file.Path;
 import java.util.List;
-import java.util.concurrent.TimeUnit;
-import java.util.regex.Pattern;
-import java.util.stream.Stream;
+import java.util.Set;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.Timeout;
 import org.junit.jupiter.api.io.TempDir;
@@ -58,7 +52,8 @@ class PageTest {
                         "",
                         ProcessGrid.of(8, ParallelSizes.tensor(2).withPipeline(2), RankOrder.DEFAULT),
                         10,
-                        List.of(HOSTILE, "b"))
+                        List.of(HOSTILE, "b"),
+                        Set.of(3))
                 .table("Table", "", List.of("a", HOSTILE), List.of(List.of(HOSTILE, "2")))
                 .text("Text", "", HOSTILE);
         CHARTS.forEach(page::chart);
@@ -89,60 +84,19 @@ class PageTest {
         String html = page().html();
         assertThat(html.split("class=\"replica\"", -1)).hasSize(3);
         assertThat(html.split("class=\"stage\"", -1)).hasSize(5);
-        assertThat(html.split("class=\"rank\"", -1)).hasSize(9);
+        assertThat(html.split("class=\"rank\"", -1)).hasSize(8);
+        assertThat(html).containsOnlyOnce("class=\"rank marked\"><b>3</b>");
         assertThat(html).contains("layers 0–4", "layers 5–9");
     }
 
     @Test
     void aBrowserDrawsEveryChart() throws Exception {
-        String dom = inBrowser(page().html());
+        Browser.Drawn drawn = Browser.of(folder).draw(page().html());
 
-        assertThat(dom).contains("<title>&lt;/script&gt;"); // what the names would have changed
-        assertThat(Pattern.compile("<svg").matcher(dom).results().count()).isEqualTo(CHARTS.size());
-        for (String chart : dom.split("<div class=\"chart\"", -1)) {
-            if (chart.contains("data-drawn")) {
-                assertThat(Pattern.compile("<(?:path|rect)[^>]* fill=\"#")
-                                        .matcher(chart)
-                                        .results()
-                                        .count()
-                                + Pattern.compile("<path[^>]* stroke=\"#")
-                                        .matcher(chart)
-                                        .results()
-                                        .count())
-                        .as(chart)
-                        .isGreaterThan(2);
-            }
-        }
-    }
-
-    /** The document after its scripts have run. */
-    private String inBrowser(String html) throws IOException, InterruptedException {
-        Path browser = Stream.of("chromium", "chromium-browser", "google-chrome")
-                .map(name -> Path.of("/usr/bin", name))
-                .filter(Files::isExecutable)
-                .findFirst()
-                .orElseGet(() -> abort("no Chromium in /usr/bin: nothing draws the page here"));
-        Path file = Files.writeString(folder.resolve("page.html"), html);
-        Path errors = folder.resolve("stderr");
-        Process process = new ProcessBuilder(
-                        browser.toString(),
-                        "--headless",
-                        "--no-sandbox",
-                        "--disable-gpu",
-                        "--disable-background-networking",
-                        "--disable-component-update",
-                        "--disable-sync",
-                        "--no-first-run",
-                        "--user-data-dir=" + folder.resolve("profile"),
-                        "--window-size=1100,2400",
-                        "--virtual-time-budget=5000",
-                        "--dump-dom",
-                        file.toUri().toString())
-                .redirectError(errors.toFile())
-                .start();
-        String dom = new String(process.getInputStream().readAllBytes(), StandardCharsets.UTF_8);
-        assertThat(process.waitFor(60, TimeUnit.SECONDS)).isTrue();
-        assertThat(dom).as(Files.readString(errors)).isNotBlank();
-        return dom;
+        assertThat(drawn.dom()).contains("<title>&lt;/script&gt;"); // what the names would have changed
+        assertThat(drawn.errors()).isEmpty();
+        assertThat(drawn.charts())
+                .hasSize(CHARTS.size())
+                .allSatisfy((heading, marks) -> assertThat(marks).as(heading).isGreaterThan(2));
     }
 }

@@ -81,7 +81,7 @@ class LockstepPluginTest {
                         .containsEntry("replica0.outputTokens", 24L);
                 assertThat(figures.getOrDefault("promptTokens", 0L)).isPositive();
                 for (String group : List.of("tp", "pp", "model")) {
-                    for (String what : List.of("operations", "bytes", "nanos")) {
+                    for (String what : List.of("operations", "bytes", "nanos", "waitNanos")) {
                         assertThat(figures.getOrDefault(group + "." + what, 0L))
                                 .as(group + " " + what)
                                 .isPositive();

@@ -6,6 +6,7 @@ import java.util.OptionalLong;
 import org.apache.spark.SparkContext;
 import org.lockstep.cuda.CudaOptions;
 import org.lockstep.cuda.VisibleDevice;
+import org.lockstep.spark.preflight.TaskRequest;
 
 /**
  * The kind of device that each rank of a run has. Immutable.
@@ -35,8 +36,9 @@ public record RankDevice(Optional<CudaOptions> cuda, List<VisibleDevice> seen) {
                 : seen.stream().mapToLong(device -> cuda.get().budget(device)).min();
     }
 
-    public BackendFactory factory(SparkContext spark) {
-        CpuFactory host = CpuFactory.of(spark.getConf());
+    /** Makes the backends of ranks in tasks that ask for this. */
+    public BackendFactory factory(SparkContext spark, TaskRequest tasks) {
+        CpuFactory host = CpuFactory.of(tasks.conf());
         return cuda.<BackendFactory>map(options -> new CudaFactory(host, options, spark.isLocal()))
                 .orElse(host);
     }

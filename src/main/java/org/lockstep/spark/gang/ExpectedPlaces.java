@@ -13,7 +13,7 @@ import org.apache.spark.SparkExecutorInfo;
 import org.lockstep.collective.Identity;
 import org.lockstep.collective.TransportKind;
 import org.lockstep.collective.TransportPlan;
-import org.lockstep.spark.preflight.ClusterPreflight;
+import org.lockstep.spark.preflight.TaskRequest;
 import org.lockstep.spark.settings.Settings;
 import org.lockstep.topology.GroupKind;
 import org.lockstep.topology.Placement;
@@ -34,8 +34,8 @@ public final class ExpectedPlaces {
         this.plan = plan;
     }
 
-    /** What is expected of the executors that are there now. */
-    public static ExpectedPlaces of(SparkContext spark, ProcessGrid grid) {
+    /** What is expected of the executors that are there now, for tasks that ask for this. */
+    public static ExpectedPlaces of(SparkContext spark, TaskRequest tasks, ProcessGrid grid) {
         Set<TransportKind> allowed = Settings.TRANSPORTS.in(spark.getConf());
         if (spark.isLocal()) {
             EnumSet<TransportKind> usable = EnumSet.copyOf(allowed);
@@ -45,7 +45,7 @@ public final class ExpectedPlaces {
             return new ExpectedPlaces("transports", Optional.of(plan(grid, List.of("localhost"), usable)));
         }
         List<String> hosts = executorHosts(spark);
-        int slots = ClusterPreflight.slots(spark);
+        int slots = tasks.slots(spark);
         if (hosts.isEmpty() || slots % hosts.size() != 0 || hosts.size() * (slots / hosts.size()) < grid.worldSize()) {
             return new ExpectedPlaces("transports: known when the ranks have met", Optional.empty());
         }

@@ -1,13 +1,17 @@
 package org.lockstep.spark.metrics;
 
 import com.codahale.metrics.MetricRegistry;
-import java.util.List;
+import java.util.HashSet;
+import java.util.Optional;
+import java.util.Set;
 import java.util.stream.Stream;
 import org.apache.spark.scheduler.AccumulableInfo;
 import org.apache.spark.scheduler.SparkListener;
 import org.apache.spark.scheduler.SparkListenerStageCompleted;
-import org.lockstep.spark.report.GroupTraffic;
+import org.apache.spark.scheduler.StageInfo;
+import org.lockstep.spark.report.KindTraffic;
 import org.lockstep.spark.report.RankReport;
+import org.lockstep.spark.report.RankReports;
 import org.lockstep.spark.report.RunCounters;
 
 /**
@@ -17,13 +21,14 @@ import org.lockstep.spark.report.RunCounters;
  * <pre>
  * rowsDone  outputTokens  …                             of all ranks, see {@link RunCounters.Count}
  * replica0.rows  replica0.outputTokens                  of each replica
- * tp.operations  tp.bytes  tp.nanos                     of all groups of a kind: an operation counts once for each of its
- *                                                       ranks; bytes of the callers' buffers; nanoseconds inside
- *                                                       operations, waiting for peers included
+ * tp.operations  tp.bytes  tp.nanos  tp.waitNanos       of all groups of a kind, see {@link KindTraffic}
  * </pre>
  */
 final class RunMetrics extends SparkListener {
     private final MetricRegistry registry;
+    private final Set<Ended> counted = new HashSet<>(); // of the stages that had something to count
+
+    private record Ended(int stage, int attempt) {}
 
     /** In {@code registry}, which has all counts from now on; kinds of groups and replicas come with the first run that has them. */
     RunMetrics(MetricRegistry registry) {
@@ -33,22 +38,33 @@ final class RunMetrics extends SparkListener {
 
     @Override
     public void onStageCompleted(SparkListenerStageCompleted ended) {
-        for (var all = ended.stageInfo().accumulables().valuesIterator(); all.hasNext(); ) {
+        StageInfo stage = ended.stageInfo();
+        Ended which = new Ended(stage.stageId(), stage.attemptNumber());
+        if (counted.contains(which)) {
+            return; // of a stage that fails Spark says it again when it gives the job up
+        }
+        for (var all = stage.accumulables().valuesIterator(); all.hasNext(); ) {
             AccumulableInfo info = all.next();
-            if (info.name().isDefined() && info.value().isDefined()) {
-                count(info.name().get(), info.value().get());
+            if (info.name().isDefined()
+                    && info.value().isDefined()
+                    && count(info.name().get(), info.value().get())) {
+                counted.add(which);
             }
         }
     }
 
-    private void count(String name, Object value) {
-        if (value instanceof Long sum) {
-            Stream.of(RunCounters.Count.values())
-                    .filter(each -> each.words().equals(name))
-                    .forEach(each -> add(each.metric(), sum));
-        } else if (name.equals(RunCounters.REPORTS) && value instanceof List<?> reports) {
-            reports.forEach(report -> count((RankReport) report));
+    /** Counts what an accumulator holds, if it is one of ours; whether it is. */
+    private boolean count(String name, Object value) {
+        if (name.equals(RunCounters.REPORTS) && value instanceof RankReports reports) {
+            reports.ranks().forEach(this::count);
+            KindTraffic.of(reports.ranks()).forEach(this::count);
+            return true;
         }
+        Optional<RunCounters.Count> known = Stream.of(RunCounters.Count.values())
+                .filter(each -> each.words().equals(name) && value instanceof Long)
+                .findFirst();
+        known.ifPresent(each -> add(each.metric(), (Long) value));
+        return known.isPresent();
     }
 
     private void count(RankReport report) {
@@ -58,11 +74,13 @@ final class RunMetrics extends SparkListener {
                     "replica" + report.replica() + ".outputTokens",
                     report.latencies().tokens());
         }
-        for (GroupTraffic traffic : report.groups()) {
-            add(traffic.kind().token() + ".operations", traffic.operations());
-            add(traffic.kind().token() + ".bytes", traffic.bytes());
-            add(traffic.kind().token() + ".nanos", traffic.nanos());
-        }
+    }
+
+    private void count(KindTraffic traffic) {
+        add(traffic.kind().token() + ".operations", traffic.operations());
+        add(traffic.kind().token() + ".bytes", traffic.bytes());
+        add(traffic.kind().token() + ".nanos", traffic.nanos());
+        add(traffic.kind().token() + ".waitNanos", traffic.waitNanos());
     }
 
     private void add(String metric, long more) {

@@ -2,6 +2,7 @@ package org.lockstep.spark.preflight;
 
 import java.time.Duration;
 import java.util.List;
+import java.util.Optional;
 import java.util.OptionalInt;
 import java.util.concurrent.TimeUnit;
 import java.util.regex.Matcher;
@@ -62,10 +63,15 @@ public final class ClusterPreflight {
      * @throws LockstepException with the sum and the line to set
      */
     public static int check(SparkContext spark, ParallelSizes sizes, OptionalInt ranks) {
-        SparkConf conf = spark.getConf();
-        check(conf);
+        return check(spark, TaskRequest.of(spark, Optional.empty()), sizes, ranks);
+    }
+
+    /** The same for tasks that ask for this. */
+    public static int check(SparkContext spark, TaskRequest tasks, ParallelSizes sizes, OptionalInt ranks) {
+        check(tasks.conf());
         OptionalInt fixed = fixedWorld(sizes, ranks);
-        int slots = awaitSlots(spark, conf, fixed.orElse(Math.max(smallestWorld(sizes), expectedSlots(spark, conf))));
+        int slots = awaitSlots(
+                spark, tasks, fixed.orElse(Math.max(smallestWorld(sizes), expectedSlots(spark, tasks.conf()))));
         int replicas = Math.max(1, slots / smallestWorld(sizes));
         int world = fixed.orElse(replicas * smallestWorld(sizes));
         requireSlots(world, slots, sizes, spark.master(), executorsOf(spark));
@@ -222,11 +228,11 @@ public final class ClusterPreflight {
      * Bytes of heap that there are for one of {@code world} ranks: of this JVM's under a local master, else of an
      * executor's, where it is known how many ranks share it.
      */
-    public static long heapOfARank(SparkContext spark, int world) {
+    public static long heapOfARank(SparkContext spark, TaskRequest tasks, int world) {
         if (spark.isLocal()) {
             return Runtime.getRuntime().maxMemory() / world;
         }
-        SparkConf conf = spark.getConf();
+        SparkConf conf = tasks.conf();
         Matcher cluster = LOCAL_CLUSTER.matcher(spark.master());
         int slots;
         if (cluster.matches()) {
@@ -235,7 +241,7 @@ public final class ClusterPreflight {
             slots = conf.getInt("spark.executor.cores", 1) / ConfFindings.cpusOfATask(conf);
         } else { // standalone gives an executor all cores of its worker, YARN and Kubernetes give it one
             int executors = Math.max(1, executors(spark));
-            slots = (slots(spark) + executors - 1) / executors;
+            slots = (tasks.slots(spark) + executors - 1) / executors;
         }
         int ranks = Math.max(1, Math.min(world, slots));
         return (conf.getSizeAsMb("spark.executor.memory", "1g") << 20) / ranks; // MiB where no unit is given
@@ -250,11 +256,11 @@ public final class ClusterPreflight {
         return local.group(1) == null ? 1 : Math.max(1, Integer.parseInt(local.group(1)));
     }
 
-    private static int awaitSlots(SparkContext spark, SparkConf conf, int wanted) {
-        Duration wait = Settings.SLOTS_WAIT.in(conf);
+    private static int awaitSlots(SparkContext spark, TaskRequest tasks, int wanted) {
+        Duration wait = Settings.SLOTS_WAIT.in(tasks.conf());
         long deadline = System.nanoTime() + wait.toNanos();
-        int slots = slots(spark);
-        if (slots >= wanted || !mayGrow(spark, conf, wanted)) {
+        int slots = tasks.slots(spark);
+        if (slots >= wanted || !mayGrow(spark, tasks.conf(), wanted)) {
             return slots;
         }
         long sayAt = System.nanoTime();
@@ -273,7 +279,7 @@ public final class ClusterPreflight {
             if (spark.isStopped()) {
                 throw AttemptFailure.cancelled(new IllegalStateException("the application was stopped"));
             }
-            slots = slots(spark);
+            slots = tasks.slots(spark);
         }
         return slots;
     }
@@ -305,8 +311,8 @@ public final class ClusterPreflight {
         return true;
     }
 
-    /** Tasks that can run at once, all executors together, by cpus and resources: Spark's own count for barrier stages. */
+    /** Tasks that can run at once, all executors together, if they ask for what the application's configuration says. */
     public static int slots(SparkContext spark) {
-        return spark.maxNumConcurrentTasks(spark.resourceProfileManager().defaultResourceProfile());
+        return TaskRequest.of(spark, Optional.empty()).slots(spark);
     }
 }

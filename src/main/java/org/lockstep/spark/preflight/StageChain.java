@@ -1,7 +1,9 @@
 package org.lockstep.spark.preflight;
 
+import java.util.Optional;
 import org.apache.spark.NarrowDependency;
 import org.apache.spark.rdd.RDD;
+import org.apache.spark.resource.ResourceProfile;
 import scala.collection.Iterable;
 import scala.collection.Iterator;
 
@@ -25,6 +27,17 @@ public final class StageChain {
             }
         }
         return true;
+    }
+
+    /** The resource profile that a stage over this RDD would have: Spark takes it from the RDDs in the stage. */
+    public static Optional<ResourceProfile> profile(RDD<?> rdd) {
+        Optional<ResourceProfile> profile = Optional.ofNullable(rdd.getResourceProfile());
+        for (Iterator<?> all = dependencies(rdd); profile.isEmpty() && all.hasNext(); ) {
+            if (all.next() instanceof NarrowDependency<?> narrow) {
+                profile = profile(narrow.rdd());
+            }
+        }
+        return profile;
     }
 
     /** Called by name: its result is another type of the Scala library in each of Spark's two Scala builds. */

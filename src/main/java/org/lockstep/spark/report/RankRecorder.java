@@ -52,7 +52,13 @@ public final class RankRecorder {
                 .map(kind -> {
                     Communicator group = rank.communicators().of(kind);
                     Traffic traffic = group.traffic();
-                    return new GroupTraffic(kind, group.size(), traffic.operations(), traffic.bytes(), traffic.nanos());
+                    return new GroupTraffic(
+                            kind,
+                            group.group().index(),
+                            group.size(),
+                            traffic.operations(),
+                            traffic.bytes(),
+                            traffic.nanos());
                 })
                 .filter(group -> group.size() > 1)
                 .toList();

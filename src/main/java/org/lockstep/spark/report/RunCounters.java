@@ -2,7 +2,6 @@ package org.lockstep.spark.report;
 
 import java.io.Serializable;
 import org.apache.spark.SparkContext;
-import org.apache.spark.util.CollectionAccumulator;
 import org.apache.spark.util.LongAccumulator;
 
 /**
@@ -19,7 +18,7 @@ public record RunCounters(
         LongAccumulator cachedTokens,
         LongAccumulator outputTokens,
         LongAccumulator preemptions,
-        CollectionAccumulator<RankReport> reports)
+        ReportAccumulator reports)
         implements Serializable {
 
     /** The name in Spark of the reports. */
@@ -59,6 +58,8 @@ public record RunCounters(
     }
 
     public static RunCounters register(SparkContext spark) {
+        ReportAccumulator reports = new ReportAccumulator();
+        spark.register(reports, REPORTS);
         return new RunCounters(
                 Count.BYTES_LOADED.in(spark),
                 Count.ROWS_DONE.in(spark),
@@ -67,6 +68,6 @@ public record RunCounters(
                 Count.CACHED_TOKENS.in(spark),
                 Count.OUTPUT_TOKENS.in(spark),
                 Count.PREEMPTIONS.in(spark),
-                spark.collectionAccumulator(REPORTS));
+                reports);
     }
 }
