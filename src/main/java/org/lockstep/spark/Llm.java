@@ -3,7 +3,6 @@ package org.lockstep.spark;
 import java.util.ArrayList;
 import java.util.List;
 import java.util.Optional;
-import java.util.OptionalInt;
 import java.util.function.Consumer;
 import org.apache.spark.SparkContext;
 import org.apache.spark.resource.ResourceProfile;
@@ -77,9 +76,7 @@ public final class Llm implements AutoCloseable {
     private final SparkSession spark;
     private final Found found;
     private final ModelConfig config;
-    private final ParallelSizes sizes;
-    private final RankOrder order;
-    private final OptionalInt ranks;
+    private final LlmLayout layout;
     private final LlmLimits limits;
     private final LlmDevice device;
     private final RunPolicy policy;
@@ -92,9 +89,7 @@ public final class Llm implements AutoCloseable {
             SparkSession spark,
             Found found,
             ModelConfig config,
-            ParallelSizes sizes,
-            RankOrder order,
-            OptionalInt ranks,
+            LlmLayout layout,
             LlmLimits limits,
             LlmDevice device,
             RunPolicy policy,
@@ -102,9 +97,7 @@ public final class Llm implements AutoCloseable {
         this.spark = spark;
         this.found = found;
         this.config = config;
-        this.sizes = sizes;
-        this.order = order;
-        this.ranks = ranks;
+        this.layout = layout;
         this.limits = limits;
         this.device = device;
         this.policy = policy;
@@ -136,9 +129,7 @@ public final class Llm implements AutoCloseable {
                     spark,
                     new Found(source, stored, new LaunchLook(source.folder().orElse(null)), new Residence(context)),
                     config,
-                    ParallelSizes.tensor(1),
-                    RankOrder.DEFAULT,
-                    OptionalInt.empty(),
+                    LlmLayout.NONE,
                     LlmLimits.NONE,
                     LlmDevice.NONE,
                     RunPolicy.NONE,
@@ -164,42 +155,45 @@ public final class Llm implements AutoCloseable {
 
     /** Ranks that share each layer. Must divide the model's heads. */
     public Llm tensorParallel(int size) {
-        return with(sizes.withTensor(size));
+        return with(layout.sizes().withTensor(size));
     }
 
     /** Pipeline stages that the layers are cut into; at most as many as layers. */
     public Llm pipelineParallel(int size) {
-        return with(sizes.withPipeline(size));
+        return with(layout.sizes().withPipeline(size));
     }
 
     /** Chunks of layers of each pipeline stage, which a step passes in turn: a smaller bubble for more messages. */
     public Llm virtualPipelineParallel(int chunks) {
-        return with(sizes.withVirtualPipeline(chunks));
+        return with(layout.sizes().withVirtualPipeline(chunks));
     }
 
     /** Replicas; by default as many as there are slots for. */
     public Llm dataParallel(int replicas) {
-        return with(sizes.withData(replicas));
+        return with(layout.sizes().withData(replicas));
     }
 
     private Llm with(ParallelSizes changed) {
-        return new Llm(spark, found, config, changed, order, ranks, limits, device, policy, progress);
+        return with(layout.withSizes(changed));
+    }
+
+    private Llm with(LlmLayout changed) {
+        return new Llm(spark, found, config, changed, limits, device, policy, progress);
     }
 
     /** The world size, where replicas are not set. */
     public Llm ranks(int worldSize) {
-        return new Llm(spark, found, config, sizes, order, OptionalInt.of(worldSize), limits, device, policy, progress);
+        return with(layout.withRanks(worldSize));
     }
 
     /** How to hold the weights: f32, bf16, f16, or quantised to 8 bits as they are read; by default as they are stored. */
     public Llm weightType(WeightType type) {
-        return new Llm(
-                spark, found, config.withWeightType(type), sizes, order, ranks, limits, device, policy, progress);
+        return new Llm(spark, found, config.withWeightType(type), layout, limits, device, policy, progress);
     }
 
     /** The order of the axes, innermost first. */
     public Llm order(RankOrder changed) {
-        return new Llm(spark, found, config, sizes, changed, ranks, limits, device, policy, progress);
+        return with(layout.withOrder(changed));
     }
 
     /** Positions that a prompt and its completion may fill together; by default the model's own limit. */
@@ -253,11 +247,11 @@ public final class Llm implements AutoCloseable {
     }
 
     private Llm with(LlmDevice changed) {
-        return new Llm(spark, found, config, sizes, order, ranks, limits, changed, policy, progress);
+        return new Llm(spark, found, config, layout, limits, changed, policy, progress);
     }
 
     private Llm with(LlmLimits changed) {
-        return new Llm(spark, found, config, sizes, order, ranks, changed, device, policy, progress);
+        return new Llm(spark, found, config, layout, changed, device, policy, progress);
     }
 
     /** How often a run is tried in all, where executors or peers are lost; by default three times. */
@@ -284,12 +278,12 @@ public final class Llm implements AutoCloseable {
     }
 
     private Llm with(RunPolicy changed) {
-        return new Llm(spark, found, config, sizes, order, ranks, limits, device, changed, progress);
+        return new Llm(spark, found, config, layout, limits, device, changed, progress);
     }
 
     /** Calls {@code consumer} when an attempt begins, as executors report, on a thread of Spark's, and when it ends. */
     public Llm onProgress(Consumer<Progress> consumer) {
-        return new Llm(spark, found, config, sizes, order, ranks, limits, device, policy, consumer);
+        return new Llm(spark, found, config, layout, limits, device, policy, consumer);
     }
 
     /**
@@ -298,8 +292,8 @@ public final class Llm implements AutoCloseable {
     public Plan plan() {
         SparkContext context = ClusterPreflight.context(spark);
         TaskRequest tasks = device.tasks(context);
-        int world = ClusterPreflight.check(context, tasks, sizes, ranks);
-        ProcessGrid grid = ProcessGrid.of(world, sizes, order);
+        int world = ClusterPreflight.check(context, tasks, layout.sizes(), layout.ranks());
+        ProcessGrid grid = ProcessGrid.of(world, layout.sizes(), layout.order());
         config.checkSplit(grid.sizes().tp(), grid.sizes().pp(), grid.sizes().chunks());
         RankDevice where = device.resolve(context, world);
         CacheFit fit = new CacheFit(config, found.stored().type(), grid.sizes(), where);
@@ -365,14 +359,14 @@ public final class Llm implements AutoCloseable {
         SparkContext context = ClusterPreflight.context(spark);
         RunPolicy resolved = policy.resolve(context.getConf());
         Plan plan = plan();
-        found.look().check(context, plan.grid());
+        found.look().check(context, device.tasks(context), plan.grid());
         try (JobLabel label = JobLabel.begin(context, "read the rows to generate from");
                 EvenRows even = EvenRows.of(rows.javaRDD(), rows.schema().fieldIndex(promptColumn))) {
             if (even.count() == 0) {
                 return Generation.ofNothing(spark, schema, plan, start);
             }
             Launch launch = new Launch(
-                    new Launch.Model(found.source(), found.stored(), found.residence(), config, order, device),
+                    new Launch.Model(found.source(), found.stored(), found.residence(), config, layout.order(), device),
                     new Launch.Input(
                             even,
                             rows.schema().fieldIndex(promptColumn),

@@ -19,13 +19,11 @@ import org.lockstep.model.ModelConfig;
 import org.lockstep.report.Chart;
 import org.lockstep.report.Page;
 import org.lockstep.spark.attempt.UnfinishedRunException;
-import org.lockstep.spark.report.GroupTraffic;
 import org.lockstep.spark.report.KindTraffic;
 import org.lockstep.spark.report.Latencies;
 import org.lockstep.spark.report.RankReport;
 import org.lockstep.spark.report.RunReport;
 import org.lockstep.spark.report.Timeline;
-import org.lockstep.topology.GroupKind;
 import org.lockstep.topology.ProcessGrid;
 
 /** Plans and runs as pages. */

@@ -9,11 +9,16 @@ import java.nio.file.Path;
 import java.time.Duration;
 import java.util.List;
 import java.util.Map;
+import java.util.concurrent.BlockingQueue;
 import java.util.concurrent.CompletableFuture;
+import java.util.concurrent.LinkedBlockingQueue;
 import java.util.concurrent.TimeUnit;
 import java.util.stream.IntStream;
 import java.util.stream.Stream;
 import org.apache.spark.api.java.JavaSparkContext;
+import org.apache.spark.scheduler.JobSucceeded$;
+import org.apache.spark.scheduler.SparkListener;
+import org.apache.spark.scheduler.SparkListenerJobEnd;
 import org.apache.spark.sql.Dataset;
 import org.apache.spark.sql.Encoders;
 import org.apache.spark.sql.Row;
@@ -54,6 +59,24 @@ class AttemptsIT {
         if (session != null) {
             session.stop();
         }
+    }
+
+    /** When jobs failed: then all ranks of an attempt have been released, or Spark has heard that they are lost. */
+    private static final class Failures extends SparkListener {
+        private final BlockingQueue<Long> at = new LinkedBlockingQueue<>();
+
+        @Override
+        public void onJobEnd(SparkListenerJobEnd job) {
+            if (!(job.jobResult() instanceof JobSucceeded$)) {
+                at.add(System.nanoTime());
+            }
+        }
+    }
+
+    private Failures failures() {
+        Failures failures = new Failures();
+        session.sparkContext().addSparkListener(failures);
+        return failures;
     }
 
     private Dataset<Row> rows() {
@@ -123,8 +146,11 @@ class AttemptsIT {
     void aKilledExecutorCostsOneAttempt() throws Exception {
         List<Long> processes = executors();
         assertThat(processes).hasSize(2);
+        Failures failures = failures();
         CompletableFuture<Generation> run = running();
+        long start = System.nanoTime();
         signal("KILL", processes.get(0));
+        FaultLog.released("F04", Duration.ofNanos(failures.at.poll(200, TimeUnit.SECONDS) - start));
         Generation ended = run.get(300, TimeUnit.SECONDS);
         assertThat(ended.report().attempts()).isEqualTo(2);
         assertUndisturbed(ended);
@@ -137,8 +163,11 @@ class AttemptsIT {
         assertThat(processes).hasSize(2);
         CompletableFuture<Generation> run = running();
         long frozen = processes.get(0);
+        Failures failures = failures();
+        long start = System.nanoTime();
         signal("STOP", frozen);
         try {
+            FaultLog.released("F05", Duration.ofNanos(failures.at.poll(200, TimeUnit.SECONDS) - start));
             Generation ended = run.get(400, TimeUnit.SECONDS);
             assertThat(ended.report().attempts()).isGreaterThan(1);
             assertUndisturbed(ended);

@@ -50,10 +50,11 @@ public final class LaunchLook {
     /**
      * Looks at the processes of a cluster; under a local master at this one.
      *
+     * @param tasks what those of the ranks ask for: as many as fit look
      * @param grid of ranks, spread evenly
      * @throws LockstepException MODEL_NOT_FOUND or NOT_ENOUGH_DESCRIPTORS, naming the first executor that is not fit; CANCELLED
      */
-    public void check(SparkContext spark, ProcessGrid grid) {
+    public void check(SparkContext spark, TaskRequest tasks, ProcessGrid grid) {
         int world = grid.worldSize();
         if (spark.isLocal()) {
             check(List.of(Site.here("driver", "this process", directory)), world, grid);
@@ -63,7 +64,7 @@ public final class LaunchLook {
         int ranks = Math.max(1, world / Math.max(1, endpoints.size()));
         long needed = Site.needed(ranks, grid.sizes(), world);
         if (!endpoints.stream().allMatch(endpoint -> fit.getOrDefault(endpoint, -1L) >= needed)) {
-            List<Site> sites = ask(spark);
+            List<Site> sites = ask(spark, tasks.slots(spark));
             check(sites, ranks, grid);
             sites.forEach(site -> fit.put(site.endpoint(), needed));
         }
@@ -93,9 +94,9 @@ public final class LaunchLook {
     }
 
     /** Of each executor that answers in time. */
-    private List<Site> ask(SparkContext spark) {
+    private List<Site> ask(SparkContext spark, int slots) {
         String model = directory;
-        int tasks = Math.max(1, ClusterPreflight.slots(spark));
+        int tasks = Math.max(1, slots);
         String before = spark.getLocalProperty("spark.job.description");
         spark.setJobDescription("Lockstep: what executors see of the model");
         JavaFutureAction<List<Site>> answers = JavaSparkContext.fromSparkContext(spark)
