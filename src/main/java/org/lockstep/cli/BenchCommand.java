@@ -153,7 +153,7 @@ final class BenchCommand implements Callable<Integer> {
     private List<String> transports = List.of();
 
     @Option(
-            names = "--timeout",
+            names = {"-T", "--timeout"},
             paramLabel = "SECONDS",
             description =
                     "For all measurements of a place together; with --master for each call (default: ${DEFAULT-VALUE}).")

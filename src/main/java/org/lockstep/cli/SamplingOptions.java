@@ -17,6 +17,9 @@ final class SamplingOptions {
             description = "Most tokens of a completion (default: 16; bundled model: 200).")
     private @Nullable Integer maxTokens;
 
+    @Option(names = "--min-tokens", paramLabel = "N", description = "No end before so many tokens (default: 0).")
+    private @Nullable Integer minTokens;
+
     @Option(
             names = "--temperature",
             paramLabel = "X",
@@ -46,6 +49,18 @@ final class SamplingOptions {
     private @Nullable Double repetitionPenalty;
 
     @Option(
+            names = "--presence-penalty",
+            paramLabel = "X",
+            description = "Taken from the logit of each token that is in the completion already (default: 0, off).")
+    private @Nullable Double presencePenalty;
+
+    @Option(
+            names = "--frequency-penalty",
+            paramLabel = "X",
+            description = "Taken from it once for each time that it is (default: 0, off).")
+    private @Nullable Double frequencyPenalty;
+
+    @Option(
             names = "--seed",
             paramLabel = "N",
             description = "Of the random numbers: the same text for the same seed, whatever the sizes (default:"
@@ -54,6 +69,16 @@ final class SamplingOptions {
 
     @Option(names = "--stop", paramLabel = "TEXT", description = "Text that ends a completion; may be repeated.")
     private List<String> stop = List.of();
+
+    @Option(
+            names = "--stop-token-ids",
+            paramLabel = "N",
+            split = ",",
+            description = "Tokens that end a completion, by their numbers.")
+    private List<Integer> stopTokenIds = List.of();
+
+    @Option(names = "--include-stop-str-in-output", description = "Leave the text that ended a completion in it.")
+    private boolean includeStop;
 
     @Option(names = "--ignore-eos", description = "Go on after the model's end token.")
     private boolean ignoreEos;
@@ -67,13 +92,18 @@ final class SamplingOptions {
     SamplingParams params(boolean bundled) {
         SamplingParams defaults = bundled ? STORIES : SamplingParams.DEFAULT;
         return defaults.withMaxTokens(or(maxTokens, defaults.maxTokens()))
+                .withMinTokens(or(minTokens, defaults.minTokens()))
                 .withTemperature(or(temperature, defaults.temperature()))
                 .withTopP(or(topP, defaults.topP()))
                 .withTopK(or(topK, defaults.topK()))
                 .withMinP(or(minP, defaults.minP()))
                 .withRepetitionPenalty(or(repetitionPenalty, defaults.repetitionPenalty()))
+                .withPresencePenalty(or(presencePenalty, defaults.presencePenalty()))
+                .withFrequencyPenalty(or(frequencyPenalty, defaults.frequencyPenalty()))
                 .withSeed(seed)
                 .withStop(stop)
+                .withStopTokenIds(stopTokenIds)
+                .withIncludeStopStrInOutput(includeStop)
                 .withIgnoreEos(ignoreEos);
     }
 

@@ -2,6 +2,7 @@ package org.lockstep.spark;
 
 import java.util.ArrayList;
 import java.util.List;
+import java.util.Locale;
 import java.util.Optional;
 import java.util.OptionalInt;
 import java.util.function.Supplier;
@@ -90,9 +91,26 @@ public final class Preflight {
             }
         }
         if (fits) {
-            look(found, () -> launch.get().plan());
+            look(found, () -> found.add(fits(launch.get().plan())));
         }
         return new Checkup(machines, found);
+    }
+
+    private static Finding fits(Plan plan) {
+        ParallelSizes sizes = plan.grid().sizes();
+        return Finding.ok(
+                ErrorCode.MODEL_SHAPE,
+                String.format(
+                        Locale.ROOT,
+                        "%s on %,d ranks = tensor %d × pipeline %d × data %d; a replica: up to %d rows at once, %,d positions"
+                                + " a row",
+                        plan.model(),
+                        plan.grid().worldSize(),
+                        sizes.tp(),
+                        sizes.pp(),
+                        sizes.dp(),
+                        plan.options().maxSequences(),
+                        plan.options().maxModelLength()));
     }
 
     private static void look(List<Finding> found, Runnable check) {

@@ -22,6 +22,7 @@ class DoctorCommandTest {
         assertThat(run.err()).isEmpty();
         assertThat(run.out())
                 .contains("OK    Java " + System.getProperty("java.version"), "OK    /dev/shm: ", "any free port")
+                .contains("OK    fable (bundled) on 2 ranks = tensor 2 × pipeline 1 × data 1; a replica: ")
                 .doesNotContain("FAIL");
         assertThat(run.out().strip()).endsWith(": it can run");
         assertThat(run.code()).isZero();

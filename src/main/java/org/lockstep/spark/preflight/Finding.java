@@ -38,7 +38,7 @@ public record Finding(Level level, ErrorCode code, String sentence, String line)
     }
 
     /** Nothing is wrong; {@code code} is what it would be. */
-    static Finding ok(ErrorCode code, String sentence) {
+    public static Finding ok(ErrorCode code, String sentence) {
         return new Finding(Level.OK, code, sentence, "");
     }
 
