@@ -60,7 +60,8 @@ println(s"its data-parallel group: ${state.dataParallelGroup()}")
 // MAGIC %md
 // MAGIC ## Live ranks
 // MAGIC The layer below `Llm`: a function that runs once on every rank, with live groups and without our model. One
-// MAGIC `BarrierTaskContext.allGather`, about a second, is all that the meeting costs.
+// MAGIC `BarrierTaskContext.allGather`, about a second, is all that the meeting costs. `collectRanks` runs now; `mapRanks` is an RDD
+// MAGIC like any other.
 
 // COMMAND ----------
 
@@ -70,8 +71,8 @@ import org.lockstep.spark.gang.Rank
 val numbers = org.apache.spark.api.java.JavaRDD.fromRDD(spark.sparkContext.parallelize(1 to 8, 4))
 val places = BarrierStage.over(numbers)
   .`with`(ParallelSizes.tensor(2).withPipeline(2))
-  .mapRanks[String]((rank: Rank, mine: java.util.Iterator[Int]) => {
+  .collectRanks[String]((rank: Rank, mine: java.util.Iterator[Int]) => {
     val tensor = rank.communicators().tensor()
     java.util.List.of(s"rank ${rank.state().rank()}: ${tensor.rankInGroup()} of ${tensor.size()} in its tensor group").iterator()
   })
-println(places.collect().asScala.sorted.mkString("\n"))
+println(places.asScala.sorted.mkString("\n"))

@@ -20,24 +20,24 @@ val stage = BarrierStage.over(numbers).`with`(ParallelSizes.tensor(2).withPipeli
 // COMMAND ----------
 
 // each rank brings its number; the ranks of a tensor group add theirs, and all get the sum
-val sums = stage.mapRanks[String]((rank: Rank, mine: java.util.Iterator[Int]) => {
+val sums = stage.collectRanks[String]((rank: Rank, mine: java.util.Iterator[Int]) => {
   val x = Buffer.ofFloats(rank.state().rank())
   rank.communicators().tensor().allReduce(x, ReduceOp.SUM)
   java.util.List.of(s"rank ${rank.state().rank()}: ${x.get(0)}").iterator()
 })
-println(sums.collect().asScala.sorted.mkString("\n"))
+println(sums.asScala.sorted.mkString("\n"))
 
 // COMMAND ----------
 
 // the rows of a partition are the rank's own: a sum over all rows of the cluster without a shuffle
-val totals = stage.mapRanks[String]((rank: Rank, mine: java.util.Iterator[Int]) => {
+val totals = stage.collectRanks[String]((rank: Rank, mine: java.util.Iterator[Int]) => {
   var own = 0f
   while (mine.hasNext) own += mine.next()
   val x = Buffer.ofFloats(own)
   rank.communicators().world().allReduce(x, ReduceOp.SUM)
   java.util.List.of(s"rank ${rank.state().rank()}: $own of ${x.get(0)}").iterator()
 })
-println(totals.collect().asScala.sorted.mkString("\n"))
+println(totals.asScala.sorted.mkString("\n"))
 
 // COMMAND ----------
 
@@ -49,7 +49,7 @@ println(totals.collect().asScala.sorted.mkString("\n"))
 // COMMAND ----------
 
 val sizes = (2 to 22 by 2).map(1 << _)
-val times = stage.mapRanks[String]((rank: Rank, mine: java.util.Iterator[Int]) => {
+val times = stage.collectRanks[String]((rank: Rank, mine: java.util.Iterator[Int]) => {
   val world = rank.communicators().world()
   val lines = (2 to 22 by 2).map(1 << _).map { bytes =>
     val x = Buffer.ofFloats(new Array[Float](bytes / 4): _*)
@@ -60,7 +60,7 @@ val times = stage.mapRanks[String]((rank: Rank, mine: java.util.Iterator[Int]) =
     s"$bytes ${(System.nanoTime() - start) / 1e3 / calls}"
   }
   (if (rank.state().rank() == 0) lines else Seq.empty[String]).iterator.asJava
-}).collect().asScala.map(_.split(" ")).map(word => (word(0).toDouble, word(1).toDouble))
+}).asScala.map(_.split(" ")).map(word => (word(0).toDouble, word(1).toDouble))
 times.foreach { case (bytes, micros) => println(f"$bytes%12.0f bytes $micros%12.1f µs") }
 
 // COMMAND ----------
@@ -83,8 +83,8 @@ displayHTML(
 
 // COMMAND ----------
 
-println(scala.util.Try(stage.mapRanks[String]((rank: Rank, mine: java.util.Iterator[Int]) => {
+println(scala.util.Try(stage.collectRanks[String]((rank: Rank, mine: java.util.Iterator[Int]) => {
   val x = Buffer.ofFloats(rank.state().rank())
   rank.communicators().world().allReduce(x, if (rank.state().rank() == 1) ReduceOp.MAX else ReduceOp.SUM)
   java.util.List.of("never").iterator()
-}).collect()).failed.map(org.lockstep.spark.failure.GangFailure.of(_).getMessage).get)
+})).failed.get.getMessage)

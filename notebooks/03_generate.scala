@@ -32,15 +32,18 @@ display(answers)
 // MAGIC %md
 // MAGIC ## A second run starts at once
 // MAGIC Loaded shards and connected groups stay in the executors until `llm.close()` or ten idle minutes: "stayed loaded" in the
-// MAGIC line below. The order of rows, batch sizes and parallel sizes change no greedy answer.
+// MAGIC line below. The order of rows, batch sizes and parallel sizes change no greedy answer. While it runs, a line tells now and
+// MAGIC then how far it is, as often as executors report (`spark.executor.heartbeatInterval`).
 
 // COMMAND ----------
 
-import scala.jdk.CollectionConverters._
+import org.lockstep.spark.report.ProgressLines
 
 val beginnings = Seq("Long ago,", "A small bird", "In the forest", "The old king", "One day a fox", "Every evening")
 val many = spark.createDataFrame((0 until 48).map(i => (i, beginnings(i % beginnings.size)))).toDF("id", "prompt")
-val run = llm.run(many, "prompt", SamplingParams.DEFAULT.withTemperature(0.8).withTopP(0.95).withMaxTokens(96).withSeed(7L))
+val run = llm
+  .onProgress(ProgressLines.to(Console.out))
+  .run(many, "prompt", SamplingParams.DEFAULT.withTemperature(0.8).withTopP(0.95).withMaxTokens(96).withSeed(7L))
 println(run.report())
 
 // COMMAND ----------

@@ -281,7 +281,7 @@ final class ReportPage {
     /** Ranks whose own work takes longest; where others wait, they wait for these. */
     private static void stragglers(Page page, List<RankReport> ranks) {
         long[] sorted = ranks.stream().mapToLong(RankReport::ownNanos).sorted().toArray();
-        long median = Math.max(1, sorted[sorted.length / 2]);
+        long median = sorted[sorted.length / 2];
         List<List<String>> rows = ranks.stream()
                 .sorted(Comparator.comparingLong(RankReport::ownNanos).reversed())
                 .limit(5)
@@ -289,7 +289,7 @@ final class ReportPage {
                         "rank " + rank.rank(),
                         rank.host(),
                         seconds(rank.ownNanos()),
-                        String.format(Locale.ROOT, "%.2f ×", (double) rank.ownNanos() / median),
+                        median == 0 ? "" : String.format(Locale.ROOT, "%.2f ×", (double) rank.ownNanos() / median),
                         percent(Math.min(1, rank.collectiveNanos() / (double) Math.max(1, rank.generateNanos())))))
                 .toList();
         page.table(

@@ -52,11 +52,22 @@ class NotebookIT {
                     "LOCKSTEP-6001 PROMPT_NULL",
                     "48 rows (0 with errors)",
                     "stayed loaded",
+                    "starting 2 replicas for 48 rows",
+                    "48 of 48 rows, ",
                     "%table id\tstory\toutput_tokens\n1\tOnce upon a time",
                     "<h2>Waiting</h2>",
                     "16 rows at once"),
             "04_cluster",
-            List.of("8 × pipeline 64", "this rank's disk is full", "Once upon a time"));
+            List.of(
+                    "8 × pipeline 64",
+                    "rank 1 failed: java.lang.IllegalStateException: this rank's disk is full",
+                    "culprit : rank 1  host ",
+                    "Once upon a time",
+                    "starting 1 replica for 64 rows",
+                    "LOCKSTEP-2008 CANCELLED",
+                    " of 64 rows, in ",
+                    " rows were kept, ",
+                    " from before)"));
 
     @TempDir
     private Path folder;
@@ -105,6 +116,7 @@ class NotebookIT {
                 "-Dspark.master=local[4]",
                 "-Dspark.ui.enabled=false",
                 "-Dspark.driver.host=127.0.0.1",
+                "-Dspark.executor.heartbeatInterval=1s",
                 "-cp",
                 System.getProperty("java.class.path"),
                 NotebookRepl.class.getName(),

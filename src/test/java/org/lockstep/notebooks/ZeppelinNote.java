@@ -25,7 +25,9 @@ final class ZeppelinNote {
             # before the first paragraph runs: where the jar is, and a master with 4 slots or more
             spark.jars /opt/lockstep/lockstep-0.1.0-all.jar
             spark.master local[4]
-            spark.dynamicAllocation.enabled false""";
+            spark.dynamicAllocation.enabled false
+            # how often progress comes
+            spark.executor.heartbeatInterval 1s""";
 
     /** What Databricks calls by these names. */
     static final String PRELUDE = """

@@ -36,11 +36,11 @@ public final class ProgressLines implements Consumer<Progress> {
     @Override
     public synchronized void accept(Progress progress) {
         boolean begins = progress.starting() && progress.bytesLoaded() == 0;
-        boolean ends = progress.rowsDone() == progress.rows();
         Duration since = progress.elapsed().minus(last);
         int reached = (int) (PARTS * (progress.loaded() + progress.rowsDone() / (double) progress.rows()));
-        boolean further = reached > part && since.compareTo(LEAST) >= 0;
-        if (begins || ends || further || since.compareTo(MOST) >= 0) {
+        boolean ends = progress.rowsDone() == progress.rows();
+        boolean further = reached > part && (ends || since.compareTo(LEAST) >= 0);
+        if (begins || further || since.compareTo(MOST) >= 0) {
             out.println(progress);
             part = reached;
             last = progress.elapsed();

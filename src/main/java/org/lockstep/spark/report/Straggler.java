@@ -18,7 +18,7 @@ public record Straggler(int rank, String host, double ofTheMedian, long medianWa
     /** Less is what ranks differ by that have parts of unequal size, such as the last pipeline stage. */
     private static final double MUCH = 1.5;
 
-    /** Less of the generating time is not worth a word. */
+    /** Less of the generating time is not worth a word, and less work of one's own may be none: small operations are timed by samples. */
     private static final double NOTEWORTHY = 0.05;
 
     /** Of these ranks, if there is one. */
@@ -42,7 +42,8 @@ public record Straggler(int rank, String host, double ofTheMedian, long medianWa
                 (double) slowest.ownNanos() / median,
                 waits[waits.length / 2],
                 waits[waits.length - 1]);
-        return found.ofTheMedian >= MUCH && found.medianWait >= NOTEWORTHY * slowest.generateNanos()
+        double noteworthy = NOTEWORTHY * slowest.generateNanos();
+        return found.ofTheMedian >= MUCH && median >= noteworthy && found.medianWait >= noteworthy
                 ? Optional.of(found)
                 : Optional.empty();
     }

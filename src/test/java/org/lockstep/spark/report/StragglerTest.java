@@ -66,6 +66,9 @@ class StragglerTest {
         assertThat(Straggler.of(ranks(4000, 1, 4, 1, 1)))
                 .as("of next to nothing")
                 .isEmpty();
+        assertThat(Straggler.of(ranks(4000, 0, 600)))
+                .as("where the other's own work was not seen")
+                .isEmpty();
         assertThat(Straggler.of(ranks(4000, 3900))).isEmpty();
         assertThat(Straggler.of(List.of())).isEmpty();
     }
