@@ -1,5 +1,7 @@
 package org.lockstep.spark.rows;
 
+import java.io.Serializable;
+import java.util.ArrayList;
 import java.util.Comparator;
 import java.util.Iterator;
 import java.util.List;
@@ -49,15 +51,16 @@ public record EvenRows(PromptDigest prompts, JavaRDD<IndexedRow> rows, JavaRDD<R
         List<PromptDigest> parts = source.mapPartitions(
                         rows -> List.of(PromptDigest.of(rows, promptColumn)).iterator())
                 .collect();
-        long[] starts = new long[parts.size()];
+        List<Part> numbered = new ArrayList<>();
         PromptDigest all = PromptDigest.NONE;
-        for (int i = 0; i < parts.size(); i++) {
-            starts[i] = all.rows();
-            all = all.then(parts.get(i));
+        for (PromptDigest part : parts) {
+            numbered.add(new Part(all.rows(), part, promptColumn));
+            all = all.then(part);
         }
         return new EvenRows(
                 all,
-                source.mapPartitionsWithIndex((partition, rows) -> number(starts[partition], rows), false),
+                source.mapPartitionsWithIndex(
+                        (partition, rows) -> numbered.get(partition).number(partition, rows), false),
                 source);
     }
 
@@ -73,20 +76,49 @@ public record EvenRows(PromptDigest prompts, JavaRDD<IndexedRow> rows, JavaRDD<R
                 .map(row -> new IndexedRow(row._1(), row._2()));
     }
 
-    private static Iterator<IndexedRow> number(long start, Iterator<Row> rows) {
-        return new Iterator<>() {
-            private long next = start;
+    /**
+     * A partition of the input as it was when the run began. It may be read again, where an executor that held it is lost, and a
+     * source without an order of its own then gives its rows in another: their numbers, by which answers find their rows, would
+     * be wrong.
+     *
+     * @param start the number of its first row
+     * @param prompts of all its rows
+     * @param column of the prompts
+     */
+    private record Part(long start, PromptDigest prompts, int column) implements Serializable {
+        /** Numbers its rows. Throws where they end if they are not those that were there; a task that reads them fails then. */
+        Iterator<IndexedRow> number(int partition, Iterator<Row> rows) {
+            PromptDigest.Running seen = new PromptDigest.Running();
+            return new Iterator<>() {
+                private long next = start;
 
-            @Override
-            public boolean hasNext() {
-                return rows.hasNext();
-            }
+                @Override
+                public boolean hasNext() {
+                    if (!rows.hasNext() && !seen.digest().equals(prompts)) {
+                        throw changed(partition);
+                    }
+                    return rows.hasNext();
+                }
 
-            @Override
-            public IndexedRow next() {
-                return new IndexedRow(next++, rows.next());
-            }
-        };
+                @Override
+                public IndexedRow next() {
+                    Row row = rows.next();
+                    seen.add(row.getString(column));
+                    return new IndexedRow(next++, row);
+                }
+            };
+        }
+
+        private static LockstepException changed(int partition) {
+            return LockstepException.report(
+                            ErrorCode.INPUT_FAILED,
+                            "partition " + partition
+                                    + " of the input had to be read again and is not what it was when the"
+                                    + " run began: other rows, or another order")
+                    .attempt("an input that is the same whenever it is read: write it to files first, or"
+                            + " Dataset.checkpoint() it")
+                    .exception();
+        }
     }
 
     /** Lets go of the input. */

@@ -26,26 +26,40 @@ public record PromptDigest(long rows, long value) implements Serializable {
 
     /** Of the strings in a column. */
     static PromptDigest of(Iterator<Row> rows, int column) {
-        try {
-            MessageDigest sha = MessageDigest.getInstance("SHA-256");
-            long count = 0;
-            long value = 0;
-            while (rows.hasNext()) {
-                value = value * BASE + hash(sha, rows.next().getString(column));
-                count++;
-            }
-            return new PromptDigest(count, value);
-        } catch (NoSuchAlgorithmException e) {
-            throw new LinkageError("every Java has SHA-256", e);
+        Running running = new Running();
+        while (rows.hasNext()) {
+            running.add(rows.next().getString(column));
         }
+        return running.digest();
     }
 
-    private static long hash(MessageDigest sha, @Nullable String prompt) {
-        sha.update((byte) (prompt == null ? 0 : 1));
-        if (prompt != null) {
-            sha.update(prompt.getBytes(StandardCharsets.UTF_8));
+    /** Of rows as they pass by. Confined to one thread. */
+    static final class Running {
+        private final MessageDigest sha;
+        private long rows;
+        private long value;
+
+        Running() {
+            try {
+                sha = MessageDigest.getInstance("SHA-256");
+            } catch (NoSuchAlgorithmException e) {
+                throw new LinkageError("every Java has SHA-256", e);
+            }
         }
-        return ByteBuffer.wrap(sha.digest()).getLong();
+
+        void add(@Nullable String prompt) {
+            sha.update((byte) (prompt == null ? 0 : 1));
+            if (prompt != null) {
+                sha.update(prompt.getBytes(StandardCharsets.UTF_8));
+            }
+            value = value * BASE + ByteBuffer.wrap(sha.digest()).getLong();
+            rows++;
+        }
+
+        /** Of those until now. */
+        PromptDigest digest() {
+            return new PromptDigest(rows, value);
+        }
     }
 
     /** Of these rows and then the others. */
