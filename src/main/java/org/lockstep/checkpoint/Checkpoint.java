@@ -26,6 +26,9 @@ public final class Checkpoint implements TensorSource, AutoCloseable {
     private static final String SINGLE = "model.safetensors";
     private static final int CHUNK = 1 << 20;
 
+    /** Bytes of a tensor at a place of its fingerprint. */
+    private static final long SAMPLE = 64;
+
     private final ModelFiles files;
     private final Map<String, TensorInfo> tensors;
     private final LongConsumer onRead;
@@ -142,6 +145,31 @@ public final class Checkpoint implements TensorSource, AutoCloseable {
         int size = info.type().bytes();
         long row = shape.dim(1) * size;
         return gather(info, rows, row, info.offset() + fromRow * row + fromColumn * size, columns);
+    }
+
+    /**
+     * 64 bits of a SHA-256, in hexadecimal, over place, type and shape of all tensors and some bytes of each, at its begin and in
+     * its middle: weights of another training differ in it, copies do not, and little is read.
+     *
+     * @throws LockstepException CHECKPOINT_INVALID if a file ends early
+     */
+    public String fingerprint() {
+        Fingerprint fingerprint = new Fingerprint();
+        for (TensorInfo info : tensors.values()) {
+            fingerprint.add(info.toString());
+            try {
+                SeekableByteChannel from = channel(info.file());
+                for (long at : new long[] {info.offset(), info.offset() + info.length() / 2}) {
+                    chunk.clear().limit((int) Math.min(SAMPLE, info.offset() + info.length() - at));
+                    fill(from, at, info);
+                    fingerprint.add(chunk.flip());
+                }
+            } catch (IOException e) {
+                close();
+                throw files.unreadable(info.file(), e);
+            }
+        }
+        return fingerprint.toString();
     }
 
     /** Bytes of weights read so far, headers not counted. */

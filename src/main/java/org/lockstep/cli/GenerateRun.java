@@ -163,7 +163,7 @@ final class GenerateRun implements Callable<Integer> {
         if (report != null) {
             report.write(generation.html());
         }
-        generation.discard();
+        generation.letGo();
         screen.err().println(generation.report());
         return generation.report().rowsFailed() == 0 ? 0 : 1;
     }

@@ -4,11 +4,13 @@ import ai.djl.huggingface.tokenizers.Encoding;
 import ai.djl.huggingface.tokenizers.HuggingFaceTokenizer;
 import java.io.ByteArrayInputStream;
 import java.io.IOException;
+import java.nio.ByteBuffer;
 import java.util.Arrays;
 import java.util.Map;
 import org.jspecify.annotations.Nullable;
 import org.lockstep.ErrorCode;
 import org.lockstep.LockstepException;
+import org.lockstep.checkpoint.Fingerprint;
 import org.lockstep.checkpoint.ModelFiles;
 
 /**
@@ -54,6 +56,13 @@ public final class Tokenizer implements AutoCloseable {
                     : invalid(files.describe(), unreadable.summary(), unreadable);
         }
         return of(json, vocabularySize, files.describe());
+    }
+
+    /** Of a model's tokenizer, by its file: another one gives other texts. */
+    public static String fingerprint(ModelFiles files) {
+        return new Fingerprint()
+                .add(ByteBuffer.wrap(files.readFully(FILE, FILE_LIMIT)))
+                .toString();
     }
 
     private static Tokenizer of(byte[] json, int vocabularySize, String name) {

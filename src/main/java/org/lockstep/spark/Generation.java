@@ -6,8 +6,11 @@ import org.apache.spark.sql.Dataset;
 import org.apache.spark.sql.Row;
 import org.apache.spark.sql.SparkSession;
 import org.apache.spark.sql.types.StructType;
+import org.lockstep.LockstepException;
 import org.lockstep.commit.KeptRun;
 import org.lockstep.spark.report.RunReport;
+import org.slf4j.Logger;
+import org.slf4j.LoggerFactory;
 
 /**
  * A run that has ended.
@@ -18,6 +21,8 @@ import org.lockstep.spark.report.RunReport;
  * @param kept where its rows are committed, until {@link #discard}; empty if there are none
  */
 public record Generation(Dataset<Row> rows, Plan plan, RunReport report, Optional<KeptRun> kept) {
+    private static final Logger LOG = LoggerFactory.getLogger(Generation.class);
+
     /** Of an input without rows, for which nothing is launched. */
     static Generation ofNothing(SparkSession spark, StructType schema, Plan plan, long start) {
         RunReport report =
@@ -37,5 +42,14 @@ public record Generation(Dataset<Row> rows, Plan plan, RunReport report, Optiona
      */
     public void discard() {
         kept.ifPresent(KeptRun::discard);
+    }
+
+    /** As {@link #discard}, for a run that is good whatever becomes of its directory: what cannot be removed is left and logged. */
+    public void letGo() {
+        try {
+            discard();
+        } catch (LockstepException e) {
+            LOG.warn("the run is complete; what it kept could not be removed", e);
+        }
     }
 }

@@ -15,7 +15,6 @@ import org.lockstep.commit.Manifest;
 import org.lockstep.inference.GeneratorOptions;
 import org.lockstep.inference.SamplingParams;
 import org.lockstep.model.ModelConfig;
-import org.lockstep.model.StoredWeights;
 import org.lockstep.spark.attempt.AttemptLoop;
 import org.lockstep.spark.failure.GangWatch;
 import org.lockstep.spark.gang.Residence;
@@ -43,13 +42,7 @@ import org.lockstep.topology.RankOrder;
 record Launch(Model model, Input input, Supplier<Plan> planner, JobLabel label, Consumer<Progress> progress, long start)
         implements AttemptLoop.Attempt<Launch.Result> {
     /** What runs. */
-    record Model(
-            ModelSource source,
-            StoredWeights stored,
-            Residence residence,
-            ModelConfig config,
-            RankOrder order,
-            LlmDevice device) {}
+    record Model(FoundModel found, ModelConfig config, RankOrder order, LlmDevice device) {}
 
     /** What it runs on. */
     record Input(EvenRows even, int promptColumn, SamplingParams params, boolean failOnRowError) {}
@@ -60,9 +53,12 @@ record Launch(Model model, Input input, Supplier<Plan> planner, JobLabel label, 
     /** All that decides the texts: rows of a run that is equal in these can stand beside each other. */
     List<Manifest.Field> identity(Plan plan, String promptColumn) {
         return List.of(
-                new Manifest.Field("model", model.source.toString()),
+                new Manifest.Field("model", model.found.source().toString()),
                 new Manifest.Field("model config", model.config.toString()),
-                new Manifest.Field("weights", model.stored.toString()),
+                new Manifest.Field(
+                        "weights",
+                        model.found.stored() + ", " + model.found.content().weights()),
+                new Manifest.Field("tokenizer", model.found.content().tokenizer()),
                 new Manifest.Field("cache", plan.options().cacheType().toString()),
                 new Manifest.Field("device", plan.perRank().device().isCuda() ? "cuda" : "cpu"),
                 new Manifest.Field(
@@ -132,7 +128,7 @@ record Launch(Model model, Input input, Supplier<Plan> planner, JobLabel label, 
         SparkContext spark = input.even.source().rdd().sparkContext();
         TaskRequest tasks = model.device.tasks(spark);
         GenerationTask task = new GenerationTask(
-                model.source,
+                model.found.source(),
                 model.config,
                 plan,
                 options,
@@ -143,11 +139,11 @@ record Launch(Model model, Input input, Supplier<Plan> planner, JobLabel label, 
                 input.failOnRowError,
                 counters);
         long left = input.even.count() - ticket.attempt().done();
-        long toLoad = model.stored.bytes() * plan.grid().sizes().dp(); // each replica reads all of it
+        long toLoad = model.found.stored().bytes() * plan.grid().sizes().dp(); // each replica reads all of it
         ProgressListener.Goal goal =
                 new ProgressListener.Goal(left, toLoad, plan.grid().sizes().dp());
         ProgressListener listener = new ProgressListener(counters, goal, start, progress);
-        try (Residence.Stay stay = model.residence.enter(layout(plan, options, tasks))) {
+        try (Residence.Stay stay = model.found.residence().enter(layout(plan, options, tasks))) {
             JavaRDD<IndexedRow> dealt = input.even.dealt(plan.grid().worldSize());
             tasks.profile().ifPresent(dealt::withResources);
             JavaRDD<Row> answers = BarrierStage.over(dealt)
@@ -169,14 +165,23 @@ record Launch(Model model, Input input, Supplier<Plan> planner, JobLabel label, 
                 listener.end();
                 return KeptRows.of(answers);
             } catch (Exception e) { // Spark's own are checked, and undeclared
+                tidy(e, stay::fail);
                 if (!spark.isStopped()) {
-                    answers.unpersist(false);
+                    tidy(e, () -> answers.unpersist(false));
                 }
-                stay.fail();
                 throw e;
             }
         } finally {
             spark.removeSparkListener(listener);
+        }
+    }
+
+    /** Cleans up after a failure, of which it takes nothing away. */
+    private static void tidy(Exception failure, Runnable action) {
+        try {
+            action.run();
+        } catch (RuntimeException e) {
+            failure.addSuppressed(e);
         }
     }
 

@@ -31,7 +31,6 @@ import org.lockstep.spark.device.RankDevice;
 import org.lockstep.spark.gang.ExpectedPlaces;
 import org.lockstep.spark.gang.Residence;
 import org.lockstep.spark.preflight.ClusterPreflight;
-import org.lockstep.spark.preflight.LaunchLook;
 import org.lockstep.spark.preflight.TaskRequest;
 import org.lockstep.spark.report.Progress;
 import org.lockstep.spark.rows.AnswerSchema;
@@ -74,7 +73,7 @@ public final class Llm implements AutoCloseable {
     public static final String BUNDLED = "/org/lockstep/models/fable";
 
     private final SparkSession spark;
-    private final Found found;
+    private final FoundModel found;
     private final ModelConfig config;
     private final LlmLayout layout;
     private final LlmLimits limits;
@@ -82,12 +81,9 @@ public final class Llm implements AutoCloseable {
     private final RunPolicy policy;
     private final Consumer<Progress> progress;
 
-    /** What {@code load} found, the same for all descriptions that come from it. */
-    private record Found(ModelSource source, StoredWeights stored, LaunchLook look, Residence residence) {}
-
     private Llm(
             SparkSession spark,
-            Found found,
+            FoundModel found,
             ModelConfig config,
             LlmLayout layout,
             LlmLimits limits,
@@ -108,7 +104,7 @@ public final class Llm implements AutoCloseable {
      * The model in a Hugging Face directory that the driver and all executors see under this path.
      *
      * @throws LockstepException MODEL_NOT_FOUND, CONFIG_INVALID, MODEL_UNSUPPORTED, CHECKPOINT_INVALID or
-     *     TOKENIZER_INVALID: its settings, the headers of its weights and its tokenizer are read here, no weight is
+     *     TOKENIZER_INVALID: its settings, its tokenizer, the headers of its weights and a few of these are read here
      */
     public static Llm load(SparkSession spark, String directory) {
         return load(spark, ModelSource.directory(directory));
@@ -127,7 +123,7 @@ public final class Llm implements AutoCloseable {
             StoredWeights stored = check(files, config);
             return new Llm(
                     spark,
-                    new Found(source, stored, new LaunchLook(source.folder().orElse(null)), new Residence(context)),
+                    FoundModel.of(source, files, stored, new Residence(context)),
                     config,
                     LlmLayout.NONE,
                     LlmLimits.NONE,
@@ -317,7 +313,7 @@ public final class Llm implements AutoCloseable {
     public Dataset<Row> generate(Dataset<Row> rows, String promptColumn, SamplingParams params) {
         Generation run = run(rows, promptColumn, params);
         if (policy.resolve(spark.sparkContext().getConf()).checkpointDir().isEmpty()) {
-            run.discard(); // nobody knows of that directory
+            run.letGo(); // nobody knows of that directory
         }
         return run.rows();
     }
@@ -366,7 +362,7 @@ public final class Llm implements AutoCloseable {
                 return Generation.ofNothing(spark, schema, plan, start);
             }
             Launch launch = new Launch(
-                    new Launch.Model(found.source(), found.stored(), found.residence(), config, layout.order(), device),
+                    new Launch.Model(found, config, layout.order(), device),
                     new Launch.Input(
                             even,
                             rows.schema().fieldIndex(promptColumn),

@@ -4,6 +4,7 @@ import static org.assertj.core.api.Assertions.assertThat;
 import static org.assertj.core.api.Assertions.assertThatThrownBy;
 
 import java.io.IOException;
+import java.io.RandomAccessFile;
 import java.lang.reflect.Array;
 import java.nio.ByteBuffer;
 import java.nio.ByteOrder;
@@ -12,6 +13,7 @@ import java.nio.file.Files;
 import java.nio.file.Path;
 import java.nio.file.StandardOpenOption;
 import java.util.Arrays;
+import java.util.List;
 import java.util.Random;
 import java.util.stream.IntStream;
 import org.junit.jupiter.api.Test;
@@ -160,6 +162,37 @@ class CheckpointTest {
             assertThatThrownBy(() -> checkpoint.expect("v", Shape.of(6)))
                     .hasMessageContaining("tensor 'v' u8 [5]")
                     .hasMessageContaining("[6]");
+        }
+    }
+
+    /** A value in the middle of one tensor is enough; where the files lie is not of it. */
+    @Test
+    void aFingerprintTellsWeightsOfAnotherTrainingApart(@TempDir Path folder) throws IOException {
+        Path model = Path.of("src/main/resources/org/lockstep/models/fable");
+        String there = fingerprint(model);
+        for (String name : List.of("model.safetensors", "config.json")) {
+            Files.copy(model.resolve(name), folder.resolve(name));
+        }
+        assertThat(fingerprint(folder)).isEqualTo(there).hasSize(16);
+        TensorInfo info;
+        try (ModelFiles files = ModelFiles.directory(folder);
+                Checkpoint checkpoint = Checkpoint.open(files)) {
+            info = checkpoint.info("model.layers.1.mlp.up_proj.weight");
+        }
+        try (RandomAccessFile file =
+                new RandomAccessFile(folder.resolve("model.safetensors").toFile(), "rw")) {
+            file.seek(info.offset() + info.length() / 2);
+            int value = file.read();
+            file.seek(info.offset() + info.length() / 2);
+            file.write(value ^ 1);
+        }
+        assertThat(fingerprint(folder)).isNotEqualTo(there);
+    }
+
+    private static String fingerprint(Path folder) {
+        try (ModelFiles files = ModelFiles.directory(folder);
+                Checkpoint checkpoint = Checkpoint.open(files)) {
+            return checkpoint.fingerprint();
         }
     }
 
