@@ -13,7 +13,7 @@ public final class Sessions {
     private Sessions() {}
 
     /** Skips the tests of clusters, aloud, where Spark's own executors cannot start. */
-    static void assumeThatExecutorsStart() throws IOException {
+    public static void assumeThatExecutorsStart() throws IOException {
         try {
             UserGroupInformation.getCurrentUser(); // what an executor does first
         } catch (UnsupportedOperationException e) {
@@ -32,7 +32,7 @@ public final class Sessions {
     }
 
     /** So many executors of so many slots, as {@link #twoExecutors}. */
-    static SparkSession executors(int executors, int slots, Map<String, String> more) {
+    public static SparkSession executors(int executors, int slots, Map<String, String> more) {
         Map<String, String> conf = new HashMap<>(more);
         conf.put("spark.master", "local-cluster[" + executors + "," + slots + ",1024]");
         conf.put("spark.executor.extraClassPath", classes());

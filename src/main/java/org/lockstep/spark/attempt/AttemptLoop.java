@@ -2,10 +2,8 @@ package org.lockstep.spark.attempt;
 
 import java.time.Duration;
 import java.util.ArrayList;
-import java.util.HashMap;
 import java.util.List;
 import java.util.Locale;
-import java.util.Map;
 import java.util.Optional;
 import java.util.OptionalInt;
 import org.apache.spark.SparkContext;
@@ -40,7 +38,7 @@ public final class AttemptLoop {
     private final int rows;
     private final List<AttemptFailure> failures = new ArrayList<>();
     private boolean interrupted;
-    private final Map<String, Integer> blame = new HashMap<>();
+    private final Executors executors;
 
     /** One attempt: launches a stage and waits for it. */
     public interface Attempt<R> {
@@ -70,6 +68,7 @@ public final class AttemptLoop {
         this.policy = policy;
         this.directory = directory;
         this.rows = (int) rows;
+        this.executors = new Executors(spark);
     }
 
     /**
@@ -150,6 +149,7 @@ public final class AttemptLoop {
 
     private <R> Optional<R> attempt(CommitLog log, GangWatch watch, Attempt<R> attempt, int shrink) {
         try {
+            executors.count();
             watch.next();
             CommitLog.Attempt begun = log.begin();
             return Optional.of(
@@ -192,12 +192,7 @@ public final class AttemptLoop {
     private boolean recover(AttemptFailure failure, GangWatch watch) {
         try {
             if (failure.executor().isPresent()) {
-                Executors.recover(
-                        spark,
-                        failure.executor().get(),
-                        failure.error().code() == ErrorCode.PEER_LOST,
-                        blame.merge(failure.executor().get(), 1, Integer::sum),
-                        watch);
+                executors.recover(failure.executor().get(), watch);
             }
             return true;
         } catch (InterruptedException e) {

@@ -42,6 +42,11 @@ public record AttemptFailure(
     private static final Pattern CANCELLED =
             Pattern.compile("^(?:\\[SPARK_JOB_CANCELLED] )?Job \\S+ (?:was )?cancell?ed");
 
+    /** What Spark says where its cluster manager ended the application: nobody cancelled it. */
+    private static final Pattern TAKEN_DOWN = Pattern.compile(
+            "Application has been killed|[Ee]xiting due to error from cluster scheduler|Master removed our"
+                    + " application|All masters are unresponsive");
+
     private static final Pattern CULPRIT = Pattern.compile("(?m)^ {2}culprit *: .*?\\bexecutor (\\S+)");
     private static final Pattern HOST = Pattern.compile("(?m)^ {2}culprit *: .*?\\bhost (\\S+)");
 
@@ -88,7 +93,10 @@ public record AttemptFailure(
         return thrown instanceof InterruptedException
                 || (thrown instanceof LockstepException ours && ours.code() == ErrorCode.CANCELLED)
                 || CANCELLED.matcher(String.valueOf(thrown.getMessage())).find()
-                || spark.isStopped();
+                || (spark.isStopped()
+                        && !TAKEN_DOWN
+                                .matcher(String.valueOf(thrown.getMessage()))
+                                .find());
     }
 
     public static LockstepException cancelled(Throwable why) {

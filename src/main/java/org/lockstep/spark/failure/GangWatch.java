@@ -90,6 +90,7 @@ public final class GangWatch extends SparkListener implements AutoCloseable {
     public static GangWatch begin(SparkContext context) {
         GangWatch watch = new GangWatch(context, false);
         context.setLocalProperty(RUN, watch.run);
+        context.addJobTag(watch.run);
         context.addSparkListener(watch);
         return watch;
     }
@@ -107,6 +108,7 @@ public final class GangWatch extends SparkListener implements AutoCloseable {
         loss = null;
         heard.clear();
         gangs.clear();
+        stages.clear(); // what comes late of theirs is nobody's loss
     }
 
     /** Where the tasks of this attempt's ranks leave how they failed. */
@@ -260,13 +262,9 @@ public final class GangWatch extends SparkListener implements AutoCloseable {
 
     /** Cancels what runs of the run; where the thread that waits for a job is interrupted, Spark lets the job go on. */
     public void cancel() {
-        Set<Integer> running;
-        synchronized (this) {
-            running = Set.copyOf(jobs);
-        }
         try {
             if (!context.isStopped()) {
-                running.forEach(context::cancelJob);
+                context.cancelJobsWithTag(run); // also of a job whose start was not heard of yet
             }
         } catch (IllegalStateException stopped) { // in between: its jobs ended with it
             LOG.debug("the application was stopped", stopped);
@@ -331,6 +329,7 @@ public final class GangWatch extends SparkListener implements AutoCloseable {
     @Override
     public void close() {
         context.setLocalProperty(RUN, before);
+        context.removeJobTag(run);
         if (!context.isStopped()) {
             context.removeSparkListener(this);
         }

@@ -8,6 +8,7 @@ import java.io.UncheckedIOException;
 import java.nio.file.Files;
 import java.nio.file.Path;
 import java.time.Duration;
+import java.util.ArrayList;
 import java.util.Comparator;
 import java.util.List;
 import java.util.stream.Stream;
@@ -86,6 +87,22 @@ class AttemptLoopTest {
         assertThat(told.code()).isEqualTo(ErrorCode.PEER_LOST);
         assertThat(told).hasMessageContainingAll("attempt : 1: ", "attempt : 2: ", "attempt : 3: ", "rank 1 is gone");
         assertThat(folder.resolve("run")).as("nothing is kept, nothing remains").doesNotExist();
+    }
+
+    /** Memory that ended while texts were made: fewer rows at once may fit. */
+    @Test
+    @FaultCase("F57")
+    void afterMemoryHasEndedTheNextAttemptHoldsHalfTheRows() {
+        List<Integer> halvings = new ArrayList<>();
+        failure(false, (ticket, watch, number, shrink) -> {
+            halvings.add(shrink);
+            throw LockstepException.report(
+                            halvings.size() == 1 ? ErrorCode.OUT_OF_MEMORY : ErrorCode.MODEL_TOO_LARGE, "no heap")
+                    .exception();
+        });
+        assertThat(halvings)
+                .as("and none follows where the model itself does not fit")
+                .containsExactly(0, 1);
     }
 
     /** Whoever interrupts the caller wants the run to end, though what the attempt itself failed of could be tried again. */
