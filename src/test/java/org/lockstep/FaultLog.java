@@ -24,8 +24,8 @@ import org.junit.jupiter.api.extension.TestWatcher;
 public final class FaultLog implements TestWatcher {
     static final Path DIRECTORY = Path.of("target", "faults");
 
-    /** What a machine that does other work beside adds to a bound, at most. */
-    private static final Duration BUSY = Duration.ofSeconds(15);
+    /** What a machine that does other work beside adds to a bound, at most: {@code -Dlockstep.faults.busy}, in seconds. */
+    private static final Duration BUSY = Duration.ofSeconds(Integer.getInteger("lockstep.faults.busy", 5));
 
     /**
      * How long the ranks of this test were held after the fault, measured by the test itself. Fails where that is more than the

@@ -51,11 +51,18 @@ public final class FaultTable implements TestExecutionListener {
                                 " | ",
                                 number,
                                 words,
-                                released.containsKey(number) ? released.get(number) + " ms" : "",
+                                released.containsKey(number) ? measured(number, released.get(number)) : "",
                                 String.join(", ", tests.getOrDefault(number, new TreeSet<>())),
                                 FaultCatalogue.onAGpu().getOrDefault(number, "")))
                         .append(" |\n"));
         return table.toString();
+    }
+
+    private static String measured(String number, long millis) {
+        boolean over = FaultCatalogue.bound(number)
+                .filter(bound -> millis > bound.toMillis())
+                .isPresent();
+        return millis + " ms" + (over ? " (over)" : "");
     }
 
     private static List<String> lines() throws IOException {

@@ -114,6 +114,9 @@ class AttemptsIT {
 
     /** The process of an executor that is not busy with this. */
     private List<Long> executors() {
+        Awaitility.await()
+                .atMost(Duration.ofSeconds(120))
+                .until(() -> ClusterPreflight.slots(session.sparkContext()) == 4);
         List<Integer> many = IntStream.range(0, 16).boxed().toList();
         return JavaSparkContext.fromSparkContext(session.sparkContext())
                 .parallelize(many, 16)

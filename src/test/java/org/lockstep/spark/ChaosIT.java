@@ -16,6 +16,7 @@ import java.util.HashSet;
 import java.util.List;
 import java.util.Locale;
 import java.util.Map;
+import java.util.OptionalLong;
 import java.util.Queue;
 import java.util.Set;
 import java.util.concurrent.ConcurrentLinkedQueue;
@@ -90,14 +91,13 @@ class ChaosIT {
         }
 
         /** Milliseconds until the last task ended that ran at this time in an executor other than {@code hurt}. */
-        long released(long at, String hurt) {
+        OptionalLong released(long at, String hurt) {
             return all.stream()
                     .filter(task -> task.launchTime() <= at
                             && task.finishTime() >= at
                             && !task.executorId().equals(hurt))
                     .mapToLong(task -> task.finishTime() - at)
-                    .max()
-                    .orElse(0);
+                    .max();
         }
     }
 
@@ -208,7 +208,10 @@ class ChaosIT {
     }
 
     private void release(ChaosBlows.Blow blow, ChaosBackend.Fallen fallen) {
-        long millis = ends.released(fallen.at(), fallen.executor());
+        Awaitility.await() // Spark tells its listeners some moments late
+                .atMost(Duration.ofSeconds(20))
+                .until(() -> ends.released(fallen.at(), fallen.executor()).isPresent());
+        long millis = ends.released(fallen.at(), fallen.executor()).getAsLong();
         released.computeIfAbsent(blow.kind(), any -> new ArrayList<>()).add(millis);
         assertThat(Duration.ofMillis(millis)).as("release").isLessThan(BOUND);
         FaultLog.released(blow.kind() == ChaosBlows.Kind.KILL ? "F04" : "F36", Duration.ofMillis(millis));

@@ -2,6 +2,7 @@ package org.lockstep.transport;
 
 import static org.assertj.core.api.Assertions.assertThat;
 
+import java.time.Duration;
 import java.util.List;
 import java.util.concurrent.TimeUnit;
 import org.junit.jupiter.api.Test;
@@ -9,6 +10,7 @@ import org.junit.jupiter.api.Timeout;
 import org.junit.jupiter.api.condition.EnabledOnOs;
 import org.junit.jupiter.api.condition.OS;
 import org.lockstep.FaultCase;
+import org.lockstep.FaultLog;
 import org.lockstep.collective.TransportKind;
 
 /** A frozen rank at the rhythm that users have: suspicion after 5 s, the end after 15 s; over both transports at once. */
@@ -48,9 +50,7 @@ class FrozenProcessIT {
                 for (String end : world.endsOfOthers(1)) {
                     assertThat(end).contains("PEER_LOST", "rank 1 gave no sign of life for 15.0 s", "culprit : rank 1");
                 }
-                System.out.println("a frozen rank is lost after "
-                        + TimeUnit.NANOSECONDS.toMillis(System.nanoTime() - start) + " ms over "
-                        + (world == tcp ? TransportKind.TCP : TransportKind.SHARED));
+                FaultLog.released("F05", Duration.ofNanos(System.nanoTime() - start));
             }
         }
     }

@@ -11,6 +11,8 @@ import org.lockstep.collective.Overdue;
 import org.lockstep.collective.World;
 import org.lockstep.collective.WorldSpec;
 import org.lockstep.rendezvous.Rendezvous;
+import org.slf4j.Logger;
+import org.slf4j.LoggerFactory;
 
 /**
  * One task's time as a rank: it takes a rank that waits in its JVM to the meeting or is given one there, and in the end the
@@ -19,6 +21,8 @@ import org.lockstep.rendezvous.Rendezvous;
  * <p>Confined to the task's thread, except {@link #abort}, {@link #expire} and {@link #reason}.
  */
 public final class Tenancy {
+    private static final Logger LOG = LoggerFactory.getLogger(Tenancy.class);
+
     /** What a wait that looks at its deadline has to end by itself, on a busy machine too. */
     private static final Duration GRACE = Duration.ofSeconds(2);
 
@@ -101,6 +105,15 @@ public final class Tenancy {
         return mine == null ? null : mine.world();
     }
 
+    /** After a task that has done its work: what goes wrong in leaving takes nothing of it away. */
+    private static void leave(LiveRank mine) {
+        try {
+            mine.close();
+        } catch (RuntimeException e) {
+            LOG.warn("a rank that was done did not end in order", e);
+        }
+    }
+
     /** The task is over. Idempotent. */
     void end() {
         over = true;
@@ -110,8 +123,10 @@ public final class Tenancy {
         }
         if (!idle.isZero() && !failed && mine.isAlive()) {
             residents.park(mine, idle);
-        } else {
+        } else if (failed) {
             mine.close();
+        } else {
+            leave(mine);
         }
     }
 }

@@ -2,6 +2,7 @@ package org.lockstep.spark.rows;
 
 import java.io.Serializable;
 import java.time.Duration;
+import java.util.ArrayList;
 import java.util.List;
 import java.util.Optional;
 import org.apache.spark.SparkEnv;
@@ -49,7 +50,7 @@ public final class KeptResults {
      * @throws LockstepException COMMIT_FAILED if the named directory is not the driver's here; STALE_ATTEMPT
      */
     public static KeptResults open(Ticket ticket) {
-        Optional<AttemptLog> log = AttemptLog.join(ticket.attempt());
+        Optional<AttemptLog> log = join(ticket);
         if (log.isEmpty() && ticket.required()) {
             throw LockstepException.report(
                             ErrorCode.COMMIT_FAILED,
@@ -70,9 +71,27 @@ public final class KeptResults {
         return new KeptResults(ticket.required(), log.orElse(null));
     }
 
+    private static Optional<AttemptLog> join(Ticket ticket) {
+        try {
+            return AttemptLog.join(ticket.attempt());
+        } catch (LockstepException e) {
+            if (ticket.required() || e.code() != ErrorCode.COMMIT_FAILED) {
+                throw e;
+            }
+            LOG.warn("{} cannot be read here", ticket.attempt().place(), e);
+            return Optional.empty();
+        }
+    }
+
     /** The rows that are committed already, with ids from {@code from} to before {@code to}. */
     List<CommittedRow> rows(long from, long to) {
-        return log == null ? List.of() : log.rows(from, to);
+        AttemptLog mine = log;
+        if (mine == null) {
+            return List.of();
+        }
+        List<CommittedRow> rows = new ArrayList<>();
+        tolerating(() -> rows.addAll(mine.rows(from, to)));
+        return rows;
     }
 
     /** Keeps a finished row. */
