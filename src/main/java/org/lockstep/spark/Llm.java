@@ -388,4 +388,9 @@ public final class Llm implements AutoCloseable {
     public void close() {
         found.residence().close();
     }
+
+    @Override
+    public String toString() {
+        return found.source() + ", " + layout;
+    }
 }

@@ -25,4 +25,11 @@ record LlmLayout(ParallelSizes sizes, RankOrder order, OptionalInt ranks) {
     LlmLayout withRanks(int worldSize) {
         return new LlmLayout(sizes, order, OptionalInt.of(worldSize));
     }
+
+    /** The sizes, as far as they are known before a cluster is asked. */
+    @Override
+    public String toString() {
+        return "tensor " + sizes.tp() + " × pipeline " + sizes.pp()
+                + (sizes.dp() == ParallelSizes.INFER ? "" : " × data " + sizes.dp());
+    }
 }

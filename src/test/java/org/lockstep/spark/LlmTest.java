@@ -138,6 +138,12 @@ class LlmTest {
                 .isNotEqualTo(alone);
     }
 
+    /** What a notebook prints of it. */
+    @Test
+    void itSaysWhatItIs() {
+        assertThat(Llm.bundled(spark).tensorParallel(2)).hasToString("fable (bundled), tensor 2 × pipeline 1");
+    }
+
     @Test
     void rowsKeepTheirOrderAndAllTheirColumns() {
         List<String> many = new ArrayList<>();
