@@ -36,7 +36,10 @@ record ChaosBlows(long seed, List<Blow> blows, boolean shared, boolean encrypted
         KILL(4, ErrorCode.PEER_LOST),
         PAUSE(2),
         FREEZE(1, ErrorCode.PEER_LOST),
-        THAW(1, ErrorCode.PEER_LOST);
+        THAW(
+                1,
+                ErrorCode.PEER_LOST,
+                ErrorCode.COLLECTIVE_TIMEOUT); // by the clock of who woke up, its own peers did not come
 
         final int weight;
         final Set<ErrorCode> told;

@@ -49,7 +49,8 @@ public final class GangReport {
      */
     static GangReport of(Throwable failure, Gang.Heard heard, FlightFiles files) {
         RankFailure first = first(heard.failures());
-        if (first == null && !heard.lost().isEmpty() && !(failure instanceof LockstepException)) {
+        boolean nobodyKnows = first == null || blamesTheLiving(first, heard);
+        if (nobodyKnows && !heard.lost().isEmpty() && !(failure instanceof LockstepException)) {
             return ofTheLost(failure, heard, files);
         }
         if (failure instanceof LockstepException || first == null) {
@@ -67,8 +68,18 @@ public final class GangReport {
     }
 
     /**
-     * Spark heard of a dead executor before a peer did, and ended the other tasks: none has a failure of its own, but each hands
-     * over its last operations as it ends, and who hands over nothing is dead.
+     * Whether it calls a rank gone that has told of its end since: Spark heard of a dead executor first and ended the other tasks,
+     * and one of these took another, which had just left, for the dead one.
+     */
+    private static boolean blamesTheLiving(RankFailure first, Gang.Heard heard) {
+        return first.code() == ErrorCode.PEER_LOST
+                && !first.blamesItself()
+                && handedOver(heard).containsKey(blamed(first));
+    }
+
+    /**
+     * Spark heard of a dead executor before a peer did, and ended the other tasks: none knows of it, but each hands over its last
+     * operations as it ends, and who hands over nothing is dead.
      */
     private static GangReport ofTheLost(Throwable failure, Gang.Heard heard, FlightFiles files) {
         SortedMap<Integer, FlightRecord> records = handedOver(heard);
@@ -96,7 +107,11 @@ public final class GangReport {
             report = report.culprit(place);
         }
         report = filed(report, verdict, verdict.waiting(), "see the log of that executor", records.values(), files);
-        return new GangReport(report.cause(failure), List.of(), places, false);
+        List<Throwable> mistaken = own(heard.failures()).stream()
+                .map(RankFailure::thrown)
+                .map(Thrown::asThrowable)
+                .toList();
+        return new GangReport(report.cause(failure), mistaken, places, false);
     }
 
     private static SortedMap<Integer, FlightRecord> handedOver(Gang.Heard heard) {

@@ -9,10 +9,12 @@ import java.util.Map;
 import java.util.Set;
 import org.apache.hadoop.conf.Configuration;
 import org.apache.spark.SparkException;
+import org.jspecify.annotations.Nullable;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.io.TempDir;
 import org.lockstep.ErrorCode;
 import org.lockstep.LockstepException;
+import org.lockstep.collective.FirstCause;
 import org.lockstep.flight.FlightRecord;
 
 class GangReportTest {
@@ -24,6 +26,11 @@ class GangReportTest {
 
     /** A rank that Spark ended: it says nothing of its own, and hands over its record. */
     private static RankFailure released(int rank, int partition) {
+        return failure(rank, partition, false, ErrorCode.CANCELLED, "rank " + rank + " was told to stop", null);
+    }
+
+    private static RankFailure failure(
+            int rank, int partition, boolean own, ErrorCode code, String summary, @Nullable FirstCause cause) {
         return new RankFailure(
                 rank,
                 "h",
@@ -33,13 +40,13 @@ class GangReportTest {
                 "",
                 0,
                 true,
-                false,
-                ErrorCode.CANCELLED,
-                "rank " + rank + " was told to stop",
+                own,
+                code,
+                summary,
                 "",
-                null,
-                Thrown.of(new IllegalStateException("killed")),
-                List.of(),
+                cause,
+                Thrown.of(new IllegalStateException(summary)),
+                List.of(2, 0, 1),
                 new FlightRecord(rank, "place", 0, FlightRecord.End.RELEASED, List.of()));
     }
 
@@ -67,6 +74,25 @@ class GangReportTest {
                 .hasMessageContaining("verdict : lost peer: rank 1 is gone");
         assertThat(told.getMessage()).matches(GangWatchTest.CONTRACT);
         assertThat(folder.resolve("attempt-a.json")).exists();
+    }
+
+    /** Spark ended rank 0 for the death of rank 1's executor, and rank 2 saw only how rank 0 left. */
+    @Test
+    void whoHasToldOfItsEndIsNotTheOneThatIsGone() {
+        FirstCause mistaken = new FirstCause(ErrorCode.PEER_LOST, 2, 0, "rank 0 is gone");
+        LockstepException told = report(
+                List.of(
+                        failure(2, 1, true, ErrorCode.PEER_LOST, "rank 0 is gone, its connection closed", mistaken),
+                        released(0, 2)),
+                Map.of(0, "ExecutorLostFailure (killed)"));
+        assertThat(told.code()).isEqualTo(ErrorCode.PEER_LOST);
+        assertThat(told)
+                .hasMessageContainingAll(
+                        "rank 1 died with an executor",
+                        "culprit : rank 1  host h  executor e0",
+                        "verdict : lost peer: rank 1 is gone")
+                .hasMessageNotContaining("rank 0 is gone");
+        assertThat(told.getSuppressed()).singleElement().asString().contains("rank 0 is gone, its connection closed");
     }
 
     @Test
