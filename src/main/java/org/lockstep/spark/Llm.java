@@ -355,31 +355,33 @@ public final class Llm implements AutoCloseable {
         SparkContext context = ClusterPreflight.context(spark);
         RunPolicy resolved = policy.resolve(context.getConf());
         Plan plan = plan();
-        found.look().check(context, device.tasks(context), plan.grid());
-        try (JobLabel label = JobLabel.begin(context, "read the rows to generate from");
-                EvenRows even = EvenRows.of(rows.javaRDD(), rows.schema().fieldIndex(promptColumn))) {
-            if (even.count() == 0) {
-                return Generation.ofNothing(spark, schema, plan, start);
+        try (JobLabel label = JobLabel.begin(context, "what executors see of the model")) {
+            found.look().check(context, device.tasks(context), plan.grid());
+            label.describe("read the rows to generate from");
+            try (EvenRows even = EvenRows.of(rows.javaRDD(), rows.schema().fieldIndex(promptColumn))) {
+                if (even.count() == 0) {
+                    return Generation.ofNothing(spark, schema, plan, start);
+                }
+                Launch launch = new Launch(
+                        new Launch.Model(found, config, layout.order(), device),
+                        new Launch.Input(
+                                even,
+                                rows.schema().fieldIndex(promptColumn),
+                                params,
+                                resolved.failOnRowError().orElseThrow()),
+                        this::plan,
+                        label,
+                        progress,
+                        start);
+                AttemptLoop.Outcome<Launch.Result> run = new AttemptLoop(
+                                context, resolved, RunDirectory.of(context, resolved.checkpointDir()), even.count())
+                        .run(launch.identity(plan, promptColumn), launch);
+                return new Generation(
+                        spark.createDataFrame(run.result().answers(), schema),
+                        run.result().plan(),
+                        run.result().report().get(),
+                        Optional.of(run.kept()));
             }
-            Launch launch = new Launch(
-                    new Launch.Model(found, config, layout.order(), device),
-                    new Launch.Input(
-                            even,
-                            rows.schema().fieldIndex(promptColumn),
-                            params,
-                            resolved.failOnRowError().orElseThrow()),
-                    this::plan,
-                    label,
-                    progress,
-                    start);
-            AttemptLoop.Outcome<Launch.Result> run = new AttemptLoop(
-                            context, resolved, RunDirectory.of(context, resolved.checkpointDir()), even.count())
-                    .run(launch.identity(plan, promptColumn), launch);
-            return new Generation(
-                    spark.createDataFrame(run.result().answers(), schema),
-                    run.result().plan(),
-                    run.result().report().get(),
-                    Optional.of(run.kept()));
         }
     }
 

@@ -8,13 +8,11 @@ import java.util.concurrent.ConcurrentHashMap;
 import java.util.concurrent.ExecutionException;
 import java.util.concurrent.TimeUnit;
 import java.util.concurrent.TimeoutException;
-import java.util.stream.IntStream;
 import java.util.stream.Stream;
 import org.apache.spark.SparkContext;
 import org.apache.spark.SparkEnv;
 import org.apache.spark.SparkExecutorInfo;
 import org.apache.spark.api.java.JavaFutureAction;
-import org.apache.spark.api.java.JavaSparkContext;
 import org.jspecify.annotations.Nullable;
 import org.lockstep.LockstepException;
 import org.lockstep.spark.failure.AttemptFailure;
@@ -96,17 +94,12 @@ public final class LaunchLook {
     /** Of each executor that answers in time. */
     private List<Site> ask(SparkContext spark, int slots) {
         String model = directory;
-        int tasks = Math.max(1, slots);
-        String before = spark.getLocalProperty("spark.job.description");
-        spark.setJobDescription("Lockstep: what executors see of the model");
-        JavaFutureAction<List<Site>> answers = JavaSparkContext.fromSparkContext(spark)
-                .parallelize(IntStream.range(0, tasks).boxed().toList(), tasks)
+        JavaFutureAction<List<Site>> answers = MachineLook.aTaskOnEach(spark, slots)
                 .map(any -> Site.here(
                         SparkEnv.get().executorId(),
                         SparkEnv.get().blockManager().blockManagerId().hostPort(),
                         model))
                 .collectAsync();
-        spark.setJobDescription(before);
         try {
             return answers.get(PATIENCE.toMillis(), TimeUnit.MILLISECONDS).stream()
                     .distinct()

@@ -15,6 +15,7 @@ import java.util.stream.Stream;
 import org.apache.spark.SparkConf;
 import org.apache.spark.SparkContext;
 import org.apache.spark.SparkEnv;
+import org.apache.spark.api.java.JavaRDD;
 import org.apache.spark.api.java.JavaSparkContext;
 import org.jspecify.annotations.Nullable;
 import org.lockstep.LockstepException;
@@ -55,14 +56,19 @@ public final class MachineLook {
         Map<String, Machine> seen = new TreeMap<>();
         int expected = Math.max(1, ClusterPreflight.executors(spark));
         for (int round = 0; round < ROUNDS && seen.size() < expected; round++) {
-            int tasks = Math.min(MOST_TASKS, Math.max(1, ClusterPreflight.slots(spark)));
-            JavaSparkContext.fromSparkContext(spark)
-                    .parallelize(IntStream.range(0, tasks).boxed().toList(), tasks)
+            aTaskOnEach(spark, Math.min(MOST_TASKS, ClusterPreflight.slots(spark)))
                     .map(any -> here(SparkEnv.get().executorId(), SparkEnv.get().conf(), directory))
                     .collect()
                     .forEach(machine -> seen.put(machine.process(), machine));
         }
         return List.copyOf(seen.values());
+    }
+
+    /** So many short tasks as there are slots, one at least: where all are free each executor gets some. */
+    static JavaRDD<Integer> aTaskOnEach(SparkContext spark, int slots) {
+        int tasks = Math.max(1, slots);
+        return JavaSparkContext.fromSparkContext(spark)
+                .parallelize(IntStream.range(0, tasks).boxed().toList(), tasks);
     }
 
     /** What this process sees. */

@@ -75,9 +75,7 @@ public final class KeptResults {
         try {
             return AttemptLog.join(ticket.attempt());
         } catch (LockstepException e) {
-            if (ticket.required() || e.code() != ErrorCode.COMMIT_FAILED) {
-                throw e;
-            }
+            requireTolerable(ticket.required(), e);
             LOG.warn("{} cannot be read here", ticket.attempt().place(), e);
             return Optional.empty();
         }
@@ -129,13 +127,18 @@ public final class KeptResults {
         }
     }
 
+    /** Throws what a task must not go on after. */
+    private static void requireTolerable(boolean required, LockstepException e) {
+        if (required || e.code() != ErrorCode.COMMIT_FAILED) {
+            throw e;
+        }
+    }
+
     private void tolerating(Runnable action) {
         try {
             action.run();
         } catch (LockstepException e) {
-            if (required || e.code() != ErrorCode.COMMIT_FAILED) {
-                throw e;
-            }
+            requireTolerable(required, e);
             LOG.warn("rows done here are not kept any more", e);
             log = null;
             writer = null;
