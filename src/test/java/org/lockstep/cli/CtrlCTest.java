@@ -12,7 +12,6 @@ import java.util.concurrent.TimeUnit;
 import java.util.stream.Collectors;
 import java.util.stream.IntStream;
 import java.util.stream.Stream;
-import org.apache.spark.launcher.JavaModuleOptions;
 import org.awaitility.Awaitility;
 import org.junit.jupiter.api.Assumptions;
 import org.junit.jupiter.api.Test;
@@ -20,6 +19,7 @@ import org.junit.jupiter.api.Timeout;
 import org.junit.jupiter.api.io.TempDir;
 import org.lockstep.FaultCase;
 import org.lockstep.FaultLog;
+import org.lockstep.spark.SparkJvm;
 
 /** The command as a process of its own, and what a person at its terminal does. */
 @Timeout(300)
@@ -38,7 +38,7 @@ class CtrlCTest {
                         .collect(Collectors.joining()));
         List<String> words = new ArrayList<>(
                 List.of(Path.of(System.getProperty("java.home"), "bin", "java").toString()));
-        words.addAll(List.of(JavaModuleOptions.defaultModuleOptions().trim().split("\\s+")));
+        words.addAll(SparkJvm.options());
         words.addAll(List.of(
                 "-Xmx1g",
                 "-cp",

@@ -8,10 +8,10 @@ import java.nio.charset.StandardCharsets;
 import java.nio.file.Path;
 import java.util.ArrayList;
 import java.util.List;
-import org.apache.spark.launcher.JavaModuleOptions;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.Timeout;
 import org.lockstep.FaultCase;
+import org.lockstep.spark.SparkJvm;
 
 /** What {@code lockstep doctor} prints, and how it exits. */
 @Timeout(120)
@@ -99,7 +99,7 @@ class DoctorCommandTest {
                 "bash",
                 Path.of(System.getProperty("java.home"), "bin", "java").toString(),
                 "-XX:-MaxFDLimit"));
-        command.addAll(List.of(JavaModuleOptions.defaultModuleOptions().trim().split("\\s+")));
+        command.addAll(SparkJvm.options());
         command.addAll(List.of(
                 "-cp",
                 System.getProperty("java.class.path"),

@@ -8,12 +8,12 @@ import java.nio.file.Path;
 import java.util.ArrayList;
 import java.util.List;
 import java.util.concurrent.TimeUnit;
-import org.apache.spark.launcher.JavaModuleOptions;
 import org.junit.jupiter.api.Assumptions;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.Timeout;
 import org.junit.jupiter.api.io.TempDir;
 import org.lockstep.FaultCase;
+import org.lockstep.spark.SparkJvm;
 
 /** A process that may open few files, by the system's own limit. */
 @Timeout(120)
@@ -27,7 +27,7 @@ class FewDescriptorsTest {
         Assumptions.assumeTrue(Files.isReadable(Path.of("/proc/self/limits")), "this system has no /proc");
         List<String> words = new ArrayList<>(List.of("sh", "-c", "ulimit -n 1024 && exec \"$@\"", "sh"));
         words.add(Path.of(System.getProperty("java.home"), "bin", "java").toString());
-        words.addAll(List.of(JavaModuleOptions.defaultModuleOptions().trim().split("\\s+")));
+        words.addAll(SparkJvm.options());
         words.addAll(List.of("-Xmx3g", "-cp", System.getProperty("java.class.path"), "org.lockstep.cli.Lockstep"));
         words.addAll(List.of("generate", "--master", "local[64]", "-tp", "4", "-dp", "16"));
         Process process = new ProcessBuilder(words)

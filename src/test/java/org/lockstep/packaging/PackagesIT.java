@@ -13,10 +13,10 @@ import java.util.Set;
 import java.util.jar.JarFile;
 import java.util.stream.Collectors;
 import java.util.stream.Stream;
-import org.apache.spark.launcher.JavaModuleOptions;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.Timeout;
 import org.junit.jupiter.api.io.TempDir;
+import org.lockstep.spark.SparkJvm;
 
 /** The jars as others meet them: beside Spark's, by spark-submit, and resolved from a repository by their published pom. */
 @Timeout(300)
@@ -123,7 +123,7 @@ class PackagesIT {
     private String submit(String... arguments) throws Exception {
         List<String> command = new ArrayList<>();
         command.add(Path.of(System.getProperty("java.home"), "bin", "java").toString());
-        command.addAll(List.of(JavaModuleOptions.defaultModuleOptions().trim().split("\\s+")));
+        command.addAll(SparkJvm.options());
         command.addAll(List.of(
                 "-cp",
                 sparkJars().stream().map(Path::toString).collect(Collectors.joining(File.pathSeparator)),

@@ -4,10 +4,10 @@ import java.util.List;
 import org.apache.spark.launcher.JavaModuleOptions;
 
 /** The options that Spark's own scripts start a JVM with. */
-final class SparkJvm {
+public final class SparkJvm {
     private SparkJvm() {}
 
-    static List<String> options() {
+    public static List<String> options() {
         return List.of(JavaModuleOptions.defaultModuleOptions().trim().split("\\s+"));
     }
 }
