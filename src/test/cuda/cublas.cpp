@@ -17,6 +17,8 @@
 
 extern "C" int standin_enqueue(void* stream, int (*operation)(void*), void (*drop)(void*), void* state);
 extern "C" int standin_holds(uint64_t address, uint64_t bytes);
+extern "C" void standin_acquire();
+extern "C" void standin_release();
 extern "C" int cuCtxGetCurrent(void** context);
 
 namespace {
@@ -37,9 +39,30 @@ struct Handle {
     void* stream = nullptr;
 };
 
-std::set<Handle*>& handles() {
+/** The lock of the devices: ranks are threads, each with a handle of its own, in one set. */
+struct Locked {
+    Locked() { standin_acquire(); }
+    ~Locked() { standin_release(); }
+};
+
+std::set<Handle*>& handles() { // under the lock
     static std::set<Handle*> all;
     return all;
+}
+
+/** A copy, for what is waited for on a stream is waited for without the lock. */
+bool find(void* address, Handle& handle) {
+    Locked held;
+    const bool found = handles().count(static_cast<Handle*>(address)) != 0;
+    if (found) {
+        handle = *static_cast<Handle*>(address);
+    }
+    return found;
+}
+
+bool exists(void* address) {
+    Handle ignored;
+    return find(address, ignored);
 }
 
 int bytes_of(int type) { return type == REAL_32F ? 4 : type == REAL_16F || type == REAL_16BF ? 2 : 0; }
@@ -108,8 +131,9 @@ struct Product {
     }
 };
 
-int enqueue(void* handle, int op_a, int op_b, const Product& product, int compute_type) {
-    if (handles().count(static_cast<Handle*>(handle)) == 0) {
+int enqueue(void* address, int op_a, int op_b, const Product& product, int compute_type) {
+    Handle handle;
+    if (!find(address, handle)) {
         return NOT_INITIALIZED;
     }
     if (op_a < 0 || op_a > 2 || op_b < 0 || op_b > 2 || product.m < 0 || product.n < 0 || product.k < 0 ||
@@ -127,7 +151,7 @@ int enqueue(void* handle, int op_a, int op_b, const Product& product, int comput
         return SUCCESS;
     }
     const int queued = standin_enqueue(
-        static_cast<Handle*>(handle)->stream, [](void* state) { return static_cast<Product*>(state)->run(); },
+        handle.stream, [](void* state) { return static_cast<Product*>(state)->run(); },
         [](void* state) { delete static_cast<Product*>(state); }, new Product(product));
     return queued == 0 ? SUCCESS : EXECUTION_FAILED;
 }
@@ -140,11 +164,13 @@ API cublasCreate_v2(void** handle) {
     if (context == nullptr) {
         return NOT_INITIALIZED;
     }
+    Locked held;
     *handle = *handles().insert(new Handle()).first;
     return SUCCESS;
 }
 
 API cublasDestroy_v2(void* handle) {
+    Locked held;
     if (handles().erase(static_cast<Handle*>(handle)) == 0) {
         return NOT_INITIALIZED;
     }
@@ -158,6 +184,7 @@ API cublasGetVersion_v2(void*, int* version) {
 }
 
 API cublasSetStream_v2(void* handle, void* stream) {
+    Locked held;
     if (handles().count(static_cast<Handle*>(handle)) == 0) {
         return NOT_INITIALIZED;
     }
@@ -165,10 +192,10 @@ API cublasSetStream_v2(void* handle, void* stream) {
     return SUCCESS;
 }
 
-API cublasSetMathMode(void* handle, int) { return handles().count(static_cast<Handle*>(handle)) == 0 ? NOT_INITIALIZED : SUCCESS; }
+API cublasSetMathMode(void* handle, int) { return exists(handle) ? SUCCESS : NOT_INITIALIZED; }
 
 API cublasSetWorkspace_v2(void* handle, void* workspace, size_t bytes) {
-    if (handles().count(static_cast<Handle*>(handle)) == 0) {
+    if (!exists(handle)) {
         return NOT_INITIALIZED;
     }
     const auto address = reinterpret_cast<uint64_t>(workspace);

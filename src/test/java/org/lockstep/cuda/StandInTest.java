@@ -2,10 +2,19 @@ package org.lockstep.cuda;
 
 import static org.assertj.core.api.Assertions.assertThat;
 
+import com.sun.jna.Memory;
 import java.io.IOException;
 import java.nio.ByteBuffer;
 import java.nio.ByteOrder;
+import java.util.Collections;
+import java.util.Map;
+import java.util.Optional;
+import java.util.concurrent.Callable;
+import java.util.concurrent.ExecutorService;
+import java.util.concurrent.Executors;
+import java.util.concurrent.Future;
 import jcuda.Pointer;
+import jcuda.driver.CUcontext;
 import jcuda.driver.CUdeviceptr;
 import jcuda.driver.CUevent;
 import jcuda.driver.CUgraph;
@@ -143,6 +152,38 @@ class StandInTest {
         device = new Launches();
         assertThat(device.floats(device.of(3f), 1)).containsExactly(3);
         assertThat(driver.allocations()).isEqualTo(1);
+    }
+
+    /** Ranks of one process load their models at the same time: a set of handles without a lock was torn by it. */
+    @Test
+    void handlesOfCublasComeAndGoOnManyThreadsAtOnce() throws Exception {
+        CublasLibrary.open(Optional.empty(), Map.of());
+        CUcontext context = new CUcontext();
+        Launches.check(JCudaDriver.cuCtxGetCurrent(context));
+        Callable<Integer> comeAndGo = () -> {
+            Launches.check(JCudaDriver.cuCtxSetCurrent(context));
+            int refused = 0;
+            try (Memory handles = new Memory(64 * Long.BYTES)) {
+                for (int round = 0; round < 1000; round++) {
+                    for (int i = 0; i < 64; i++) {
+                        refused |= CublasFunctions.cublasCreate_v2(
+                                com.sun.jna.Pointer.nativeValue(handles) + i * (long) Long.BYTES);
+                    }
+                    for (int i = 0; i < 64; i++) {
+                        refused |= CublasFunctions.cublasDestroy_v2(handles.getLong(i * (long) Long.BYTES));
+                    }
+                }
+            }
+            return refused;
+        };
+        ExecutorService threads = Executors.newFixedThreadPool(4);
+        try {
+            for (Future<Integer> refused : threads.invokeAll(Collections.nCopies(4, comeAndGo))) {
+                assertThat(refused.get()).isZero();
+            }
+        } finally {
+            threads.shutdownNow();
+        }
     }
 
     @Test
