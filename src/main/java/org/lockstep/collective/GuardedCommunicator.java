@@ -346,6 +346,11 @@ public abstract class GuardedCommunicator extends LiveCommunicator {
     }
 
     @Override
+    public final Traffic traffic(Operation operation) {
+        return log.traffic(operation);
+    }
+
+    @Override
     public final Flight flight() {
         return log.flight(group(), rankInGroup()).withUnderWay(underWay());
     }

@@ -3,7 +3,7 @@ package org.lockstep.collective;
 import java.util.concurrent.atomic.AtomicLong;
 
 /**
- * What went through one communicator: written by the thread that is inside, read by any.
+ * What went through one communicator by one operation: written by the thread that is inside, read by any.
  *
  * <p>Of operations with fewer than 4 KiB one in 16 is timed and speaks for the others: reading the clock twice is a tenth
  * of what they take.

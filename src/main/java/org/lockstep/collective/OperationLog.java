@@ -1,7 +1,13 @@
 package org.lockstep.collective;
 
+import java.util.EnumMap;
 import java.util.List;
+import java.util.Map;
+import java.util.Objects;
+import java.util.stream.Collectors;
+import java.util.stream.Stream;
 import org.jspecify.annotations.Nullable;
+import org.lockstep.collective.OperationTag.Operation;
 import org.lockstep.tensor.Buffer;
 import org.lockstep.tensor.DataType;
 import org.lockstep.topology.ProcessGroup;
@@ -11,33 +17,47 @@ import org.lockstep.topology.ProcessGroup;
  * any.
  */
 final class OperationLog {
-    private final Meter meter = new Meter();
+    private final Map<Operation, Meter> meters = Stream.of(Operation.values())
+            .collect(Collectors.toMap(
+                    operation -> operation,
+                    operation -> new Meter(),
+                    (a, b) -> a,
+                    () -> new EnumMap<>(Operation.class)));
     private final FlightRecorder recorder = new FlightRecorder();
+    private Meter current = meter(Operation.BARRIER); // of who is inside
+
+    private Meter meter(Operation operation) {
+        return Objects.requireNonNull(meters.get(operation));
+    }
 
     /** An operation of the whole group begins, with so many bytes; when, for {@link #end}. */
     long begin(OperationTag tag, long bytes, long queued) {
-        long start = meter.begin(bytes);
+        current = meter(tag.operation());
+        long start = current.begin(bytes);
         recorder.begin(tag, queued, start);
         return start;
     }
 
     /** The same, where the bytes say nothing about the time; for {@link #endTimed}. */
     long beginTimed(OperationTag tag, long queued) {
-        long start = meter.beginTimed();
+        current = meter(tag.operation());
+        long start = current.beginTimed();
         recorder.begin(tag, queued, start);
         return start;
     }
 
     /** A transfer begins; for {@link #end}. */
     long begin(Transfer transfer, int size, long queued) {
-        long start = meter.begin(transfer.buffer().bytes());
+        current = meter(Operation.SEND);
+        long start = current.begin(transfer.buffer().bytes());
         note(transfer, size, true, queued, start);
         return start;
     }
 
     /** Transfers that are carried out together begin, at least one; for {@link #endTimed}. */
     long beginTimed(List<Transfer> transfers, int size, long queued) {
-        long start = meter.beginTimed();
+        current = meter(Operation.SEND);
+        long start = current.beginTimed();
         for (int i = 0; i < transfers.size(); i++) {
             note(transfers.get(i), size, i == 0, queued, start);
         }
@@ -52,22 +72,27 @@ final class OperationLog {
 
     /** The transfer of an object begins; for {@link #endTimed}. */
     long beginObject(boolean sends, int peer, int size, long queued) {
-        long start = meter.beginTimed();
+        current = meter(Operation.SEND_OBJECT);
+        long start = current.beginTimed();
         @Nullable DataType none = null;
         recorder.transfer(sends, none, 0, peer, size, true, queued, start);
         return start;
     }
 
     void end(long bytes, long start) {
-        recorder.end(meter.end(bytes, start));
+        recorder.end(current.end(bytes, start));
     }
 
     void endTimed(int count, long bytes, long start) {
-        recorder.end(meter.endTimed(count, bytes, start));
+        recorder.end(current.endTimed(count, bytes, start));
     }
 
     Traffic traffic() {
-        return meter.traffic();
+        return meters.values().stream().map(Meter::traffic).reduce(Traffic.NONE, Traffic::plus);
+    }
+
+    Traffic traffic(Operation operation) {
+        return meter(operation).traffic();
     }
 
     /** As rank in group {@code me} sees it. */

@@ -205,6 +205,11 @@ final class Recording implements Communicator {
     }
 
     @Override
+    public Traffic traffic(OperationTag.Operation operation) {
+        return real.traffic(operation);
+    }
+
+    @Override
     public Flight flight() {
         return real.flight();
     }

@@ -10,6 +10,11 @@ package org.lockstep.collective;
 public record Traffic(long operations, long bytes, long nanos) {
     public static final Traffic NONE = new Traffic(0, 0, 0);
 
+    /** What went through since then. */
+    public Traffic minus(Traffic before) {
+        return new Traffic(operations - before.operations, bytes - before.bytes, nanos - before.nanos);
+    }
+
     public Traffic plus(Traffic other) {
         return new Traffic(operations + other.operations, bytes + other.bytes, nanos + other.nanos);
     }

@@ -19,7 +19,7 @@ import org.lockstep.model.ModelConfig;
 import org.lockstep.report.Chart;
 import org.lockstep.report.Page;
 import org.lockstep.spark.attempt.UnfinishedRunException;
-import org.lockstep.spark.report.KindTraffic;
+import org.lockstep.spark.report.CollectiveTraffic;
 import org.lockstep.spark.report.Latencies;
 import org.lockstep.spark.report.RankReport;
 import org.lockstep.spark.report.RunReport;
@@ -300,27 +300,43 @@ final class ReportPage {
     }
 
     private static void traffic(Page page, List<RankReport> ranks) {
-        List<KindTraffic> kinds = KindTraffic.of(ranks);
-        if (kinds.isEmpty()) {
+        List<CollectiveTraffic> all = CollectiveTraffic.of(ranks);
+        if (all.isEmpty()) {
             return;
         }
         page.table(
-                "Groups",
+                "Collectives",
                 "What the ranks moved together: bytes of their own buffers, not of the wire. What a rank spends inside beyond the"
-                        + " quickest of its group is waiting, at least.",
-                List.of("group", "ranks", "operations", "MiB", "time inside", "waiting", "a call"),
-                kinds.stream().map(ReportPage::row).toList());
+                        + " quickest of its group is waiting, at least. What is received counts as a send.",
+                List.of(
+                        "group",
+                        "operation",
+                        "ranks",
+                        "calls",
+                        "MiB",
+                        "bytes a call",
+                        "time inside",
+                        "waiting",
+                        "time a call"),
+                all.stream().map(ReportPage::row).toList());
     }
 
-    private static List<String> row(KindTraffic group) {
+    private static List<String> row(CollectiveTraffic traffic) {
+        long calls = Math.max(1, traffic.operations());
         return List.of(
-                group.kind().token(),
-                count(group.size()),
-                count(group.operations()),
-                String.format(Locale.ROOT, "%,.1f", group.bytes() / (double) (1 << 20)),
-                seconds(group.nanos()),
-                seconds(group.waitNanos()),
-                each(group.nanos() / Math.max(1, group.operations())));
+                traffic.kind().token(),
+                traffic.operation().toString(),
+                count(traffic.size()),
+                count(traffic.operations()),
+                String.format(Locale.ROOT, "%,.1f", traffic.bytes() / (double) (1 << 20)),
+                bytes(traffic.bytes() / calls),
+                seconds(traffic.nanos()),
+                seconds(traffic.waitNanos()),
+                each(traffic.nanos() / calls));
+    }
+
+    private static String bytes(long bytes) {
+        return bytes < 10_240 ? count(bytes) + " B" : count(bytes >> 10) + " KiB";
     }
 
     private static void errors(Page page, List<RankReport> ranks) {

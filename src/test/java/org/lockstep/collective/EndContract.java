@@ -123,6 +123,12 @@ public interface EndContract extends Ranks {
             communicator.barrier();
             assertThat(communicator.traffic().operations()).isEqualTo(2);
             assertThat(communicator.traffic().bytes()).isEqualTo(400);
+            assertThat(communicator.traffic(OperationTag.Operation.ALL_REDUCE))
+                    .extracting(Traffic::operations, Traffic::bytes)
+                    .containsExactly(1L, 400L);
+            assertThat(communicator.traffic(OperationTag.Operation.BARRIER).operations())
+                    .isEqualTo(1);
+            assertThat(communicator.traffic(OperationTag.Operation.SEND)).isEqualTo(Traffic.NONE);
             assertThat(communicator.traffic().nanos()).isPositive();
             return true;
         });

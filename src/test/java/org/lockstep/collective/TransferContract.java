@@ -193,6 +193,7 @@ public interface TransferContract extends Ranks {
             }
             assertThat(communicator.traffic().operations()).isEqualTo(2L * (size - 1));
             assertThat(communicator.traffic().bytes()).isEqualTo(2L * (size - 1) * length * 4);
+            assertThat(communicator.traffic(OperationTag.Operation.SEND)).isEqualTo(communicator.traffic());
             return true;
         });
     }

@@ -10,6 +10,7 @@ import java.util.function.Consumer;
 import org.jspecify.annotations.Nullable;
 import org.lockstep.collective.Communicator;
 import org.lockstep.collective.Flight;
+import org.lockstep.collective.OperationTag;
 import org.lockstep.collective.ReduceOp;
 import org.lockstep.collective.Traffic;
 import org.lockstep.collective.Work;
@@ -265,6 +266,11 @@ final class OnDevice implements Communicator {
     @Override
     public Traffic traffic() {
         return real.traffic();
+    }
+
+    @Override
+    public Traffic traffic(OperationTag.Operation operation) {
+        return real.traffic(operation);
     }
 
     @Override

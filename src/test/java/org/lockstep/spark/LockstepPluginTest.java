@@ -80,7 +80,7 @@ class LockstepPluginTest {
                         .containsEntry("replica0.rows", 3L)
                         .containsEntry("replica0.outputTokens", 24L);
                 assertThat(figures.getOrDefault("promptTokens", 0L)).isPositive();
-                for (String group : List.of("tp", "pp", "model")) {
+                for (String group : List.of("tp", "pp", "model", "tp.all_reduce", "pp.send")) {
                     for (String what : List.of("operations", "bytes", "nanos", "waitNanos")) {
                         assertThat(figures.getOrDefault(group + "." + what, 0L))
                                 .as(group + " " + what)

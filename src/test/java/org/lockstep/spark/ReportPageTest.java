@@ -82,14 +82,16 @@ class ReportPageTest {
                         "Latency",
                         "Where the time went",
                         "Stragglers",
-                        "Groups",
+                        "Collectives",
                         "Errors");
         assertThat(drawn.charts().keySet()).containsExactly("Pace", "Time line", "Waiting", "Where the time went");
         drawn.charts().forEach((chart, marks) -> assertThat(marks).as(chart).isGreaterThanOrEqualTo(4));
         assertThat(drawn.dom()).contains("1,104</b><span>output tokens<", "2 × 1 × 2");
         assertThat(String.join("\n", drawn.sections().values())).doesNotContain("NaN", "undefined", "Infinity");
         assertThat(drawn.sections().get("Time line")).contains("rank 3", "meet", "connect", "load", "generate");
-        assertThat(drawn.sections().get("Groups")).contains("<th>waiting</th>", "<td>tp</td>", "<td>world</td>");
+        assertThat(drawn.sections().get("Collectives"))
+                .contains("<th>bytes a call</th>", "<th>waiting</th>", "<td>world</td>")
+                .containsPattern("<td>tp</td><td>all_reduce</td><td>2</td>");
         assertThat(drawn.sections().get("Errors")).contains("LOCKSTEP-6003 PROMPT_EMPTY</td><td>1</td>");
         assertThat(drawn.sections().get("The machine").split("class=\"rank\"", -1))
                 .hasSize(5);

@@ -2,6 +2,7 @@ package org.lockstep.spark.metrics;
 
 import com.codahale.metrics.MetricRegistry;
 import java.util.HashSet;
+import java.util.List;
 import java.util.Optional;
 import java.util.Set;
 import java.util.stream.Stream;
@@ -9,7 +10,7 @@ import org.apache.spark.scheduler.AccumulableInfo;
 import org.apache.spark.scheduler.SparkListener;
 import org.apache.spark.scheduler.SparkListenerStageCompleted;
 import org.apache.spark.scheduler.StageInfo;
-import org.lockstep.spark.report.KindTraffic;
+import org.lockstep.spark.report.CollectiveTraffic;
 import org.lockstep.spark.report.RankReport;
 import org.lockstep.spark.report.RankReports;
 import org.lockstep.spark.report.RunCounters;
@@ -21,7 +22,8 @@ import org.lockstep.spark.report.RunCounters;
  * <pre>
  * rowsDone  outputTokens  …                             of all ranks, see {@link RunCounters.Count}
  * replica0.rows  replica0.outputTokens                  of each replica
- * tp.operations  tp.bytes  tp.nanos  tp.waitNanos       of all groups of a kind, see {@link KindTraffic}
+ * tp.operations  tp.bytes  tp.nanos  tp.waitNanos       of all groups of a kind, see {@link CollectiveTraffic}
+ * tp.all_reduce.operations  tp.all_reduce.bytes  …      of those by one operation
  * </pre>
  */
 final class RunMetrics extends SparkListener {
@@ -57,7 +59,7 @@ final class RunMetrics extends SparkListener {
     private boolean count(String name, Object value) {
         if (name.equals(RunCounters.REPORTS) && value instanceof RankReports reports) {
             reports.ranks().forEach(this::count);
-            KindTraffic.of(reports.ranks()).forEach(this::count);
+            CollectiveTraffic.of(reports.ranks()).forEach(this::count);
             return true;
         }
         Optional<RunCounters.Count> known = Stream.of(RunCounters.Count.values())
@@ -76,11 +78,14 @@ final class RunMetrics extends SparkListener {
         }
     }
 
-    private void count(KindTraffic traffic) {
-        add(traffic.kind().token() + ".operations", traffic.operations());
-        add(traffic.kind().token() + ".bytes", traffic.bytes());
-        add(traffic.kind().token() + ".nanos", traffic.nanos());
-        add(traffic.kind().token() + ".waitNanos", traffic.waitNanos());
+    private void count(CollectiveTraffic traffic) {
+        String kind = traffic.kind().token();
+        for (String of : List.of(kind, kind + "." + traffic.operation())) {
+            add(of + ".operations", traffic.operations());
+            add(of + ".bytes", traffic.bytes());
+            add(of + ".nanos", traffic.nanos());
+            add(of + ".waitNanos", traffic.waitNanos());
+        }
     }
 
     private void add(String metric, long more) {

@@ -1,13 +1,17 @@
 package org.lockstep.spark.report;
 
+import java.util.ArrayList;
+import java.util.Collections;
 import java.util.HashMap;
 import java.util.IdentityHashMap;
 import java.util.List;
 import java.util.Map;
+import java.util.Set;
 import java.util.SortedMap;
 import java.util.TreeMap;
-import java.util.stream.IntStream;
+import java.util.stream.Collectors;
 import org.lockstep.collective.Communicator;
+import org.lockstep.collective.OperationTag.Operation;
 import org.lockstep.collective.Traffic;
 import org.lockstep.inference.Completion;
 import org.lockstep.inference.Generator;
@@ -18,12 +22,12 @@ import org.lockstep.topology.GroupKind;
 /** Writes down what one rank does in one run, from its making until {@link #report}. Confined to the rank's thread. */
 public final class RankRecorder {
     private final Rank rank;
-    private final List<GroupKind> kinds;
     private final Generator generator;
     private final long loadNanos;
     private final long start = System.nanoTime();
     private final Traffic before;
-    private final List<GroupTraffic> groupsBefore;
+    private final Map<GroupKind, Communicator> groups;
+    private final Map<Part, Traffic> movedBefore;
     private final long computedBefore;
     private final Timeline timeline = new Timeline(System.currentTimeMillis(), start);
     private final Latencies latencies = new Latencies();
@@ -36,32 +40,58 @@ public final class RankRecorder {
      */
     public RankRecorder(Rank rank, List<GroupKind> kinds, Generator generator, long loadNanos) {
         this.rank = rank;
-        this.kinds = List.copyOf(kinds);
         this.generator = generator;
         this.loadNanos = loadNanos;
         this.before = rank.communicators().traffic();
-        this.groupsBefore = groups(rank, kinds);
+        this.groups = groups(rank, kinds);
+        this.movedBefore = moved(groups);
         this.computedBefore = generator.times().computeNanos();
     }
 
-    /** What went through this rank's groups so far; a group of one moves nothing, and kinds may share one. */
-    private static List<GroupTraffic> groups(Rank rank, List<GroupKind> kinds) {
-        IdentityHashMap<Communicator, GroupKind> seen = new IdentityHashMap<>();
+    private record Part(GroupKind kind, Operation operation) {}
+
+    /** This rank's groups; a group of one moves nothing, and kinds may share one. */
+    private static Map<GroupKind, Communicator> groups(Rank rank, List<GroupKind> kinds) {
+        Set<Communicator> seen = Collections.newSetFromMap(new IdentityHashMap<>());
         return kinds.stream()
-                .filter(kind -> seen.putIfAbsent(rank.communicators().of(kind), kind) == null)
-                .map(kind -> {
-                    Communicator group = rank.communicators().of(kind);
-                    Traffic traffic = group.traffic();
-                    return new GroupTraffic(
+                .filter(kind -> rank.communicators().of(kind).size() > 1)
+                .filter(kind -> seen.add(rank.communicators().of(kind)))
+                .collect(Collectors.toMap(
+                        kind -> kind, kind -> rank.communicators().of(kind), (a, b) -> a, TreeMap::new));
+    }
+
+    /** What went through them so far. */
+    private static Map<Part, Traffic> moved(Map<GroupKind, Communicator> groups) {
+        Map<Part, Traffic> moved = new HashMap<>();
+        groups.forEach((kind, group) -> {
+            for (Operation operation : Operation.values()) {
+                moved.put(new Part(kind, operation), group.traffic(operation));
+            }
+        });
+        return moved;
+    }
+
+    private List<GroupTraffic> moved() {
+        List<GroupTraffic> parts = new ArrayList<>();
+        Map<Part, Traffic> moved = moved(groups);
+        groups.forEach((kind, group) -> {
+            for (Operation operation : Operation.values()) {
+                Part part = new Part(kind, operation);
+                Traffic since =
+                        moved.getOrDefault(part, Traffic.NONE).minus(movedBefore.getOrDefault(part, Traffic.NONE));
+                if (since.operations() > 0) {
+                    parts.add(new GroupTraffic(
                             kind,
                             group.group().index(),
                             group.size(),
-                            traffic.operations(),
-                            traffic.bytes(),
-                            traffic.nanos());
-                })
-                .filter(group -> group.size() > 1)
-                .toList();
+                            operation,
+                            since.operations(),
+                            since.bytes(),
+                            since.nanos()));
+                }
+            }
+        });
+        return parts;
     }
 
     /** A row cannot be answered: its error in the words of the error contract, which begin with code and name. */
@@ -77,7 +107,6 @@ public final class RankRecorder {
 
     /** The run has ended well. */
     public RankReport report() {
-        List<GroupTraffic> groups = groups(rank, kinds);
         return new RankReport(
                 rank.state().rank(),
                 rank.state().dataParallelRank(),
@@ -91,9 +120,7 @@ public final class RankRecorder {
                 rank.communicators().traffic().nanos() - before.nanos(),
                 timeline,
                 latencies,
-                IntStream.range(0, groups.size())
-                        .mapToObj(i -> groups.get(i).minus(groupsBefore.get(i)))
-                        .toList(),
+                moved(),
                 errors);
     }
 

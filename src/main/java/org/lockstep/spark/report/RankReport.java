@@ -18,7 +18,7 @@ import org.lockstep.topology.GroupKind;
  * @param collectiveNanos of those, inside collective operations, waiting for peers included
  * @param timeline of the generating
  * @param latencies of its replica's rows, on the replica's source; empty on all others
- * @param groups what it moved through each group of more than one rank
+ * @param groups what it moved through each group of more than one rank, by operation
  * @param errors how many of its rows cannot be answered, by code and name
  */
 public record RankReport(

@@ -5,10 +5,11 @@ import static org.assertj.core.api.Assertions.assertThat;
 import java.util.List;
 import java.util.Map;
 import org.junit.jupiter.api.Test;
+import org.lockstep.collective.OperationTag.Operation;
 import org.lockstep.topology.GroupKind;
 
 /** What ranks waited for each other, and how their reports read on Spark's pages. */
-class KindTrafficTest {
+class CollectiveTrafficTest {
     private static RankReport rank(int rank, GroupTraffic... groups) {
         return new RankReport(
                 rank,
@@ -28,22 +29,27 @@ class KindTrafficTest {
     }
 
     private static GroupTraffic tensor(int group, long nanos) {
-        return new GroupTraffic(GroupKind.TENSOR, group, 2, 10, 1000, nanos);
+        return new GroupTraffic(GroupKind.TENSOR, group, 2, Operation.ALL_REDUCE, 10, 1000, nanos);
     }
 
     @Test
     void whoComesLastDoesNotWait() {
         List<RankReport> ranks = List.of(
-                rank(0, tensor(0, 50), new GroupTraffic(GroupKind.PIPELINE, 0, 4, 3, 70, 9)),
+                rank(
+                        0,
+                        tensor(0, 50),
+                        new GroupTraffic(GroupKind.PIPELINE, 0, 4, Operation.SEND, 3, 70, 9),
+                        new GroupTraffic(GroupKind.PIPELINE, 0, 4, Operation.BROADCAST, 1, 8, 2)),
                 rank(1, tensor(0, 450)),
                 rank(2, tensor(1, 200)),
                 rank(3, tensor(1, 100)));
 
-        assertThat(KindTraffic.of(ranks))
+        assertThat(CollectiveTraffic.of(ranks))
                 .containsExactlyInAnyOrder(
-                        new KindTraffic(GroupKind.TENSOR, 2, 40, 4000, 800, 500),
-                        new KindTraffic(GroupKind.PIPELINE, 4, 3, 70, 9, 0));
-        assertThat(KindTraffic.of(List.of())).isEmpty();
+                        new CollectiveTraffic(GroupKind.TENSOR, Operation.ALL_REDUCE, 2, 40, 4000, 800, 500),
+                        new CollectiveTraffic(GroupKind.PIPELINE, Operation.BROADCAST, 4, 1, 8, 2, 0),
+                        new CollectiveTraffic(GroupKind.PIPELINE, Operation.SEND, 4, 3, 70, 9, 0));
+        assertThat(CollectiveTraffic.of(List.of())).isEmpty();
     }
 
     @Test
