@@ -48,7 +48,7 @@ public final class GangReport {
      * @param files where its flight record is written
      */
     static GangReport of(Throwable failure, Gang.Heard heard, FlightFiles files) {
-        RankFailure first = first(heard.failures());
+        RankFailure first = first(heard);
         boolean nobodyKnows = first == null || blamesTheLiving(first, heard);
         if (nobodyKnows && !heard.lost().isEmpty() && !(failure instanceof LockstepException)) {
             return ofTheLost(failure, heard, files);
@@ -146,8 +146,10 @@ public final class GangReport {
                 "record", files.write(String.valueOf(report.exception().getMessage()), verdict, records));
     }
 
-    private static @Nullable RankFailure first(List<RankFailure> failures) {
-        List<RankFailure> own = own(failures);
+    private static @Nullable RankFailure first(Gang.Heard heard) {
+        List<RankFailure> own = own(heard.failures()).stream()
+                .filter(failure -> heard.lost().isEmpty() || !isInterrupted(failure))
+                .toList();
         RankFailure first = own.isEmpty() ? null : own.get(0);
         Set<RankFailure> seen = new HashSet<>();
         while (first != null && !first.blamesItself() && seen.add(first)) {
@@ -160,6 +162,11 @@ public final class GangReport {
             first = theirs.get();
         }
         return first;
+    }
+
+    /** Whether its thread was interrupted, which Spark does to all tasks of a stage when it hears of a dead executor. */
+    private static boolean isInterrupted(RankFailure failure) {
+        return failure.code() == ErrorCode.ABORTED && failure.blamesItself();
     }
 
     /** In the order of time. */

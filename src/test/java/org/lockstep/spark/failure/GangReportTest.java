@@ -95,6 +95,20 @@ class GangReportTest {
         assertThat(told.getSuppressed()).singleElement().asString().contains("rank 0 is gone, its connection closed");
     }
 
+    /** Spark ended rank 0 by an interrupt in the middle of an operation, which it took for a failure of its own. */
+    @Test
+    void whoWasInterruptedForADeadExecutorIsNotTheOneToBlame() {
+        FirstCause interrupted = new FirstCause(ErrorCode.ABORTED, 0, 0, "its thread was interrupted");
+        List<RankFailure> heard = List.of(
+                failure(0, 2, true, ErrorCode.ABORTED, "aborted because of rank 0: interrupted", interrupted),
+                failure(2, 1, false, ErrorCode.ABORTED, "aborted because of rank 0: interrupted", interrupted));
+        LockstepException told = report(heard, Map.of(0, "ExecutorLostFailure (killed)"));
+        assertThat(told.code()).isEqualTo(ErrorCode.PEER_LOST);
+        assertThat(told)
+                .hasMessageContainingAll("rank 1 died with an executor", "culprit : rank 1  host h  executor e0");
+        assertThat(report(heard, Map.of()).code()).as("nobody died").isEqualTo(ErrorCode.ABORTED);
+    }
+
     @Test
     void nobodyIsNamedWhereMoreAreSilentThanDead() throws Exception {
         LockstepException told = report(List.of(released(0, 2)), Map.of(0, "gone"));
