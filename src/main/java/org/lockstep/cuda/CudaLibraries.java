@@ -21,7 +21,7 @@ public record CudaLibraries(Library cublas, Library nccl) {
     public record Library(Optional<String> found, String tried) {}
 
     /**
-     * Loads what there is: only where there is a driver, for the libraries are hundreds of megabytes.
+     * Loads what there is, with a driver or without: hundreds of megabytes of address space, for who wants to know.
      *
      * @param cublas the path that the configuration names, if it does
      * @param nccl the same

@@ -29,10 +29,15 @@ final class LibrarySearch {
         return all;
     }
 
-    /** A candidate and why it does not load, in a line. */
+    /** A candidate and why it does not load, in a line: JNA's first line that has a reason in it, which the loader gave. */
     static String refusal(String candidate, LinkageError why) {
-        return candidate + " ("
-                + String.valueOf(why.getMessage()).lines().findFirst().orElse("") + ")";
+        String reason = String.valueOf(why.getMessage())
+                .lines()
+                .filter(line -> !line.isBlank() && !line.endsWith(":"))
+                .findFirst()
+                .orElse("");
+        String own = candidate + ": ";
+        return candidate + " (" + (reason.startsWith(own) ? reason.substring(own.length()) : reason) + ")";
     }
 
     /** The files below {@code root} that a pattern names, a star standing for part of a folder's name. */

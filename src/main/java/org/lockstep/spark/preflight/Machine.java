@@ -63,7 +63,7 @@ public record Machine(
      * @param driver version and devices in a line; where there are none, why
      * @param lacks what is missing; null where there is a device
      * @param devices make and memory of each
-     * @param cublas the library's path; where there is none, what was tried; empty where there is no device
+     * @param cublas the library's path; where there is none, what was tried
      * @param hasCublas whether there is one
      * @param nccl as {@code cublas}
      * @param hasNccl whether there is one

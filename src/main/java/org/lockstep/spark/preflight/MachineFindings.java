@@ -23,6 +23,8 @@ public final class MachineFindings {
     /** Must be equal, for the ranks' agreement refuses what is not. */
     private static final Set<String> MUST_AGREE = Set.of("Lockstep", "Spark");
 
+    private static final String NEEDLESS = "; it would not be used: there is no GPU";
+
     private MachineFindings() {}
 
     /**
@@ -54,15 +56,15 @@ public final class MachineFindings {
     }
 
     private static Stream<Finding> ofOne(Machine machine, Want want) {
-        return Stream.concat(
-                Stream.of(
-                        versions(machine),
-                        vectors(machine),
-                        gpu(machine, want),
-                        memory(machine),
-                        shared(machine, want),
-                        ports(machine, want)),
-                machine.gpu().lacks() == null ? Stream.of(cublas(machine), nccl(machine)) : Stream.empty());
+        return Stream.of(
+                versions(machine),
+                vectors(machine),
+                gpu(machine, want),
+                cublas(machine),
+                nccl(machine),
+                memory(machine),
+                shared(machine, want),
+                ports(machine, want));
     }
 
     private static Finding versions(Machine machine) {
@@ -98,21 +100,26 @@ public final class MachineFindings {
     }
 
     private static Finding cublas(Machine machine) {
-        return machine.gpu().hasCublas()
-                ? Finding.ok(ErrorCode.NO_LIBRARY, "cuBLAS: " + machine.gpu().cublas())
-                : Finding.fail(
+        String where = machine.gpu().cublas();
+        if (machine.gpu().hasCublas()) {
+            return Finding.ok(ErrorCode.NO_LIBRARY, "cuBLAS: " + where);
+        }
+        return machine.gpu().lacks() == null
+                ? Finding.fail(
                         ErrorCode.NO_LIBRARY,
-                        machine.gpu().cublas(),
-                        "--conf " + Settings.GPU_CUBLAS.key() + "=/path/to/libcublas.so.13 or .12, or none");
+                        where,
+                        "--conf " + Settings.GPU_CUBLAS.key() + "=/path/to/libcublas.so.13 or .12, or none")
+                : Finding.ok(ErrorCode.NO_LIBRARY, where + NEEDLESS);
     }
 
     private static Finding nccl(Machine machine) {
-        return machine.gpu().hasNccl()
-                ? Finding.ok(ErrorCode.NO_LIBRARY, machine.gpu().nccl())
-                : Finding.note(
-                        ErrorCode.NO_LIBRARY,
-                        machine.gpu().nccl(),
-                        "groups of GPUs exchange through host memory without it");
+        String where = machine.gpu().nccl();
+        if (machine.gpu().hasNccl()) {
+            return Finding.ok(ErrorCode.NO_LIBRARY, where);
+        }
+        return machine.gpu().lacks() == null
+                ? Finding.note(ErrorCode.NO_LIBRARY, where, "groups of GPUs exchange through host memory without it")
+                : Finding.ok(ErrorCode.NO_LIBRARY, where + NEEDLESS);
     }
 
     private static Finding memory(Machine machine) {

@@ -18,6 +18,7 @@ import org.apache.spark.SparkEnv;
 import org.apache.spark.api.java.JavaRDD;
 import org.apache.spark.api.java.JavaSparkContext;
 import org.jspecify.annotations.Nullable;
+import org.lockstep.ErrorCode;
 import org.lockstep.LockstepException;
 import org.lockstep.collective.Identity;
 import org.lockstep.cpu.CpuBackend;
@@ -110,23 +111,25 @@ public final class MachineLook {
     }
 
     private static Machine.Gpu gpu(SparkConf conf) {
-        CudaDriver driver;
-        try {
-            driver = CudaDriver.create();
-        } catch (LockstepException fault) { // a driver that answers with an error
-            return new Machine.Gpu(fault.summary(), fault.code(), List.of(), "", false, "", false);
-        }
-        try {
-            driver.verifyEnabled();
-        } catch (LockstepException none) {
-            return new Machine.Gpu(none.summary(), none.code(), List.of(), "", false, "", false);
-        }
         CudaLibraries found = CudaLibraries.look(
                 named(Settings.GPU_CUBLAS.in(conf)), named(Settings.GPU_NCCL.in(conf)), System.getenv());
+        try {
+            CudaDriver driver = CudaDriver.create();
+            driver.verifyEnabled();
+            List<String> devices =
+                    driver.devices().stream().map(MachineLook::make).toList();
+            return gpu(driver.toString(), null, devices, found);
+        } catch (LockstepException none) { // or one that answers with an error
+            return gpu(none.summary(), none.code(), List.of(), found);
+        }
+    }
+
+    private static Machine.Gpu gpu(
+            String driver, @Nullable ErrorCode lacks, List<String> devices, CudaLibraries found) {
         return new Machine.Gpu(
-                driver.toString(),
-                null,
-                driver.devices().stream().map(MachineLook::make).toList(),
+                driver,
+                lacks,
+                devices,
                 found.cublas().found().orElse(found.cublas().tried()),
                 found.cublas().found().isPresent(),
                 found.nccl().found().orElse(found.nccl().tried()),

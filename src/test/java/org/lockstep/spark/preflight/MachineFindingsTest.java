@@ -20,8 +20,14 @@ import org.lockstep.spark.settings.DeviceChoice;
 public class MachineFindingsTest {
     private static final Machine.Versions VERSIONS = new Machine.Versions("17.0.15 (Debian)", "0.1.0", "4.1.3", "2.13");
     private static final Machine.Cpu CPU = new Machine.Cpu(8, "EPYC", List.of("avx2", "fma"), true);
-    private static final Machine.Gpu NO_GPU =
-            new Machine.Gpu("there is no CUDA driver", ErrorCode.NO_DEVICE, List.of(), "", false, "", false);
+    private static final Machine.Gpu NO_GPU = new Machine.Gpu(
+            "there is no CUDA driver",
+            ErrorCode.NO_DEVICE,
+            List.of(),
+            "no cuBLAS loads: a",
+            false,
+            "no NCCL loads: b",
+            false);
     private static final Machine.Gpu H100 = new Machine.Gpu(
             "CUDA 12.4, 0: H100", null, List.of("H100, 81559 MiB"), "libcublas.so.12", true, "libnccl.so.2", true);
     private static final Machine.Memory MEMORY = new Machine.Memory(1L << 30, 64L << 30, 8L << 30, 7L << 30);
@@ -122,8 +128,11 @@ public class MachineFindingsTest {
                 .extracting(Finding::level)
                 .containsOnly(Level.OK);
         assertThat(MachineFindings.of(List.of(with(CPU, NO_GPU, MEMORY, ANY)), want(DeviceChoice.AUTO)))
-                .extracting(Finding::level)
-                .containsOnly(Level.OK);
+                .allSatisfy(finding -> assertThat(finding.level()).isEqualTo(Level.OK))
+                .extracting(Finding::sentence)
+                .as("where libraries were looked for, also where no GPU is")
+                .anyMatch(sentence -> sentence.startsWith("no cuBLAS loads: a"))
+                .anyMatch(sentence -> sentence.startsWith("no NCCL loads: b"));
     }
 
     @Test
@@ -174,6 +183,10 @@ public class MachineFindingsTest {
         assertThat(here.seesModel()).isFalse();
         assertThat(here.versions().spark()).matches("\\d+\\.\\d+\\.\\d+");
         assertThat(here.cpu().cores()).isPositive();
+        assertThat(here.gpu().cublas()).contains("libcublas");
+        if (!here.gpu().hasNccl()) {
+            assertThat(here.gpu().nccl()).contains("libnccl.so.2 (").containsIgnoringCase("no such file");
+        }
         assertThat(here.memory().heap()).isPositive();
         assertThat(here.comparable()).containsKeys("Java", "GPUs", "/dev/shm", "descriptor limit", "model");
     }
