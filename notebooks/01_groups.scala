@@ -10,7 +10,8 @@
 // COMMAND ----------
 
 // a directory of Hugging Face's that the driver and all executors see, or the model that comes with Lockstep
-val model = "bundled"
+dbutils.widgets.text("model", "bundled", "model")
+val model = dbutils.widgets.get("model")
 
 // COMMAND ----------
 

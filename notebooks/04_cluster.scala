@@ -15,7 +15,8 @@
 // COMMAND ----------
 
 // a directory of Hugging Face's that the driver and all executors see, or the model that comes with Lockstep
-val model = "bundled"
+dbutils.widgets.text("model", "bundled", "model")
+val model = dbutils.widgets.get("model")
 
 // COMMAND ----------
 
@@ -106,8 +107,8 @@ stopped match {
 // COMMAND ----------
 
 // MAGIC %md
-// MAGIC The same run with `resume` does the rest, in this session or in another one. A row's text depends on its number, its prompt and
-// MAGIC the seed alone: the answers are those of a run that nobody stopped.
+// MAGIC The same run with `resume` does the rest, in this session or in another one. What is kept stands as it is. A row's text depends
+// MAGIC on its number, its prompt and the seed alone: on CPUs the answers are, word for word, those of a run that nobody stopped.
 
 // COMMAND ----------
 

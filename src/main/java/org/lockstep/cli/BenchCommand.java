@@ -70,6 +70,7 @@ import picocli.CommandLine.Parameters;
             "  lockstep bench inference --help",
             "  spark-submit --class org.lockstep.cli.Lockstep lockstep-all.jar bench all-reduce --ranks 8"
         })
+@OptionGroup("Measurement")
 final class BenchCommand implements Callable<Integer> {
     private static final int DEFAULT_BATCHES = 7;
     private static final int DEFAULT_BATCH_MILLIS = 25;

@@ -71,6 +71,7 @@ import picocli.CommandLine.Spec;
             "  lockstep bench inference --config /models/Llama-3.2-1B/config.json --dtype float32 -tp 1,2",
             "  lockstep bench inference -tp 2 -pp 2 --engine --json"
         })
+@OptionGroup("Measurement")
 final class BenchInferenceCommand implements Callable<Integer> {
     private static final int MOST = 1 << 20;
     private static final String CONFIG = "config.json";

@@ -4,6 +4,7 @@ import java.util.Map;
 import picocli.CommandLine.Option;
 
 /** Settings of the Spark of a command that spark-submit does not start. */
+@OptionGroup("Spark")
 final class ConfOption {
     @Option(
             names = "--conf",

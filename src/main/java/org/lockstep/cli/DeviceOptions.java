@@ -5,6 +5,7 @@ import org.lockstep.spark.settings.DeviceChoice;
 import picocli.CommandLine.Option;
 
 /** What ranks compute on and how, under vLLM's names. */
+@OptionGroup("Engine")
 final class DeviceOptions {
     @Option(
             names = "--device",

@@ -7,6 +7,7 @@ import picocli.CommandLine.Mixin;
 import picocli.CommandLine.Option;
 
 /** How a replica holds its weights and rows, and on what: what decides whether it fits, under vLLM's names. */
+@OptionGroup("Engine")
 final class EngineOptions {
     @Option(
             names = "--dtype",

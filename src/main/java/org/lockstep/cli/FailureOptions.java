@@ -6,6 +6,7 @@ import org.lockstep.spark.Llm;
 import picocli.CommandLine.Option;
 
 /** The options of what becomes of a run when something fails. */
+@OptionGroup("When something fails")
 final class FailureOptions {
     @Option(
             names = "--checkpoint-dir",

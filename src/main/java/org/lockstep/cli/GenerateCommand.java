@@ -58,6 +58,7 @@ import picocli.CommandLine.Spec;
             "  spark-submit --class org.lockstep.cli.Lockstep lockstep-all.jar generate --model /models/Llama-3.1-8B"
                     + " -tp 4 -pp 2 --prompts questions.jsonl --output answers.jsonl"
         })
+@OptionGroup("Rows")
 final class GenerateCommand implements Callable<Integer> {
     private final Screen screen;
     private final BooleanSupplier verbose;
@@ -94,7 +95,8 @@ final class GenerateCommand implements Callable<Integer> {
             paramLabel = "FILE",
             description =
                     "Where a report of the run goes: one .html file that opens without a network, with the machine,"
-                            + " what each rank did when, latencies, traffic and errors.")
+                            + " what each rank did when, latencies, traffic and errors. Of a run that fails it tells what"
+                            + " happened, who is to blame and what is kept.")
     private @Nullable String report;
 
     @Mixin

@@ -7,6 +7,7 @@ import picocli.CommandLine.Mixin;
 import picocli.CommandLine.Option;
 
 /** Which model on how many ranks: what a launch and a look at what it would need have in common. */
+@OptionGroup("Model and ranks")
 final class LaunchOptions {
     /** Of the bundled model where nothing says how many ranks there are: tensor and pipeline. */
     private static final int BUNDLED_SIZE = 2;

@@ -1,6 +1,10 @@
 package org.lockstep.cli;
 
+import static picocli.CommandLine.Model.UsageMessageSpec.SECTION_KEY_OPTION_LIST;
+
 import java.io.PrintWriter;
+import java.util.HashMap;
+import java.util.Map;
 import java.util.concurrent.Callable;
 import org.jspecify.annotations.Nullable;
 import org.lockstep.ErrorCode;
@@ -83,7 +87,7 @@ public final class Lockstep implements Callable<Integer> {
 
     static CommandLine commandLine(Screen screen) {
         Lockstep lockstep = new Lockstep(screen);
-        return new CommandLine(lockstep)
+        CommandLine command = new CommandLine(lockstep)
                 .addSubcommand(new GenerateCommand(screen, lockstep::isVerbose))
                 .addSubcommand(new PlanCommand(screen))
                 .addSubcommand(new DoctorCommand(screen, lockstep::isVerbose))
@@ -94,7 +98,10 @@ public final class Lockstep implements Callable<Integer> {
                 .setExpandAtFiles(false)
                 .setCaseInsensitiveEnumValuesAllowed(true)
                 .setParameterExceptionHandler(Lockstep::misused)
-                .setExecutionExceptionHandler((failure, command, words) -> lockstep.failed(failure));
+                .setExecutionExceptionHandler((failure, its, words) -> lockstep.failed(failure));
+        Map<String, CommandLine.IHelpSectionRenderer> sections = new HashMap<>(command.getHelpSectionMap());
+        sections.put(SECTION_KEY_OPTION_LIST, OptionHeadings::list);
+        return command.setHelpSectionMap(sections); // of the subcommands, too
     }
 
     /** Without a subcommand: help. */

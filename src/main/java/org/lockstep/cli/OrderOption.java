@@ -4,6 +4,7 @@ import org.lockstep.topology.RankOrder;
 import picocli.CommandLine.Option;
 
 /** The order of the axes of ranks. */
+@OptionGroup("Model and ranks")
 final class OrderOption {
     @Option(
             names = "--order",

@@ -5,6 +5,7 @@ import org.lockstep.topology.ParallelSizes;
 import picocli.CommandLine.Option;
 
 /** Into what sizes a replica's ranks are split, under vLLM's names; a command that takes several of each has the same words. */
+@OptionGroup("Model and ranks")
 final class ParallelOptions {
     static final String TENSOR = "Ranks that share each layer (default: 1).";
     static final String PIPELINE = "Stages that the layers are cut into (default: 1).";

@@ -54,6 +54,7 @@ import picocli.CommandLine.Option;
             "  lockstep plan --world-size 32 -tp 2 -pp 2 --expert -ep 4 -etp 1 --json",
             "  lockstep plan -tp 2 -pp 2 -dp 2 --order tp-pp-dp --groups tp-dp,tp-pp"
         })
+@OptionGroup("Plan")
 final class PlanCommand implements Callable<Integer> {
     static final int MOST_RANKS = 10_000_000;
     private static final int USUAL_GPUS = 8;

@@ -6,6 +6,7 @@ import org.lockstep.inference.SamplingParams;
 import picocli.CommandLine.Option;
 
 /** How tokens are chosen, under vLLM's names. */
+@OptionGroup("Sampling")
 final class SamplingOptions {
     /** For stories of the bundled model. */
     private static final SamplingParams STORIES =

@@ -7,6 +7,7 @@ import org.lockstep.tensor.DataType;
 import picocli.CommandLine.Option;
 
 /** Which sizes are measured, under the names of nccl-tests. */
+@OptionGroup("Sizes")
 final class SizeOptions {
     private static final int DEFAULT_FACTOR = 4;
     private static final long DEFAULT_LEAST = 8;

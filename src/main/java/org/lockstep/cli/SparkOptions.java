@@ -6,6 +6,7 @@ import picocli.CommandLine.Mixin;
 import picocli.CommandLine.Option;
 
 /** The Spark of a command that spark-submit does not start. */
+@OptionGroup("Spark")
 final class SparkOptions {
     @Option(
             names = "--master",

@@ -4,10 +4,13 @@ import static org.assertj.core.api.Assertions.assertThat;
 
 import java.io.PrintWriter;
 import java.io.StringWriter;
+import java.util.List;
+import java.util.regex.Pattern;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.params.ParameterizedTest;
 import org.junit.jupiter.params.provider.ValueSource;
 import org.lockstep.ErrorCode;
+import picocli.CommandLine.Model.OptionSpec;
 
 class LockstepTest {
     @Test
@@ -25,6 +28,44 @@ class LockstepTest {
         assertThat(run.code()).isZero();
         assertThat(run.out()).contains("Usage: lockstep " + command, "Exit codes:", "Examples:");
         assertThat(Run.of("help", command).out()).isEqualTo(run.out());
+    }
+
+    @Test
+    void manyOptionsStandUnderHeadings() {
+        String help = Run.of("generate", "--help").out();
+        assertThat(help)
+                .containsSubsequence(
+                        "Model and ranks:",
+                        "  --model=DIR",
+                        "Rows:",
+                        "  --prompts=FILE",
+                        "Sampling:",
+                        "  --max-tokens=N",
+                        "Engine:",
+                        "  --dtype=TYPE",
+                        "  --device=KIND",
+                        "When something fails:",
+                        "  --attempts=N",
+                        "Spark:",
+                        "  --conf=KEY=VALUE",
+                        "Others:",
+                        "  --verbose");
+        List<String> listed = Pattern.compile("(?m)^ {2,6}(?:-[a-zA-Z]+, )?(--[a-z\\[][^= \n]*)")
+                .matcher(help)
+                .results()
+                .map(option -> option.group(1).replace("[no-]", ""))
+                .toList();
+        assertThat(listed)
+                .as("each once")
+                .containsExactlyInAnyOrderElementsOf(
+                        Lockstep.commandLine(Screen.ofProcess())
+                                .getSubcommands()
+                                .get("generate")
+                                .getCommandSpec()
+                                .options()
+                                .stream()
+                                .map(OptionSpec::longestName)
+                                .toList());
     }
 
     @Test

@@ -92,6 +92,13 @@ class NotebookIT {
         assertThat(validate(kept)).isEmpty();
         assertThat(texts(kept)).as("written by -Dlockstep.notebooks.write=true").isEqualTo(texts(made));
         assertThat(statuses(kept)).isEqualTo(statuses(made));
+        assertThat(types(kept)).as("what kinds of output a cell has").isEqualTo(types(made));
+        assertThat(String.join("\n", kept.findValuesAsText("data")))
+                .as("outputs in the note, but those that are too large for it")
+                .contains(PRINTED.get(notebook.name()).stream()
+                        .filter(each ->
+                                String.join("\n", made.findValuesAsText("data")).contains(each))
+                        .toList());
     }
 
     /** The outputs of the notebook's Scala cells, those of the prelude left out. */
@@ -148,6 +155,10 @@ class NotebookIT {
 
     private static List<String> texts(JsonNode note) {
         return note.get("paragraphs").findValuesAsText("text");
+    }
+
+    private static List<String> types(JsonNode note) {
+        return note.get("paragraphs").findValuesAsText("type");
     }
 
     private static List<String> statuses(JsonNode note) {

@@ -26,7 +26,7 @@ import scala.tools.nsc.interpreter.shell.ShellConfig$;
  * outputs, a JSON array too. Ends with 1 at the first cell that fails, whose output is then the last.
  */
 final class NotebookRepl {
-    /** What Zeppelin brings: the table that it draws. */
+    /** What Zeppelin brings: the table that it draws, and a field of a form, which nobody fills. */
     private static final String Z = """
             object z {
               def show(rows: org.apache.spark.sql.DataFrame): Unit = {
@@ -34,6 +34,7 @@ final class NotebookRepl {
                 println("%table " + line(rows.columns.toSeq))
                 rows.collect().foreach(row => println(line(row.toSeq)))
               }
+              def textbox(name: String, default: Any): Any = default
             }""";
 
     private NotebookRepl() {}

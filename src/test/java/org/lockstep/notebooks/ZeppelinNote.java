@@ -32,7 +32,15 @@ final class ZeppelinNote {
     /** What Databricks calls by these names. */
     static final String PRELUDE = """
             def displayHTML(html: String): Unit = println("%html " + html)
-            def display(rows: org.apache.spark.sql.DataFrame): Unit = z.show(rows)""";
+            def display(rows: org.apache.spark.sql.DataFrame): Unit = z.show(rows)
+            object dbutils {
+              object widgets {
+                private val values = scala.collection.mutable.Map[String, String]()
+                def text(name: String, default: String, label: String): Unit =
+                  values(name) = String.valueOf(z.textbox(name, default))
+                def get(name: String): String = values(name)
+              }
+            }""";
 
     /** Larger outputs, the charts with their library, are left to whoever runs the note. */
     private static final int LARGEST_OUTPUT = 64 << 10;
