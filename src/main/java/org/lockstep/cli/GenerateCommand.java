@@ -128,6 +128,7 @@ final class GenerateCommand implements Callable<Integer> {
                     launch.request(engine),
                     prompts,
                     promptColumn,
+                    sampling.column(),
                     output,
                     report,
                     sampling.params(launch.model() == null),

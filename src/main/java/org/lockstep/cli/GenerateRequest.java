@@ -10,6 +10,7 @@ import org.lockstep.inference.SamplingParams;
  * @param launch the model and its machine
  * @param prompts a file, null for the bundled ones
  * @param promptColumn of the prompts
+ * @param samplingColumn of rows' own sampling parameters, null for none
  * @param output a file, null for standard output
  * @param report a file, null for none
  * @param params of the sampling
@@ -22,6 +23,7 @@ record GenerateRequest(
         LaunchRequest launch,
         @Nullable String prompts,
         String promptColumn,
+        @Nullable String samplingColumn,
         @Nullable String output,
         @Nullable String report,
         SamplingParams params,

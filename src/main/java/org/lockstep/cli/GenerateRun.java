@@ -13,6 +13,7 @@ import org.lockstep.checkpoint.ModelFiles;
 import org.lockstep.model.ModelConfig;
 import org.lockstep.spark.Generation;
 import org.lockstep.spark.Llm;
+import org.lockstep.spark.ModelCheck;
 import org.lockstep.spark.Plan;
 import org.lockstep.spark.attempt.UnfinishedRunException;
 
@@ -72,7 +73,7 @@ final class GenerateRun implements Callable<Integer> {
             CommandSession.requireSpark();
             CommandSession.check(request.spark(), launch.sizes(), launch.ranks());
             checkFiles();
-            Llm.check(files, config);
+            ModelCheck.of(files, config);
         }
     }
 
@@ -110,11 +111,9 @@ final class GenerateRun implements Callable<Integer> {
             output.checkColumns(columns);
         }
         List<String> names = List.of(columns);
-        if (!names.contains(request.promptColumn())) {
-            throw LockstepException.report(
-                            ErrorCode.USAGE, "there is no column '" + request.promptColumn() + "' among " + names)
-                    .attempt("--prompt-column NAME")
-                    .exception();
+        requireColumn(names, request.promptColumn(), "--prompt-column NAME");
+        if (request.samplingColumn() != null) {
+            requireColumn(names, request.samplingColumn(), "--sampling-column NAME");
         }
         Llm.OUTPUT_COLUMNS.stream().filter(names::contains).findFirst().ifPresent(taken -> {
             throw LockstepException.report(
@@ -125,8 +124,19 @@ final class GenerateRun implements Callable<Integer> {
         });
     }
 
+    private static void requireColumn(List<String> names, String wanted, String option) {
+        if (!names.contains(wanted)) {
+            throw LockstepException.report(ErrorCode.USAGE, "there is no column '" + wanted + "' among " + names)
+                    .attempt(option)
+                    .exception();
+        }
+    }
+
     private int generate(SparkSession spark) {
         Llm llm = request.failures().apply(request.launch().on(spark));
+        if (request.samplingColumn() != null) {
+            llm = llm.samplingColumn(request.samplingColumn());
+        }
         Prompts prompts = Prompts.read(spark, request.prompts(), request.promptColumn(), output == null);
         if (output != null) {
             output.checkColumns(prompts.rows().columns());

@@ -13,6 +13,14 @@ final class SamplingOptions {
             SamplingParams.DEFAULT.withTemperature(0.8).withTopP(0.95).withMaxTokens(200);
 
     @Option(
+            names = "--sampling-column",
+            paramLabel = "NAME",
+            description =
+                    "Column in which rows say how they are sampled, where that is not as the options below say: an"
+                            + " object with vLLM's names, such as {\"temperature\": 0, \"max_tokens\": 64}, or null.")
+    private @Nullable String column;
+
+    @Option(
             names = "--max-tokens",
             paramLabel = "N",
             description = "Most tokens of a completion (default: 16; bundled model: 200).")
@@ -83,6 +91,12 @@ final class SamplingOptions {
 
     @Option(names = "--ignore-eos", description = "Go on after the model's end token.")
     private boolean ignoreEos;
+
+    /** Of rows' own parameters; null for none. */
+    @Nullable
+    String column() {
+        return column;
+    }
 
     /**
      * The values given, over the defaults.

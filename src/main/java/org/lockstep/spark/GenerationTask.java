@@ -9,6 +9,7 @@ import java.util.Map;
 import java.util.Optional;
 import java.util.function.Consumer;
 import org.apache.spark.sql.Row;
+import org.jspecify.annotations.Nullable;
 import org.lockstep.ErrorCode;
 import org.lockstep.LockstepException;
 import org.lockstep.commit.CommittedRow;
@@ -18,6 +19,7 @@ import org.lockstep.inference.GeneratorOptions;
 import org.lockstep.inference.PromptCheck;
 import org.lockstep.inference.Request;
 import org.lockstep.inference.RequestExchange;
+import org.lockstep.inference.SamplingJson;
 import org.lockstep.inference.SamplingParams;
 import org.lockstep.inference.StepStats;
 import org.lockstep.model.ModelConfig;
@@ -29,6 +31,7 @@ import org.lockstep.spark.report.RunCounters;
 import org.lockstep.spark.rows.Answers;
 import org.lockstep.spark.rows.IndexedRow;
 import org.lockstep.spark.rows.KeptResults;
+import org.lockstep.spark.rows.RowColumns;
 import org.lockstep.spark.settings.Settings;
 
 /**
@@ -46,7 +49,7 @@ final class GenerationTask implements RankFunction<IndexedRow, Row> {
     private final RankMemory memory;
     private final long bytesPerBlock;
     private final SamplingParams params;
-    private final int promptColumn;
+    private final RowColumns columns;
     private final Duration patience;
     private final KeptResults.Ticket ticket;
     private final boolean failOnRowError;
@@ -58,7 +61,7 @@ final class GenerationTask implements RankFunction<IndexedRow, Row> {
             Plan plan,
             GeneratorOptions options,
             SamplingParams params,
-            int promptColumn,
+            RowColumns columns,
             Duration patience,
             KeptResults.Ticket ticket,
             boolean failOnRowError,
@@ -70,7 +73,7 @@ final class GenerationTask implements RankFunction<IndexedRow, Row> {
         this.bytesPerBlock =
                 LlmLimits.bytesPerBlock(config, plan.grid().sizes(), options.blockSize(), options.cacheType());
         this.params = params;
-        this.promptColumn = promptColumn;
+        this.columns = columns;
         this.patience = patience;
         this.ticket = ticket;
         this.failOnRowError = failOnRowError;
@@ -138,15 +141,16 @@ final class GenerationTask implements RankFunction<IndexedRow, Row> {
     private List<Request> check(
             List<IndexedRow> home, Map<Long, CommittedRow> answers, PromptCheck check, KeptResults kept) {
         List<Request> requests = new ArrayList<>();
+        SamplingJson sampling = new SamplingJson(params);
         for (IndexedRow row : home) {
             if (answers.containsKey(row.index())) {
                 continue;
             }
-            PromptCheck.Result prompt = check.check(row.row().getString(promptColumn));
-            String error = prompt.error();
+            String error = ask(row, check, sampling, requests);
             if (error == null) {
-                requests.add(new Request(row.index(), prompt.ids(), params));
-            } else if (failOnRowError) {
+                continue;
+            }
+            if (failOnRowError) {
                 throw LockstepException.report(ErrorCode.ROW_FAILED, "row " + (row.index() + 1) + ": " + error)
                         .attempt("--on-row-error keep answers the others (" + Settings.ROW_ERRORS.key() + ")")
                         .exception();
@@ -162,6 +166,20 @@ final class GenerationTask implements RankFunction<IndexedRow, Row> {
                         .filter(row -> row.error() != null)
                         .count());
         return requests;
+    }
+
+    /** Asks for the row's completion, or says, as the error contract words it, why there is none to be had. */
+    private @Nullable String ask(IndexedRow row, PromptCheck check, SamplingJson sampling, List<Request> requests) {
+        PromptCheck.Result prompt = check.check(columns.promptOf(row.row()));
+        if (prompt.error() != null) {
+            return prompt.error();
+        }
+        try {
+            requests.add(new Request(row.index(), prompt.ids(), sampling.of(columns.samplingOf(row.row()))));
+            return null;
+        } catch (LockstepException invalid) {
+            return String.valueOf(invalid.getMessage());
+        }
     }
 
     private static CommittedRow row(Completion completion) {

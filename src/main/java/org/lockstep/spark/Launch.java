@@ -5,6 +5,7 @@ import java.util.ArrayList;
 import java.util.List;
 import java.util.Locale;
 import java.util.Map;
+import java.util.Optional;
 import java.util.function.Consumer;
 import java.util.function.Supplier;
 import org.apache.spark.SparkContext;
@@ -28,6 +29,7 @@ import org.lockstep.spark.rows.EvenRows;
 import org.lockstep.spark.rows.IndexedRow;
 import org.lockstep.spark.rows.KeptResults;
 import org.lockstep.spark.rows.KeptRows;
+import org.lockstep.spark.rows.RowColumns;
 import org.lockstep.spark.settings.Settings;
 import org.lockstep.topology.GroupKind;
 import org.lockstep.topology.RankOrder;
@@ -45,13 +47,13 @@ record Launch(Model model, Input input, Supplier<Plan> planner, JobLabel label, 
     record Model(FoundModel found, ModelConfig config, RankOrder order, LlmDevice device) {}
 
     /** What it runs on. */
-    record Input(EvenRows even, int promptColumn, SamplingParams params, boolean failOnRowError) {}
+    record Input(EvenRows even, RowColumns columns, SamplingParams params, boolean failOnRowError) {}
 
     /** What it gave; the report is of the moment it is asked for. */
     record Result(JavaRDD<Row> answers, Plan plan, Supplier<RunReport> report) {}
 
     /** All that decides the texts: rows of a run that is equal in these can stand beside each other. */
-    List<Manifest.Field> identity(Plan plan, String promptColumn) {
+    List<Manifest.Field> identity(Plan plan, String promptColumn, Optional<String> samplingColumn) {
         return List.of(
                 new Manifest.Field("model", model.found.source().toString()),
                 new Manifest.Field("model config", model.config.toString()),
@@ -65,6 +67,7 @@ record Launch(Model model, Input input, Supplier<Plan> planner, JobLabel label, 
                         "max model length", Integer.toString(plan.options().maxModelLength())),
                 new Manifest.Field("sampling", input.params.toString()),
                 new Manifest.Field("prompt column", promptColumn),
+                new Manifest.Field("sampling column", samplingColumn.orElse("none")),
                 new Manifest.Field("prompts", input.even.prompts().toString()));
     }
 
@@ -133,7 +136,7 @@ record Launch(Model model, Input input, Supplier<Plan> planner, JobLabel label, 
                 plan,
                 options,
                 input.params,
-                input.promptColumn,
+                input.columns,
                 Settings.RUN_TIMEOUT.in(spark.getConf()),
                 ticket,
                 input.failOnRowError,

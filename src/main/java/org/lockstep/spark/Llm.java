@@ -14,13 +14,10 @@ import org.apache.spark.sql.types.DataTypes;
 import org.apache.spark.sql.types.StructType;
 import org.lockstep.ErrorCode;
 import org.lockstep.LockstepException;
-import org.lockstep.checkpoint.Checkpoint;
 import org.lockstep.checkpoint.ModelFiles;
 import org.lockstep.inference.GeneratorOptions;
 import org.lockstep.inference.SamplingParams;
-import org.lockstep.inference.Tokenizer;
 import org.lockstep.model.ModelConfig;
-import org.lockstep.model.ModelTensors;
 import org.lockstep.model.StoredWeights;
 import org.lockstep.spark.attempt.AttemptLoop;
 import org.lockstep.spark.attempt.RunDirectory;
@@ -35,11 +32,11 @@ import org.lockstep.spark.preflight.TaskRequest;
 import org.lockstep.spark.report.Progress;
 import org.lockstep.spark.rows.AnswerSchema;
 import org.lockstep.spark.rows.EvenRows;
+import org.lockstep.spark.rows.RowColumns;
 import org.lockstep.spark.settings.DeviceChoice;
 import org.lockstep.spark.settings.Settings;
 import org.lockstep.tensor.WeightType;
 import org.lockstep.topology.GroupKind;
-import org.lockstep.topology.ParallelSizes;
 import org.lockstep.topology.ProcessGrid;
 import org.lockstep.topology.RankOrder;
 
@@ -79,7 +76,7 @@ public final class Llm implements AutoCloseable {
     private final LlmLimits limits;
     private final LlmDevice device;
     private final RunPolicy policy;
-    private final Consumer<Progress> progress;
+    private final LlmRows rows;
 
     private Llm(
             SparkSession spark,
@@ -89,7 +86,7 @@ public final class Llm implements AutoCloseable {
             LlmLimits limits,
             LlmDevice device,
             RunPolicy policy,
-            Consumer<Progress> progress) {
+            LlmRows rows) {
         this.spark = spark;
         this.found = found;
         this.config = config;
@@ -97,7 +94,7 @@ public final class Llm implements AutoCloseable {
         this.limits = limits;
         this.device = device;
         this.policy = policy;
-        this.progress = progress;
+        this.rows = rows;
     }
 
     /**
@@ -120,7 +117,7 @@ public final class Llm implements AutoCloseable {
         Settings.check(context.getConf());
         try (ModelFiles files = source.open()) {
             ModelConfig config = ModelConfig.read(files);
-            StoredWeights stored = check(files, config);
+            StoredWeights stored = ModelCheck.of(files, config);
             return new Llm(
                     spark,
                     FoundModel.of(source, files, stored, new Residence(context)),
@@ -129,52 +126,32 @@ public final class Llm implements AutoCloseable {
                     LlmLimits.NONE,
                     LlmDevice.NONE,
                     RunPolicy.NONE,
-                    done -> {});
+                    LlmRows.ofPrompts());
         }
-    }
-
-    /**
-     * Checks a model's files against its settings, with or without Spark: the headers of the weights and the tokenizer are
-     * read, no weight is.
-     *
-     * @return what its files hold
-     * @throws LockstepException CHECKPOINT_INVALID or TOKENIZER_INVALID
-     */
-    public static StoredWeights check(ModelFiles files, ModelConfig config) {
-        StoredWeights stored;
-        try (Checkpoint checkpoint = Checkpoint.open(files)) {
-            stored = ModelTensors.check(config, checkpoint);
-        }
-        Tokenizer.load(files, config.vocabularySize()).close();
-        return stored;
     }
 
     /** Ranks that share each layer. Must divide the model's heads. */
     public Llm tensorParallel(int size) {
-        return with(layout.sizes().withTensor(size));
+        return with(layout.withSizes(layout.sizes().withTensor(size)));
     }
 
     /** Pipeline stages that the layers are cut into; at most as many as layers. */
     public Llm pipelineParallel(int size) {
-        return with(layout.sizes().withPipeline(size));
+        return with(layout.withSizes(layout.sizes().withPipeline(size)));
     }
 
     /** Chunks of layers of each pipeline stage, which a step passes in turn: a smaller bubble for more messages. */
     public Llm virtualPipelineParallel(int chunks) {
-        return with(layout.sizes().withVirtualPipeline(chunks));
+        return with(layout.withSizes(layout.sizes().withVirtualPipeline(chunks)));
     }
 
     /** Replicas; by default as many as there are slots for. */
     public Llm dataParallel(int replicas) {
-        return with(layout.sizes().withData(replicas));
-    }
-
-    private Llm with(ParallelSizes changed) {
-        return with(layout.withSizes(changed));
+        return with(layout.withSizes(layout.sizes().withData(replicas)));
     }
 
     private Llm with(LlmLayout changed) {
-        return new Llm(spark, found, config, changed, limits, device, policy, progress);
+        return new Llm(spark, found, config, changed, limits, device, policy, rows);
     }
 
     /** The world size, where replicas are not set. */
@@ -184,7 +161,7 @@ public final class Llm implements AutoCloseable {
 
     /** How to hold the weights: f32, bf16, f16, or quantised to 8 bits as they are read; by default as they are stored. */
     public Llm weightType(WeightType type) {
-        return new Llm(spark, found, config.withWeightType(type), layout, limits, device, policy, progress);
+        return new Llm(spark, found, config.withWeightType(type), layout, limits, device, policy, rows);
     }
 
     /** The order of the axes, innermost first. */
@@ -243,11 +220,11 @@ public final class Llm implements AutoCloseable {
     }
 
     private Llm with(LlmDevice changed) {
-        return new Llm(spark, found, config, layout, limits, changed, policy, progress);
+        return new Llm(spark, found, config, layout, limits, changed, policy, rows);
     }
 
     private Llm with(LlmLimits changed) {
-        return new Llm(spark, found, config, layout, changed, device, policy, progress);
+        return new Llm(spark, found, config, layout, changed, device, policy, rows);
     }
 
     /** How often a run is tried in all, where executors or peers are lost; by default three times. */
@@ -274,12 +251,24 @@ public final class Llm implements AutoCloseable {
     }
 
     private Llm with(RunPolicy changed) {
-        return new Llm(spark, found, config, layout, limits, device, changed, progress);
+        return new Llm(spark, found, config, layout, limits, device, changed, rows);
     }
 
     /** Calls {@code consumer} when an attempt begins, as executors report, on a thread of Spark's, and when it ends. */
     public Llm onProgress(Consumer<Progress> consumer) {
-        return new Llm(spark, found, config, layout, limits, device, policy, consumer);
+        return with(rows.withProgress(consumer));
+    }
+
+    /**
+     * A column in which rows say how they are sampled, where that is not as the call says: a struct, or a JSON object in a string,
+     * of vLLM's names ({@code temperature}, {@code max_tokens}, …); null leaves the call's. What cannot be is that row's error.
+     */
+    public Llm samplingColumn(String column) {
+        return with(rows.withSamplingColumn(column));
+    }
+
+    private Llm with(LlmRows changed) {
+        return new Llm(spark, found, config, layout, limits, device, policy, changed);
     }
 
     /**
@@ -349,33 +338,31 @@ public final class Llm implements AutoCloseable {
      * As {@link #generate(Dataset, String, SamplingParams)}, with a report of how it went. The rows that were committed are
      * kept until {@link Generation#discard}.
      */
-    public Generation run(Dataset<Row> rows, String promptColumn, SamplingParams params) {
+    public Generation run(Dataset<Row> input, String promptColumn, SamplingParams params) {
         long start = System.nanoTime();
-        StructType schema = AnswerSchema.of(rows.schema(), promptColumn);
+        StructType schema = answerSchema(input.schema(), promptColumn);
         SparkContext context = ClusterPreflight.context(spark);
         RunPolicy resolved = policy.resolve(context.getConf());
         Plan plan = plan();
         try (JobLabel label = JobLabel.begin(context, "what executors see of the model")) {
             found.look().check(context, device.tasks(context), plan.grid());
             label.describe("read the rows to generate from");
-            try (EvenRows even = EvenRows.of(rows.javaRDD(), rows.schema().fieldIndex(promptColumn))) {
+            RowColumns columns = rows.columns(input.schema(), promptColumn);
+            try (EvenRows even = EvenRows.of(input.javaRDD(), columns)) {
                 if (even.count() == 0) {
                     return Generation.ofNothing(spark, schema, plan, start);
                 }
                 Launch launch = new Launch(
                         new Launch.Model(found, config, layout.order(), device),
                         new Launch.Input(
-                                even,
-                                rows.schema().fieldIndex(promptColumn),
-                                params,
-                                resolved.failOnRowError().orElseThrow()),
+                                even, columns, params, resolved.failOnRowError().orElseThrow()),
                         this::plan,
                         label,
-                        progress,
+                        rows.progress(),
                         start);
                 AttemptLoop.Outcome<Launch.Result> run = new AttemptLoop(
                                 context, resolved, RunDirectory.of(context, resolved.checkpointDir()), even.count())
-                        .run(launch.identity(plan, promptColumn), launch);
+                        .run(launch.identity(plan, promptColumn, rows.samplingColumn()), launch);
                 return new Generation(
                         spark.createDataFrame(run.result().answers(), schema),
                         run.result().plan(),
@@ -383,6 +370,12 @@ public final class Llm implements AutoCloseable {
                         Optional.of(run.kept()));
             }
         }
+    }
+
+    /** The columns of the answers to rows of {@code schema}. */
+    StructType answerSchema(StructType schema, String promptColumn) {
+        rows.columns(schema, promptColumn);
+        return AnswerSchema.of(schema);
     }
 
     /** Gives back what stays in the executors, now or when the run that uses it is over. Idempotent; runs may follow. */

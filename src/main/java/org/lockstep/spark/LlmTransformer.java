@@ -5,7 +5,6 @@ import org.apache.spark.sql.Row;
 import org.apache.spark.sql.types.StructType;
 import org.lockstep.LockstepException;
 import org.lockstep.inference.SamplingParams;
-import org.lockstep.spark.rows.AnswerSchema;
 import scala.runtime.AbstractFunction1;
 
 /**
@@ -43,10 +42,10 @@ public final class LlmTransformer extends AbstractFunction1<Dataset<Row>, Datase
     /**
      * The columns of the answers to rows of {@code schema}, without a run.
      *
-     * @throws LockstepException USAGE where the prompt column is not one of strings, or a column has one of our names
+     * @throws LockstepException USAGE where the prompt column is not one of strings, the sampling column none of parameters, or a column has one of our names
      */
     public StructType transformSchema(StructType schema) {
-        return AnswerSchema.of(schema, promptColumn);
+        return llm.answerSchema(schema, promptColumn);
     }
 
     /** {@link #transform}. */

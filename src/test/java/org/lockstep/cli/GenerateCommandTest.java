@@ -79,7 +79,7 @@ class GenerateCommandTest {
     @Test
     void everyWord() {
         GenerateRequest request = request(
-                ("--model m --prompts p.jsonl --prompt-column question --output o.jsonl --report r.html -tp 2 -pp 3 -vpp 2 -dp 4 --ranks 24"
+                ("--model m --prompts p.jsonl --prompt-column question --sampling-column own --output o.jsonl --report r.html -tp 2 -pp 3 -vpp 2 -dp 4 --ranks 24"
                                 + " --order tp-pp-dp --max-tokens 7 --temperature 0.5 --top-p 0.9 --top-k 40 --min-p 0.1"
                                 + " --repetition-penalty 1.2 --presence-penalty 0.5"
                                 + " --frequency-penalty -0.25 --min-tokens 2 --stop-token-ids 5,6 --include-stop-str-in-output"
@@ -110,6 +110,7 @@ class GenerateCommandTest {
                                 new DeviceRequest(DeviceChoice.CUDA, 0.5, true)),
                         "p.jsonl",
                         "question",
+                        "own",
                         "o.jsonl",
                         "r.html",
                         SamplingParams.DEFAULT

@@ -13,6 +13,7 @@ import java.nio.charset.StandardCharsets;
 import java.nio.file.Files;
 import java.nio.file.Path;
 import java.sql.Date;
+import java.util.ArrayList;
 import java.util.Collections;
 import java.util.List;
 import java.util.Map;
@@ -122,6 +123,32 @@ class GenerateRunTest {
         Run printed = Run.of("generate", "--max-tokens", "3", "--prompts", prompts.toString());
         assertThat(printed.code()).isEqualTo(1);
         assertThat(printed.out()).contains("row 1: ", "2  (", "row 3: ");
+    }
+
+    @Test
+    void rowsSayInAnObjectHowTheyAreSampled() throws IOException {
+        Path prompts = file(
+                "in.jsonl",
+                "{\"prompt\":\"Long ago\",\"own\":{\"max_tokens\":5,\"ignore_eos\":true}}\n{\"prompt\":\"Long ago\"}\n"
+                        + "{\"prompt\":\"Long ago\",\"own\":{\"tokens\":5}}\n");
+        Path answers = folder.resolve("out.jsonl");
+        String words = "generate --max-tokens 3 --ignore-eos --prompts " + prompts + " --output " + answers;
+        Run run = Run.of((words + " --sampling-column own").split(" "));
+        assertThat(run.code()).as(run.err()).isEqualTo(1);
+        List<JsonNode> rows = new ArrayList<>();
+        for (String line : Files.readAllLines(answers)) {
+            rows.add(JSON.readTree(line));
+        }
+        assertThat(rows.get(0).get("output_tokens").intValue()).isEqualTo(5);
+        assertThat(rows.get(0).get("own").get("max_tokens").intValue())
+                .as("as it came")
+                .isEqualTo(5);
+        assertThat(rows.get(1).get("output_tokens").intValue()).isEqualTo(3);
+        assertThat(rows.get(2).get("error").textValue()).contains("SAMPLING_INVALID", "'tokens'");
+
+        Run misused = Run.of((words + " --sampling-column others").split(" "));
+        assertThat(misused.code()).isEqualTo(2);
+        assertThat(misused.err()).contains("there is no column 'others' among", "--sampling-column");
     }
 
     @Test

@@ -224,6 +224,32 @@ class LlmTest {
         assertThat(rows.get(5).<String>getAs("error")).contains("512");
     }
 
+    /** The call samples three tokens; of three rows one says nothing, one is greedy and longer, one asks for what cannot be. */
+    @Test
+    void rowsMaySayHowTheyAreSampled() {
+        StructType own =
+                new StructType().add("temperature", DataTypes.DoubleType).add("max_tokens", DataTypes.LongType);
+        StructType schema = new StructType().add("prompt", DataTypes.StringType).add("own", own);
+        List<Row> input = List.of(
+                RowFactory.create(prompts.get(0), null),
+                RowFactory.create(prompts.get(1), RowFactory.create(0.0, 64L)),
+                RowFactory.create(prompts.get(2), RowFactory.create(null, 0L)));
+        SamplingParams three = golden().withTemperature(0.8).withSeed(7L).withMaxTokens(3);
+        Llm llm = Llm.bundled(spark).tensorParallel(2).samplingColumn("own");
+
+        List<Row> rows = llm.generate(spark.createDataFrame(input, schema), "prompt", three)
+                .collectAsList();
+
+        assertThat(rows.get(0).<Integer>getAs("output_tokens")).isEqualTo(3);
+        assertThat(rows.get(1).<String>getAs("text")).isEqualTo(stories.get(1));
+        assertThat(rows.get(2).<String>getAs("text")).isNull();
+        assertThat(rows.get(2).<String>getAs("error"))
+                .contains(
+                        "SAMPLING_INVALID  the row's sampling parameters: max_tokens: maxTokens (0) is not 1 or more");
+        assertRefused(
+                ErrorCode.USAGE, () -> llm.generate(numbered(prompts, 1), "prompt", three), "there is no column 'own'");
+    }
+
     @ParameterizedTest
     @CsvSource({"0", "1", "2", "3", "5"})
     @FaultCase("F56")

@@ -23,23 +23,9 @@ public final class AnswerSchema {
 
     private AnswerSchema() {}
 
-    /** The input's fields and ours; the prompt column is there, of strings, and no name is taken. */
-    public static StructType of(StructType input, String promptColumn) {
+    /** The input's fields and ours. @throws LockstepException USAGE where one of the input's has a name of ours */
+    public static StructType of(StructType input) {
         Set<String> names = Set.of(input.fieldNames());
-        if (!names.contains(promptColumn)) {
-            throw LockstepException.report(
-                            ErrorCode.USAGE,
-                            "there is no column '" + promptColumn + "' among " + List.of(input.fieldNames()))
-                    .attempt("--prompt-column, or name the column of prompts in generate")
-                    .exception();
-        }
-        if (!input.apply(promptColumn).dataType().equals(DataTypes.StringType)) {
-            throw LockstepException.report(
-                            ErrorCode.USAGE,
-                            "column '" + promptColumn + "' is of "
-                                    + input.apply(promptColumn).dataType().simpleString() + ", prompts are strings")
-                    .exception();
-        }
         StructType output = input;
         for (StructField field : FIELDS) {
             if (names.contains(field.name())) {

@@ -27,13 +27,12 @@ public record EvenRows(PromptDigest prompts, JavaRDD<IndexedRow> rows, JavaRDD<R
     /**
      * Reads the input.
      *
-     * @param promptColumn place of the column of strings
      * @throws LockstepException INPUT_FAILED
      */
-    public static EvenRows of(JavaRDD<Row> input, int promptColumn) {
+    public static EvenRows of(JavaRDD<Row> input, RowColumns columns) {
         JavaRDD<Row> source = input.persist(StorageLevel.MEMORY_AND_DISK());
         try {
-            return number(source, promptColumn);
+            return number(source, columns);
         } catch (Exception e) { // Scala declares none
             source.unpersist(false);
             if (AttemptFailure.isCancelled(source.rdd().sparkContext(), e)) {
@@ -47,14 +46,14 @@ public record EvenRows(PromptDigest prompts, JavaRDD<IndexedRow> rows, JavaRDD<R
         }
     }
 
-    private static EvenRows number(JavaRDD<Row> source, int promptColumn) {
+    private static EvenRows number(JavaRDD<Row> source, RowColumns columns) {
         List<PromptDigest> parts = source.mapPartitions(
-                        rows -> List.of(PromptDigest.of(rows, promptColumn)).iterator())
+                        rows -> List.of(PromptDigest.of(rows, columns)).iterator())
                 .collect();
         List<Part> numbered = new ArrayList<>();
         PromptDigest all = PromptDigest.NONE;
         for (PromptDigest part : parts) {
-            numbered.add(new Part(all.rows(), part, promptColumn));
+            numbered.add(new Part(all.rows(), part, columns));
             all = all.then(part);
         }
         return new EvenRows(
@@ -83,9 +82,9 @@ public record EvenRows(PromptDigest prompts, JavaRDD<IndexedRow> rows, JavaRDD<R
      *
      * @param start the number of its first row
      * @param prompts of all its rows
-     * @param column of the prompts
+     * @param columns that these are of
      */
-    private record Part(long start, PromptDigest prompts, int column) implements Serializable {
+    private record Part(long start, PromptDigest prompts, RowColumns columns) implements Serializable {
         /** Numbers its rows. Throws where they end if they are not those that were there; a task that reads them fails then. */
         Iterator<IndexedRow> number(int partition, Iterator<Row> rows) {
             PromptDigest.Running seen = new PromptDigest.Running();
@@ -103,7 +102,7 @@ public record EvenRows(PromptDigest prompts, JavaRDD<IndexedRow> rows, JavaRDD<R
                 @Override
                 public IndexedRow next() {
                     Row row = rows.next();
-                    seen.add(row.getString(column));
+                    seen.add(row, columns);
                     return new IndexedRow(next++, row);
                 }
             };

@@ -11,9 +11,10 @@ import org.apache.spark.sql.Row;
 import org.jspecify.annotations.Nullable;
 
 /**
- * Prompts in short: equal for equal prompts in equal order, however the rows are cut into partitions.
+ * Prompts, and what rows say of their sampling, in short: equal for equal ones in equal order, however the rows are cut into
+ * partitions.
  *
- * <p>A polynomial over the rows, modulo 2⁶⁴, whose coefficients are the first 64 bits of each prompt's SHA-256: so the digest
+ * <p>A polynomial over the rows, modulo 2⁶⁴, whose coefficients are the first 64 bits of each row's SHA-256: so the digest
  * of two runs of rows follows from theirs.
  *
  * @param rows how many
@@ -24,11 +25,10 @@ public record PromptDigest(long rows, long value) implements Serializable {
 
     static final PromptDigest NONE = new PromptDigest(0, 0);
 
-    /** Of the strings in a column. */
-    static PromptDigest of(Iterator<Row> rows, int column) {
+    static PromptDigest of(Iterator<Row> rows, RowColumns columns) {
         Running running = new Running();
         while (rows.hasNext()) {
-            running.add(rows.next().getString(column));
+            running.add(rows.next(), columns);
         }
         return running.digest();
     }
@@ -47,13 +47,22 @@ public record PromptDigest(long rows, long value) implements Serializable {
             }
         }
 
-        void add(@Nullable String prompt) {
-            sha.update((byte) (prompt == null ? 0 : 1));
-            if (prompt != null) {
-                sha.update(prompt.getBytes(StandardCharsets.UTF_8));
+        void add(Row row, RowColumns columns) {
+            add(columns.promptOf(row));
+            String sampling = columns.samplingOf(row);
+            if (sampling != null) {
+                sha.update((byte) 0xff); // which no text has in it
+                add(sampling);
             }
             value = value * BASE + ByteBuffer.wrap(sha.digest()).getLong();
             rows++;
+        }
+
+        private void add(@Nullable String text) {
+            sha.update((byte) (text == null ? 0 : 1));
+            if (text != null) {
+                sha.update(text.getBytes(StandardCharsets.UTF_8));
+            }
         }
 
         /** Of those until now. */

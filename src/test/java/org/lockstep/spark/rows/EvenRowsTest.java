@@ -62,7 +62,7 @@ class EvenRowsTest {
                     }
                     return rows.iterator();
                 });
-        try (EvenRows even = EvenRows.of(input, 0)) {
+        try (EvenRows even = EvenRows.of(input, RowColumns.ofPrompts(0))) {
             assertThat(even.dealt(2).collect()).hasSize(3);
             assertThat(READINGS).hasValue(1);
             even.source().unpersist(true); // as when the executor that holds it is lost
