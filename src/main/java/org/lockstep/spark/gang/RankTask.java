@@ -94,9 +94,9 @@ public final class RankTask<T, U> extends AbstractFunction1<scala.collection.Ite
         }
         try {
             Iterator<U> results = function.apply(new Rank(live, setup), ScalaIterators.toJava(rows));
-            return ScalaIterators.toScala(results);
+            return ScalaIterators.toScala(results, tenancy::fail);
         } catch (Throwable e) {
-            tenancy.abort(e);
+            tenancy.fail(e);
             throw RankTask.<RuntimeException>rethrow(e);
         }
     }

@@ -1,6 +1,8 @@
 package org.lockstep.spark.gang;
 
 import java.util.Iterator;
+import java.util.function.Consumer;
+import java.util.function.Supplier;
 import scala.collection.AbstractIterator;
 
 /** Iterators across the language border; Scala's own converters differ between 2.12 and 2.13. */
@@ -21,16 +23,26 @@ public final class ScalaIterators {
         };
     }
 
-    public static <T> scala.collection.Iterator<T> toScala(Iterator<T> java) {
+    /** @param failed is told what {@code java} throws, before Spark is */
+    static <T> scala.collection.Iterator<T> toScala(Iterator<T> java, Consumer<Throwable> failed) {
         return new AbstractIterator<>() {
             @Override
             public boolean hasNext() {
-                return java.hasNext();
+                return telling(java::hasNext);
             }
 
             @Override
             public T next() {
-                return java.next();
+                return telling(java::next);
+            }
+
+            private <V> V telling(Supplier<V> step) {
+                try {
+                    return step.get();
+                } catch (Throwable e) {
+                    failed.accept(e);
+                    throw e; // unchecked, or what a caller in Scala throws unchecked
+                }
             }
         };
     }

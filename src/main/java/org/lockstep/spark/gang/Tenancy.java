@@ -18,7 +18,7 @@ import org.slf4j.LoggerFactory;
  * One task's time as a rank: it takes a rank that waits in its JVM to the meeting or is given one there, and in the end the
  * rank waits for the next task, or ends.
  *
- * <p>Confined to the task's thread, except {@link #abort}, {@link #expire} and {@link #reason}.
+ * <p>Confined to the task's thread, except {@link #abort}, {@link #fail}, {@link #expire} and {@link #reason}.
  */
 public final class Tenancy {
     private static final Logger LOG = LoggerFactory.getLogger(Tenancy.class);
@@ -31,7 +31,7 @@ public final class Tenancy {
     private final AtomicReference<@Nullable LiveRank> rank = new AtomicReference<>();
     private volatile boolean failed;
     private volatile boolean over;
-    private volatile @Nullable Throwable expired;
+    private final AtomicReference<@Nullable Throwable> reason = new AtomicReference<>();
 
     /**
      * Takes nothing yet.
@@ -79,6 +79,12 @@ public final class Tenancy {
         return mine != null || over;
     }
 
+    /** The rank fails of this: {@link #abort}s for it, and it is what the task has failed of, if nothing was before. */
+    void fail(Throwable cause) {
+        reason.compareAndSet(null, cause);
+        abort(cause);
+    }
+
     /** Aborts if this task's rank is in an operation past its deadline and does not end itself. By one thread. */
     Optional<Overdue> expire() {
         LiveRank mine = rank.get();
@@ -87,14 +93,17 @@ public final class Tenancy {
                 : mine.world().communicators().expire(GRACE);
         found.ifPresent(overdue -> {
             failed = true;
-            expired = overdue.failure();
+            reason.compareAndSet(null, overdue.failure());
         });
         return found;
     }
 
-    /** What the task has failed of, whatever its thread then threw: {@code thrown} unless its rank had {@link #expire}d. */
+    /**
+     * What the task has failed of, whatever its thread then threw: {@code thrown} unless its rank had {@link #fail}ed or {@link
+     * #expire}d. Spark, cleaning up after a failure, throws its own in the failure's place if it is interrupted meanwhile.
+     */
     Throwable reason(Throwable thrown) {
-        Throwable first = expired;
+        Throwable first = reason.get();
         return first == null ? thrown : first;
     }
 

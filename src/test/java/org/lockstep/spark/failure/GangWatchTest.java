@@ -13,7 +13,9 @@ import java.util.concurrent.TimeUnit;
 import java.util.regex.Matcher;
 import java.util.regex.Pattern;
 import java.util.stream.IntStream;
+import java.util.stream.Stream;
 import org.apache.spark.TaskContext;
+import org.apache.spark.api.java.JavaRDD;
 import org.apache.spark.api.java.JavaSparkContext;
 import org.apache.spark.sql.SparkSession;
 import org.awaitility.Awaitility;
@@ -337,6 +339,37 @@ public class GangWatchTest {
         } finally {
             session.sparkContext().conf().remove(Settings.MEETING_TIMEOUT.key());
         }
+    }
+
+    /** As Spark's block manager does, whose cleaning up after a task that failed is interrupted with the other tasks. */
+    @Test
+    void whatIsThrownInAFailuresPlaceIsNotTheCause() throws Exception {
+        try (GangWatch watch = GangWatch.begin(session.sparkContext())) {
+            JavaRDD<Integer> results = ranks(2).watchedBy(watch)
+                    .mapRanks((rank, mine) -> {
+                        if (rank.state().rank() != 1) {
+                            sum(rank.communicators().tensor());
+                            return mine;
+                        }
+                        return Stream.<Integer>generate(() -> {
+                                    throw new IllegalStateException("planned: rank 1 cannot go on");
+                                })
+                                .iterator();
+                    })
+                    .mapPartitions(each -> {
+                        try {
+                            each.next();
+                        } catch (IllegalStateException failure) {
+                            throw new InterruptedException();
+                        }
+                        return each;
+                    });
+            Exception thrown = catchThrowableOfType(Exception.class, results::collect);
+            assertThat(watch.report(thrown).exception())
+                    .hasMessageContainingAll(
+                            "rank 1 failed: java.lang.IllegalStateException: planned", "culprit : rank 1 ");
+        }
+        assertNothingRuns();
     }
 
     @ParameterizedTest
