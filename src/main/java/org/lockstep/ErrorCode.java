@@ -71,7 +71,7 @@ public enum ErrorCode {
     PROMPT_EMPTY(6003, 1, "a prompt without a token"),
     TEXT_INVALID(6004, 1, "a prompt that is no valid text"),
     ROW_FAILED(6005, 1, "a row's error ended the run, as asked for"),
-    SAMPLING_INVALID(6006, 1, "a row whose own sampling parameters cannot be"),
+    SAMPLING_INVALID(6006, 1, "sampling parameters of a row's own that are not valid"),
 
     INTERNAL(9001, 4, "a fault of our own");
 

@@ -188,7 +188,7 @@ public interface Communicator extends AutoCloseable {
     /** Operations, bytes and time waited so far, over this communicator's life. */
     Traffic traffic();
 
-    /** Of these by one operation; what is received counts as {@link OperationTag.Operation#SEND}, which it is to the peer. */
+    /** The same of one operation; what is received counts as {@link OperationTag.Operation#SEND}, which it is to the peer. */
     Traffic traffic(OperationTag.Operation operation);
 
     /** The last operations. From any thread, also when the communicator is dead or closed. */

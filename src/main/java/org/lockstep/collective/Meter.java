@@ -5,8 +5,8 @@ import java.util.concurrent.atomic.AtomicLong;
 /**
  * What went through one communicator by one operation: written by the thread that is inside, read by any.
  *
- * <p>Of operations with fewer than 4 KiB one in 16 is timed and speaks for the others: reading the clock twice is a tenth
- * of what they take.
+ * <p>Of operations with fewer than 4 KiB the first 16 are timed, and then one in 16, which speaks for the others: reading the
+ * clock twice is a tenth of what they take. The first wait for whoever came late, and speak for themselves only.
  */
 final class Meter {
     private static final int SAMPLE = 16;
@@ -15,14 +15,14 @@ final class Meter {
 
     private final AtomicLong operations = new AtomicLong();
     private final AtomicLong bytes = new AtomicLong();
-    private final AtomicLong nanos = new AtomicLong(); // of those that are all timed
+    private final AtomicLong nanos = new AtomicLong(); // of those that speak for themselves
     private final AtomicLong small = new AtomicLong();
     private final AtomicLong sampled = new AtomicLong();
     private final AtomicLong sampledNanos = new AtomicLong();
 
     /** When an operation of so many bytes begins; 0 if it is not timed. */
     long begin(long size) {
-        return size < SMALL_BYTES && small.getPlain() % SAMPLE != 0 ? 0 : now();
+        return size < SMALL_BYTES && small.getPlain() >= SAMPLE && small.getPlain() % SAMPLE != 0 ? 0 : now();
     }
 
     /** When an operation begins whose bytes say nothing about its time. */
@@ -34,15 +34,12 @@ final class Meter {
     long end(long size, long start) {
         count(1, size);
         long end = start == 0 ? 0 : now();
-        if (size >= SMALL_BYTES) {
-            add(nanos, end - start);
-            return end;
-        }
+        boolean speaksForItself = size >= SMALL_BYTES || small.getPlain() < SAMPLE;
         if (start != 0) {
-            add(sampledNanos, end - start);
-            add(sampled, 1);
+            add(speaksForItself ? nanos : sampledNanos, end - start);
+            add(sampled, speaksForItself ? 0 : 1);
         }
-        add(small, 1);
+        add(small, size < SMALL_BYTES ? 1 : 0);
         return end;
     }
 
@@ -70,7 +67,7 @@ final class Meter {
 
     Traffic traffic() {
         long timed = sampled.get();
-        double smallNanos = timed == 0 ? 0 : (double) sampledNanos.get() / timed * small.get();
+        double smallNanos = timed == 0 ? 0 : (double) sampledNanos.get() / timed * (small.get() - SAMPLE);
         return new Traffic(operations.get(), bytes.get(), nanos.get() + (long) smallNanos);
     }
 }

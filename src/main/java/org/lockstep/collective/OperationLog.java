@@ -24,7 +24,7 @@ final class OperationLog {
                     (a, b) -> a,
                     () -> new EnumMap<>(Operation.class)));
     private final FlightRecorder recorder = new FlightRecorder();
-    private Meter current = meter(Operation.BARRIER); // of who is inside
+    private Meter current = meter(Operation.BARRIER); // of who is inside; none is before the first begins
 
     private Meter meter(Operation operation) {
         return Objects.requireNonNull(meters.get(operation));

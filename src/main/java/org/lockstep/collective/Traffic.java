@@ -10,9 +10,9 @@ package org.lockstep.collective;
 public record Traffic(long operations, long bytes, long nanos) {
     public static final Traffic NONE = new Traffic(0, 0, 0);
 
-    /** What went through since then. */
+    /** What went through since then; no time is less than none, though an estimate may have been corrected downwards. */
     public Traffic minus(Traffic before) {
-        return new Traffic(operations - before.operations, bytes - before.bytes, nanos - before.nanos);
+        return new Traffic(operations - before.operations, bytes - before.bytes, Math.max(0, nanos - before.nanos));
     }
 
     public Traffic plus(Traffic other) {

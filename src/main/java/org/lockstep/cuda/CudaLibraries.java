@@ -21,7 +21,8 @@ public record CudaLibraries(Library cublas, Library nccl) {
     public record Library(Optional<String> found, String tried) {}
 
     /**
-     * Loads what there is, with a driver or without: hundreds of megabytes of address space, for who wants to know.
+     * Loads what there is, with a driver or without: hundreds of megabytes of address space, so only a
+     * look at the machine calls it.
      *
      * @param cublas the path that the configuration names, if it does
      * @param nccl the same

@@ -6,7 +6,6 @@ import com.fasterxml.jackson.databind.JsonNode;
 import com.fasterxml.jackson.databind.ObjectReader;
 import com.fasterxml.jackson.databind.json.JsonMapper;
 import java.util.ArrayList;
-import java.util.HashMap;
 import java.util.List;
 import java.util.Map;
 import java.util.TreeMap;
@@ -44,7 +43,6 @@ public final class SamplingJson {
             .enable(DeserializationFeature.FAIL_ON_TRAILING_TOKENS)
             .build()
             .readerFor(JsonNode.class);
-    private final Map<String, SamplingParams> seen = new HashMap<>(); // many rows say the same
 
     /** @param call for rows that say nothing */
     public SamplingJson(SamplingParams call) {
@@ -61,15 +59,6 @@ public final class SamplingJson {
         if (json == null) {
             return call;
         }
-        SamplingParams known = seen.get(json);
-        if (known == null) {
-            known = read(json);
-            seen.put(json, known);
-        }
-        return known;
-    }
-
-    private SamplingParams read(String json) {
         try {
             JsonNode said = reader.readTree(json);
             if (!said.isObject()) {

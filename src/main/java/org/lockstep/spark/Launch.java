@@ -68,7 +68,8 @@ record Launch(Model model, Input input, Supplier<Plan> planner, JobLabel label, 
                 new Manifest.Field("sampling", input.params.toString()),
                 new Manifest.Field("prompt column", promptColumn),
                 new Manifest.Field("sampling column", samplingColumn.orElse("none")),
-                new Manifest.Field("prompts", input.even.prompts().toString()));
+                new Manifest.Field(
+                        "prompts and their sampling", input.even.prompts().toString()));
     }
 
     @Override

@@ -321,8 +321,9 @@ public final class Llm implements AutoCloseable {
         StructType schema = new StructType().add("prompt", DataTypes.StringType);
         List<Row> rows = prompts.stream().map(RowFactory::create).toList();
         List<String> texts = new ArrayList<>();
-        for (Row row :
-                generate(spark.createDataFrame(rows, schema), "prompt", params).collectAsList()) {
+        for (Row row : with(this.rows.withoutSamplingColumn())
+                .generate(spark.createDataFrame(rows, schema), "prompt", params)
+                .collectAsList()) {
             String error = row.getAs("error");
             if (error != null) {
                 throw LockstepException.report(ErrorCode.TEXT_INVALID, "prompt " + texts.size() + ": " + error)

@@ -21,6 +21,10 @@ record LlmRows(Optional<String> samplingColumn, Consumer<Progress> progress) {
         return new LlmRows(Optional.of(column), progress);
     }
 
+    LlmRows withoutSamplingColumn() {
+        return new LlmRows(Optional.empty(), progress);
+    }
+
     LlmRows withProgress(Consumer<Progress> consumer) {
         return new LlmRows(samplingColumn, consumer);
     }

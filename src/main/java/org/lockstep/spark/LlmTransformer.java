@@ -42,7 +42,8 @@ public final class LlmTransformer extends AbstractFunction1<Dataset<Row>, Datase
     /**
      * The columns of the answers to rows of {@code schema}, without a run.
      *
-     * @throws LockstepException USAGE where the prompt column is not one of strings, the sampling column none of parameters, or a column has one of our names
+     * @throws LockstepException USAGE where the prompt column is not one of strings, the sampling column none of parameters, or a
+     *     column has one of our names
      */
     public StructType transformSchema(StructType schema) {
         return llm.answerSchema(schema, promptColumn);

@@ -14,22 +14,32 @@ class MeterTest {
             timed += start == 0 ? 0 : 1;
             meter.end(100, start);
         }
-        assertThat(timed).isEqualTo(10);
+        assertThat(timed).as("the first 16, and one in 16 of the others").isEqualTo(16 + 9);
         assertThat(meter.begin(4096)).isNotZero();
         assertThat(meter.traffic().operations()).isEqualTo(160);
         assertThat(meter.traffic().bytes()).isEqualTo(16_000);
     }
 
+    /** The first operation of a kind waits for whoever came late: that says nothing of the next. */
     @Test
-    void oneSampleSpeaksForThoseAfterItOnly() {
+    void aSlowFirstOneSpeaksForItselfAndASampleForThoseAfterIt() {
         Meter meter = new Meter();
         meter.end(4, System.nanoTime() - 1_000_000_000);
-        long first = meter.traffic().nanos();
-        assertThat(first).isBetween(1_000_000_000L, 15_000_000_000L);
-        for (int i = 1; i < 4; i++) {
+        Traffic first = meter.traffic();
+        assertThat(first.nanos()).isBetween(1_000_000_000L, 15_000_000_000L);
+        for (int i = 1; i < 16; i++) {
+            meter.end(4, System.nanoTime());
+        }
+        Traffic warm = meter.traffic();
+        assertThat(warm.minus(first).nanos()).isBetween(0L, 500_000_000L);
+        meter.end(4, System.nanoTime() - 1_000_000_000);
+        for (int i = 17; i < 20; i++) {
             meter.end(4, 0);
         }
-        assertThat(meter.traffic().nanos()).isBetween(4 * first - 4, 4 * first);
+        assertThat(meter.traffic().minus(warm).nanos()).isBetween(4_000_000_000L, 60_000_000_000L);
+        assertThat(warm.minus(meter.traffic()).nanos())
+                .as("never less than none")
+                .isZero();
     }
 
     @Test

@@ -26,6 +26,8 @@ final class ZeppelinNote {
             spark.jars /opt/lockstep/lockstep-0.1.0-all.jar
             spark.master local[4]
             spark.dynamicAllocation.enabled false
+            # Zeppelin knows the versions of Spark before 4.1 only
+            zeppelin.spark.enableSupportedVersionCheck false
             # how often progress comes
             spark.executor.heartbeatInterval 1s""";
 

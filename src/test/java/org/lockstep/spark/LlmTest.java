@@ -7,6 +7,7 @@ import com.fasterxml.jackson.databind.JsonNode;
 import com.fasterxml.jackson.databind.ObjectMapper;
 import java.io.IOException;
 import java.io.InputStream;
+import java.math.BigDecimal;
 import java.nio.file.Files;
 import java.nio.file.Path;
 import java.util.ArrayList;
@@ -227,13 +228,15 @@ class LlmTest {
     /** The call samples three tokens; of three rows one says nothing, one is greedy and longer, one asks for what cannot be. */
     @Test
     void rowsMaySayHowTheyAreSampled() {
-        StructType own =
-                new StructType().add("temperature", DataTypes.DoubleType).add("max_tokens", DataTypes.LongType);
+        StructType own = new StructType()
+                .add("temperature", DataTypes.createDecimalType(2, 1)) // as SQL has a 0.0
+                .add("max_tokens", DataTypes.LongType)
+                .add("stop", DataTypes.createArrayType(DataTypes.StringType));
         StructType schema = new StructType().add("prompt", DataTypes.StringType).add("own", own);
         List<Row> input = List.of(
                 RowFactory.create(prompts.get(0), null),
-                RowFactory.create(prompts.get(1), RowFactory.create(0.0, 64L)),
-                RowFactory.create(prompts.get(2), RowFactory.create(null, 0L)));
+                RowFactory.create(prompts.get(1), RowFactory.create(new BigDecimal("0.0"), 64L, List.of("@", "#"))),
+                RowFactory.create(prompts.get(2), RowFactory.create(null, 0L, null)));
         SamplingParams three = golden().withTemperature(0.8).withSeed(7L).withMaxTokens(3);
         Llm llm = Llm.bundled(spark).tensorParallel(2).samplingColumn("own");
 
@@ -248,6 +251,7 @@ class LlmTest {
                         "SAMPLING_INVALID  the row's sampling parameters: max_tokens: maxTokens (0) is not 1 or more");
         assertRefused(
                 ErrorCode.USAGE, () -> llm.generate(numbered(prompts, 1), "prompt", three), "there is no column 'own'");
+        assertThat(llm.generate(List.of(prompts.get(1)), golden())).containsExactly(stories.get(1));
     }
 
     @ParameterizedTest

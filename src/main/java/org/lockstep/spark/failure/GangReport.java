@@ -147,9 +147,10 @@ public final class GangReport {
     }
 
     private static @Nullable RankFailure first(Gang.Heard heard) {
-        List<RankFailure> own = own(heard.failures()).stream()
-                .filter(failure -> heard.lost().isEmpty() || !isInterrupted(failure))
-                .toList();
+        List<RankFailure> all = own(heard.failures());
+        List<RankFailure> known =
+                all.stream().filter(failure -> !isInterrupted(failure)).toList();
+        List<RankFailure> own = known.isEmpty() && heard.lost().isEmpty() ? all : known;
         RankFailure first = own.isEmpty() ? null : own.get(0);
         Set<RankFailure> seen = new HashSet<>();
         while (first != null && !first.blamesItself() && seen.add(first)) {
@@ -164,7 +165,7 @@ public final class GangReport {
         return first;
     }
 
-    /** Whether its thread was interrupted, which Spark does to all tasks of a stage when it hears of a dead executor. */
+    /** Whether its thread was interrupted: Spark does so to all tasks of a stage of which one failed, or whose executor is lost. */
     private static boolean isInterrupted(RankFailure failure) {
         return failure.code() == ErrorCode.ABORTED && failure.blamesItself();
     }

@@ -23,7 +23,11 @@ public final class ScalaIterators {
         };
     }
 
-    /** @param failed is told what {@code java} throws, before Spark is */
+    /**
+     * For Spark, which may throw something of its own in the place of what is thrown here.
+     *
+     * @param failed is told of it before
+     */
     static <T> scala.collection.Iterator<T> toScala(Iterator<T> java, Consumer<Throwable> failed) {
         return new AbstractIterator<>() {
             @Override

@@ -93,7 +93,7 @@ public final class Tenancy {
                 : mine.world().communicators().expire(GRACE);
         found.ifPresent(overdue -> {
             failed = true;
-            reason.compareAndSet(null, overdue.failure());
+            reason.set(overdue.failure()); // though the abort may have woken its thread, which then failed of it
         });
         return found;
     }

@@ -122,8 +122,8 @@ public record Machine(
                                 + gpu.devices.stream().distinct().toList()
                         : "none");
         facts.put("CUDA driver", gpu.driver.lines().findFirst().orElse("").split(", ", 2)[0]);
-        facts.put("cuBLAS", gpu.hasCublas ? gpu.cublas : "none");
-        facts.put("NCCL", gpu.hasNccl ? gpu.nccl : "none");
+        facts.put("cuBLAS", gpu.lacks == null && gpu.hasCublas ? gpu.cublas : "none");
+        facts.put("NCCL", gpu.lacks == null && gpu.hasNccl ? gpu.nccl : "none");
         facts.put("heap", mebibytes(memory.heap));
         facts.put("memory limit", mebibytes(memory.limit));
         facts.put("/dev/shm", mebibytes(memory.shared));

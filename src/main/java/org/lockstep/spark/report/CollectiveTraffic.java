@@ -13,8 +13,9 @@ import org.lockstep.topology.GroupKind;
 /**
  * What the ranks of a run moved by one operation through all groups of a kind. Immutable.
  *
- * <p>The ranks of a group make its operations together, so the one that spends least time inside them is the one that comes last:
- * what another spends beyond that is waiting. Where the ranks of a group come last in turn, this is less than what they waited.
+ * <p>The ranks of a group make its collectives together, so the one that spends least time inside them is the one that comes last:
+ * what another spends beyond that is waiting. Where the ranks of a group come last in
+ * turn, or send to each other by twos, this is less than what they waited.
  *
  * @param size ranks in the largest of the groups
  * @param operations completed; each counts once for each of its ranks

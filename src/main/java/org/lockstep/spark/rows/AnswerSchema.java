@@ -23,7 +23,11 @@ public final class AnswerSchema {
 
     private AnswerSchema() {}
 
-    /** The input's fields and ours. @throws LockstepException USAGE where one of the input's has a name of ours */
+    /**
+     * The input's fields and ours.
+     *
+     * @throws LockstepException USAGE where one of the input's has a name of ours
+     */
     public static StructType of(StructType input) {
         Set<String> names = Set.of(input.fieldNames());
         StructType output = input;

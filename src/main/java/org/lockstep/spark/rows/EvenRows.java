@@ -82,7 +82,7 @@ public record EvenRows(PromptDigest prompts, JavaRDD<IndexedRow> rows, JavaRDD<R
      *
      * @param start the number of its first row
      * @param prompts of all its rows
-     * @param columns that these are of
+     * @param columns which of its columns these digest
      */
     private record Part(long start, PromptDigest prompts, RowColumns columns) implements Serializable {
         /** Numbers its rows. Throws where they end if they are not those that were there; a task that reads them fails then. */

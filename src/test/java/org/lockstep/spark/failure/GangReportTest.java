@@ -109,6 +109,19 @@ class GangReportTest {
         assertThat(report(heard, Map.of()).code()).as("nobody died").isEqualTo(ErrorCode.ABORTED);
     }
 
+    /** Rank 0 woke up past its deadline and blames rank 2, which Spark interrupted for that. */
+    @Test
+    void whoWasInterruptedForAnothersFailureDoesNotExplainIt() {
+        FirstCause late = new FirstCause(ErrorCode.COLLECTIVE_TIMEOUT, 0, 2, "rank 2 did not come");
+        FirstCause interrupted = new FirstCause(ErrorCode.ABORTED, 2, 2, "its thread was interrupted");
+        LockstepException told = report(
+                List.of(
+                        failure(2, 1, true, ErrorCode.ABORTED, "aborted because of rank 2: interrupted", interrupted),
+                        failure(0, 2, true, ErrorCode.COLLECTIVE_TIMEOUT, "not complete in 5 s", late)),
+                Map.of());
+        assertThat(told.code()).isEqualTo(ErrorCode.COLLECTIVE_TIMEOUT);
+    }
+
     @Test
     void nobodyIsNamedWhereMoreAreSilentThanDead() throws Exception {
         LockstepException told = report(List.of(released(0, 2)), Map.of(0, "gone"));

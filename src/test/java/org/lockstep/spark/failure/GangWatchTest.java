@@ -343,6 +343,7 @@ public class GangWatchTest {
 
     /** As Spark's block manager does, whose cleaning up after a task that failed is interrupted with the other tasks. */
     @Test
+    @FaultCase("F11")
     void whatIsThrownInAFailuresPlaceIsNotTheCause() throws Exception {
         try (GangWatch watch = GangWatch.begin(session.sparkContext())) {
             JavaRDD<Integer> results = ranks(2).watchedBy(watch)
