@@ -2,6 +2,7 @@ package org.lockstep.spark;
 
 import static org.assertj.core.api.Assertions.assertThat;
 
+import java.time.Duration;
 import java.util.List;
 import java.util.Optional;
 import java.util.OptionalInt;
@@ -18,6 +19,7 @@ import org.junit.jupiter.params.provider.Arguments;
 import org.junit.jupiter.params.provider.MethodSource;
 import org.lockstep.ErrorCode;
 import org.lockstep.FaultCase;
+import org.lockstep.FaultLog;
 import org.lockstep.spark.preflight.Descriptors;
 import org.lockstep.spark.preflight.Finding;
 import org.lockstep.spark.preflight.Finding.Level;
@@ -147,13 +149,21 @@ class PreflightTest {
     @MethodSource("findings")
     @FaultCase({"F46", "F47", "F48", "F53"})
     void ofTheConfiguration(SparkConf conf, Level level, ErrorCode code, String sentence, String line) {
+        long start = System.nanoTime();
         List<Finding> found = Preflight.ofConfiguration(conf, TWO, OptionalInt.empty());
+        refused(start, "F46", "F48", "F53");
         assertThat(found).anySatisfy(finding -> {
             assertThat(finding.level()).isEqualTo(level);
             assertThat(finding.code()).isEqualTo(code);
             assertThat(finding.sentence()).contains(sentence);
             assertThat(finding.line()).contains(line);
         });
+    }
+
+    /** Found since then, before anything is launched. */
+    private static void refused(long start, String... cases) {
+        Duration time = Duration.ofNanos(System.nanoTime() - start);
+        List.of(cases).forEach(each -> FaultLog.released(each, time));
     }
 
     @Test
@@ -219,17 +229,20 @@ class PreflightTest {
         try (SparkSession session = Sessions.local(64)) {
             assertThat(wrong(session, ParallelSizes.tensor(2), OptionalInt.of(2), null))
                     .isEmpty();
+            long start = System.nanoTime();
             assertThat(wrong(session, ParallelSizes.tensor(65), OptionalInt.empty(), null))
                     .singleElement()
                     .extracting(Finding::code)
                     .isEqualTo(ErrorCode.NOT_ENOUGH_SLOTS);
-            assertThat(wrong(session, ParallelSizes.tensor(7), OptionalInt.of(7), null))
-                    .singleElement()
-                    .satisfies(finding -> {
-                        assertThat(finding.code()).isEqualTo(ErrorCode.MODEL_SHAPE);
-                        assertThat(finding.sentence()).contains("not divisible by tensor (7)");
-                        assertThat(finding.line()).startsWith("set tensor parallel to ");
-                    });
+            refused(start, "F45");
+            start = System.nanoTime();
+            List<Finding> sevenths = wrong(session, ParallelSizes.tensor(7), OptionalInt.of(7), null);
+            refused(start, "F49");
+            assertThat(sevenths).singleElement().satisfies(finding -> {
+                assertThat(finding.code()).isEqualTo(ErrorCode.MODEL_SHAPE);
+                assertThat(finding.sentence()).contains("not divisible by tensor (7)");
+                assertThat(finding.line()).startsWith("set tensor parallel to ");
+            });
             assertThat(wrong(session, ParallelSizes.pipeline(64), OptionalInt.of(64), null))
                     .singleElement()
                     .satisfies(finding ->
@@ -266,7 +279,10 @@ class PreflightTest {
                 .as("all of small groups, powers of two of large ones")
                 .isEqualTo(2 * (3 + 3 + 10 + 16));
         Site few = new Site("7", "gpu-b-2:40001", new Descriptors(50, 64), true);
-        assertThat(few.ofDescriptors(2, ParallelSizes.tensor(4).resolve(8), 8)).hasValueSatisfying(finding -> {
+        long start = System.nanoTime();
+        Optional<Finding> found = few.ofDescriptors(2, ParallelSizes.tensor(4).resolve(8), 8);
+        refused(start, "F60");
+        assertThat(found).hasValueSatisfying(finding -> {
             assertThat(finding.code()).isEqualTo(ErrorCode.NOT_ENOUGH_DESCRIPTORS);
             assertThat(finding.sentence())
                     .contains("executor 7 may have 64 descriptors and has 50 open, its ranks (2) need ");

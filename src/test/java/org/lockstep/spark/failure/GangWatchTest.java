@@ -10,6 +10,7 @@ import java.util.List;
 import java.util.concurrent.CountDownLatch;
 import java.util.concurrent.CyclicBarrier;
 import java.util.concurrent.TimeUnit;
+import java.util.concurrent.atomic.AtomicLong;
 import java.util.regex.Matcher;
 import java.util.regex.Pattern;
 import java.util.stream.IntStream;
@@ -53,6 +54,9 @@ public class GangWatchTest {
     /** Where two ranks of this JVM meet before both fail. */
     private static final CyclicBarrier BOTH = new CyclicBarrier(2);
 
+    /** When a rank of this JVM did what is looked at. */
+    private static final AtomicLong FAULT = new AtomicLong();
+
     private static SparkSession session;
 
     @TempDir
@@ -86,6 +90,11 @@ public class GangWatchTest {
         assertThat(told.getMessage()).matches(CONTRACT);
         assertNothingRuns();
         return told;
+    }
+
+    /** All ranks, and whatever ran for them. */
+    private static void released(String faultCase) {
+        FaultLog.released(faultCase, Duration.ofNanos(System.nanoTime() - FAULT.getAndSet(0)));
     }
 
     private static void assertNothingRuns() {
@@ -169,8 +178,10 @@ public class GangWatchTest {
             if (rank.state().rank() != 3) {
                 sum(rank.communicators().tensor());
             }
+            FAULT.accumulateAndGet(System.nanoTime(), (before, now) -> before == 0 ? now : before);
             return mine;
         });
+        released("F07");
         assertThat(failure.code()).isEqualTo(ErrorCode.PEER_LOST);
         assertThat(failure)
                 .hasMessageContainingAll(
@@ -215,11 +226,13 @@ public class GangWatchTest {
             rank.communicators().tensor().barrier();
             if (rank.state().rank() == 1 || rank.state().rank() == 2) {
                 BOTH.await();
+                FAULT.set(System.nanoTime());
                 throw new IllegalStateException("planned: " + rank.state().rank());
             }
             rank.communicators().tensor().barrier();
             return mine;
         });
+        released("F10");
         assertThat(failure.summary()).matches("rank (1|2) failed: java.lang.IllegalStateException: planned: \\1");
         String other = failure.summary().startsWith("rank 1") ? "planned: 2" : "planned: 1";
         assertThat(failure.getSuppressed()).anyMatch(each -> each.toString().endsWith(other));
@@ -237,6 +250,7 @@ public class GangWatchTest {
             });
             rank.communicators().tensor().barrier();
             if (rank.state().rank() == 1) {
+                FAULT.set(System.nanoTime());
                 throw LockstepException.report(ErrorCode.CHECKPOINT_INVALID, "planned")
                         .attempt("nothing")
                         .exception();
@@ -244,6 +258,7 @@ public class GangWatchTest {
             rank.communicators().tensor().barrier();
             return mine;
         });
+        released("F11");
         assertThat(failure.code()).isEqualTo(ErrorCode.CHECKPOINT_INVALID);
         assertThat(failure.summary()).isEqualTo("planned");
         assertThat(failure.advice()).isEqualTo("nothing");
