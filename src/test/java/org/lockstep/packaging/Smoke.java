@@ -74,16 +74,19 @@ public final class Smoke {
                 sums);
     }
 
+    /** The second row says how long it may get. */
     private static void generate(SparkSession spark) {
-        try (Llm llm = Llm.bundled(spark).tensorParallel(2).pipelineParallel(2)) {
+        try (Llm llm = Llm.bundled(spark).tensorParallel(2).pipelineParallel(2).samplingColumn("own")) {
             List<Row> rows = llm.generate(
-                            spark.sql("select 'Once upon a time' as prompt union all select 'Long ago'"),
+                            spark.sql("select 'Once upon a time' as prompt, null as own union all"
+                                    + " select 'Long ago', named_struct('temperature', 0.0, 'max_tokens', 4)"),
                             "prompt",
                             SamplingParams.greedy().withMaxTokens(16))
                     .collectAsList();
             verify(
                     "generate",
                     rows.size() == 2
+                            && rows.get(1).<Integer>getAs("output_tokens") <= 4
                             && rows.stream()
                                     .allMatch(row -> row.getAs("error") == null
                                             && !row.<String>getAs("text").isBlank()),
