@@ -5,6 +5,7 @@ import java.util.ArrayList;
 import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Map;
+import java.util.stream.Collectors;
 import org.jspecify.annotations.Nullable;
 import picocli.CommandLine.Help;
 import picocli.CommandLine.Model.OptionSpec;
@@ -17,8 +18,7 @@ final class OptionHeadings {
     static String list(Help help) {
         Map<String, List<OptionSpec>> groups = new LinkedHashMap<>();
         List<OptionSpec> others = new ArrayList<>();
-        List<OptionSpec> all = help.commandSpec().options();
-        for (OptionSpec option : all) {
+        for (OptionSpec option : help.commandSpec().options()) {
             OptionGroup group = group(option);
             (group == null ? others : groups.computeIfAbsent(group.value(), any -> new ArrayList<>())).add(option);
         }
@@ -26,18 +26,15 @@ final class OptionHeadings {
             return help.optionList();
         }
         groups.put("Others", others);
-        StringBuilder text = new StringBuilder();
-        groups.forEach((heading, options) -> text.append(System.lineSeparator())
-                .append(heading)
-                .append(':')
-                .append(System.lineSeparator())
-                .append(help.optionListExcludingGroups(
-                        options,
-                        help.createDefaultLayout(
-                                all, List.of(), help.colorScheme()), // as wide as the widest of all needs
-                        null, // as they are declared
-                        help.parameterLabelRenderer())));
-        return text.toString();
+        return groups.entrySet().stream()
+                .map(group -> String.format("%n%s:%n%s", group.getKey(), options(help, group.getValue())))
+                .collect(Collectors.joining());
+    }
+
+    /** As they are declared, in columns that are as wide as the widest option of the command needs. */
+    private static String options(Help help, List<OptionSpec> options) {
+        Help.Layout layout = help.createDefaultLayout(help.commandSpec().options(), List.of(), help.colorScheme());
+        return help.optionListExcludingGroups(options, layout, null, help.parameterLabelRenderer());
     }
 
     private static @Nullable OptionGroup group(OptionSpec option) {

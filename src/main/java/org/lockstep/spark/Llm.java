@@ -341,14 +341,14 @@ public final class Llm implements AutoCloseable {
      */
     public Generation run(Dataset<Row> input, String promptColumn, SamplingParams params) {
         long start = System.nanoTime();
-        StructType schema = answerSchema(input.schema(), promptColumn);
+        RowColumns columns = rows.columns(input.schema(), promptColumn);
+        StructType schema = AnswerSchema.of(input.schema());
         SparkContext context = ClusterPreflight.context(spark);
         RunPolicy resolved = policy.resolve(context.getConf());
         Plan plan = plan();
         try (JobLabel label = JobLabel.begin(context, "what executors see of the model")) {
             found.look().check(context, device.tasks(context), plan.grid());
             label.describe("read the rows to generate from");
-            RowColumns columns = rows.columns(input.schema(), promptColumn);
             try (EvenRows even = EvenRows.of(input.javaRDD(), columns)) {
                 if (even.count() == 0) {
                     return Generation.ofNothing(spark, schema, plan, start);

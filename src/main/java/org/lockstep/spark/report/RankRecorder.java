@@ -73,12 +73,10 @@ public final class RankRecorder {
 
     private List<GroupTraffic> moved() {
         List<GroupTraffic> parts = new ArrayList<>();
-        Map<Part, Traffic> moved = moved(groups);
         groups.forEach((kind, group) -> {
             for (Operation operation : Operation.values()) {
-                Part part = new Part(kind, operation);
-                Traffic since =
-                        moved.getOrDefault(part, Traffic.NONE).minus(movedBefore.getOrDefault(part, Traffic.NONE));
+                Traffic since = group.traffic(operation)
+                        .minus(movedBefore.getOrDefault(new Part(kind, operation), Traffic.NONE));
                 if (since.operations() > 0) {
                     parts.add(new GroupTraffic(
                             kind,
