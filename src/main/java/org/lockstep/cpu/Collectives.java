@@ -19,7 +19,7 @@ import org.lockstep.transport.Mesh;
  *
  * <table>
  * <caption>Algorithms</caption>
- * <tr><td>all-reduce, S ≤ 8 KiB or n = 2</td><td>1 step</td><td>(n-1) · S</td><td>all to all, each joins everything</td></tr>
+ * <tr><td>all-reduce, S ≤ 8 KiB, of two ranks ≤ 4 MiB</td><td>1 step</td><td>(n-1) · S</td><td>all to all, each joins everything</td></tr>
  * <tr><td>all-reduce</td><td>2 steps</td><td>2 · S · (n-1)/n</td><td>each joins its share, then shows it</td></tr>
  * <tr><td>reduce</td><td>1 step</td><td>S</td><td>direct</td></tr>
  * <tr><td>reduce-scatter</td><td>1 step</td><td>S · (n-1)/n</td><td>direct</td></tr>
@@ -39,6 +39,9 @@ class Collectives {
     static final int DIRECT_RANKS = 16;
 
     private static final long ONE_STEP_BYTES = 8 * 1024;
+
+    /** Two ranks send the same either way; of more than the caches hold, joining all of it twice costs more than a step. */
+    private static final long ONE_STEP_BYTES_OF_TWO = 4 << 20;
 
     final Mesh mesh;
     final int me;
@@ -97,8 +100,7 @@ class Collectives {
 
     void allReduce(OperationTag tag, HostBuffer send, HostBuffer receive, ReduceOp op) {
         HostBuffer mine = own(send, op);
-        boolean lends = mesh.lends(mine.bytes());
-        if (lends || (size > 2 && mine.bytes() > ONE_STEP_BYTES)) {
+        if (mesh.lends(mine.bytes()) || mine.bytes() > (size > 2 ? ONE_STEP_BYTES : ONE_STEP_BYTES_OF_TWO)) {
             allReduceByShares(tag, mine, receive, op);
         } else {
             offerToAll(mine);

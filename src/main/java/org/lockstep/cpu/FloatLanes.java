@@ -1,26 +1,52 @@
 package org.lockstep.cpu;
 
-import java.util.Arrays;
 import org.lockstep.collective.ReduceOp;
+import org.lockstep.simd.Sums;
+import org.lockstep.tensor.DataType;
 import org.lockstep.tensor.Half;
 import org.lockstep.tensor.HostBuffer;
 
 /**
  * f32, and the 16-bit types widened to it.
  *
- * <p>Every loop is over whole arrays from 0 on: those the JIT of Java 17 turns into vector instructions, and others not. So
- * is the search for what is not a number: each result times 0 is added up, which stays 0 for numbers.
+ * <p>Every loop is over whole arrays from 0 on: those the JIT of Java 17 turns into vector instructions, and others not.
  */
 final class FloatLanes implements Reduction.Lanes {
     private final float[][] stack;
     private final float[] wide;
-    private final float[] odd;
-    private int seen; // entries of odd in use
+    private final Sums sums = Sums.create();
 
     FloatLanes(int levels, int run) {
         this.stack = new float[levels][run];
         this.wide = new float[run];
-        this.odd = new float[run];
+    }
+
+    @Override
+    public boolean joinTwo(HostBuffer[] sources, int[] at, HostBuffer target, int start, int length, ReduceOp.Kind op) {
+        if (!adds(op) || target.type() != DataType.F32) {
+            return false;
+        }
+        add(sources[0], at[0], sources[1], at[1], target.floats(), target.offset() + start, length);
+        return true;
+    }
+
+    private static boolean adds(ReduceOp.Kind op) {
+        return op == ReduceOp.Kind.SUM || op == ReduceOp.Kind.AVG || op == ReduceOp.Kind.PREMULTIPLIED_SUM;
+    }
+
+    private void add(HostBuffer left, int leftAt, HostBuffer right, int rightAt, float[] out, int outAt, int count) {
+        sums.add(left.floats(), left.offset() + leftAt, right.floats(), right.offset() + rightAt, out, outAt, count);
+    }
+
+    @Override
+    public void join(
+            int level, HostBuffer left, int leftFrom, HostBuffer right, int rightFrom, int count, ReduceOp.Kind op) {
+        if (adds(op) && left.type() == DataType.F32) {
+            add(left, leftFrom, right, rightFrom, stack[level], 0, count);
+        } else {
+            load(level, left, leftFrom, count);
+            absorb(level, right, rightFrom, count, op);
+        }
     }
 
     @Override
@@ -96,8 +122,7 @@ final class FloatLanes implements Reduction.Lanes {
         int at = target.offset() + from;
         switch (target.type()) {
             case F32 -> {
-                watch(odd, result, count);
-                seen = Math.max(seen, count);
+                sums.watch(result, count);
                 System.arraycopy(result, 0, target.floats(), at, count);
             }
             case BF16 -> {
@@ -117,25 +142,13 @@ final class FloatLanes implements Reduction.Lanes {
         }
     }
 
-    private static void watch(float[] odd, float[] result, int count) {
-        for (int i = 0; i < count; i++) {
-            odd[i] += result[i] * 0f;
-        }
-    }
-
     @Override
     public void finish(HostBuffer target) {
-        float sum = 0;
-        for (int i = 0; i < seen; i++) {
-            sum += odd[i];
-        }
-        if (sum != 0) { // also where it is not a number
+        if (sums.sawOdd() && target.type() == DataType.F32) {
             float[] all = target.floats();
             for (int i = target.offset(); i < target.offset() + target.size(); i++) {
                 all[i] = Float.isNaN(all[i]) ? Float.NaN : all[i];
             }
-            Arrays.fill(odd, 0);
         }
-        seen = 0;
     }
 }

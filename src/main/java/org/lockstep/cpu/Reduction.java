@@ -38,18 +38,21 @@ final class Reduction {
     void reduce(
             HostBuffer[] sources, int[] at, HostBuffer target, int start, int length, ReduceOp.Kind op, int divisor) {
         Lanes run = lanes(target);
+        if (sources.length == 2 && divisor == 1 && run.joinTwo(sources, at, target, start, length, op)) {
+            return;
+        }
         for (int from = 0; from < length; from += RUN) {
             int count = Math.min(RUN, length - from);
             int depth = 0;
-            for (int rank = 0; rank < sources.length; rank++) {
-                if ((rank & 1) == 0) {
+            for (int rank = 0; rank < sources.length; rank += 2) {
+                if (rank + 1 == sources.length) {
                     run.load(depth++, sources[rank], at[rank] + from, count);
-                } else {
-                    run.absorb(depth - 1, sources[rank], at[rank] + from, count, op);
-                    for (int carry = (rank + 1) >> 1; (carry & 1) == 0; carry >>= 1) {
-                        depth--;
-                        run.join(depth - 1, count, op);
-                    }
+                    break;
+                }
+                run.join(depth++, sources[rank], at[rank] + from, sources[rank + 1], at[rank + 1] + from, count, op);
+                for (int carry = rank / 2 + 1; (carry & 1) == 0; carry >>= 1) {
+                    depth--;
+                    run.join(depth - 1, count, op);
                 }
             }
             for (; depth > 1; depth--) {
@@ -86,11 +89,34 @@ final class Reduction {
 
     /** A stack of partial results of one run, of one machine type. Level 0 is the leftmost subtree. */
     interface Lanes {
+        /**
+         * Joins two sources into {@code target} from {@code start} on at once, if it can: it then also stored them.
+         *
+         * @param target may be one of them, at the same elements
+         */
+        default boolean joinTwo(
+                HostBuffer[] sources, int[] at, HostBuffer target, int start, int length, ReduceOp.Kind op) {
+            return false;
+        }
+
         /** Puts a source's run on a level. */
         void load(int level, HostBuffer source, int from, int count);
 
         /** Joins a source's run into a level, from the right. */
         void absorb(int level, HostBuffer source, int from, int count, ReduceOp.Kind op);
+
+        /** Joins the runs of two sources on a level. */
+        default void join(
+                int level,
+                HostBuffer left,
+                int leftFrom,
+                HostBuffer right,
+                int rightFrom,
+                int count,
+                ReduceOp.Kind op) {
+            load(level, left, leftFrom, count);
+            absorb(level, right, rightFrom, count, op);
+        }
 
         /** Joins the level above into a level, from the right. */
         void join(int level, int count, ReduceOp.Kind op);

@@ -29,50 +29,6 @@ final class WarmingArithmetic implements Arithmetic {
         }
     }
 
-    /**
-     * Whether the vectors of one kernel have become faster than plain Java. Its fields may be written by several threads at
-     * once: a lost measurement is made again.
-     */
-    private static final class Trial {
-        private static final int DOSE = 32; // columns
-        private static final int LEAST = 8; // to compare by: a short head has sixteen columns
-        private static final long AHEAD_NANOS = 10_000_000; // that the trial may have taken more than its part
-
-        boolean over;
-        private long tried;
-        private long worked;
-        private int plainCount; // of the last call to plain Java that was not cut
-        private long plainNanos;
-
-        /** How many of {@code count} columns go to the vectors for a trial: some, while that takes no more than half of the time. */
-        int dose(int count) {
-            return tries() ? Math.min(count / 2, DOSE) : 0;
-        }
-
-        /** Whether a call that cannot be cut goes to the vectors. */
-        boolean tries() {
-            return tried < worked + AHEAD_NANOS;
-        }
-
-        /** What a call that was not cut has taken. */
-        void measured(boolean vectors, int count, long nanos) {
-            if (!vectors) {
-                worked += nanos;
-                plainCount = count;
-                plainNanos = nanos;
-                return;
-            }
-            tried += nanos;
-            over = plainCount >= LEAST && count >= LEAST && nanos * plainCount < plainNanos * count;
-        }
-
-        void measured(int dose, long doseNanos, int rest, long restNanos) {
-            tried += doseNanos;
-            worked += restNanos;
-            over = dose >= LEAST && doseNanos * rest < restNanos * dose;
-        }
-    }
-
     @Override
     public int panel() {
         return vectors.panel();
