@@ -8,14 +8,17 @@ import java.util.concurrent.locks.LockSupport;
 import org.jspecify.annotations.Nullable;
 
 /**
- * How a rank waits for its peers in one group: it spins while that is cheap, then yields, then sleeps, longer by and by.
+ * How a rank waits for its peers in one group: it spins while that is cheap, then yields, then sleeps, longer by and by. It spins
+ * for a shorter time where the operation before had to wait for longer than that, down to {@value #LEAST_SPIN_NANOS} ns.
  *
  * <p>Threads of one JVM wake each other; a selector wakes for sockets; a JVM that shares memory with another can only look
  * again. Confined to one thread but for {@link #wake}.
  */
 final class Pause {
     private static final int LOOK = 32; // turns of spinning between two looks at the clock
-    private static final long SPIN_NANOS = 50_000; // shorter ones yield whole time slices away on a busy machine
+    private static final long SPIN_NANOS =
+            50_000; // at most; shorter ones yield whole time slices away on a busy machine
+    private static final long LEAST_SPIN_NANOS = 1_000;
     private static final long YIELD_NANOS = 2_000_000;
     private static final long FIRST_NAP_NANOS = 20_000;
 
@@ -31,6 +34,8 @@ final class Pause {
     private long limitNanos;
     private long lateAt;
     private boolean started; // the clock, by the first look at it
+    private long spinNanos = SPIN_NANOS;
+    private boolean outlived; // a wait of this operation has its spin
     private int turns;
     private long restingSince; // 0 while that was not asked
     private boolean spun;
@@ -67,6 +72,12 @@ final class Pause {
     void begin(Duration limit) {
         limitNanos = limit.toNanos();
         started = false;
+        // Two ranks may share a core for a while, whatever the machine has: then who spins keeps the other from
+        // working. Each of
+        // the two then waits in every other operation only.
+        spinNanos =
+                outlived ? Math.max(LEAST_SPIN_NANOS, spinNanos / 2) : Math.min(SPIN_NANOS, spinNanos + spinNanos / 8);
+        outlived = false;
         reset();
     }
 
@@ -108,10 +119,11 @@ final class Pause {
             restingSince = now;
         }
         long rested = now - restingSince;
-        if (spins && !spun && rested < SPIN_NANOS) {
+        if (spins && !spun && rested < spinNanos) {
             return true;
         }
         spun = true;
+        outlived = true;
         if (rested < yieldNanos) {
             Thread.yield();
             return turn % 8 == 0;
