@@ -69,10 +69,12 @@ class BadNetworkTest {
         assertThat(network.run(2, BadNetworkTest::sums)).containsOnlyNulls();
     }
 
-    @Test
-    void latencyOnlyCostsTime() throws IOException {
+    /** 100 ms before whatever comes at once, or one megabit a second. */
+    @ParameterizedTest
+    @CsvSource({"100000000, 0", "0, 8000"})
+    void aSlowNetworkOnlyCostsTime(long nanos, long nanosOfAByte) throws IOException {
         BadNetwork network = new BadNetwork(spec(2, false), Rhythm.DEFAULT, (way, before, bytes, wire) -> {
-            LockSupport.parkNanos(20_000_000);
+            LockSupport.parkNanos(nanos + nanosOfAByte * bytes.length);
             wire.write(bytes, 0, bytes.length);
         });
         assertThat(network.run(2, BadNetworkTest::sums)).containsOnlyNulls();

@@ -4,7 +4,6 @@ import static org.assertj.core.api.Assertions.assertThat;
 
 import java.time.Duration;
 import java.util.List;
-import java.util.concurrent.TimeUnit;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.Timeout;
 import org.junit.jupiter.api.condition.EnabledOnOs;
@@ -25,7 +24,9 @@ class FrozenProcessIT {
                 RankProcesses tcp = new RankProcesses(TransportKind.TCP, 3, 1000, Rhythm.DEFAULT)) {
             shared.rank(1).signal("STOP");
             tcp.rank(1).signal("STOP");
-            TimeUnit.SECONDS.sleep(8); // between suspicion and loss: that is what is tested
+            assertThat(shared.rank(0).isQuietFor(Duration.ofSeconds(8)))
+                    .as("between suspicion and loss")
+                    .isTrue();
             shared.rank(1).signal("CONT");
             tcp.rank(1).signal("CONT");
             for (RankProcesses world : List.of(shared, tcp)) {

@@ -1,6 +1,7 @@
 package org.lockstep.transport;
 
 import static org.assertj.core.api.Assertions.assertThat;
+import static org.assertj.core.api.Assertions.assertThatThrownBy;
 import static org.assertj.core.api.Assertions.catchThrowableOfType;
 
 import java.net.InetAddress;
@@ -11,6 +12,8 @@ import java.util.List;
 import java.util.Set;
 import java.util.concurrent.CompletableFuture;
 import java.util.concurrent.TimeUnit;
+import java.util.concurrent.TimeoutException;
+import org.awaitility.Awaitility;
 import org.junit.jupiter.api.AfterEach;
 import org.junit.jupiter.api.BeforeEach;
 import org.junit.jupiter.api.Test;
@@ -111,7 +114,9 @@ class HandshakesTest {
     void aPeerThatComesLateIsLetIn() throws Exception {
         CompletableFuture<Links> caller =
                 CompletableFuture.supplyAsync(() -> connect(1, Duration.ofSeconds(20), Duration.ofMillis(200)));
-        Thread.sleep(2500); // more silence than refusals would be borne
+        assertThatThrownBy(() -> caller.get(2500, TimeUnit.MILLISECONDS))
+                .as("more silence than refusals would be borne")
+                .isInstanceOf(TimeoutException.class);
         Links slow = connect(0, Duration.ofSeconds(20), Duration.ofSeconds(5));
         assertThat(slow.count()).isEqualTo(1);
         Links links = caller.get();
@@ -124,13 +129,13 @@ class HandshakesTest {
     void aDoorThatIsShutEveryTimeEndsTheWaitSoon() throws Exception {
         CompletableFuture<CommunicatorException> caller = CompletableFuture.supplyAsync(() -> catchThrowableOfType(
                 CommunicatorException.class, () -> connect(1, Duration.ofSeconds(20), Duration.ofSeconds(5))));
-        while (!caller.isDone()) {
+        Awaitility.await().pollInterval(Duration.ofMillis(1)).until(() -> {
             SocketChannel came = doors.get(0).channels().get(0).accept();
             if (came != null) {
                 came.close();
             }
-            Thread.sleep(1);
-        }
+            return caller.isDone();
+        });
         assertThat(caller.get().code()).isEqualTo(ErrorCode.UNAUTHENTICATED);
         assertThat(caller.get()).hasMessageContaining("lets rank 1 not in");
     }
@@ -142,8 +147,9 @@ class HandshakesTest {
         CompletableFuture<CommunicatorException> rank = CompletableFuture.supplyAsync(() -> catchThrowableOfType(
                 CommunicatorException.class,
                 () -> door.connect(roster, 1, List.of(roster.grid().state(1).worldGroup()))));
-        Thread.sleep(300);
-        assertThat(rank.isDone()).isFalse();
+        assertThatThrownBy(() -> rank.get(300, TimeUnit.MILLISECONDS))
+                .as("it connects")
+                .isInstanceOf(TimeoutException.class);
         door.close();
         CommunicatorException failure = rank.get(10, TimeUnit.SECONDS);
         assertThat(failure.code()).isEqualTo(ErrorCode.ABORTED);

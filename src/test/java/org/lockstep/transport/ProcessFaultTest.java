@@ -76,7 +76,9 @@ class ProcessFaultTest {
     void aShortFreezeIsNoDeath(TransportKind transport) throws Exception {
         try (RankProcesses world = new RankProcesses(transport, 2, 1000, QUICK)) {
             world.rank(1).signal("STOP");
-            TimeUnit.MILLISECONDS.sleep(1500); // longer than suspicion, shorter than loss: that is what is tested
+            assertThat(world.rank(0).isQuietFor(Duration.ofMillis(1500)))
+                    .as("longer than suspicion, shorter than loss")
+                    .isTrue();
             world.rank(1).signal("CONT");
             world.rank(0).say("leave");
             assertThat(world.rank(0).ends()).isTrue();

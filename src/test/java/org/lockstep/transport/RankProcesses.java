@@ -5,6 +5,7 @@ import java.io.IOException;
 import java.io.PrintStream;
 import java.nio.charset.StandardCharsets;
 import java.nio.file.Path;
+import java.time.Duration;
 import java.util.ArrayList;
 import java.util.HexFormat;
 import java.util.List;
@@ -56,6 +57,16 @@ final class RankProcesses implements AutoCloseable {
             }
         }
 
+        /** Whether it says nothing for so long but that it goes on. */
+        boolean isQuietFor(Duration time) throws InterruptedException {
+            long end = System.nanoTime() + time.toNanos();
+            String line;
+            do {
+                line = lines.poll(end - System.nanoTime(), TimeUnit.NANOSECONDS);
+            } while ("round".equals(line));
+            return line == null;
+        }
+
         void say(String words) {
             in.println(words);
         }
@@ -77,11 +88,18 @@ final class RankProcesses implements AutoCloseable {
     }
 
     RankProcesses(TransportKind transport, int size, int elements, Rhythm rhythm) throws Exception {
+        this(List.of(), transport, size, elements, rhythm);
+    }
+
+    /** Each run by a command that takes another one at its end. */
+    RankProcesses(List<String> runner, TransportKind transport, int size, int elements, Rhythm rhythm)
+            throws Exception {
         byte[] key = new byte[32];
         new Random().nextBytes(key);
         String attempt = UUID.randomUUID().toString();
         for (int index = 0; index < size; index++) {
-            List<String> command = List.of(
+            List<String> command = new ArrayList<>(runner);
+            command.addAll(List.of(
                     Path.of(System.getProperty("java.home"), "bin", "java").toString(),
                     "-Xmx128m",
                     "-XX:TieredStopAtLevel=1",
@@ -96,7 +114,7 @@ final class RankProcesses implements AutoCloseable {
                     Integer.toString(elements),
                     Long.toString(rhythm.beat().toMillis()),
                     Long.toString(rhythm.suspicion().toMillis()),
-                    Long.toString(rhythm.loss().toMillis()));
+                    Long.toString(rhythm.loss().toMillis())));
             byIndex.add(new Rank(new ProcessBuilder(command)
                     .redirectError(ProcessBuilder.Redirect.INHERIT)
                     .start()));
