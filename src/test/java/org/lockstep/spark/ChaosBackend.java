@@ -36,8 +36,7 @@ import org.lockstep.transport.Rhythm;
  * that it falls once.
  */
 final class ChaosBackend implements Backend {
-    private static final Rhythm RHYTHM =
-            new Rhythm(Duration.ofMillis(200), Duration.ofMillis(1500), Duration.ofSeconds(4));
+    static final Rhythm RHYTHM = new Rhythm(Duration.ofMillis(200), Duration.ofMillis(1500), Duration.ofSeconds(4));
 
     private final CpuBackend real;
     private final ChaosBlows blows;
