@@ -23,7 +23,7 @@ public final class FaultTable implements TestExecutionListener {
     public void testPlanExecutionFinished(TestPlan plan) {
         try {
             if (Files.isDirectory(FaultLog.DIRECTORY)) {
-                Files.writeString(FaultLog.DIRECTORY.resolveSibling("faults.md"), text());
+                Files.writeString(FaultLog.TABLE, text());
             }
         } catch (IOException e) {
             throw new UncheckedIOException(e);

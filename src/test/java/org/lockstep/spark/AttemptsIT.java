@@ -23,6 +23,7 @@ import org.apache.spark.sql.Dataset;
 import org.apache.spark.sql.Encoders;
 import org.apache.spark.sql.Row;
 import org.apache.spark.sql.SparkSession;
+import org.assertj.core.api.InstanceOfAssertFactories;
 import org.awaitility.Awaitility;
 import org.junit.jupiter.api.AfterEach;
 import org.junit.jupiter.api.BeforeEach;
@@ -188,22 +189,26 @@ class AttemptsIT {
         CompletableFuture<Long> at = new CompletableFuture<>();
         session.stop();
         session = Sessions.with(Map.of(
-                "spark.master", "local-cluster[1,1,1024]",
+                "spark.master", "local-cluster[2,1,1024]",
                 "spark.lockstep.slots.wait", "10m",
-                "spark.cores.max", "1",
+                "spark.cores.max", "1", // the second executor never comes
                 "spark.executor.memory", "1g"));
         Thread caller = new Thread(() -> {
             ended.complete(catchThrowableOfType(
                     LockstepException.class,
-                    () -> Llm.bundled(session).dataParallel(1).run(rows(), "prompt", LONG)));
+                    () -> Llm.bundled(session).dataParallel(2).run(rows(), "prompt", LONG)));
             at.complete(System.nanoTime());
         });
-        caller.start();
-        Awaitility.await()
-                .atMost(Duration.ofSeconds(120))
-                .until(() -> caller.getState() == Thread.State.TIMED_WAITING
-                                && ClusterPreflight.slots(session.sparkContext()) == 0
-                        || ended.isDone());
+        try (LogLines log = new LogLines(ClusterPreflight.class)) {
+            caller.start();
+            Awaitility.await()
+                    .atMost(Duration.ofSeconds(120))
+                    .until(() -> !log.said().isEmpty() || ended.isDone());
+            assertThat(log.said())
+                    .as("what a user sees meanwhile")
+                    .first(InstanceOfAssertFactories.STRING)
+                    .matches("waiting for executors: [01] of 2 slots are there, 5\\d\\d s left");
+        }
         long start = System.nanoTime();
         caller.interrupt();
         assertThat(ended.get(60, TimeUnit.SECONDS).code()).isEqualTo(ErrorCode.CANCELLED);

@@ -4,8 +4,12 @@ import static org.assertj.core.api.Assertions.assertThat;
 import static org.assertj.core.api.Assertions.catchThrowableOfType;
 
 import java.io.IOException;
+import java.nio.ByteBuffer;
+import java.nio.MappedByteBuffer;
+import java.nio.channels.FileChannel;
 import java.nio.file.Files;
 import java.nio.file.Path;
+import java.nio.file.StandardOpenOption;
 import java.time.Duration;
 import java.util.ArrayList;
 import java.util.List;
@@ -157,10 +161,28 @@ class LostProcessesIT {
                 .satisfies(row -> assertThat(row).matches("[1-3] \\S+ 15\\.0"));
     }
 
+    /** Leaves in the file when there was no memory left, for which it needs none. */
+    private static void fillTheHeap(String clock) throws IOException {
+        try (FileChannel file = FileChannel.open(
+                Path.of(clock), StandardOpenOption.CREATE, StandardOpenOption.READ, StandardOpenOption.WRITE)) {
+            MappedByteBuffer time = file.map(FileChannel.MapMode.READ_WRITE, 0, Long.BYTES);
+            List<long[]> all = new ArrayList<>();
+            try {
+                while (true) {
+                    all.add(new long[1 << 22]);
+                }
+            } catch (OutOfMemoryError full) {
+                time.putLong(System.currentTimeMillis());
+                throw full;
+            }
+        }
+    }
+
     /** Spark ends an executor whose task runs out of memory: what is told is the reason, not the loss. */
     @Test
     @FaultCase("F57")
-    void whoRunsOutOfMemoryIsTheCulprit() {
+    void whoRunsOutOfMemoryIsTheCulprit() throws Exception {
+        String clock = folder.resolve("clock").toString();
         session = Sessions.twoExecutors(Map.of(SLOTS, "240s"));
         JavaSparkContext spark = JavaSparkContext.fromSparkContext(session.sparkContext());
         LockstepException told = catchThrowableOfType(
@@ -170,13 +192,17 @@ class LostProcessesIT {
                         .with(ParallelSizes.tensor(4))
                         .collectRanks((rank, mine) -> {
                             rank.communicators().tensor().barrier();
-                            List<long[]> all = new ArrayList<>();
-                            while (rank.state().rank() == 3) {
-                                all.add(new long[1 << 22]);
+                            if (rank.state().rank() == 3) {
+                                fillTheHeap(clock);
                             }
                             rank.communicators().tensor().barrier();
                             return mine;
                         }));
+        long end = System.currentTimeMillis();
+        FaultLog.released(
+                "F57",
+                Duration.ofMillis(end
+                        - ByteBuffer.wrap(Files.readAllBytes(Path.of(clock))).getLong()));
         assertThat(told.code()).isEqualTo(ErrorCode.OUT_OF_MEMORY);
         assertThat(told)
                 .hasMessageMatching(GangWatchTest.CONTRACT.pattern())

@@ -2,6 +2,7 @@ package org.lockstep.spark;
 
 import static org.assertj.core.api.Assertions.assertThat;
 
+import java.time.Duration;
 import java.util.Comparator;
 import java.util.List;
 import java.util.Locale;
@@ -13,9 +14,10 @@ import org.junit.jupiter.api.BeforeAll;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.Timeout;
 import org.lockstep.FaultCase;
+import org.lockstep.FaultLog;
 import org.lockstep.topology.ParallelSizes;
 
-/** A thousand ranks in one JVM meet; the figures are printed, not judged. */
+/** A thousand ranks in one JVM meet; the figures are printed and in the table of faults, not judged. */
 @Timeout(300)
 class MeetingScaleIT {
     private static final int RANKS = 1024;
@@ -50,6 +52,10 @@ class MeetingScaleIT {
                                     rank.setupTime().toMillis()))
                             .iterator())
                     .collect();
+            FaultLog.measured(
+                    "F42",
+                    Duration.ofMillis(
+                            slowest(seen, Comparator.comparingLong(Seen::setup)).setup()));
             System.out.printf(
                     Locale.ROOT,
                     "%,d ranks, round %d: slowest meeting %,d ms, connecting %,d ms, start of a task to live groups"

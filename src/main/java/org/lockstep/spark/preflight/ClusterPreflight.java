@@ -34,6 +34,7 @@ public final class ClusterPreflight {
     private static final Pattern LOCAL = Pattern.compile("local(?:\\[\\s*(\\d{1,9})\\s*(?:,.*)?])?");
 
     private static final long POLL_MILLIS = 100;
+    private static final long GRACE_NANOS = TimeUnit.SECONDS.toNanos(2); // an executor that starts needs no words
     private static final long SAY_NANOS = TimeUnit.SECONDS.toNanos(5);
 
     private ClusterPreflight() {}
@@ -263,12 +264,12 @@ public final class ClusterPreflight {
         if (slots >= wanted || !mayGrow(spark, tasks.conf(), wanted)) {
             return slots;
         }
-        long sayAt = System.nanoTime();
+        long sayAt = System.nanoTime() + GRACE_NANOS;
         while (slots < wanted && System.nanoTime() - deadline < 0) {
             if (System.nanoTime() - sayAt >= 0) {
                 sayAt += SAY_NANOS;
                 long left = TimeUnit.NANOSECONDS.toSeconds(deadline - System.nanoTime()) + 1;
-                LOG.info("waiting for {} slots, {} are there: {} s left", wanted, slots, left);
+                LOG.warn("waiting for executors: {} of {} slots are there, {} s left", slots, wanted, left);
             }
             try {
                 Thread.sleep(POLL_MILLIS);
