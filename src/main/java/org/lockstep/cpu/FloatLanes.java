@@ -144,7 +144,8 @@ final class FloatLanes implements Reduction.Lanes {
 
     @Override
     public void finish(HostBuffer target) {
-        if (sums.sawOdd() && target.type() == DataType.F32) {
+        boolean odd = sums.sawOdd(); // asked in any case: the next reduction has others
+        if (odd && target.type() == DataType.F32) {
             float[] all = target.floats();
             for (int i = target.offset(); i < target.offset() + target.size(); i++) {
                 all[i] = Float.isNaN(all[i]) ? Float.NaN : all[i];

@@ -3,9 +3,10 @@ package org.lockstep.simd;
 import java.util.Arrays;
 
 /**
- * Sums of two runs of f32, in vectors as soon as they are compiled and in plain Java before that and elsewhere: the same bits.
+ * Sums of two runs of f32, in vectors as soon as they are compiled and in plain Java before that and elsewhere: the same bits but
+ * for those of NaN, which depend on how the JIT ordered its operands.
  *
- * <p>It also sees sums that are no number, at little cost: each sum times 0 is added up, which stays 0 for finite ones. Keeps its
+ * <p>So it sees sums that are no number, at little cost: each sum times 0 is added up, which stays 0 for finite ones. Keeps its
  * scratch and what it saw; confined to one thread.
  */
 public final class Sums {
@@ -15,6 +16,8 @@ public final class Sums {
     /** Elements that are tried as vectors and in plain Java together. */
     private static final int COLUMN = 16;
 
+    private static final int SLICE = 2048;
+
     private static final int RUN = 1024;
 
     private final boolean vectors;
@@ -23,7 +26,7 @@ public final class Sums {
     private final float[] right = new float[RUN];
     private final float[] zeros = new float[RUN]; // the sums times 0, added up
     private int seen; // entries of zeros in use
-    private float zero; // likewise, of the vectors
+    private float zero; // the others' likewise
 
     private Sums(boolean vectors) {
         this.vectors = vectors;
@@ -46,7 +49,9 @@ public final class Sums {
         } else if (trial.over) {
             zero += VectorRows.add(a, aAt, b, bAt, out, outAt, count);
         } else if (vectors) {
-            tryVectors(a, aAt, b, bAt, out, outAt, count);
+            for (int from = 0; from < count; from += SLICE) { // each of them teaches the JIT
+                tryVectors(a, aAt + from, b, bAt + from, out, outAt + from, Math.min(SLICE, count - from));
+            }
         } else {
             plain(a, aAt, b, bAt, out, outAt, count);
         }

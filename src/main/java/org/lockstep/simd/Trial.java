@@ -7,8 +7,10 @@ package org.lockstep.simd;
 final class Trial {
     private static final int DOSE = 32; // columns
     static final int LEAST = 8; // to compare by: a short head has sixteen columns
-    private static final int WINS =
-            4; // in a row: a thread that loses its core while plain Java works makes one of them
+
+    /** In a row: a thread that loses its core while plain Java works makes one of them. */
+    private static final int WINS = 4;
+
     private static final long AHEAD_NANOS = 10_000_000; // that the trial may have taken more than its part
 
     boolean over;
@@ -37,13 +39,17 @@ final class Trial {
             return;
         }
         tried += nanos;
-        judge(plainCount >= LEAST && count >= LEAST && nanos * plainCount < plainNanos * count);
+        if (plainCount >= LEAST && count >= LEAST) {
+            judge(nanos * plainCount < plainNanos * count);
+        }
     }
 
     void measured(int dose, long doseNanos, int rest, long restNanos) {
         tried += doseNanos;
         worked += restNanos;
-        judge(dose >= LEAST && doseNanos * rest < restNanos * dose);
+        if (dose >= LEAST) {
+            judge(doseNanos * rest < restNanos * dose);
+        }
     }
 
     private void judge(boolean won) {

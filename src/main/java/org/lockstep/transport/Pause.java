@@ -9,16 +9,23 @@ import org.jspecify.annotations.Nullable;
 
 /**
  * How a rank waits for its peers in one group: it spins while that is cheap, then yields, then sleeps, longer by and by. It spins
- * for a shorter time where the operation before had to wait for longer than that, down to {@value #LEAST_SPIN_NANOS} ns.
+ * for a shorter time where the operation before had to wait for longer than that, down to {@value #LEAST_SPIN_NANOS} ns, and for a
+ * longer one again where it had not.
  *
  * <p>Threads of one JVM wake each other; a selector wakes for sockets; a JVM that shares memory with another can only look
  * again. Confined to one thread but for {@link #wake}.
  */
 final class Pause {
     private static final int LOOK = 32; // turns of spinning between two looks at the clock
-    private static final long SPIN_NANOS =
-            50_000; // at most; shorter ones yield whole time slices away on a busy machine
+
+    /** Shorter spins yield whole time slices away on a busy machine. */
+    private static final long SPIN_NANOS = 50_000;
+
     private static final long LEAST_SPIN_NANOS = 1_000;
+
+    /** Operations: who shared a core may have one by now. */
+    private static final int FULL_SPIN_EVERY = 64;
+
     private static final long YIELD_NANOS = 2_000_000;
     private static final long FIRST_NAP_NANOS = 20_000;
 
@@ -36,9 +43,11 @@ final class Pause {
     private boolean started; // the clock, by the first look at it
     private long spinNanos = SPIN_NANOS;
     private boolean outlived; // a wait of this operation has its spin
+    private int operations;
     private int turns;
     private long restingSince; // 0 while that was not asked
     private boolean spun;
+    private long rested; // by the last look at the clock
     private long napNanos = FIRST_NAP_NANOS;
     private boolean sitting;
 
@@ -72,13 +81,23 @@ final class Pause {
     void begin(Duration limit) {
         limitNanos = limit.toNanos();
         started = false;
-        // Two ranks may share a core for a while, whatever the machine has: then who spins keeps the other from
-        // working. Each of
-        // the two then waits in every other operation only.
-        spinNanos =
-                outlived ? Math.max(LEAST_SPIN_NANOS, spinNanos / 2) : Math.min(SPIN_NANOS, spinNanos + spinNanos / 8);
-        outlived = false;
+        adapt();
         reset();
+    }
+
+    /**
+     * Two ranks may share a core for a while, whatever the machine has: who spins then keeps the other from working. As each finds
+     * every second message of the other there already, the spin grows more slowly than it shrinks.
+     */
+    private void adapt() {
+        if (++operations % FULL_SPIN_EVERY == 0) {
+            spinNanos = SPIN_NANOS;
+        } else if (outlived) {
+            spinNanos = Math.max(LEAST_SPIN_NANOS, spinNanos / 2);
+        } else {
+            spinNanos = Math.min(SPIN_NANOS, spinNanos + spinNanos / 8);
+        }
+        outlived = false;
     }
 
     /** Something moved. */
@@ -86,6 +105,7 @@ final class Pause {
         turns = 0;
         restingSince = 0;
         spun = false;
+        rested = 0;
         napNanos = FIRST_NAP_NANOS;
         rise();
     }
@@ -118,7 +138,7 @@ final class Pause {
         if (restingSince == 0) {
             restingSince = now;
         }
-        long rested = now - restingSince;
+        rested = now - restingSince;
         if (spins && !spun && rested < spinNanos) {
             return true;
         }
@@ -160,7 +180,7 @@ final class Pause {
 
     /** Whether this wait is longer than most. */
     boolean isLong() {
-        return spun;
+        return spun && (!spins || rested >= SPIN_NANOS);
     }
 
     boolean isLate() {
