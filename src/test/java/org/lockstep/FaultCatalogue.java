@@ -30,6 +30,26 @@ final class FaultCatalogue {
             F18 | Spark tries a stage again | nothing is mixed
             F19 | no attempt is left | all are listed
             F20 | a callback swallows interrupts | 1 s
+            F21 | a rank calls another operation | 1 s, told to all
+            F22 | a rank calls with another count, type, reduction, root or blocks | 1 s, told to all
+            F23 | a rank skips a call, or changes the order | 1 s, told to all
+            F24 | two threads in one communicator | refused
+            F25 | lengths of nothing, of one, odd ones, and beyond what memory has | right, or refused
+            F26 | elements that are no number | they pass through
+            F27 | the order of a reduction | the same bits everywhere
+            F28 | a group of one; overlapping groups; use after the end | they work; refused
+            F30 | a port scan; a thousand idle connections | it goes on
+            F31 | noise and other protocols at a door | it goes on
+            F32 | lengths and frames that cannot be, after the handshake | refused, no memory is taken
+            F33 | another key or attempt; a proof that was heard before | refused
+            F34 | a byte that flips | refused, never counted
+            F35 | a host that is gone without a word | 20 s
+            F36 | connections cut, reset, stalled, or bytes one by one | 20 s
+            F37 | 100 ms of latency; one megabit a second | it goes on
+            F38 | a rank that can be reached nowhere | its addresses are told
+            F39 | IPv6; addresses that mean nothing elsewhere | it works; not told
+            F40 | several addresses, of which one leads nowhere | the next one is tried
+            F41 | a range of ports that is used up | refused, with the range
             F42 | 1,024 ranks meet | 15 s
             F43 | a record of the meeting is missing, double or of another attempt | at the meeting
             F44 | versions or settings differ between executors | at the meeting
@@ -71,7 +91,7 @@ final class FaultCatalogue {
 
     private FaultCatalogue() {}
 
-    /** The cases that a run on Spark must survive and that need no GPU: for each what goes wrong, and by when what must be true. */
+    /** The cases that groups and runs must survive and that need no GPU: for each what goes wrong, and by when what must be true. */
     static Map<String, String> cases() {
         return OURS;
     }
@@ -81,9 +101,13 @@ final class FaultCatalogue {
         return ON_A_GPU;
     }
 
-    /** Within what time ranks are to be released, where it is a time; a case of the transport has that of a silent peer. */
+    /** Within what time ranks are to be released, where it is a time. */
     static Optional<Duration> bound(String faultCase) {
-        Matcher found = SECONDS.matcher(OURS.getOrDefault(faultCase, "a peer falls silent | 20 s"));
+        String words = OURS.get(faultCase);
+        if (words == null) {
+            throw new IllegalArgumentException(faultCase + " is not in the catalogue");
+        }
+        Matcher found = SECONDS.matcher(words);
         return found.find() ? Optional.of(Duration.ofSeconds(Long.parseLong(found.group(1)))) : Optional.empty();
     }
 }

@@ -6,6 +6,7 @@ import static org.assertj.core.api.Assertions.assertThatThrownBy;
 import java.time.Duration;
 import org.assertj.core.api.ThrowableAssert.ThrowingCallable;
 import org.junit.jupiter.api.Test;
+import org.lockstep.FaultCase;
 import org.lockstep.tensor.Buffer;
 import org.lockstep.tensor.DataType;
 import org.lockstep.tensor.Device;
@@ -188,6 +189,7 @@ public interface ArgumentsContract extends Ranks {
     }
 
     @Test
+    @FaultCase("F25")
     default void lengthsThatNoMemoryHasAreRefusedAndNeverWrap() {
         Buffer vast = new Elsewhere(DataType.U8, Long.MAX_VALUE / 2 + 1);
         onPair(all -> {

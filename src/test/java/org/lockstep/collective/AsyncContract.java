@@ -19,6 +19,7 @@ import java.util.concurrent.CyclicBarrier;
 import java.util.concurrent.atomic.AtomicReference;
 import org.junit.jupiter.api.Test;
 import org.lockstep.ErrorCode;
+import org.lockstep.FaultCase;
 import org.lockstep.tensor.Buffer;
 import org.lockstep.tensor.DataType;
 import org.lockstep.tensor.HostBuffer;
@@ -291,6 +292,7 @@ public interface AsyncContract extends Ranks {
     }
 
     @Test
+    @FaultCase("F28")
     default void twoGroupsOfARankHaveQueuesOfTheirOwn() {
         WorldSpec spec = WorldSpec.of(ParallelSizes.tensor(2).withPipeline(2))
                 .withKinds(Set.of(GroupKind.WORLD, GroupKind.TENSOR));

@@ -12,6 +12,7 @@ import java.util.concurrent.CyclicBarrier;
 import java.util.function.Consumer;
 import org.junit.jupiter.api.Test;
 import org.lockstep.ErrorCode;
+import org.lockstep.FaultCase;
 import org.lockstep.tensor.DataType;
 import org.lockstep.tensor.HostBuffer;
 import org.lockstep.topology.ParallelSizes;
@@ -135,6 +136,7 @@ public interface EndContract extends Ranks {
     }
 
     @EverySize
+    @FaultCase("F28")
     default void afterCloseEveryOperationIsRefused(int size) {
         onEvery(size, communicator -> {
             int me = communicator.rankInGroup();

@@ -5,12 +5,16 @@ import static org.assertj.core.api.Assertions.catchThrowableOfType;
 import static org.awaitility.Awaitility.await;
 import static org.lockstep.collective.Ranks.assertAll;
 
+import java.time.Duration;
 import java.util.List;
 import java.util.concurrent.CountDownLatch;
+import java.util.concurrent.atomic.LongAccumulator;
 import java.util.function.Consumer;
 import java.util.stream.Stream;
 import org.junit.jupiter.api.Test;
 import org.lockstep.ErrorCode;
+import org.lockstep.FaultCase;
+import org.lockstep.FaultLog;
 import org.lockstep.tensor.Buffer;
 import org.lockstep.tensor.DataType;
 import org.lockstep.tensor.HostBuffer;
@@ -23,19 +27,35 @@ public interface MisuseContract extends Ranks {
 
     /** One rank does {@code odd} where the others do {@code usual}. */
     private void assertMismatch(
-            int size, int culprit, Consumer<Communicator> usual, Consumer<Communicator> odd, String... texts) {
+            String faultCase,
+            int size,
+            int culprit,
+            Consumer<Communicator> usual,
+            Consumer<Communicator> odd,
+            String... texts) {
+        LongAccumulator slowest = new LongAccumulator(Math::max, 0);
         List<CommunicatorException> failures = failuresOf(size, communicator -> {
             communicator.barrier();
-            (communicator.rankInGroup() == culprit ? odd : usual).accept(communicator);
-            communicator.barrier(); // a transfer that nobody receives, and queued work, show now
+            long start = System.nanoTime();
+            try {
+                (communicator.rankInGroup() == culprit ? odd : usual).accept(communicator);
+                communicator.barrier(); // a transfer that nobody receives, and queued work, show now
+            } finally {
+                slowest.accumulate(System.nanoTime() - start);
+            }
             return null;
         });
+        if (patience().equals(Ranks.super.patience())) { // elsewhere what hangs is seen by its deadline alone
+            FaultLog.released(faultCase, Duration.ofNanos(slowest.get()));
+        }
         assertAll(failures, ErrorCode.COLLECTIVE_MISMATCH, texts);
     }
 
     @Test
+    @FaultCase("F21")
     default void anotherOperationIsToldToEveryRank() {
         assertMismatch(
+                "F21",
                 3,
                 1,
                 all -> all.allReduce(floats(1000), ReduceOp.SUM),
@@ -45,6 +65,7 @@ public interface MisuseContract extends Ranks {
                 "rank 1",
                 "operation");
         assertMismatch(
+                "F21",
                 3,
                 2,
                 all -> all.reduceScatter(floats(30), floats(10), ReduceOp.SUM),
@@ -53,6 +74,7 @@ public interface MisuseContract extends Ranks {
                 "all_to_all #2 f32[30]",
                 "operation");
         assertMismatch(
+                "F21",
                 2,
                 0,
                 all -> all.scatter(floats(20), floats(10), 1),
@@ -60,6 +82,7 @@ public interface MisuseContract extends Ranks {
                 "scatter #2 f32[10] root 1",
                 "gather #2 f32[10] root 1");
         assertMismatch(
+                "F21",
                 3,
                 0,
                 all -> all.allGather(floats(2), floats(6)),
@@ -67,6 +90,7 @@ public interface MisuseContract extends Ranks {
                 "all_gather #2 f32[2]",
                 "all_gather_v #2 f32[6]");
         assertMismatch(
+                "F21",
                 3,
                 0,
                 all -> all.reduce(floats(2), ReduceOp.SUM, 0),
@@ -74,6 +98,7 @@ public interface MisuseContract extends Ranks {
                 "reduce #2 sum f32[2] root 0",
                 "all_reduce #2 sum f32[2]");
         assertMismatch(
+                "F21",
                 3,
                 0,
                 all -> all.broadcastObject(all.rankInGroup() == 1 ? "x" : null, 1, String.class),
@@ -83,9 +108,11 @@ public interface MisuseContract extends Ranks {
     }
 
     @Test
+    @FaultCase("F22")
     default void anotherCountIsToldToEveryRank() {
         for (int length : new int[] {1, 100, 10_000}) {
             assertMismatch(
+                    "F22",
                     4,
                     2,
                     all -> all.allReduce(floats(length + 1), ReduceOp.SUM),
@@ -96,6 +123,7 @@ public interface MisuseContract extends Ranks {
                     "rank 2");
         }
         assertMismatch(
+                "F22",
                 3,
                 2,
                 all -> all.allToAll(floats(9), floats(9)),
@@ -104,6 +132,7 @@ public interface MisuseContract extends Ranks {
                 "f32[6]",
                 "count differ");
         assertMismatch(
+                "F22",
                 2,
                 1,
                 all -> all.gather(floats(3), floats(6), 0),
@@ -112,6 +141,7 @@ public interface MisuseContract extends Ranks {
                 "f32[4]",
                 "count differ");
         assertMismatch(
+                "F22",
                 2,
                 1,
                 all -> all.broadcast(floats(0), 0),
@@ -119,11 +149,23 @@ public interface MisuseContract extends Ranks {
                 "f32[0]",
                 "f32[4]",
                 "count differ");
+        int most = 1 << 20; // two ranks share the work of more
+        assertMismatch(
+                "F22",
+                2,
+                1,
+                all -> all.allReduce(floats(most), ReduceOp.SUM),
+                all -> all.allReduce(floats(most + 1), ReduceOp.SUM),
+                "f32[" + most + "]",
+                "f32[" + (most + 1) + "]",
+                "count differ");
     }
 
     @Test
+    @FaultCase("F22")
     default void anotherTypeOpOrRootIsToldToEveryRank() {
         assertMismatch(
+                "F22",
                 2,
                 1,
                 all -> all.allReduce(floats(4), ReduceOp.SUM),
@@ -132,20 +174,29 @@ public interface MisuseContract extends Ranks {
                 "sum i32[4]",
                 "type differ");
         assertMismatch(
+                "F22",
                 2,
                 1,
                 all -> all.allReduce(floats(4), ReduceOp.MIN),
                 all -> all.allReduce(floats(4), ReduceOp.MAX),
                 "reduce op differ");
         assertMismatch(
+                "F22",
                 3,
                 1,
                 all -> all.reduceScatter(floats(6), floats(2), ReduceOp.SUM),
                 all -> all.reduceScatter(floats(6), floats(2), ReduceOp.premultipliedSum(2)),
                 "reduce op differ");
         assertMismatch(
-                2, 1, all -> all.broadcast(floats(4), 0), all -> all.broadcast(floats(4), 1), "root 0", "root differ");
+                "F22",
+                2,
+                1,
+                all -> all.broadcast(floats(4), 0),
+                all -> all.broadcast(floats(4), 1),
+                "root 0",
+                "root differ");
         assertMismatch(
+                "F22",
                 3,
                 1,
                 all -> all.reduce(floats(4), ReduceOp.SUM, 0),
@@ -154,12 +205,14 @@ public interface MisuseContract extends Ranks {
                 "root 2",
                 "root differ");
         assertMismatch(
+                "F22",
                 3,
                 0,
                 all -> all.gather(floats(1), floats(3), 0),
                 all -> all.gather(floats(1), floats(3), 1),
                 "root differ");
         assertMismatch(
+                "F22",
                 3,
                 2,
                 all -> all.scatter(floats(3), floats(1), 0),
@@ -168,8 +221,10 @@ public interface MisuseContract extends Ranks {
     }
 
     @Test
+    @FaultCase("F22")
     default void blocksThatDifferAreToldToEveryRankThoughTheirTotalIsOne() {
         assertMismatch(
+                "F22",
                 3,
                 2,
                 all -> all.allGatherV(floats(all.rankInGroup() == 0 ? 1 : 2), floats(5), 1, 2, 2),
@@ -177,6 +232,7 @@ public interface MisuseContract extends Ranks {
                 "all_gather_v #2 f32[5]",
                 "counts of the blocks differ");
         assertMismatch(
+                "F22",
                 3,
                 1,
                 all -> all.reduceScatterV(floats(5), floats(all.rankInGroup() == 0 ? 1 : 2), ReduceOp.SUM, 1, 2, 2),
@@ -186,8 +242,10 @@ public interface MisuseContract extends Ranks {
     }
 
     @Test
+    @FaultCase("F23")
     default void anotherOrderOrASkippedOperationIsToldToEveryRank() {
         assertMismatch(
+                "F23",
                 2,
                 1,
                 all -> {
@@ -201,6 +259,7 @@ public interface MisuseContract extends Ranks {
                 "all_reduce #2",
                 "broadcast #2");
         assertMismatch(
+                "F23",
                 3,
                 1,
                 all -> Stream.of(1, 2, 3).forEach(i -> all.allReduce(floats(4), ReduceOp.SUM)),
@@ -209,6 +268,7 @@ public interface MisuseContract extends Ranks {
                 "barrier #4",
                 "rank 1");
         assertMismatch(
+                "F23",
                 3,
                 1,
                 all -> all.async(queue -> queue.allReduce(floats(4), ReduceOp.SUM)),
@@ -218,10 +278,18 @@ public interface MisuseContract extends Ranks {
     }
 
     @Test
+    @FaultCase("F21")
     default void aTransferAgainstAnOperationOfTheGroupIsToldToEveryRank() {
         assertMismatch(
-                3, 2, Communicator::barrier, all -> all.receive(floats(4), 0), "barrier #2", "receive #1 f32[4]");
+                "F21",
+                3,
+                2,
+                Communicator::barrier,
+                all -> all.receive(floats(4), 0),
+                "barrier #2",
+                "receive #1 f32[4]");
         assertMismatch(
+                "F21",
                 2,
                 0,
                 all -> {},
@@ -234,10 +302,19 @@ public interface MisuseContract extends Ranks {
     }
 
     @Test
+    @FaultCase("F21")
     default void transfersThatDifferAreToldToBoth() {
         assertMismatch(
-                2, 1, all -> all.send(floats(4), 1), all -> all.receive(floats(5), 0), "f32[4]", "f32[5]", "count");
+                "F21",
+                2,
+                1,
+                all -> all.send(floats(4), 1),
+                all -> all.receive(floats(5), 0),
+                "f32[4]",
+                "f32[5]",
+                "count");
         assertMismatch(
+                "F21",
                 2,
                 1,
                 all -> all.send(floats(4), 1),
@@ -246,6 +323,7 @@ public interface MisuseContract extends Ranks {
                 "bf16[4]",
                 "type");
         assertMismatch(
+                "F21",
                 2,
                 1,
                 all -> all.sendObject("x", 1),
@@ -255,6 +333,7 @@ public interface MisuseContract extends Ranks {
     }
 
     @Test
+    @FaultCase("F24")
     default void twoThreadsInOneCommunicatorAreRefused() {
         CountDownLatch refused = new CountDownLatch(1);
         onEvery(2, communicator -> {

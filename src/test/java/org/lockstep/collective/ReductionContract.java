@@ -14,6 +14,8 @@ import java.util.List;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.params.ParameterizedTest;
 import org.junit.jupiter.params.provider.EnumSource;
+import org.junit.jupiter.params.provider.ValueSource;
+import org.lockstep.FaultCase;
 import org.lockstep.tensor.Buffer;
 import org.lockstep.tensor.DataType;
 import org.lockstep.tensor.Half;
@@ -22,6 +24,7 @@ import org.lockstep.tensor.HostBuffer;
 /** Reductions: every op of every type, in the order of the ranks, equal bit by bit everywhere. */
 public interface ReductionContract extends Ranks {
     @EverySize
+    @FaultCase({"F27", "F28"})
     default void allReduceJoinsInTheOrderOfRanks(int size) {
         Values values = new Values();
         onEvery(size, communicator -> {
@@ -126,6 +129,7 @@ public interface ReductionContract extends Ranks {
 
     @ParameterizedTest
     @EnumSource(DataType.class)
+    @FaultCase("F25")
     default void lengthsBeyondEveryChunkAreReducedWhole(DataType type) {
         int length = 300_003;
         Values values = new Values();
@@ -145,9 +149,33 @@ public interface ReductionContract extends Ranks {
         });
     }
 
-    @Test
-    default void resultsAreEqualBitByBitEverywhere() {
-        List<long[]> bits = onEvery(7, communicator -> {
+    /** Two ranks share the work of more than 4 MiB: the sums are those of its parts. */
+    @ParameterizedTest
+    @EnumSource(names = {"F32", "BF16"})
+    @FaultCase({"F25", "F27"})
+    default void theSumOfALargeBufferIsThatOfItsParts(DataType type) {
+        int length = (4 << 20) / type.bytes() + 3;
+        onEvery(2, communicator -> {
+            int rank = communicator.rankInGroup();
+            HostBuffer parts = given(type, length, rank);
+            for (int from = 0; from < length; from += 500_000) {
+                communicator.allReduce(parts.slice(from, Math.min(500_000, length - from)), ReduceOp.SUM);
+            }
+            HostBuffer apart = room(type, length);
+            communicator.allReduce(given(type, length, rank), apart, ReduceOp.SUM);
+            assertHolds(apart, parts);
+            HostBuffer inPlace = given(type, length, rank);
+            communicator.allReduce(inPlace, ReduceOp.SUM);
+            assertHolds(inPlace, parts);
+            return true;
+        });
+    }
+
+    @ParameterizedTest
+    @ValueSource(ints = {2, 3, 7})
+    @FaultCase("F27")
+    default void resultsAreEqualBitByBitEverywhere(int size) {
+        List<long[]> bits = onEvery(size, communicator -> {
             HostBuffer buffer = awkward(5000, communicator.rankInGroup());
             communicator.allReduce(buffer, ReduceOp.SUM);
             HostBuffer small = awkward(33, communicator.rankInGroup());
@@ -158,7 +186,7 @@ public interface ReductionContract extends Ranks {
         for (long[] each : bits) {
             assertThat(each).isEqualTo(bits.get(0));
             for (int i = 0; i < 5000; i++) {
-                assertThat(each[i]).isEqualTo(Double.doubleToLongBits(awkwardTree(i, 0, 7)));
+                assertThat(each[i]).isEqualTo(Double.doubleToLongBits(awkwardTree(i, 0, size)));
             }
         }
     }
@@ -189,6 +217,7 @@ public interface ReductionContract extends Ranks {
     }
 
     @Test
+    @FaultCase("F26")
     default void whatIsNoNumberPassesThrough() {
         onEvery(3, communicator -> {
             int rank = communicator.rankInGroup();

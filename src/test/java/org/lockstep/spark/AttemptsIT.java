@@ -204,6 +204,7 @@ class AttemptsIT {
             Awaitility.await()
                     .atMost(Duration.ofSeconds(120))
                     .until(() -> !log.said().isEmpty() || ended.isDone());
+            assertThat(ended).as("it waits").isNotDone();
             assertThat(log.said())
                     .as("what a user sees meanwhile")
                     .first(InstanceOfAssertFactories.STRING)

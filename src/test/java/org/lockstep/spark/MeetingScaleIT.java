@@ -54,8 +54,8 @@ class MeetingScaleIT {
                     .collect();
             FaultLog.measured(
                     "F42",
-                    Duration.ofMillis(
-                            slowest(seen, Comparator.comparingLong(Seen::setup)).setup()));
+                    Duration.ofMillis(slowest(seen, Comparator.comparingLong(Seen::meeting))
+                            .meeting()));
             System.out.printf(
                     Locale.ROOT,
                     "%,d ranks, round %d: slowest meeting %,d ms, connecting %,d ms, start of a task to live groups"

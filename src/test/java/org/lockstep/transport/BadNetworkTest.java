@@ -16,6 +16,7 @@ import org.junit.jupiter.params.ParameterizedTest;
 import org.junit.jupiter.params.provider.CsvSource;
 import org.junit.jupiter.params.provider.ValueSource;
 import org.lockstep.ErrorCode;
+import org.lockstep.FaultCase;
 import org.lockstep.collective.Communicator;
 import org.lockstep.collective.CommunicatorException;
 import org.lockstep.collective.ReduceOp;
@@ -57,6 +58,7 @@ class BadNetworkTest {
 
     @ParameterizedTest
     @ValueSource(booleans = {false, true})
+    @FaultCase("F36")
     void bytesMayComeOneByOne(boolean encrypted) throws IOException {
         BadNetwork network = new BadNetwork(spec(2, encrypted), Rhythm.DEFAULT, (way, before, bytes, wire) -> {
             for (int i = 0; i < bytes.length; i++) {
@@ -72,6 +74,7 @@ class BadNetworkTest {
     /** 100 ms before whatever comes at once, or one megabit a second. */
     @ParameterizedTest
     @CsvSource({"100000000, 0", "0, 8000"})
+    @FaultCase("F37")
     void aSlowNetworkOnlyCostsTime(long nanos, long nanosOfAByte) throws IOException {
         BadNetwork network = new BadNetwork(spec(2, false), Rhythm.DEFAULT, (way, before, bytes, wire) -> {
             LockSupport.parkNanos(nanos + nanosOfAByte * bytes.length);
@@ -87,6 +90,7 @@ class BadNetworkTest {
                 "170000, false",
         "96, true", "103, true", "121, true", "135, true", "200, true", "4300, true", "70000, true", "170000, true",
     })
+    @FaultCase("F34")
     void aFlippedByteIsRefusedAndNeverCounted(int place, boolean encrypted) throws IOException {
         BadNetwork network = new BadNetwork(spec(2, encrypted), Rhythm.DEFAULT, (way, before, bytes, wire) -> {
             long at = place - before;
@@ -106,6 +110,7 @@ class BadNetworkTest {
 
     @ParameterizedTest
     @CsvSource({"100, false", "100, true", "5000, false", "5000, true", "100000, false", "100000, true"})
+    @FaultCase("F36")
     void aCutConnectionIsALostPeer(int place, boolean reset) throws IOException {
         BadNetwork network = new BadNetwork(spec(3, false), Rhythm.DEFAULT, (way, before, bytes, wire) -> {
             if (before + bytes.length < place) {
@@ -131,6 +136,7 @@ class BadNetworkTest {
     }
 
     @Test
+    @FaultCase("F36")
     void aStalledDataConnectionIsATimeout() throws IOException {
         WorldSpec spec = spec(2, false).withOperationTimeout(Duration.ofMillis(500));
         BadNetwork network = new BadNetwork(spec, Rhythm.DEFAULT, (way, before, bytes, wire) -> {
@@ -153,6 +159,7 @@ class BadNetworkTest {
     /** As if the host had vanished: nothing comes, and nobody says so. */
     @ParameterizedTest
     @ValueSource(booleans = {false, true})
+    @FaultCase("F35")
     void silenceOfTheControlConnectionIsALostPeer(boolean hubHearsNothing) throws IOException {
         ChaosProxy.Way dead = hubHearsNothing ? ChaosProxy.Way.TO_DOOR : ChaosProxy.Way.FROM_DOOR;
         BadNetwork network = new BadNetwork(spec(3, false), QUICK, new ChaosProxy.Chaos() {

@@ -128,6 +128,7 @@ class HandshakeTest {
     }
 
     @Test
+    @FaultCase("F31")
     void noiseAndOtherProtocols() {
         byte[] noise = new byte[100_000];
         new Random(7).nextBytes(noise);
@@ -161,6 +162,7 @@ class HandshakeTest {
 
     /** F31: no hello but a true one gets past the door, whatever its bytes. */
     @Test
+    @FaultCase("F31")
     void noRandomHelloBreaksTheParser() throws Exception {
         Random random = new Random(31);
         byte[] good = hello(SPEC.attempt(), 2, 0, GROUP, Handshake.DIALLER);
@@ -219,6 +221,7 @@ class HandshakeTest {
 
     /** F33: what our own answer was cannot be said back to us as a dialler's proof. */
     @Test
+    @FaultCase("F33")
     void aReflectedProofProvesNothing() throws Exception {
         try (ServerSocketChannel listener = ServerSocketChannel.open()) {
             listener.bind(new InetSocketAddress(InetAddress.getLoopbackAddress(), 0));
@@ -244,6 +247,7 @@ class HandshakeTest {
     }
 
     @Test
+    @FaultCase("F30")
     void aPortScan() {
         groupIsUnaffectedBy(door -> {
             for (int i = 0; i < 1000; i++) {
@@ -253,7 +257,8 @@ class HandshakeTest {
     }
 
     @Test
-    void idleConnectionsAreBoundedAndPushedOut() throws IOException {
+    @FaultCase("F30")
+    void aThousandIdleConnectionsKeepNobodyOut() throws IOException {
         List<Socket> idle = Collections.synchronizedList(new ArrayList<>());
         try {
             groupIsUnaffectedBy(door -> {
@@ -269,6 +274,7 @@ class HandshakeTest {
     }
 
     @Test
+    @FaultCase("F33")
     void helloesThatProveNothing() {
         for (int from : new int[] {0, 1, 2, 9}) {
             for (int to : new int[] {0, 1, 2}) {
@@ -286,6 +292,7 @@ class HandshakeTest {
     }
 
     @Test
+    @FaultCase("F33")
     void aRecordedExchangeProvesNothingTheSecondTime() {
         // Everything a true dialler said to another acceptor of the same attempt: its hello, then its proof.
         byte[] hello = hello(SPEC.attempt(), 2, 0, GROUP, Handshake.DIALLER);
@@ -339,6 +346,7 @@ class HandshakeTest {
     }
 
     @Test
+    @FaultCase("F33")
     void anotherKeyIsToldAsSuch() {
         assertRefused(
                 spec -> new WorldSpec(
@@ -358,6 +366,7 @@ class HandshakeTest {
     }
 
     @Test
+    @FaultCase("F33")
     void anotherAttemptIsToldAsSuch() {
         assertRefused(
                 spec -> new WorldSpec(

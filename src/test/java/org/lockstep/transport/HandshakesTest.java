@@ -129,13 +129,16 @@ class HandshakesTest {
     void aDoorThatIsShutEveryTimeEndsTheWaitSoon() throws Exception {
         CompletableFuture<CommunicatorException> caller = CompletableFuture.supplyAsync(() -> catchThrowableOfType(
                 CommunicatorException.class, () -> connect(1, Duration.ofSeconds(20), Duration.ofSeconds(5))));
-        Awaitility.await().pollInterval(Duration.ofMillis(1)).until(() -> {
-            SocketChannel came = doors.get(0).channels().get(0).accept();
-            if (came != null) {
-                came.close();
-            }
-            return caller.isDone();
-        });
+        Awaitility.await()
+                .atMost(Duration.ofSeconds(30))
+                .pollInterval(Duration.ofMillis(1))
+                .until(() -> {
+                    SocketChannel came = doors.get(0).channels().get(0).accept();
+                    if (came != null) {
+                        came.close();
+                    }
+                    return caller.isDone();
+                });
         assertThat(caller.get().code()).isEqualTo(ErrorCode.UNAUTHENTICATED);
         assertThat(caller.get()).hasMessageContaining("lets rank 1 not in");
     }

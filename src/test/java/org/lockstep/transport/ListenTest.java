@@ -18,6 +18,7 @@ import org.junit.jupiter.api.Timeout;
 import org.junit.jupiter.params.ParameterizedTest;
 import org.junit.jupiter.params.provider.ValueSource;
 import org.lockstep.ErrorCode;
+import org.lockstep.FaultCase;
 import org.lockstep.collective.CommunicatorException;
 import org.lockstep.collective.ReduceOp;
 import org.lockstep.collective.TransportKind;
@@ -60,6 +61,7 @@ class ListenTest {
     }
 
     @Test
+    @FaultCase("F39")
     void ipv6() throws Exception {
         org.junit.jupiter.api.Assumptions.assumeTrue(hasIpv6(), "this host has no ::1");
         meet(Listen.on(address("::1")));
@@ -67,6 +69,7 @@ class ListenTest {
     }
 
     @Test
+    @FaultCase("F40")
     void severalAddressesAreOneDoor() throws Exception {
         Listen where = Listen.on(address("127.0.0.1"), address("127.0.0.2"), address("127.0.0.3"));
         meet(where);
@@ -81,6 +84,7 @@ class ListenTest {
 
     @ParameterizedTest
     @ValueSource(strings = {"0.0.0.0", "::", "fe80::1", "169.254.1.1"})
+    @FaultCase("F39")
     void whatMeansNothingToOtherHostsIsNotTold(String literal) {
         assertThatThrownBy(() -> Listen.on(address(literal)))
                 .isInstanceOf(IllegalArgumentException.class)
@@ -108,6 +112,7 @@ class ListenTest {
     }
 
     @Test
+    @FaultCase("F41")
     void aPortOfTheRange() throws Exception {
         int free;
         try (ServerSocket any = new ServerSocket(0, 1, address("127.0.0.9"))) {
@@ -126,6 +131,7 @@ class ListenTest {
     }
 
     @Test
+    @FaultCase("F41")
     void manyRanksShareARange() throws Exception {
         Listen where = Listen.on(address("127.0.0.8")).withPorts(30_000, 30_015);
         List<Listeners> all = new ArrayList<>();
@@ -137,6 +143,7 @@ class ListenTest {
                 ports.add(each.port());
             }
             assertThat(ports).hasSize(16).allMatch(port -> port >= 30_000 && port <= 30_015);
+            assertThatThrownBy(() -> Listeners.bind(where)).hasMessageContaining("ports 30000..30015");
         } finally {
             all.forEach(Listeners::close);
         }
@@ -153,6 +160,7 @@ class ListenTest {
     /** A connection that is refused, and one whose packets vanish: the next address is tried in either case. */
     @ParameterizedTest
     @ValueSource(strings = {"127.0.0.77", "192.0.2.1"})
+    @FaultCase("F40")
     void theNextAddressIsTried(String deadEnd) throws Exception {
         Listen where = Listen.loopback();
         LocalWorld.of(2).withVenues(2).run(rendezvous -> {
@@ -165,6 +173,7 @@ class ListenTest {
     }
 
     @Test
+    @FaultCase("F38")
     void whoCanBeReachedNowhereIsNamedWithAllItsAddresses() throws Exception {
         try (Listeners mine = Listeners.bind(Listen.loopback())) {
             InetSocketAddress gone;

@@ -18,6 +18,7 @@ import org.junit.jupiter.api.BeforeEach;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.Timeout;
 import org.lockstep.ErrorCode;
+import org.lockstep.FaultCase;
 import org.lockstep.collective.OperationTag;
 import org.lockstep.collective.OperationTag.Operation;
 import org.lockstep.tensor.DataType;
@@ -178,12 +179,14 @@ class TcpLinkTest {
     }
 
     @Test
+    @FaultCase("F32")
     void anotherLengthIsAMismatchAndTakesNoMemory() throws IOException {
         peer.write(data(new OperationTag(1, Operation.BARRIER, null, DataType.F64, Long.MAX_VALUE, -1)));
         assertThat(barrierFails().code()).isEqualTo(ErrorCode.COLLECTIVE_MISMATCH);
     }
 
     @Test
+    @FaultCase("F32")
     void framesOutOfPlaceAreRefused() throws IOException {
         int length = 2 * Frame.CHUNK / 4;
         OperationTag tag = new OperationTag(1, Operation.SEND, null, DataType.F32, length, 0);
@@ -217,6 +220,7 @@ class TcpLinkTest {
     }
 
     @Test
+    @FaultCase("F32")
     void noRandomHeaderBreaksTheReader() throws IOException {
         Random random = new Random(42);
         ByteBuffer noise = Wire.buffer(Frame.BYTES);

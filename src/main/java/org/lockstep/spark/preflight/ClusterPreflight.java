@@ -34,7 +34,7 @@ public final class ClusterPreflight {
     private static final Pattern LOCAL = Pattern.compile("local(?:\\[\\s*(\\d{1,9})\\s*(?:,.*)?])?");
 
     private static final long POLL_MILLIS = 100;
-    private static final long GRACE_NANOS = TimeUnit.SECONDS.toNanos(2); // an executor that starts needs no words
+    private static final long GRACE_NANOS = TimeUnit.SECONDS.toNanos(2); // who has them at once need not read of it
     private static final long SAY_NANOS = TimeUnit.SECONDS.toNanos(5);
 
     private ClusterPreflight() {}
