@@ -79,7 +79,8 @@ public final class GangReport {
 
     /**
      * Spark heard of a dead executor before a peer did, and ended the other tasks: none knows of it, but each hands over its last
-     * operations as it ends, and who hands over nothing is dead.
+     * operations as it ends. Who is dead is known by the partitions of the executor's tasks, if one of the others told those of all
+     * ranks; else it is who handed over nothing.
      */
     private static GangReport ofTheLost(Throwable failure, Gang.Heard heard, FlightFiles files) {
         SortedMap<Integer, FlightRecord> records = handedOver(heard);
@@ -90,9 +91,11 @@ public final class GangReport {
                 silent.add(rank);
             }
         }
-        boolean known = silent.size() == lost.size(); // else ranks that never met, or returned, are among them
-        FlightVerdict verdict = FlightVerdict.of(records.values(), known ? silent : Set.of());
-        List<Integer> gone = List.copyOf(silent);
+        Set<Integer> dead = ranksOf(lost.keySet(), heard.failures());
+        boolean told = !dead.contains(-1) && silent.containsAll(dead);
+        boolean known = told || silent.size() == lost.size(); // else ranks that never met, or returned, are among them
+        List<Integer> gone = List.copyOf(told ? dead : silent);
+        FlightVerdict verdict = FlightVerdict.of(records.values(), known ? Set.copyOf(gone) : Set.of());
         LockstepException.Report report = LockstepException.report(
                 ErrorCode.PEER_LOST,
                 (known ? FlightVerdict.ranks(gone) : lost.size() == 1 ? "a rank" : lost.size() + " ranks")
@@ -112,6 +115,18 @@ public final class GangReport {
                 .map(Thrown::asThrowable)
                 .toList();
         return new GangReport(report.cause(failure), mistaken, places, false);
+    }
+
+    /** By the first who told where all are; -1 for one that is not known. */
+    private static Set<Integer> ranksOf(Set<Integer> partitions, List<RankFailure> failures) {
+        List<Integer> all = failures.stream()
+                .map(RankFailure::partitions)
+                .filter(told -> !told.isEmpty())
+                .findFirst()
+                .orElse(List.of());
+        Set<Integer> ranks = new TreeSet<>();
+        partitions.forEach(partition -> ranks.add(all.indexOf(partition)));
+        return ranks;
     }
 
     private static SortedMap<Integer, FlightRecord> handedOver(Gang.Heard heard) {

@@ -41,7 +41,8 @@ import scala.Option;
  * @param advice what to try, where that is known
  * @param cause what its world has died of, where it had one that is dead
  * @param thrown with its stack
- * @param partitions of all ranks of its world, by rank; empty where it had none or the failure is not its own
+ * @param partitions of all ranks of its world, by rank; empty where it had none, or neither failed by itself nor is one of the
+ *     first {@value #TELLERS}: enough for a driver that hears of a dead executor from others only
  * @param record of its last operations, where it had a rank
  */
 public record RankFailure(
@@ -63,6 +64,8 @@ public record RankFailure(
         @Nullable FlightRecord record)
         implements Serializable {
     private static final int MOST_CAUSES = 32; // some run in a circle
+
+    private static final int TELLERS = 4;
 
     public RankFailure {
         partitions = List.copyOf(partitions);
@@ -119,7 +122,7 @@ public record RankFailure(
                 known.map(LockstepException::advice).orElse(GangFailure.adviceOf(otherwise)),
                 cause,
                 Thrown.of(failure),
-                own && world != null ? partitions(world.roster()) : List.of(),
+                world != null && (own || rank < TELLERS) ? partitions(world.roster()) : List.of(),
                 record);
     }
 

@@ -31,6 +31,17 @@ class GangReportTest {
 
     private static RankFailure failure(
             int rank, int partition, boolean own, ErrorCode code, String summary, @Nullable FirstCause cause) {
+        return failure(rank, partition, own, code, summary, cause, List.of(2, 0, 1));
+    }
+
+    private static RankFailure failure(
+            int rank,
+            int partition,
+            boolean own,
+            ErrorCode code,
+            String summary,
+            @Nullable FirstCause cause,
+            List<Integer> partitions) {
         return new RankFailure(
                 rank,
                 "h",
@@ -46,7 +57,7 @@ class GangReportTest {
                 "",
                 cause,
                 Thrown.of(new IllegalStateException(summary)),
-                List.of(2, 0, 1),
+                partitions,
                 new FlightRecord(rank, "place", 0, FlightRecord.End.RELEASED, List.of()));
     }
 
@@ -122,9 +133,21 @@ class GangReportTest {
         assertThat(told.code()).isEqualTo(ErrorCode.COLLECTIVE_TIMEOUT);
     }
 
+    /** Rank 2 had nothing to hand over, though its executor lives. */
     @Test
-    void nobodyIsNamedWhereMoreAreSilentThanDead() throws Exception {
-        LockstepException told = report(List.of(released(0, 2)), Map.of(0, "gone"));
+    void whoDiedIsKnownByItsPartitionWhereMoreAreSilentThanDead() {
+        LockstepException told = report(List.of(released(0, 2)), Map.of(0, "killed"));
+        assertThat(told)
+                .hasMessageContainingAll(
+                        "rank 1 died with an executor",
+                        "culprit : rank 1  host h  executor e0  task 4 (partition 0)  lost: killed",
+                        "verdict : lost peer: rank 1 is gone");
+    }
+
+    @Test
+    void nobodyIsNamedWhereMoreAreSilentThanDeadAndNoneToldWhereAllAre() throws Exception {
+        RankFailure one = failure(0, 2, false, ErrorCode.CANCELLED, "rank 0 was told to stop", null, List.of());
+        LockstepException told = report(List.of(one), Map.of(0, "gone"));
         assertThat(told)
                 .hasMessageContaining("a rank died with an executor")
                 .hasMessageContaining("  culprit : host h  executor e0  task 4 (partition 0)  lost: gone");
