@@ -39,7 +39,9 @@ public interface MisuseContract extends Ranks {
             long start = System.nanoTime();
             try {
                 (communicator.rankInGroup() == culprit ? odd : usual).accept(communicator);
-                communicator.barrier(); // a transfer that nobody receives, and queued work, show now
+                // A transfer that nobody receives, and queued work, show now. Who waits here shall not give up before
+                // those whose operation hangs on a device do, and ask.
+                communicator.barrier(Duration.ofMinutes(1));
             } finally {
                 slowest.accumulate(System.nanoTime() - start);
             }
