@@ -44,8 +44,7 @@ final class FloatLanes implements Reduction.Lanes {
         if (adds(op) && left.type() == DataType.F32) {
             add(left, leftFrom, right, rightFrom, stack[level], 0, count);
         } else {
-            load(level, left, leftFrom, count);
-            absorb(level, right, rightFrom, count, op);
+            Reduction.Lanes.super.join(level, left, leftFrom, right, rightFrom, count, op);
         }
     }
 
@@ -67,7 +66,7 @@ final class FloatLanes implements Reduction.Lanes {
 
     private static void join(float[] left, float[] right, int count, ReduceOp.Kind op) {
         switch (op) {
-            case SUM, AVG, PREMULTIPLIED_SUM -> add(left, right, count);
+            case SUM, AVG, PREMULTIPLIED_SUM -> Sums.add(left, right, count);
             case PRODUCT -> {
                 for (int i = 0; i < count; i++) {
                     left[i] *= right[i];
@@ -83,12 +82,6 @@ final class FloatLanes implements Reduction.Lanes {
                     left[i] = Math.max(left[i], right[i]);
                 }
             }
-        }
-    }
-
-    private static void add(float[] left, float[] right, int count) {
-        for (int i = 0; i < count; i++) {
-            left[i] += right[i];
         }
     }
 

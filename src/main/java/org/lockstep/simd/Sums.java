@@ -38,7 +38,7 @@ public final class Sums {
     }
 
     /** Plain Java. */
-    public static Sums plain() {
+    static Sums plain() {
         return new Sums(false);
     }
 
@@ -91,7 +91,8 @@ public final class Sums {
         }
     }
 
-    private static void add(float[] left, float[] right, int count) {
+    /** {@code left += right}, of the first {@code count} elements, in plain Java. */
+    public static void add(float[] left, float[] right, int count) {
         for (int i = 0; i < count; i++) {
             left[i] += right[i];
         }

@@ -91,7 +91,7 @@ public final class GangReport {
                 silent.add(rank);
             }
         }
-        Set<Integer> dead = ranksOf(lost.keySet(), heard.failures());
+        Set<Integer> dead = ranksOf(lost.keySet(), partitions(heard.failures()));
         boolean told = !dead.contains(-1) && silent.containsAll(dead);
         boolean known = told || silent.size() == lost.size(); // else ranks that never met, or returned, are among them
         List<Integer> gone = List.copyOf(told ? dead : silent);
@@ -117,15 +117,19 @@ public final class GangReport {
         return new GangReport(report.cause(failure), mistaken, places, false);
     }
 
-    /** By the first who told where all are; -1 for one that is not known. */
-    private static Set<Integer> ranksOf(Set<Integer> partitions, List<RankFailure> failures) {
-        List<Integer> all = failures.stream()
+    /** Of all ranks, by the first who told them; empty where nobody did. */
+    private static List<Integer> partitions(List<RankFailure> failures) {
+        return failures.stream()
                 .map(RankFailure::partitions)
                 .filter(told -> !told.isEmpty())
                 .findFirst()
                 .orElse(List.of());
+    }
+
+    /** The ranks that work on these partitions; -1 among them for one that no rank is known to work on. */
+    private static Set<Integer> ranksOf(Set<Integer> partitions, List<Integer> byRank) {
         Set<Integer> ranks = new TreeSet<>();
-        partitions.forEach(partition -> ranks.add(all.indexOf(partition)));
+        partitions.forEach(partition -> ranks.add(byRank.indexOf(partition)));
         return ranks;
     }
 
@@ -282,8 +286,7 @@ public final class GangReport {
 
         /** Ranks that handed nothing over, and are known to be dead. */
         private Set<Integer> gone(SortedMap<Integer, FlightRecord> records) {
-            Set<Integer> gone = new HashSet<>();
-            heard.lost().keySet().stream().map(first.partitions()::indexOf).forEach(gone::add);
+            Set<Integer> gone = ranksOf(heard.lost().keySet(), first.partitions());
             if (first.code() == ErrorCode.PEER_LOST && !first.blamesItself()) {
                 gone.add(blamed(first));
             }
