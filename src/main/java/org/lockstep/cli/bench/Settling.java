@@ -1,7 +1,9 @@
 package org.lockstep.cli.bench;
 
+import com.sun.management.OperatingSystemMXBean;
 import java.lang.management.CompilationMXBean;
 import java.lang.management.ManagementFactory;
+import java.util.concurrent.locks.LockSupport;
 
 /**
  * Whether what is repeated has settled: it gets no faster and the JIT is idle. What ran in between may have made it compile
@@ -47,6 +49,22 @@ public final class Settling {
     void restart(double nanos) {
         best = nanos;
         idle = 0;
+    }
+
+    /**
+     * Leaves this process's core to the JIT for so long, which ranks that spin hold up and which tells of a method only when it
+     * is compiled; returns the milliseconds of processor time that went by meanwhile, as far as the machine tells.
+     */
+    static double restOfTheJit(long nanos) {
+        double before = processMillis();
+        LockSupport.parkNanos(nanos);
+        return processMillis() - before;
+    }
+
+    private static double processMillis() {
+        return ManagementFactory.getOperatingSystemMXBean() instanceof OperatingSystemMXBean system
+                ? system.getProcessCpuTime() / 1e6
+                : 0;
     }
 
     /** What the JIT has spent so far, in milliseconds; 0 where it does not tell. */

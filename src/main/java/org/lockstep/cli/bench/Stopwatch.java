@@ -33,6 +33,10 @@ final class Stopwatch {
     private static final long WARM_BLOCK_NANOS = 20_000_000;
     private static final int SETTLED_BLOCKS = 8;
     private static final long SETTLE_NANOS_AT_MOST = 4_000_000_000L;
+
+    /** In which all ranks rest between two blocks. */
+    private static final long JIT_NANOS = 10_000_000;
+
     private static final int MOST_CALLS = 20_000;
     private static final int TRIALS = 4;
     private static final int CALLS_OF_A_TRIAL = 2;
@@ -152,7 +156,8 @@ final class Stopwatch {
             long start = System.nanoTime();
             exchange.loop().repeat(calls);
             double took = slowest((double) (System.nanoTime() - start));
-            settling.ran(took, slowest(Settling.compilation() - compiled));
+            double rest = Settling.restOfTheJit(JIT_NANOS);
+            settling.ran(took, slowest(Settling.compilation() - compiled + rest));
             if (took < WARM_BLOCK_NANOS / 4.0 && calls < MOST_CALLS) {
                 calls *= 2;
                 settling.restart(2 * took);
