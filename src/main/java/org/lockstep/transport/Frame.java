@@ -32,7 +32,7 @@ final class Frame {
     static final int BYTES = 24;
 
     /** The most bytes of elements in one frame: whole elements of every type, and well inside the second-level cache. */
-    static final int CHUNK = 64 * 1024;
+    static final int CHUNK = 256 * 1024;
 
     /** The most bytes of a call in one frame: a heartbeat that waits for its end is not late. */
     static final int PARCEL = 16 * 1024;
