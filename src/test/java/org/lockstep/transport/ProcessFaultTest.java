@@ -3,9 +3,13 @@ package org.lockstep.transport;
 import static org.assertj.core.api.Assertions.assertThat;
 
 import java.time.Duration;
-import java.util.ArrayList;
+import java.util.ArrayDeque;
+import java.util.Deque;
 import java.util.List;
+import java.util.Map;
+import java.util.TreeMap;
 import java.util.concurrent.TimeUnit;
+import java.util.stream.IntStream;
 import java.util.stream.Stream;
 import org.junit.jupiter.api.Timeout;
 import org.junit.jupiter.api.condition.EnabledOnOs;
@@ -26,14 +30,14 @@ class ProcessFaultTest {
     private static final Rhythm QUICK =
             new Rhythm(Duration.ofMillis(200), Duration.ofMillis(1000), Duration.ofMillis(3000));
 
-    static Stream<Arguments> worlds() {
-        List<Arguments> all = new ArrayList<>();
-        for (TransportKind transport : List.of(TransportKind.SHARED, TransportKind.TCP)) {
-            all.add(Arguments.of(transport, 2, 4, 0));
-            all.add(Arguments.of(transport, 3, 1_000_000, 0));
-            all.add(Arguments.of(transport, 4, 1000, 2));
-        }
-        return all.stream();
+    /** The rank that is hurt, by the size of its world: the control connections of all others lead to rank 0. */
+    private static final Map<Integer, Integer> DEAD = new TreeMap<>(Map.of(2, 0, 3, 0, 4, 2));
+
+    /** Each with worlds of every size of {@link #DEAD}. */
+    static Stream<Arguments> transports() {
+        return Stream.of(TransportKind.SHARED, TransportKind.TCP)
+                .flatMap(transport ->
+                        IntStream.of(4, 1000, 1_000_000).mapToObj(elements -> Arguments.of(transport, elements)));
     }
 
     private static void assertLost(RankProcesses world, String faultCase, int dead, String words, long since)
@@ -41,33 +45,53 @@ class ProcessFaultTest {
         List<String> ends = world.endsOfOthers(dead);
         long millis = TimeUnit.NANOSECONDS.toMillis(System.nanoTime() - since);
         FaultLog.released(faultCase, Duration.ofMillis(millis));
+        assertLost(ends, dead, words);
+    }
+
+    private static void assertLost(List<String> ends, int dead, String words) {
         for (String end : ends) {
             assertThat(end).contains("PEER_LOST", words, "culprit : rank " + dead);
         }
     }
 
     @ParameterizedTest
-    @MethodSource("worlds")
+    @MethodSource("transports")
     @FaultCase({"F04", "F12"})
-    void aKilledRankIsLost(TransportKind transport, int size, int elements, int dead) throws Exception {
-        try (RankProcesses world = new RankProcesses(transport, size, elements, Rhythm.DEFAULT)) {
-            long start = System.nanoTime();
-            world.rank(dead).kill();
-            assertLost(world, dead == 0 ? "F12" : "F04", dead, "rank " + dead + " is gone", start);
+    void aKilledRankIsLost(TransportKind transport, int elements) throws Exception {
+        for (Map.Entry<Integer, Integer> each : DEAD.entrySet()) {
+            int dead = each.getValue();
+            try (RankProcesses world = new RankProcesses(transport, each.getKey(), elements, Rhythm.DEFAULT)) {
+                long start = System.nanoTime();
+                world.rank(dead).kill();
+                assertLost(world, dead == 0 ? "F12" : "F04", dead, "rank " + dead + " is gone", start);
+            }
         }
     }
 
     @ParameterizedTest
-    @MethodSource("worlds")
+    @MethodSource("transports")
     @FaultCase("F05")
-    void aFrozenRankIsLostAndHearsOfItWhenItThaws(TransportKind transport, int size, int elements, int dead)
-            throws Exception {
-        try (RankProcesses world = new RankProcesses(transport, size, elements, QUICK)) {
-            long start = System.nanoTime();
-            world.rank(dead).signal("STOP");
-            assertLost(world, "F05", dead, "rank " + dead + " gave no sign of life for 3.0 s", start);
-            world.rank(dead).signal("CONT");
-            assertThat(world.rank(dead).next("over")).contains("PEER_LOST");
+    void aFrozenRankIsLostAndHearsOfItWhenItThaws(TransportKind transport, int elements) throws Exception {
+        Deque<RankProcesses> worlds = new ArrayDeque<>();
+        try {
+            long start = 0;
+            for (Map.Entry<Integer, Integer> each : DEAD.entrySet()) {
+                worlds.push(new RankProcesses(transport, each.getKey(), elements, QUICK));
+                start = System.nanoTime();
+                worlds.element().rank(each.getValue()).signal("STOP");
+            }
+            List<String> ofTheLast =
+                    worlds.element().endsOfOthers(DEAD.get(worlds.element().size()));
+            FaultLog.released("F05", Duration.ofNanos(System.nanoTime() - start));
+            for (RankProcesses world : worlds) { // all of which waited together
+                int dead = DEAD.get(world.size());
+                List<String> ends = world == worlds.element() ? ofTheLast : world.endsOfOthers(dead);
+                assertLost(ends, dead, "rank " + dead + " gave no sign of life for 3.0 s");
+                world.rank(dead).signal("CONT");
+                assertThat(world.rank(dead).next("over")).contains("PEER_LOST");
+            }
+        } finally {
+            worlds.forEach(RankProcesses::close);
         }
     }
 

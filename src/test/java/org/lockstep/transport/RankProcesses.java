@@ -136,6 +136,10 @@ final class RankProcesses implements AutoCloseable {
         }
     }
 
+    int size() {
+        return byRank.length;
+    }
+
     Rank rank(int rank) {
         return byRank[rank];
     }
