@@ -49,6 +49,7 @@ final class Arguments {
 
     /** What of {@code send} a scatter looks at: nothing but at the root. */
     static @Nullable Buffer scatter(GuardedCommunicator here, @Nullable Buffer send, Buffer receive, int root) {
+        requireWhole(here, receive);
         return rootBlocks(here, "send", send, "receive", receive, root);
     }
 
@@ -67,6 +68,7 @@ final class Arguments {
     static void allToAll(
             GuardedCommunicator here, Buffer send, Blocks sendBlocks, Buffer receive, Blocks receiveBlocks) {
         requireMine(here, send, receive);
+        requireWhole(here, send);
         int me = here.rankInGroup();
         if (send.type() != receive.type()
                 || send.length() != sendBlocks.total()
@@ -86,7 +88,20 @@ final class Arguments {
 
     static void transfer(GuardedCommunicator here, Buffer buffer, int peer) {
         requireMine(here, buffer, buffer);
+        requirePeer(here, buffer, peer);
+    }
+
+    /** Of an object. */
+    static void transfer(GuardedCommunicator here, int peer) {
+        requirePeer(here, null, peer);
+    }
+
+    private static void requirePeer(GuardedCommunicator here, @Nullable Buffer buffer, int peer) {
         peer(here, peer);
+        if (!here.reaches(buffer, peer)) {
+            throw new IllegalArgumentException(
+                    "peer (" + peer + ") has no connection to rank " + here.rankInGroup() + ": " + unconnected(here));
+        }
     }
 
     static void peer(Communicator here, int peer) {
@@ -94,6 +109,18 @@ final class Arguments {
         if (peer == here.rankInGroup()) {
             throw new IllegalArgumentException("peer (" + peer + ") is this rank itself in " + here.group());
         }
+    }
+
+    private static void requireWhole(GuardedCommunicator here, Buffer buffer) {
+        if (!here.isWhole(buffer)) {
+            throw new IllegalArgumentException(unconnected(here) + "; broadcast or gather instead");
+        }
+    }
+
+    private static String unconnected(Communicator here) {
+        return "of the " + here.size() + " ranks of " + here.group()
+                + " only those of one host are connected, and those"
+                + " whose distance around the group is a power of two";
     }
 
     static void broadcastObject(Communicator here, @Nullable Object value, int root) {

@@ -106,12 +106,16 @@ public interface Communicator extends AutoCloseable {
     /**
      * Copies block i of {@code root}'s {@code send}, whose length is size × receive's, to {@code receive} of rank i; the
      * others may give null for {@code send}. The root's {@code receive} may be its own block of {@code send}.
+     *
+     * @throws IllegalArgumentException where not all ranks are connected, see {@link #send(Buffer, int)}
      */
     void scatter(@Nullable Buffer send, Buffer receive, int root);
 
     /**
      * Copies block i of rank j's {@code send} to block j of rank i's {@code receive}; both have the same length, a multiple
      * of size, and are apart.
+     *
+     * @throws IllegalArgumentException where not all ranks are connected, see {@link #send(Buffer, int)}
      */
     void allToAll(Buffer send, Buffer receive);
 
@@ -121,7 +125,12 @@ public interface Communicator extends AutoCloseable {
      */
     void allToAllV(Buffer send, long[] sendCounts, Buffer receive, long[] receiveCounts);
 
-    /** Sends to {@code peer}, which calls {@link #receive} with the same type and count. May return before it did. */
+    /**
+     * Sends to {@code peer}, which calls {@link #receive} with the same type and count. May return before it did.
+     *
+     * @throws IllegalArgumentException where the two are not connected: in host memory and a group of more than 128 ranks those of
+     *     two hosts are only if their distance around the group is a power of two
+     */
     void send(Buffer buffer, int peer);
 
     /** {@link #send(Buffer, int)} to the next rank of the group; the last one's next is the first. */

@@ -43,6 +43,17 @@ public abstract class GuardedCommunicator extends LiveCommunicator {
     /** Whether there is a carrier for {@code buffer}; false is an IllegalArgumentException for the caller. */
     protected abstract boolean isMine(Buffer buffer);
 
+    /**
+     * Whether this rank can send to that one, and receive, where {@code buffer} is; false is an IllegalArgumentException for the
+     * caller.
+     *
+     * @param buffer null for an object
+     */
+    protected abstract boolean reaches(@Nullable Buffer buffer, int peer);
+
+    /** Whether every rank of the group {@link #reaches} every other: the same on all of them. */
+    protected abstract boolean isWhole(Buffer buffer);
+
     /** What was called and is not known to be complete. From any thread. */
     protected abstract List<OperationTag> underWay();
 
@@ -274,7 +285,7 @@ public abstract class GuardedCommunicator extends LiveCommunicator {
 
     @Override
     public final void sendObject(Object value, int peer) {
-        Arguments.peer(this, peer);
+        Arguments.transfer(this, peer);
         enter(Operation.SEND_OBJECT);
         try {
             long start = log.beginObject(true, peer, size(), queuedAt());
@@ -289,7 +300,7 @@ public abstract class GuardedCommunicator extends LiveCommunicator {
 
     @Override
     public final <T> T receiveObject(int peer, Class<T> type) {
-        Arguments.peer(this, peer);
+        Arguments.transfer(this, peer);
         enter("receive_object");
         try {
             long start = log.beginObject(false, peer, size(), queuedAt());

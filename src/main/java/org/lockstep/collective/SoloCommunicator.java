@@ -113,6 +113,16 @@ public final class SoloCommunicator extends GuardedCommunicator {
     }
 
     @Override
+    protected boolean reaches(@Nullable Buffer buffer, int peer) {
+        return true;
+    }
+
+    @Override
+    protected boolean isWhole(Buffer buffer) {
+        return true;
+    }
+
+    @Override
     protected boolean isMine(Buffer buffer) {
         return carrier(buffer).carries(buffer);
     }

@@ -48,6 +48,7 @@ final class CpuCommunicator extends GuardedCommunicator {
     private final ObjectCodec codec;
     private final Peers peers;
     private final Duration timeout;
+    private final Vicinity vicinity;
     private final long[] sent;
     private final long[] received;
     private final AtomicBoolean ended = new AtomicBoolean(); // by the thread that is inside
@@ -57,7 +58,7 @@ final class CpuCommunicator extends GuardedCommunicator {
             ProcessGroup group,
             int rankInGroup,
             Mesh mesh,
-            int[] hosts,
+            Vicinity vicinity,
             Fate fate,
             ObjectCodec codec,
             Peers peers,
@@ -65,13 +66,14 @@ final class CpuCommunicator extends GuardedCommunicator {
         this.group = group;
         this.me = rankInGroup;
         this.mesh = mesh;
-        this.collectives = Collectives.of(mesh, rankInGroup, hosts);
+        this.collectives = Collectives.of(mesh, rankInGroup, vicinity.hosts());
         this.host = new HostCarrier(mesh, collectives);
         this.device = host;
         this.fate = fate;
         this.codec = codec;
         this.peers = peers;
         this.timeout = timeout;
+        this.vicinity = vicinity;
         this.sent = new long[group.size()];
         this.received = new long[group.size()];
         fate.listen(onSeal);
@@ -126,9 +128,8 @@ final class CpuCommunicator extends GuardedCommunicator {
     @Override
     protected void doTransfers(List<Transfer> transfers) {
         List<OperationTag> tags = transfers.stream().map(this::tag).toList();
-        transferBy(host, tags, transfers);
-        if (device != host) {
-            transferBy(device, tags, transfers);
+        for (Carrier carrier : device == host ? List.of(host) : List.of(host, device)) {
+            transferBy(carrier, tags, transfers);
         }
     }
 
@@ -157,17 +158,9 @@ final class CpuCommunicator extends GuardedCommunicator {
                 : transferTag(Operation.SEND, ++received[peer], data, me);
     }
 
-    /** A message as who receives it calls it. */
-    private record Expected(OperationTag tag, int peer) {
-        @Override
-        public String toString() {
-            return tag.asExpected(peer);
-        }
-    }
-
     @Override
     protected <T> T doBroadcastObject(OperationTag tag, @Nullable T value, int root, Class<T> type) {
-        HostBuffer mine = me == root && value != null ? bytes(codec.encode(value)) : bytes(new byte[0]);
+        HostBuffer mine = bytes(me == root && value != null ? codec.encode(value) : new byte[0]);
         return codec.decode(carry(tag, timeout, () -> shared(tag, mine, root)).byteArray(), type);
     }
 
@@ -273,8 +266,7 @@ final class CpuCommunicator extends GuardedCommunicator {
             Verdict first = fate.seal(failed.verdict());
             spread();
             throw first.exception(operation.toString(), group, peers);
-        } catch (RuntimeException | Error broken) {
-            // Out of memory, say: the peers wait for an operation that this rank cannot complete.
+        } catch (RuntimeException | Error broken) { // out of memory, say, while the peers wait
             fate.seal(Verdict.aborted(group.rank(me), Verdict.groupId(group), broken));
             spread();
             throw broken;
@@ -292,6 +284,16 @@ final class CpuCommunicator extends GuardedCommunicator {
     @Override
     protected boolean isMine(Buffer buffer) {
         return carrier(buffer).carries(buffer);
+    }
+
+    @Override
+    protected boolean reaches(@Nullable Buffer buffer, int peer) {
+        return vicinity.reaches(peer) || (buffer != null && !host.carries(buffer));
+    }
+
+    @Override
+    protected boolean isWhole(Buffer buffer) {
+        return vicinity.isWhole() || !host.carries(buffer);
     }
 
     @Override

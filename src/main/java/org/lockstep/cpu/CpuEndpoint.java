@@ -17,7 +17,6 @@ import org.lockstep.collective.GuardedCommunicator;
 import org.lockstep.collective.ObjectCodec;
 import org.lockstep.collective.Roster;
 import org.lockstep.collective.SoloCommunicator;
-import org.lockstep.collective.TransportKind;
 import org.lockstep.collective.WorldSpec;
 import org.lockstep.rendezvous.Venue;
 import org.lockstep.topology.GroupKind;
@@ -88,7 +87,7 @@ final class CpuEndpoint implements Backend.Endpoint {
                         group,
                         group.rankInGroup(rank),
                         connected.mesh(group),
-                        hosts(group, roster),
+                        Vicinity.of(group, group.rankInGroup(rank), roster),
                         connected.fate(),
                         codec,
                         roster::describe,
@@ -115,17 +114,6 @@ final class CpuEndpoint implements Backend.Endpoint {
     }
 
     /** By rank in group: the first rank with whom it shares memory. */
-    private static int[] hosts(ProcessGroup group, Roster roster) {
-        int[] hosts = new int[group.size()];
-        for (int rank = 0; rank < hosts.length && hosts.length <= Collectives.DIRECT_RANKS; rank++) {
-            while (hosts[rank] < rank
-                    && roster.transport(group.rank(hosts[rank]), group.rank(rank)) == TransportKind.TCP) {
-                hosts[rank]++;
-            }
-        }
-        return hosts;
-    }
-
     @Override
     public void close() {
         door.close();

@@ -11,10 +11,14 @@ import org.lockstep.transport.Mesh;
 import org.lockstep.transport.Mesh.Letter;
 
 /**
- * The algorithms of groups of more than {@value #DIRECT_RANKS} ranks: each rank talks to those whose distance around the
- * group is a power of two, and to no others.
+ * The algorithms of groups of more than {@value #DIRECT_RANKS} ranks: but for scatter and all-to-all, which are those of
+ * {@link Collectives}, each rank talks to those whose distance around the group is a power of two, and to no others.
  *
- * <p>For n ranks, S bytes and log = ⌈log2 n⌉, steps and bytes that the busiest rank sends:
+ * <p>Every operation begins with the steps of a barrier that carry its tag: trees and rings of two operations wait for
+ * different peers, and would wait for each other, where these compare all ranks' tags along the same paths. No rank ends its
+ * part before all have begun theirs, so each is told of a mismatch in that operation.
+ *
+ * <p>For n ranks, S bytes and log = ⌈log2 n⌉, steps after those and bytes that the busiest rank sends:
  *
  * <table>
  * <caption>Algorithms</caption>
@@ -22,11 +26,12 @@ import org.lockstep.transport.Mesh.Letter;
  * <tr><td>reduce-scatter</td><td>2 · log steps</td><td>log · S</td><td>as all-reduce</td></tr>
  * <tr><td>broadcast</td><td>log steps</td><td>log · S</td><td>binomial tree from the root</td></tr>
  * <tr><td>all-gather, gather</td><td>n-1 steps</td><td>S · (n-1)/n</td><td>ring</td></tr>
- * <tr><td>barrier</td><td>log steps</td><td>0</td><td>dissemination (Hensgen, Finkel, Manber 1988)</td></tr>
+ * <tr><td>scatter, all-to-all</td><td>1 step</td><td>S · (n-1)/n</td><td>direct</td></tr>
+ * <tr><td>barrier</td><td>none</td><td>0</td><td>dissemination (Hensgen, Finkel, Manber 1988), log steps</td></tr>
  * </table>
  *
  * <p>The binomial tree to rank 0 joins neighbouring runs of ranks whose lengths are powers of two: it is the balanced tree
- * of the contract. Scatter and all-to-all are those of {@link Collectives}, and so need a link for every pair.
+ * of the contract. All-reduce takes room for two buffers as long as the caller's, gather one for all ranks' on each.
  */
 final class TreeCollectives extends Collectives {
     private final HostBuffer[] two = new HostBuffer[2];
@@ -39,6 +44,7 @@ final class TreeCollectives extends Collectives {
 
     @Override
     void allReduce(OperationTag tag, HostBuffer send, HostBuffer receive, ReduceOp op) {
+        agree(tag);
         HostBuffer mine = wide(send, op);
         HostBuffer sum = HostBuffer.allocate(mine.type(), mine.length());
         sum.copyFrom(mine);
@@ -80,6 +86,7 @@ final class TreeCollectives extends Collectives {
 
     @Override
     void broadcast(OperationTag tag, HostBuffer send, HostBuffer receive, int root) {
+        agree(tag);
         if (me == root) {
             copy(send, receive);
         }
@@ -105,6 +112,7 @@ final class TreeCollectives extends Collectives {
 
     @Override
     void allGather(OperationTag tag, HostBuffer send, HostBuffer receive, Blocks blocks) {
+        agree(tag);
         copy(send, block(blocks, receive, me));
         int next = (me + 1) % size;
         int previous = (me + size - 1) % size;
@@ -122,7 +130,24 @@ final class TreeCollectives extends Collectives {
     }
 
     @Override
+    void scatter(OperationTag tag, @Nullable HostBuffer send, HostBuffer receive, int root) {
+        agree(tag);
+        super.scatter(tag, send, receive, root);
+    }
+
+    @Override
+    void allToAll(OperationTag tag, HostBuffer send, Blocks sendBlocks, HostBuffer receive, Blocks receiveBlocks) {
+        agree(tag);
+        super.allToAll(tag, send, sendBlocks, receive, receiveBlocks);
+    }
+
+    @Override
     void barrier(OperationTag tag) {
+        agree(tag);
+    }
+
+    /** Returns when all ranks are in the operation of this tag. */
+    private void agree(OperationTag tag) {
         HostBuffer nothing = HostBuffer.allocate(DataType.U8, 0);
         for (int distance = 1; distance < size; distance *= 2) {
             int to = (me + distance) % size;

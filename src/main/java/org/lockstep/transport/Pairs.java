@@ -1,9 +1,9 @@
 package org.lockstep.transport;
 
 /** Which ranks of a group have a connection, where they need one. */
-final class Pairs {
+public final class Pairs {
     /** Groups of at most so many ranks have one for every pair. */
-    static final int ALL = 16;
+    public static final int ALL = 128;
 
     private Pairs() {}
 
@@ -11,7 +11,7 @@ final class Pairs {
      * Whether two ranks in a group of {@code size} are connected: in a large group those whose distance around it is a power
      * of two, which is what rings, binomial trees of any root and dissemination use.
      */
-    static boolean isConnected(int size, int a, int b) {
+    public static boolean isConnected(int size, int a, int b) {
         int distance = Math.floorMod(b - a, size);
         return distance > 0
                 && (size <= ALL || Integer.bitCount(distance) == 1 || Integer.bitCount(size - distance) == 1);
