@@ -14,18 +14,23 @@ import java.util.Map;
 import java.util.Set;
 import java.util.TreeMap;
 import java.util.TreeSet;
-import java.util.stream.Collectors;
 import org.awaitility.Awaitility;
 
 /** What there is of all that could be left. */
 public record Left(
-        Set<String> threads, Map<String, Integer> descriptors, List<String> mappings, Set<String> files, long bytes) {
+        Map<String, Integer> threads,
+        Map<String, Integer> descriptors,
+        List<String> mappings,
+        Set<String> files,
+        long bytes) {
     public static Left now() throws Exception {
         System.gc();
-        Set<String> threads = Thread.getAllStackTraces().keySet().stream()
-                .map(Thread::getName)
-                .filter(name -> name.startsWith("lockstep-"))
-                .collect(Collectors.toCollection(TreeSet::new));
+        Map<String, Integer> threads = new TreeMap<>();
+        for (Thread each : Thread.getAllStackTraces().keySet()) {
+            if (each.getName().startsWith("lockstep-")) {
+                threads.merge(each.getName(), 1, Integer::sum);
+            }
+        }
         Path maps = Path.of("/proc/self/maps");
         List<String> mappings = new ArrayList<>();
         if (Files.exists(maps)) {
@@ -65,11 +70,8 @@ public record Left(
 
     /** Fails for whatever is there now and was not before. */
     public void requireNoMoreThan(Left before) {
-        assertThat(threads).isSubsetOf(before.threads);
-        assertThat(descriptors)
-                .allSatisfy((target, count) -> assertThat(count)
-                        .as("descriptors of %s", target)
-                        .isLessThanOrEqualTo(before.descriptors.getOrDefault(target, 0)));
+        requireNoMore("threads named", threads, before.threads);
+        requireNoMore("descriptors of", descriptors, before.descriptors);
         assertThat(mappings).as("mappings").isEmpty();
         Set<String> more = new TreeSet<>(files); // other processes' go while we look; ours, once left, would stay
         more.removeAll(before.files);
@@ -78,5 +80,11 @@ public record Left(
             assertThat(more).as("files in /dev/shm").isEmpty();
         });
         assertThat(bytes).as("bytes outside the heap").isLessThan(before.bytes + (1 << 20));
+    }
+
+    private static void requireNoMore(String what, Map<String, Integer> now, Map<String, Integer> before) {
+        assertThat(now)
+                .allSatisfy((name, count) ->
+                        assertThat(count).as("%s %s", what, name).isLessThanOrEqualTo(before.getOrDefault(name, 0)));
     }
 }

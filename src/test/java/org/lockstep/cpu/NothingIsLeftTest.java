@@ -40,8 +40,8 @@ import org.lockstep.topology.ParallelSizes;
 class NothingIsLeftTest {
     private static final int RANKS = 3;
 
-    /** Of each kind of world, one half of them aborted; {@code -Dlockstep.worlds=1000} makes more. */
-    private static final int CYCLES = Integer.getInteger("lockstep.worlds", 250);
+    /** Of each kind, so many worlds are closed and as many aborted; {@code -Dlockstep.worlds=1000} makes more. */
+    private static final int WORLDS = Integer.getInteger("lockstep.worlds", 125);
 
     static Stream<Arguments> worlds() {
         return Stream.of(
@@ -59,7 +59,7 @@ class NothingIsLeftTest {
             live(cycle, venues, transports);
         }
         Left before = Left.now();
-        for (int cycle = 0; cycle < CYCLES; cycle++) {
+        for (int cycle = 0; cycle < 2 * WORLDS; cycle++) {
             live(cycle, venues, transports);
         }
         // Idle threads take a moment to end, memory outside the heap is freed after the garbage, and other tests, of
