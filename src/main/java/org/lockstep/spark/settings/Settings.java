@@ -48,7 +48,7 @@ public final class Settings {
             "spark.lockstep.encrypt",
             "auto",
             "encrypt what ranks send over sockets (AES-256-GCM); auto: if Spark encrypts its own, by"
-                    + " spark.network.crypto.enabled or spark.ssl.rpc.enabled",
+                    + " spark.network.crypto.enabled, spark.authenticate.enableSaslEncryption or spark.ssl.rpc.enabled",
             "auto",
             "true",
             "false");
@@ -222,6 +222,7 @@ public final class Settings {
         String choice = ENCRYPT.in(conf);
         return choice.equals("auto")
                 ? conf.getBoolean("spark.network.crypto.enabled", false)
+                        || conf.getBoolean("spark.authenticate.enableSaslEncryption", false)
                         || conf.getBoolean("spark.ssl.rpc.enabled", false)
                 : choice.equals("true");
     }

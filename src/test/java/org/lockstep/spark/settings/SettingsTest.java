@@ -81,15 +81,18 @@ class SettingsTest {
 
     @ParameterizedTest
     @CsvSource({
-        "auto, false, false, false",
-        "auto, true, false, true",
-        "auto, false, true, true",
-        "true, false, false, true",
-        "False, true, true, false",
+        "auto, false, false, false, false",
+        "auto, true, false, false, true",
+        "auto, false, true, false, true",
+        "auto, false, false, true, true",
+        "true, false, false, false, true",
+        "False, true, true, true, false",
     })
-    void encryptionFollowsSparkUnlessItIsTold(String told, boolean crypto, boolean ssl, boolean encrypts) {
+    void encryptionFollowsSparkUnlessItIsTold(
+            String told, boolean crypto, boolean sasl, boolean ssl, boolean encrypts) {
         SparkConf conf = conf().set(Settings.ENCRYPT.key(), told)
                 .set("spark.network.crypto.enabled", Boolean.toString(crypto))
+                .set("spark.authenticate.enableSaslEncryption", Boolean.toString(sasl))
                 .set("spark.ssl.rpc.enabled", Boolean.toString(ssl));
         assertThat(Settings.encrypts(conf)).isEqualTo(encrypts);
     }
