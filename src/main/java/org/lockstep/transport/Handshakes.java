@@ -28,8 +28,9 @@ import org.slf4j.LoggerFactory;
 /**
  * Makes all TCP connections of one rank at once, in its own thread: of each pair the higher rank dials, the lower accepts.
  *
- * <p>Whoever comes without knowing the key costs little: at most {@value #HALF_OPEN} unproven connections are kept, of at
- * most five seconds and some hundred bytes each; the oldest makes room. A rank that was pushed out so dials again.
+ * <p>Whoever comes without knowing the key costs little: at most {@value #HALF_OPEN} unproven connections, or twice as
+ * many as are awaited, are kept, of at most five seconds and some hundred bytes each; the oldest makes room. A rank that was
+ * pushed out so dials again.
  *
  * <p>A peer that says nothing is slow, not hostile: its kernel takes connections while it has not come here yet. So
  * silence is dialled again until the deadline of the meeting; only peers that answer and refuse end the wait sooner.
@@ -53,6 +54,7 @@ final class Handshakes {
     private final Set<Links.Id> dialled = new HashSet<>();
     private final Set<Links.Id> proven = new HashSet<>();
     private final Deque<Handshake> halfOpen = new ArrayDeque<>();
+    private final int mostHalfOpen;
     private final SecureRandom random = new SecureRandom();
     private int dropped;
     private String told = "";
@@ -94,6 +96,7 @@ final class Handshakes {
                 dialled.add(link);
             }
         }
+        this.mostHalfOpen = Math.max(HALF_OPEN, 2 * awaited.size()); // all that are awaited may come at once
     }
 
     /**
@@ -173,8 +176,8 @@ final class Handshakes {
             Handshake shake = Handshake.accept(channel, spec.key(), spec.attempt(), me, nonce, until);
             channel.register(selector, SelectionKey.OP_READ, shake);
             halfOpen.add(shake);
-            if (halfOpen.size() > HALF_OPEN) {
-                drop(halfOpen.remove(), "was pushed out by " + HALF_OPEN + " newer connections");
+            if (halfOpen.size() > mostHalfOpen) {
+                drop(halfOpen.remove(), "was pushed out by " + mostHalfOpen + " newer connections");
             }
         }
     }

@@ -5,6 +5,7 @@ import static org.assertj.core.api.Assertions.assertThatThrownBy;
 import static org.assertj.core.api.Assertions.catchThrowableOfType;
 
 import java.net.InetAddress;
+import java.net.SocketAddress;
 import java.nio.channels.SocketChannel;
 import java.time.Duration;
 import java.util.ArrayList;
@@ -13,11 +14,15 @@ import java.util.Set;
 import java.util.concurrent.CompletableFuture;
 import java.util.concurrent.TimeUnit;
 import java.util.concurrent.TimeoutException;
+import java.util.stream.Collectors;
+import java.util.stream.LongStream;
 import org.awaitility.Awaitility;
 import org.junit.jupiter.api.AfterEach;
 import org.junit.jupiter.api.BeforeEach;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.Timeout;
+import org.junit.jupiter.params.ParameterizedTest;
+import org.junit.jupiter.params.provider.CsvSource;
 import org.lockstep.ErrorCode;
 import org.lockstep.collective.CommunicatorException;
 import org.lockstep.collective.Hello;
@@ -83,13 +88,17 @@ class HandshakesTest {
     }
 
     private Links connect(int rank, Duration limit, Duration patience) {
+        return connect(rank, Set.of(new Links.Id(Verdict.groupId(GROUP), 1 - rank)), limit, patience);
+    }
+
+    private Links connect(int rank, Set<Links.Id> wanted, Duration limit, Duration patience) {
         Links links = new Links();
         new Handshakes(
                         roster(false, port(0), port(1)),
                         rank,
                         SPEC,
                         doors.get(rank),
-                        Set.of(new Links.Id(Verdict.groupId(GROUP), 1 - rank)),
+                        wanted,
                         Fate.of(new Venue(), SPEC.attempt(), 1),
                         links::put,
                         Deadline.in(limit),
@@ -108,6 +117,32 @@ class HandshakesTest {
                 .hasMessageContaining("rank 1 has no connection to ranks [0] after 1.5 s")
                 .hasMessageContaining("rank 0 did not answer for 0.1 s");
         assertThat(System.nanoTime() - start).isGreaterThanOrEqualTo(TimeUnit.MILLISECONDS.toNanos(1500));
+    }
+
+    /** Strangers are pushed out by strangers, not those of whom so many are awaited. */
+    @ParameterizedTest
+    @CsvSource({"1, true", "200, false"})
+    void asManyConnectionsAsAreAwaitedMayWaitForTheirProof(int awaited, boolean pushedOut) throws Exception {
+        Set<Links.Id> wanted = LongStream.range(0, awaited)
+                .mapToObj(group -> new Links.Id(group, 1))
+                .collect(Collectors.toSet());
+        List<SocketChannel> unproven = new ArrayList<>();
+        try {
+            SocketAddress door = doors.get(0).channels().get(0).getLocalAddress();
+            for (int i = 0; i < 300; i++) {
+                unproven.add(SocketChannel.open(door));
+            }
+            CommunicatorException failure = catchThrowableOfType(
+                    CommunicatorException.class,
+                    () -> connect(0, wanted, Duration.ofMillis(1500), Duration.ofSeconds(20)));
+            assertThat(failure.code()).isEqualTo(ErrorCode.RENDEZVOUS_TIMEOUT);
+            assertThat(failure.getMessage().contains("was pushed out by 256 newer connections"))
+                    .isEqualTo(pushedOut);
+        } finally {
+            for (SocketChannel each : unproven) {
+                each.close();
+            }
+        }
     }
 
     @Test
