@@ -41,8 +41,9 @@ final class Reduction {
         if (sources.length == 2 && divisor == 1 && run.joinTwo(sources, at, target, start, length, op)) {
             return;
         }
-        for (int from = 0; from < length; from += RUN) {
-            int count = Math.min(RUN, length - from);
+        int count;
+        for (int from = 0; from < length; from += count) { // a whole RUN more than the last can be beyond an int
+            count = Math.min(RUN, length - from);
             int depth = 0;
             for (int rank = 0; rank < sources.length; rank += 2) {
                 if (rank + 1 == sources.length) {
