@@ -19,7 +19,7 @@ import org.lockstep.transport.Mesh;
  *
  * <table>
  * <caption>Algorithms</caption>
- * <tr><td>all-reduce, S ≤ 8 KiB, of two ranks ≤ 4 MiB</td><td>1 step</td><td>(n-1) · S</td><td>all to all, each joins everything</td></tr>
+ * <tr><td>all-reduce, S ≤ 8 KiB, of two ranks ≤ 4 MiB, with threads of one JVM ≤ 4 KiB</td><td>1 step</td><td>(n-1) · S</td><td>all to all, each joins everything</td></tr>
  * <tr><td>all-reduce</td><td>2 steps</td><td>2 · S · (n-1)/n</td><td>each joins its share, then shows it</td></tr>
  * <tr><td>reduce</td><td>1 step</td><td>S</td><td>direct</td></tr>
  * <tr><td>reduce-scatter</td><td>1 step</td><td>S · (n-1)/n</td><td>direct</td></tr>
