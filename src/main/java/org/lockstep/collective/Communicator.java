@@ -165,7 +165,17 @@ public interface Communicator extends AutoCloseable {
 
     void sendObject(Object value, int peer);
 
+    /** {@link #sendObject(Object, int)} to the next rank of the group; the last one's next is the first. */
+    default void sendObject(Object value) {
+        sendObject(value, (rankInGroup() + 1) % size());
+    }
+
     <T> T receiveObject(int peer, Class<T> type);
+
+    /** {@link #receiveObject(int, Class)} from the previous rank of the group; the first one's previous is the last. */
+    default <T> T receiveObject(Class<T> type) {
+        return receiveObject((rankInGroup() + size() - 1) % size(), type);
+    }
 
     /**
      * Queues operations behind those queued before and returns at once. They run in order, in the communicator's own

@@ -161,6 +161,8 @@ public interface TransferContract extends Ranks {
             communicator.sendObject(List.of("from", "rank", Integer.toString(rank)), (rank + 1) % size);
             assertThat(communicator.receiveObject(previous, List.class))
                     .isEqualTo(List.of("from", "rank", "" + previous));
+            communicator.sendObject("to the next of " + rank);
+            assertThat(communicator.receiveObject(String.class)).isEqualTo("to the next of " + previous);
             communicator.barrier();
             return true;
         });
