@@ -412,6 +412,31 @@ class RosterTest {
     }
 
     @Test
+    @FaultCase("F44")
+    void anotherOrderOfTheRanksIsNamedWithWho() {
+        assertRefused(
+                records(
+                        1,
+                        h -> new Hello(
+                                h.attempt(),
+                                h.version(),
+                                h.identity(),
+                                1,
+                                1,
+                                "cpu",
+                                h.addresses(),
+                                h.port(),
+                                h.sizes(),
+                                RankOrder.TP_PP_DP,
+                                h.settings(),
+                                h.ids())),
+                ErrorCode.DISAGREEMENT,
+                "order differs",
+                "tp-cp-ep-dp-pp in partitions 0,2,3",
+                "tp-cp-ep-pp-dp in partition 1");
+    }
+
+    @Test
     void transportsAreAgreedOnAndTcpIsAlwaysAmongThem() {
         WorldSpec other = SPEC.withTransports(Set.of(TransportKind.THREAD));
         assertThat(SPEC.transports()).containsExactlyInAnyOrder(TransportKind.values());
