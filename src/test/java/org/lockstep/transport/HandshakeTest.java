@@ -16,6 +16,7 @@ import java.time.Duration;
 import java.util.ArrayList;
 import java.util.Arrays;
 import java.util.Collections;
+import java.util.HashSet;
 import java.util.List;
 import java.util.Random;
 import java.util.Set;
@@ -244,6 +245,51 @@ class HandshakeTest {
                         .hasMessageContaining("does not know the key");
             }
         }
+    }
+
+    /** Both said hello before either proved itself, as a rank does whose first connection is slow. */
+    @Test
+    @FaultCase("F33")
+    void aSecondConnectionForTheSameLinkIsRefused() throws Exception {
+        byte[] hello = hello(SPEC.attempt(), 2, 0, GROUP, Handshake.DIALLER);
+        Set<Links.Id> proven = new HashSet<>();
+        try (ServerSocketChannel listener = ServerSocketChannel.open()) {
+            listener.bind(new InetSocketAddress(InetAddress.getLoopbackAddress(), 0));
+            try (Pair first = Pair.open(listener);
+                    Pair second = Pair.open(listener)) {
+                Handshake one = accepting(first.ours());
+                Handshake two = accepting(second.ours());
+                byte[] proof = proof(first, one, hello);
+                byte[] proofToo = proof(second, two, hello);
+                first.theirs().write(ByteBuffer.wrap(proof));
+                while (!one.isDone()) {
+                    one.proceed(id -> !proven.contains(id));
+                }
+                proven.add(one.link());
+                second.theirs().write(ByteBuffer.wrap(proofToo));
+                assertThatThrownBy(() -> {
+                            while (true) {
+                                two.proceed(id -> !proven.contains(id));
+                            }
+                        })
+                        .isInstanceOf(Handshake.Refused.class)
+                        .hasMessage("is a second connection for the same link");
+                assertThat(two.isDone()).isFalse();
+            }
+        }
+    }
+
+    /** What a true dialler says after the acceptor's answer to its hello. */
+    private static byte[] proof(Pair pair, Handshake acceptor, byte[] hello) throws Exception {
+        pair.theirs().write(ByteBuffer.wrap(hello));
+        pair.theirs().configureBlocking(false);
+        ByteBuffer answer = ByteBuffer.allocate(Handshake.HELLO_BYTES + Key.HMAC_BYTES);
+        while (answer.hasRemaining()) {
+            acceptor.proceed(any -> true);
+            pair.theirs().read(answer);
+        }
+        byte[] itsHello = Arrays.copyOf(answer.array(), Handshake.HELLO_BYTES);
+        return SPEC.key().hmacSha256(new byte[] {Handshake.DIALLER}, hello, itsHello);
     }
 
     @Test
