@@ -27,8 +27,13 @@ class FrozenProcessIT {
             assertThat(shared.rank(0).isQuietFor(Duration.ofSeconds(8)))
                     .as("between suspicion and loss")
                     .isTrue();
-            shared.rank(1).signal("CONT");
-            tcp.rank(1).signal("CONT");
+            for (RankProcesses world : List.of(shared, tcp)) {
+                assertThat(world.rank(0).logs("rank 0 has not heard of rank 1 for"))
+                        .as("seen at a beat after 5 s")
+                        .matches("[567]\\.\\d s");
+                world.rank(1).signal("CONT");
+                world.rank(0).logs("rank 0 hears rank 1 again");
+            }
             for (RankProcesses world : List.of(shared, tcp)) {
                 world.rank(0).say("leave");
                 assertThat(world.rank(0).ends()).isTrue();

@@ -103,7 +103,9 @@ class ProcessFaultTest {
             assertThat(world.rank(0).isQuietFor(Duration.ofMillis(1500)))
                     .as("longer than suspicion, shorter than loss")
                     .isTrue();
+            assertThat(world.rank(0).logs("rank 0 has not heard of rank 1 for")).matches("[12]\\.\\d s");
             world.rank(1).signal("CONT");
+            world.rank(0).logs("rank 0 hears rank 1 again");
             world.rank(0).say("leave");
             assertThat(world.rank(0).ends()).isTrue();
             assertThat(world.rank(1).next("over")).contains("PEER_LOST", "rank 0 left the group");

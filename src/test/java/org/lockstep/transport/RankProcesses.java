@@ -14,6 +14,7 @@ import java.util.UUID;
 import java.util.concurrent.BlockingQueue;
 import java.util.concurrent.LinkedBlockingQueue;
 import java.util.concurrent.TimeUnit;
+import java.util.function.Predicate;
 import org.lockstep.collective.TransportKind;
 
 /** A world of {@link RankProcess}es that reduce without end, to be hurt. */
@@ -25,20 +26,26 @@ final class RankProcesses implements AutoCloseable {
     static final class Rank {
         private final Process process;
         private final BlockingQueue<String> lines = new LinkedBlockingQueue<>();
+        private final BlockingQueue<String> logged = new LinkedBlockingQueue<>();
         private final PrintStream in;
 
         Rank(Process process) {
             this.process = process;
             this.in = new PrintStream(process.getOutputStream(), true, StandardCharsets.UTF_8);
+            read(process.inputReader(StandardCharsets.UTF_8), lines);
+            read(process.errorReader(StandardCharsets.UTF_8), logged);
+        }
+
+        private static void read(BufferedReader from, BlockingQueue<String> to) {
             Thread reader = new Thread(() -> {
-                try (BufferedReader out = process.inputReader(StandardCharsets.UTF_8)) {
-                    for (String line = out.readLine(); line != null; line = out.readLine()) {
-                        lines.add(line);
+                try (from) {
+                    for (String line = from.readLine(); line != null; line = from.readLine()) {
+                        to.add(line);
                     }
                 } catch (IOException gone) {
                     // killed
                 }
-                lines.add("end");
+                to.add("end");
             });
             reader.setDaemon(true);
             reader.start();
@@ -46,15 +53,24 @@ final class RankProcesses implements AutoCloseable {
 
         /** What comes after {@code word} in its next line that begins so. */
         String next(String word) throws InterruptedException {
-            while (true) {
-                String line = lines.poll(60, TimeUnit.SECONDS);
-                if (line == null || line.equals("end")) {
-                    throw new IllegalStateException("no line '" + word + "' of " + process);
-                }
-                if (line.startsWith(word)) {
-                    return line.substring(word.length()).strip();
-                }
+            return find(lines, line -> line.startsWith(word), word);
+        }
+
+        /** What comes after {@code words} in the next line that it logs with them. */
+        String logs(String words) throws InterruptedException {
+            return find(logged, line -> line.contains(words), words);
+        }
+
+        private String find(BlockingQueue<String> queue, Predicate<String> wanted, String words)
+                throws InterruptedException {
+            String line = queue.poll(60, TimeUnit.SECONDS);
+            while (line != null && !line.equals("end") && !wanted.test(line)) {
+                line = queue.poll(60, TimeUnit.SECONDS);
             }
+            if (line == null || line.equals("end")) {
+                throw new IllegalStateException("no line '" + words + "' of " + process + ", which logged " + logged);
+            }
+            return line.substring(line.indexOf(words) + words.length()).strip();
         }
 
         /** Whether it says nothing for so long but that it goes on. */
@@ -103,6 +119,7 @@ final class RankProcesses implements AutoCloseable {
                     Path.of(System.getProperty("java.home"), "bin", "java").toString(),
                     "-Xmx128m",
                     "-XX:TieredStopAtLevel=1",
+                    "-Dlockstep.test.log=info",
                     "-cp",
                     System.getProperty("java.class.path"),
                     RankProcess.class.getName(),
@@ -115,9 +132,7 @@ final class RankProcesses implements AutoCloseable {
                     Long.toString(rhythm.beat().toMillis()),
                     Long.toString(rhythm.suspicion().toMillis()),
                     Long.toString(rhythm.loss().toMillis())));
-            byIndex.add(new Rank(new ProcessBuilder(command)
-                    .redirectError(ProcessBuilder.Redirect.INHERIT)
-                    .start()));
+            byIndex.add(new Rank(new ProcessBuilder(command).start()));
         }
         List<String> records = new ArrayList<>();
         for (Rank each : byIndex) {
