@@ -49,8 +49,10 @@ public final class Sums {
         } else if (trial.over) {
             zero += VectorRows.add(a, aAt, b, bAt, out, outAt, count);
         } else if (vectors) {
-            for (int from = 0; from < count; from += SLICE) { // each of them teaches the JIT
-                tryVectors(a, aAt + from, b, bAt + from, out, outAt + from, Math.min(SLICE, count - from));
+            int slice;
+            for (int from = 0; from < count; from += slice) { // each of them teaches the JIT
+                slice = Math.min(SLICE, count - from);
+                tryVectors(a, aAt + from, b, bAt + from, out, outAt + from, slice);
             }
         } else {
             plain(a, aAt, b, bAt, out, outAt, count);
@@ -81,8 +83,9 @@ public final class Sums {
 
     /** Every loop is over whole arrays from 0 on: those the JIT of Java 17 turns into vector instructions, and others not. */
     private void plain(float[] a, int aAt, float[] b, int bAt, float[] out, int outAt, int count) {
-        for (int from = 0; from < count; from += RUN) {
-            int run = Math.min(RUN, count - from);
+        int run;
+        for (int from = 0; from < count; from += run) {
+            run = Math.min(RUN, count - from);
             System.arraycopy(a, aAt + from, left, 0, run);
             System.arraycopy(b, bAt + from, right, 0, run);
             add(left, right, run);
