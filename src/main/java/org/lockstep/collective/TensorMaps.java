@@ -14,7 +14,8 @@ import org.lockstep.tensor.Tensor;
 
 /**
  * Named tensors on their way through a group: first their names, types and shapes as one object, then the elements of each
- * that has any, in one transfer of their own. Order is kept. What arrives is in host memory, in a map nobody can change.
+ * that has any, in one transfer of their own. Order is kept. They travel from host memory, where those of a device are copied
+ * first, and arrive there, in a map nobody can change.
  *
  * <p>{@link #gatheredOver} makes use of what tensor parallelism leaves: all ranks of a tensor group hold the same
  * activations, so each sends only its share to its counterpart, and the counterparts gather the whole among themselves.
@@ -72,7 +73,7 @@ public final class TensorMaps {
         group.sendObject(contents, peer);
         for (Tensor tensor : tensors.values()) {
             if (tensor.buffer().length() > 0) {
-                group.send(share(tensor.buffer()), peer);
+                group.send(share(tensor.buffer()).toHost(), peer); // as who receives it has it
             }
         }
     }
@@ -123,7 +124,7 @@ public final class TensorMaps {
         }
         for (Tensor tensor : all.values()) {
             if (tensor.buffer().length() > 0) {
-                group.broadcast(tensor.buffer(), root);
+                group.broadcast(tensor.buffer().toHost(), root);
             }
         }
         return Collections.unmodifiableMap(all);

@@ -7,6 +7,7 @@ import static org.junit.jupiter.api.Assumptions.assumeTrue;
 
 import java.time.Duration;
 import java.util.List;
+import java.util.Map;
 import java.util.Set;
 import java.util.concurrent.CountDownLatch;
 import java.util.concurrent.CyclicBarrier;
@@ -21,6 +22,7 @@ import org.lockstep.collective.CommunicatorException;
 import org.lockstep.collective.Flight;
 import org.lockstep.collective.Ranks;
 import org.lockstep.collective.ReduceOp;
+import org.lockstep.collective.TensorMaps;
 import org.lockstep.collective.World;
 import org.lockstep.collective.WorldSpec;
 import org.lockstep.cpu.CpuBackend;
@@ -28,6 +30,7 @@ import org.lockstep.rendezvous.LocalWorld;
 import org.lockstep.tensor.Buffer;
 import org.lockstep.tensor.HostBuffer;
 import org.lockstep.tensor.Kernels;
+import org.lockstep.tensor.Tensor;
 import org.lockstep.topology.GroupKind;
 import org.lockstep.topology.ParallelSizes;
 
@@ -98,6 +101,23 @@ class NcclWorldTest {
 
     private static Buffer floats(Kernels kernels, float... values) {
         return kernels.upload(Buffer.ofFloats(values), values.length).buffer();
+    }
+
+    @Test
+    void tensorsOfADeviceTravelInMaps() {
+        inWorld(WorldSpec.of(ParallelSizes.tensor(2)), 2, (world, kernels) -> {
+            TensorMaps maps = TensorMaps.in(world.communicators().tensor());
+            Map<String, Tensor> mine = Map.of("x", kernels.upload(Buffer.ofFloats(1, 2, 3), 3));
+            boolean first = world.state().rank() == 0;
+            if (first) {
+                maps.send(mine);
+            } else {
+                assertThat(maps.receive().get("x").buffer().toHost().floats()).containsExactly(1, 2, 3);
+            }
+            Tensor told = maps.broadcast(first ? mine : null, 0).get("x");
+            assertThat(told.buffer().toHost().floats()).containsExactly(1, 2, 3);
+            return true;
+        });
     }
 
     @Test
