@@ -135,14 +135,14 @@ public interface Communicator extends AutoCloseable {
 
     /** {@link #send(Buffer, int)} to the next rank of the group; the last one's next is the first. */
     default void send(Buffer buffer) {
-        send(buffer, (rankInGroup() + 1) % size());
+        send(buffer, next());
     }
 
     void receive(Buffer buffer, int peer);
 
     /** {@link #receive(Buffer, int)} from the previous rank of the group; the first one's previous is the last. */
     default void receive(Buffer buffer) {
-        receive(buffer, (rankInGroup() + size() - 1) % size());
+        receive(buffer, previous());
     }
 
     /** Returns when every rank of the group has called it. */
@@ -167,14 +167,14 @@ public interface Communicator extends AutoCloseable {
 
     /** {@link #sendObject(Object, int)} to the next rank of the group; the last one's next is the first. */
     default void sendObject(Object value) {
-        sendObject(value, (rankInGroup() + 1) % size());
+        sendObject(value, next());
     }
 
     <T> T receiveObject(int peer, Class<T> type);
 
     /** {@link #receiveObject(int, Class)} from the previous rank of the group; the first one's previous is the last. */
     default <T> T receiveObject(Class<T> type) {
-        return receiveObject((rankInGroup() + size() - 1) % size(), type);
+        return receiveObject(previous(), type);
     }
 
     /**
@@ -225,4 +225,12 @@ public interface Communicator extends AutoCloseable {
      * PEER_LOST, naming {@code cause}. Idempotent; the first cause stays.
      */
     void abort(Throwable cause);
+
+    private int next() {
+        return (rankInGroup() + 1) % size();
+    }
+
+    private int previous() {
+        return (rankInGroup() + size() - 1) % size();
+    }
 }

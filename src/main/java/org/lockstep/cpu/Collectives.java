@@ -35,7 +35,7 @@ import org.lockstep.transport.Mesh;
  * <p>Confined to the thread that the communicator admitted.
  */
 class Collectives {
-    /** Larger groups have no connections for one step among all, nor the time. */
+    /** In larger groups one step among all takes too long, and in very large ones not all are connected. */
     static final int DIRECT_RANKS = 16;
 
     private static final long ONE_STEP_BYTES = 8 * 1024;

@@ -60,6 +60,23 @@ class RosterTest {
         return records;
     }
 
+    /** What {@code h} says, but for what all must have in common. */
+    private static Hello told(Hello h, ParallelSizes sizes, RankOrder order, Hello.Settings settings) {
+        return new Hello(
+                h.attempt(),
+                h.version(),
+                h.identity(),
+                h.partition(),
+                h.venue(),
+                h.backend(),
+                h.addresses(),
+                h.port(),
+                sizes,
+                order,
+                settings,
+                h.ids());
+    }
+
     private static RendezvousException refusal(List<String> records) {
         return catchThrowableOfType(RendezvousException.class, () -> Roster.of(records, SPEC));
     }
@@ -371,41 +388,13 @@ class RosterTest {
                 "backend",
                 "cuda in partition 3");
         assertRefused(
-                records(
-                        0,
-                        h -> new Hello(
-                                h.attempt(),
-                                h.version(),
-                                h.identity(),
-                                0,
-                                1,
-                                "cpu",
-                                h.addresses(),
-                                h.port(),
-                                ParallelSizes.tensor(4),
-                                h.order(),
-                                h.settings(),
-                                h.ids())),
+                records(0, h -> told(h, ParallelSizes.tensor(4), h.order(), h.settings())),
                 ErrorCode.DISAGREEMENT,
                 "sizes",
                 "tp=4");
         WorldSpec other = SPEC.withOperationTimeout(Duration.ofSeconds(7));
         assertRefused(
-                records(
-                        2,
-                        h -> new Hello(
-                                h.attempt(),
-                                h.version(),
-                                h.identity(),
-                                2,
-                                1,
-                                "cpu",
-                                h.addresses(),
-                                h.port(),
-                                h.sizes(),
-                                h.order(),
-                                other.settingsDigest(),
-                                h.ids())),
+                records(2, h -> told(h, h.sizes(), h.order(), other.settingsDigest())),
                 ErrorCode.DISAGREEMENT,
                 "setting lockstep.operationTimeout",
                 "partition 2");
@@ -415,21 +404,7 @@ class RosterTest {
     @FaultCase("F44")
     void anotherOrderOfTheRanksIsNamedWithWho() {
         assertRefused(
-                records(
-                        1,
-                        h -> new Hello(
-                                h.attempt(),
-                                h.version(),
-                                h.identity(),
-                                1,
-                                1,
-                                "cpu",
-                                h.addresses(),
-                                h.port(),
-                                h.sizes(),
-                                RankOrder.TP_PP_DP,
-                                h.settings(),
-                                h.ids())),
+                records(1, h -> told(h, h.sizes(), RankOrder.TP_PP_DP, h.settings())),
                 ErrorCode.DISAGREEMENT,
                 "order differs",
                 "tp-cp-ep-dp-pp in partitions 0,2,3",
@@ -443,21 +418,7 @@ class RosterTest {
         assertThat(other.transports()).containsExactlyInAnyOrder(TransportKind.THREAD, TransportKind.TCP);
         assertThat(SPEC.withTransports(Set.of()).newAttempt().transports()).containsExactly(TransportKind.TCP);
         assertRefused(
-                records(
-                        1,
-                        h -> new Hello(
-                                h.attempt(),
-                                h.version(),
-                                h.identity(),
-                                1,
-                                1,
-                                "cpu",
-                                h.addresses(),
-                                h.port(),
-                                h.sizes(),
-                                h.order(),
-                                other.settingsDigest(),
-                                h.ids())),
+                records(1, h -> told(h, h.sizes(), h.order(), other.settingsDigest())),
                 ErrorCode.DISAGREEMENT,
                 "setting lockstep.transports",
                 "partition 1");

@@ -9,7 +9,7 @@ import org.junit.jupiter.params.provider.ValueSource;
 /** Which ranks are connected. */
 class PairsTest {
     @ParameterizedTest
-    @ValueSource(ints = {1, 2, 3, 16, 128, 129, 255, 256, 1000})
+    @ValueSource(ints = {1, 2, 3, 16, 17, 31, 32, 100, 128, 129, 255, 256, 1000})
     void bothEndsAgreeAndNobodyIsConnectedToItself(int size) {
         for (int a = 0; a < size; a++) {
             for (int b = 0; b < size; b++) {
@@ -31,7 +31,7 @@ class PairsTest {
 
     /** Recursive doubling and dissemination need ±2^k, a ring ±1, a binomial tree of any root v and v minus its lowest bit. */
     @ParameterizedTest
-    @ValueSource(ints = {129, 130, 255, 256, 257})
+    @ValueSource(ints = {17, 31, 32, 33, 100, 129, 130, 255, 256, 257})
     void whatTreesAndRingsNeedIsThere(int size) {
         for (int root = 0; root < size; root += 5) {
             for (int virtual = 1; virtual < size; virtual++) {
