@@ -43,6 +43,7 @@ public enum ErrorCode {
     PROTOCOL(2007, 4, "a peer sent what makes no sense"),
     CANCELLED(2008, 130, "somebody ended the run"),
     ANSWERS_LOST(2009, 4, "answers are gone with the executor that held them"),
+    NOT_FINITE(2010, 4, "NaN or an infinity in what a rank gave to an operation, where that is looked for"),
 
     RENDEZVOUS_TIMEOUT(3001, 4, "not all ranks came in time"),
     RENDEZVOUS_FAILED(3002, 4, "the meeting broke off"),

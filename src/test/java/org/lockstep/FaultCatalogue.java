@@ -35,7 +35,7 @@ final class FaultCatalogue {
             F23 | a rank skips a call, or changes the order | 1 s, told to all
             F24 | two threads in one communicator | refused
             F25 | lengths of nothing, of one, odd ones, and beyond what memory has | right, or refused
-            F26 | elements that are no number | they pass through
+            F26 | elements that are no number | they pass through; told with rank, operation and layer where that is asked for
             F27 | the order of a reduction | the same bits everywhere
             F28 | a group of one; overlapping groups; use after the end | they work; refused
             F30 | a port scan; a thousand idle connections | it goes on
@@ -45,7 +45,7 @@ final class FaultCatalogue {
             F34 | a byte that flips | refused, never counted
             F35 | a host that is gone without a word | 20 s
             F36 | connections cut, reset, stalled, or bytes one by one | 20 s
-            F37 | 100 ms of latency; one megabit a second | it goes on
+            F37 | 100 ms of latency; one megabit a second | it goes on; a deadline grows with the bytes
             F38 | a rank that can be reached nowhere | its addresses are told
             F39 | IPv6; addresses that mean nothing elsewhere | it works; not told
             F40 | several addresses, of which one leads nowhere | the next one is tried

@@ -134,7 +134,7 @@ class HouseTest {
                 "report     | topology                                                    ; com.fasterxml.jackson..",
                 "flight     | topology tensor collective                                  ; com.fasterxml.jackson..",
                 "commit     |                                                             ; org.apache.hadoop.conf.. org.apache.hadoop.fs.. org.slf4j..",
-                "spark.settings  | collective                                                       ; org.apache.spark.. scala..",
+                "spark.settings  | topology collective                                              ; org.apache.spark.. scala..",
                 "spark.failure   | topology collective flight commit spark.settings                          ; org.apache.spark.. scala.. org.apache.hadoop.. org.slf4j..",
                 "spark.preflight | topology collective cpu cuda spark.settings spark.failure        ; org.apache.spark.. scala.. org.slf4j..",
                 "spark.device    | collective cpu cuda spark.settings spark.preflight               ; org.apache.spark.. scala..",

@@ -1,5 +1,6 @@
 package org.lockstep.collective;
 
+import java.time.Duration;
 import java.util.List;
 import org.jspecify.annotations.Nullable;
 import org.lockstep.tensor.Buffer;
@@ -20,6 +21,9 @@ public interface Carrier {
     default boolean isRecordable() {
         return false;
     }
+
+    /** What is called from now on is to be complete on its device within {@code limit}; host memory is waited for elsewhere. */
+    default void begin(Duration limit) {}
 
     void allReduce(OperationTag tag, Buffer send, Buffer receive, ReduceOp op);
 

@@ -1,5 +1,7 @@
 package org.lockstep.collective;
 
+import java.time.Duration;
+import java.util.Optional;
 import org.lockstep.topology.ProcessGroup;
 
 /** What makes the groups that a backend connects in host memory carry buffers of a device too: one to a rank. */
@@ -25,9 +27,10 @@ public interface Carriers {
          * Ends the world because of an operation that was called before: with what the ranks say to each other about it,
          * where they differ or one does not come, else with {@code failure}.
          *
-         * @param agree whether to ask the others: they can be expected to have failed too, or not to have come
+         * @param asking how long to ask the others at most, who can be expected to have failed too, or not to have come; empty
+         *     not to ask
          * @return the first cause, to be thrown
          */
-        CommunicatorException fail(OperationTag tag, Throwable failure, boolean agree);
+        CommunicatorException fail(OperationTag tag, Throwable failure, Optional<Duration> asking);
     }
 }

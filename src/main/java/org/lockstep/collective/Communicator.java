@@ -30,7 +30,7 @@ import org.lockstep.topology.ProcessGroup;
  * <p>Confined to its rank's thread, except {@link #abort}, which any thread may call; two threads at once are refused
  * with CONCURRENT_USE. All operations throw {@link CommunicatorException}; after it the communicator is dead. After
  * {@link #close} they throw COMMUNICATOR_CLOSED. A wrong buffer, count or root is an {@link IllegalArgumentException},
- * thrown before anything is sent.
+ * thrown before anything is sent; so is NOT_FINITE, where {@link OperationTerms#finite} asks for it.
  */
 public interface Communicator extends AutoCloseable {
     ProcessGroup group();
@@ -152,7 +152,18 @@ public interface Communicator extends AutoCloseable {
      * As {@link #barrier()}, with a deadline of its own, which must be positive: for ranks whose work in between takes as
      * long as it takes. A peer that dies or aborts is seen all the same.
      */
-    void barrier(Duration deadline);
+    default void barrier(Duration deadline) {
+        within(deadline).barrier();
+    }
+
+    /**
+     * This communicator with another deadline, for the operations that are called on what is returned: one, or all from now on. It
+     * holds for each, whatever that moves; all else, the end included, is this communicator's. Each rank has its own deadlines:
+     * the shortest ends an operation for all.
+     *
+     * @param deadline positive
+     */
+    Communicator within(Duration deadline);
 
     /**
      * Copies {@code value} of {@code root} to all ranks; the others pass null. Travels by Kryo: its class must have been

@@ -3,7 +3,6 @@ package org.lockstep.collective;
 import java.time.Duration;
 import java.util.Optional;
 import java.util.concurrent.RejectedExecutionException;
-import java.util.concurrent.atomic.AtomicBoolean;
 import java.util.concurrent.atomic.AtomicReference;
 import java.util.function.Consumer;
 import org.jspecify.annotations.Nullable;
@@ -17,22 +16,29 @@ import org.lockstep.LockstepException;
  * <p>One thread is inside at a time. It comes in after all that is queued is done, unless it is the queue's own. From the
  * call of {@link #close} on only the queue's thread comes in, and nobody once the queue is empty.
  */
-abstract class LiveCommunicator implements Communicator {
+abstract class LiveCommunicator extends Operations {
     /** How long a wait for queued work may overlook that the communicator died: its code need not notice. */
     private static final Duration LOOK = Duration.ofMillis(100);
 
     private final AtomicReference<@Nullable Thread> user = new AtomicReference<>();
     private final AtomicReference<@Nullable WorkQueue> queue = new AtomicReference<>();
-    private final AtomicBoolean closed = new AtomicBoolean();
+    private final AtomicReference<Closing> closing = new AtomicReference<>(Closing.NOT_YET);
     private final Admission admission = new Admission();
     private volatile boolean over;
     private long queuedAt; // of the work that the queue's thread does; 0 where it does none
 
+    /** Whether it was closed; what becomes of the peers afterwards is nothing to who left in peace. */
+    private enum Closing {
+        NOT_YET,
+        ALIVE,
+        DEAD
+    }
+
+    /** Whether this communicator did not fail so far. */
+    protected abstract boolean isAlive();
+
     /** Throws if this communicator failed before. */
     protected abstract void requireAlive(Object operation);
-
-    /** The deadline of operations that name none. */
-    protected abstract Duration limit();
 
     /** Called once, by the first {@link #close} that finds no operation under way; the admitted thread is the caller's. */
     protected abstract void doClose();
@@ -45,6 +51,11 @@ abstract class LiveCommunicator implements Communicator {
 
     @Override
     public final Work async(Consumer<? super Communicator> operations) {
+        return async(operations, this);
+    }
+
+    /** Queues operations that are called on {@code here}: this communicator, or a view of it. */
+    final Work async(Consumer<? super Communicator> operations, Communicator here) {
         requireUsable("async");
         WorkQueue mine = queue.get();
         if (mine == null) {
@@ -58,7 +69,7 @@ abstract class LiveCommunicator implements Communicator {
                 requireUsable("queued work"); // the communicator may have died since
                 queuedAt = now;
                 try {
-                    operations.accept(this);
+                    operations.accept(here);
                 } finally {
                     queuedAt = 0;
                 }
@@ -71,7 +82,7 @@ abstract class LiveCommunicator implements Communicator {
 
     @Override
     public final void close() {
-        if (!closed.compareAndSet(false, true)) {
+        if (!closing.compareAndSet(Closing.NOT_YET, isAlive() ? Closing.ALIVE : Closing.DEAD)) {
             return;
         }
         WorkQueue pending = queue.get();
@@ -92,6 +103,7 @@ abstract class LiveCommunicator implements Communicator {
             }
         } else {
             // Closing under an operation of another thread: orderly is no longer possible.
+            closing.set(Closing.DEAD);
             abort(new IllegalStateException(
                     "closed by " + Thread.currentThread().getName() + " during an operation"));
         }
@@ -125,11 +137,6 @@ abstract class LiveCommunicator implements Communicator {
     protected final void leave() {
         user.set(null);
         onLeave();
-    }
-
-    /** As below, with the communicator's own deadline. */
-    final void enter(Object operation) {
-        enter(operation, limit());
     }
 
     /**
@@ -193,8 +200,12 @@ abstract class LiveCommunicator implements Communicator {
 
     /** Throws unless the calling thread may begin an operation: the queue's may while {@link #close} waits for it. */
     final void requireUsable(Object operation) {
-        requireAlive(operation);
-        if (closed.get() && (over || !isQueued())) {
+        Closing how = closing.get();
+        boolean past = how != Closing.NOT_YET && (over || !isQueued());
+        if (!past || how == Closing.DEAD) {
+            requireAlive(operation);
+        }
+        if (past) {
             throw new CommunicatorException(LockstepException.report(
                     ErrorCode.COMMUNICATOR_CLOSED, operation + " in " + group() + " after close"));
         }

@@ -13,12 +13,12 @@ import org.lockstep.topology.ProcessGroup;
  * one thread.
  */
 final class Recording implements Communicator {
-    private final GuardedCommunicator real;
+    private final Operations real;
     private final List<Transfer> transfers = new ArrayList<>();
     private final List<Runnable> others = new ArrayList<>();
     private boolean ended;
 
-    Recording(GuardedCommunicator real) {
+    Recording(Operations real) {
         this.real = real;
     }
 
@@ -44,7 +44,7 @@ final class Recording implements Communicator {
 
     private void add(Transfer transfer) {
         requireOpen();
-        Arguments.transfer(real, transfer.buffer(), transfer.peer());
+        Arguments.transfer(real.real(), transfer.buffer(), transfer.peer());
         transfers.add(transfer);
     }
 
@@ -71,63 +71,63 @@ final class Recording implements Communicator {
 
     @Override
     public void allReduce(Buffer send, Buffer receive, ReduceOp op) {
-        Arguments.allReduce(real, send, receive, op);
+        Arguments.allReduce(real.real(), send, receive, op);
         add(() -> real.allReduce(send, receive, op));
     }
 
     @Override
     public void reduce(Buffer send, Buffer receive, ReduceOp op, int root) {
-        Arguments.reduce(real, send, receive, op, root);
+        Arguments.reduce(real.real(), send, receive, op, root);
         add(() -> real.reduce(send, receive, op, root));
     }
 
     @Override
     public void broadcast(Buffer send, Buffer receive, int root) {
-        Arguments.broadcast(real, send, receive, root);
+        Arguments.broadcast(real.real(), send, receive, root);
         add(() -> real.broadcast(send, receive, root));
     }
 
     @Override
     public void allGather(Buffer send, Buffer receive) {
-        Arguments.allGather(real, send, receive, Blocks.even(size(), send.length()));
+        Arguments.allGather(real.real(), send, receive, Blocks.even(size(), send.length()));
         add(() -> real.allGather(send, receive));
     }
 
     @Override
     public void allGatherV(Buffer send, Buffer receive, long... counts) {
         long[] own = counts.clone(); // the caller may change its array before the operations run
-        Arguments.allGather(real, send, receive, Arguments.blocks(real, "counts", own));
+        Arguments.allGather(real.real(), send, receive, Arguments.blocks(real.real(), "counts", own));
         add(() -> real.allGatherV(send, receive, own));
     }
 
     @Override
     public void reduceScatter(Buffer send, Buffer receive, ReduceOp op) {
-        Arguments.reduceScatter(real, send, receive, op, Blocks.even(size(), receive.length()));
+        Arguments.reduceScatter(real.real(), send, receive, op, Blocks.even(size(), receive.length()));
         add(() -> real.reduceScatter(send, receive, op));
     }
 
     @Override
     public void reduceScatterV(Buffer send, Buffer receive, ReduceOp op, long... counts) {
         long[] own = counts.clone();
-        Arguments.reduceScatter(real, send, receive, op, Arguments.blocks(real, "counts", own));
+        Arguments.reduceScatter(real.real(), send, receive, op, Arguments.blocks(real.real(), "counts", own));
         add(() -> real.reduceScatterV(send, receive, op, own));
     }
 
     @Override
     public void gather(Buffer send, @Nullable Buffer receive, int root) {
-        Buffer all = Arguments.gather(real, send, receive, root);
+        Buffer all = Arguments.gather(real.real(), send, receive, root);
         add(() -> real.gather(send, all, root));
     }
 
     @Override
     public void scatter(@Nullable Buffer send, Buffer receive, int root) {
-        Buffer all = Arguments.scatter(real, send, receive, root);
+        Buffer all = Arguments.scatter(real.real(), send, receive, root);
         add(() -> real.scatter(all, receive, root));
     }
 
     @Override
     public void allToAll(Buffer send, Buffer receive) {
-        Arguments.allToAll(real, send, receive);
+        Arguments.allToAll(real.real(), send, receive);
         add(() -> real.allToAll(send, receive));
     }
 
@@ -136,11 +136,11 @@ final class Recording implements Communicator {
         long[] ownSend = sendCounts.clone();
         long[] ownReceive = receiveCounts.clone();
         Arguments.allToAll(
-                real,
+                real.real(),
                 send,
-                Arguments.blocks(real, "sendCounts", ownSend),
+                Arguments.blocks(real.real(), "sendCounts", ownSend),
                 receive,
-                Arguments.blocks(real, "receiveCounts", ownReceive));
+                Arguments.blocks(real.real(), "receiveCounts", ownReceive));
         add(() -> real.allToAllV(send, ownSend, receive, ownReceive));
     }
 
@@ -161,8 +161,13 @@ final class Recording implements Communicator {
 
     @Override
     public void barrier(Duration deadline) {
-        Duration limit = Arguments.deadline(deadline);
-        add(() -> real.barrier(limit));
+        add(real.within(deadline)::barrier);
+    }
+
+    @Override
+    public Communicator within(Duration deadline) {
+        throw new UnsupportedOperationException(
+                "operations of a group have one deadline: within(" + deadline + ").grouped(...)");
     }
 
     private static UnsupportedOperationException refused(String what) {

@@ -4,7 +4,6 @@ import java.time.Duration;
 import java.util.List;
 import java.util.Optional;
 import java.util.concurrent.atomic.AtomicReference;
-import java.util.function.Consumer;
 import org.jspecify.annotations.Nullable;
 import org.lockstep.ErrorCode;
 import org.lockstep.LockstepException;
@@ -18,7 +17,6 @@ import org.lockstep.topology.ProcessGroup;
 public final class SoloCommunicator extends GuardedCommunicator {
     private final ProcessGroup group;
     private final ObjectCodec codec;
-    private final Duration limit;
     private final Carrier host = new SoloHost();
     private final @Nullable Carrier device;
     private final AtomicReference<@Nullable Throwable> failure = new AtomicReference<>();
@@ -26,25 +24,20 @@ public final class SoloCommunicator extends GuardedCommunicator {
     /**
      * The communicator of a group of one.
      *
-     * @param limit of an operation
+     * @param terms of operations
      * @param devices make what carries buffers of a device, if there is one
      * @throws IllegalArgumentException if the group has more than one rank
      */
-    public SoloCommunicator(ProcessGroup group, ObjectCodec codec, Duration limit, Optional<Carriers> devices) {
+    public SoloCommunicator(ProcessGroup group, ObjectCodec codec, OperationTerms terms, Optional<Carriers> devices) {
+        super(terms);
         if (group.size() != 1) {
             throw new IllegalArgumentException("a solo communicator is for one rank, not " + group);
         }
         this.group = group;
         this.codec = codec;
-        this.limit = limit;
         OperationTag tag = new OperationTag(0, OperationTag.Operation.CONNECT, null, null, 0, -1);
         this.device = devices.map(each -> each.connect(group, 0, host, new Life(), tag))
                 .orElse(null);
-    }
-
-    @Override
-    protected Duration limit() {
-        return limit;
     }
 
     @Override
@@ -58,8 +51,10 @@ public final class SoloCommunicator extends GuardedCommunicator {
     }
 
     @Override
-    protected void carry(OperationTag tag, Buffer buffer, Consumer<? super Carrier> operation) {
-        operation.accept(carrier(buffer));
+    protected void carry(OperationTag tag, Duration limit, Buffer data, Step step) {
+        Carrier carrier = carrier(data);
+        carrier.begin(limit);
+        step.by(carrier, tag);
     }
 
     private Carrier carrier(Buffer buffer) {
@@ -67,15 +62,15 @@ public final class SoloCommunicator extends GuardedCommunicator {
     }
 
     @Override
-    protected void doBarrier(OperationTag tag, Optional<Duration> deadline) {}
+    protected void doBarrier(OperationTag tag, Duration limit) {}
 
     @Override
-    protected void doTransfers(List<Transfer> transfers) {
+    protected void doTransfers(Duration limit, List<Transfer> transfers) {
         throw new AssertionError("a group of one has no peer");
     }
 
     @Override
-    protected <T> T doBroadcastObject(OperationTag tag, @Nullable T value, int root, Class<T> type) {
+    protected <T> T doBroadcastObject(OperationTag tag, Duration limit, @Nullable T value, int root, Class<T> type) {
         if (value == null) {
             throw new IllegalArgumentException("the root of a broadcast gives the object, not null");
         }
@@ -83,18 +78,23 @@ public final class SoloCommunicator extends GuardedCommunicator {
     }
 
     @Override
-    protected <T> List<T> doAllGatherObject(OperationTag tag, T value, Class<T> type) {
+    protected <T> List<T> doAllGatherObject(OperationTag tag, Duration limit, T value, Class<T> type) {
         return List.of(codec.decode(codec.encode(value), type));
     }
 
     @Override
-    protected void doSendObject(Object value, int peer) {
+    protected void doSendObject(Duration limit, Object value, int peer) {
         throw new AssertionError("a group of one has no peer");
     }
 
     @Override
-    protected <T> T doReceiveObject(int peer, Class<T> type) {
+    protected <T> T doReceiveObject(Duration limit, int peer, Class<T> type) {
         throw new AssertionError("a group of one has no peer");
+    }
+
+    @Override
+    protected boolean isAlive() {
+        return failure.get() == null;
     }
 
     @Override
@@ -133,7 +133,7 @@ public final class SoloCommunicator extends GuardedCommunicator {
     }
 
     @Override
-    public boolean isRecordable() {
+    protected boolean isDeviceRecordable() {
         return device != null && device.isRecordable();
     }
 
@@ -144,7 +144,7 @@ public final class SoloCommunicator extends GuardedCommunicator {
         }
 
         @Override
-        public CommunicatorException fail(OperationTag tag, Throwable cause, boolean agree) {
+        public CommunicatorException fail(OperationTag tag, Throwable cause, Optional<Duration> asking) {
             abort(cause);
             return dead(tag, cause);
         }

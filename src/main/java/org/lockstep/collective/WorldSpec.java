@@ -30,7 +30,7 @@ import org.lockstep.topology.RankOrder;
  * @param settings that must be equal on all parties, by name
  * @param objects classes that may travel as objects besides the ones always registered, in this order
  * @param meetingTimeout for the rendezvous and for connecting
- * @param operationTimeout for each collective operation
+ * @param operations what holds for each collective operation
  * @param strictPlacement refuse tensor groups that span hosts, instead of reporting them
  * @param transports that ranks may use; always with TCP, without which there are worlds that cannot connect
  * @param encrypted whether what goes over TCP is encrypted, not only proven to be whole
@@ -44,7 +44,7 @@ public record WorldSpec(
         Map<String, String> settings,
         List<Class<?>> objects,
         Duration meetingTimeout,
-        Duration operationTimeout,
+        OperationTerms operations,
         boolean strictPlacement,
         Set<TransportKind> transports,
         boolean encrypted)
@@ -70,7 +70,7 @@ public record WorldSpec(
                 Map.of(),
                 List.of(),
                 Duration.ofMinutes(2),
-                Duration.ofMinutes(10),
+                OperationTerms.DEFAULT,
                 false,
                 EnumSet.allOf(TransportKind.class),
                 false);
@@ -87,7 +87,7 @@ public record WorldSpec(
                 settings,
                 objects,
                 meetingTimeout,
-                operationTimeout,
+                operations,
                 strictPlacement,
                 transports,
                 encrypted);
@@ -104,7 +104,7 @@ public record WorldSpec(
                 settings,
                 objects,
                 meetingTimeout,
-                operationTimeout,
+                operations,
                 strictPlacement,
                 transports,
                 encrypted);
@@ -122,7 +122,7 @@ public record WorldSpec(
                 settings,
                 objects,
                 meetingTimeout,
-                operationTimeout,
+                operations,
                 strictPlacement,
                 transports,
                 encrypted);
@@ -139,7 +139,7 @@ public record WorldSpec(
                 settings,
                 objects,
                 meetingTimeout,
-                operationTimeout,
+                operations,
                 strictPlacement,
                 transports,
                 encrypted);
@@ -156,7 +156,7 @@ public record WorldSpec(
                 settings,
                 objects,
                 meetingTimeout,
-                operationTimeout,
+                operations,
                 strictPlacement,
                 transports,
                 encrypted);
@@ -173,7 +173,7 @@ public record WorldSpec(
                 others,
                 objects,
                 meetingTimeout,
-                operationTimeout,
+                operations,
                 strictPlacement,
                 transports,
                 encrypted);
@@ -190,7 +190,7 @@ public record WorldSpec(
                 settings,
                 List.of(classes),
                 meetingTimeout,
-                operationTimeout,
+                operations,
                 strictPlacement,
                 transports,
                 encrypted);
@@ -207,7 +207,7 @@ public record WorldSpec(
                 settings,
                 objects,
                 limit,
-                operationTimeout,
+                operations,
                 strictPlacement,
                 transports,
                 encrypted);
@@ -215,6 +215,11 @@ public record WorldSpec(
 
     /** This spec with another deadline for each operation. */
     public WorldSpec withOperationTimeout(Duration limit) {
+        return withOperations(operations.withTimeout(limit));
+    }
+
+    /** This spec with other terms of each operation. */
+    public WorldSpec withOperations(OperationTerms terms) {
         return new WorldSpec(
                 attempt,
                 key,
@@ -224,7 +229,7 @@ public record WorldSpec(
                 settings,
                 objects,
                 meetingTimeout,
-                limit,
+                terms,
                 strictPlacement,
                 transports,
                 encrypted);
@@ -241,7 +246,7 @@ public record WorldSpec(
                 settings,
                 objects,
                 meetingTimeout,
-                operationTimeout,
+                operations,
                 strict,
                 transports,
                 encrypted);
@@ -258,7 +263,7 @@ public record WorldSpec(
                 settings,
                 objects,
                 meetingTimeout,
-                operationTimeout,
+                operations,
                 strictPlacement,
                 others,
                 encrypted);
@@ -275,7 +280,7 @@ public record WorldSpec(
                 settings,
                 objects,
                 meetingTimeout,
-                operationTimeout,
+                operations,
                 strictPlacement,
                 transports,
                 on);
@@ -290,7 +295,10 @@ public record WorldSpec(
         all.put(
                 "lockstep.objects",
                 objects.stream().map(Class::getName).toList().toString());
-        all.put("lockstep.operationTimeout", operationTimeout.toString());
+        all.put("lockstep.minimumRate", Long.toString(operations.minimumRate()));
+        all.put("lockstep.finite", Boolean.toString(operations.finite()));
+        all.put("lockstep.operationTimeout", operations.timeout().toString());
+        all.put("lockstep.operationTimeouts", new TreeMap<>(operations.ofKinds()).toString());
         all.put("lockstep.strictPlacement", Boolean.toString(strictPlacement));
         all.put("lockstep.transports", new TreeSet<>(transports).toString());
         return all;

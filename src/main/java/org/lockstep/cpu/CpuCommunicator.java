@@ -2,15 +2,12 @@ package org.lockstep.cpu;
 
 import java.time.Duration;
 import java.util.ArrayList;
-import java.util.Arrays;
 import java.util.List;
 import java.util.Optional;
 import java.util.concurrent.atomic.AtomicBoolean;
-import java.util.function.Consumer;
 import java.util.function.Supplier;
 import org.jspecify.annotations.Nullable;
 import org.lockstep.ErrorCode;
-import org.lockstep.collective.Blocks;
 import org.lockstep.collective.Carrier;
 import org.lockstep.collective.Carriers;
 import org.lockstep.collective.CommunicatorException;
@@ -18,15 +15,13 @@ import org.lockstep.collective.GuardedCommunicator;
 import org.lockstep.collective.ObjectCodec;
 import org.lockstep.collective.OperationTag;
 import org.lockstep.collective.OperationTag.Operation;
+import org.lockstep.collective.OperationTerms;
 import org.lockstep.collective.Transfer;
 import org.lockstep.tensor.Buffer;
-import org.lockstep.tensor.DataType;
-import org.lockstep.tensor.HostBuffer;
 import org.lockstep.topology.ProcessGroup;
 import org.lockstep.transport.Failed;
 import org.lockstep.transport.Fate;
 import org.lockstep.transport.Mesh;
-import org.lockstep.transport.Mesh.Letter;
 import org.lockstep.transport.Peers;
 import org.lockstep.transport.Verdict;
 
@@ -46,8 +41,8 @@ final class CpuCommunicator extends GuardedCommunicator {
     private volatile Carrier device; // the host's where there is none
     private final Fate fate;
     private final ObjectCodec codec;
+    private final Parcels parcels;
     private final Peers peers;
-    private final Duration timeout;
     private final Vicinity vicinity;
     private final long[] sent;
     private final long[] received;
@@ -62,7 +57,8 @@ final class CpuCommunicator extends GuardedCommunicator {
             Fate fate,
             ObjectCodec codec,
             Peers peers,
-            Duration timeout) {
+            OperationTerms terms) {
+        super(terms);
         this.group = group;
         this.me = rankInGroup;
         this.mesh = mesh;
@@ -71,8 +67,8 @@ final class CpuCommunicator extends GuardedCommunicator {
         this.device = host;
         this.fate = fate;
         this.codec = codec;
+        this.parcels = new Parcels(group, rankInGroup, mesh, collectives);
         this.peers = peers;
-        this.timeout = timeout;
         this.vicinity = vicinity;
         this.sent = new long[group.size()];
         this.received = new long[group.size()];
@@ -82,11 +78,6 @@ final class CpuCommunicator extends GuardedCommunicator {
     @Override
     public ProcessGroup group() {
         return group;
-    }
-
-    @Override
-    protected Duration limit() {
-        return timeout;
     }
 
     @Override
@@ -110,9 +101,12 @@ final class CpuCommunicator extends GuardedCommunicator {
     }
 
     @Override
-    protected void carry(OperationTag tag, Buffer buffer, Consumer<? super Carrier> operation) {
-        Carrier carrier = carrier(buffer);
-        carry(tag, timeout, () -> operation.accept(carrier));
+    protected void carry(OperationTag tag, Duration limit, Buffer data, Step step) {
+        Carrier carrier = carrier(data);
+        carry(tag, limit, () -> {
+            carrier.begin(limit);
+            step.by(carrier, tag);
+        });
     }
 
     private Carrier carrier(Buffer buffer) {
@@ -120,21 +114,21 @@ final class CpuCommunicator extends GuardedCommunicator {
     }
 
     @Override
-    protected void doBarrier(OperationTag tag, Optional<Duration> limit) {
-        carry(tag, limit.orElse(timeout), () -> collectives.barrier(tag));
+    protected void doBarrier(OperationTag tag, Duration limit) {
+        carry(tag, limit, () -> collectives.barrier(tag));
     }
 
     /** Those of host memory first, then those of the device: either are all at once. */
     @Override
-    protected void doTransfers(List<Transfer> transfers) {
+    protected void doTransfers(Duration limit, List<Transfer> transfers) {
         List<OperationTag> tags = transfers.stream().map(this::tag).toList();
         for (Carrier carrier : device == host ? List.of(host) : List.of(host, device)) {
-            transferBy(carrier, tags, transfers);
+            transferBy(carrier, limit, tags, transfers);
         }
     }
 
     /** Those of its memory, if there are any. */
-    private void transferBy(Carrier carrier, List<OperationTag> tags, List<Transfer> transfers) {
+    private void transferBy(Carrier carrier, Duration limit, List<OperationTag> tags, List<Transfer> transfers) {
         List<OperationTag> names = new ArrayList<>();
         List<Transfer> together = new ArrayList<>();
         for (int i = 0; i < tags.size(); i++) {
@@ -146,108 +140,48 @@ final class CpuCommunicator extends GuardedCommunicator {
         if (!together.isEmpty()) {
             Transfer first = together.get(0);
             Object called = first.sends() ? names.get(0) : new Expected(names.get(0), first.peer());
-            carry(called, timeout, () -> carrier.transfer(names, together));
+            carry(called, limit, () -> {
+                carrier.begin(limit);
+                carrier.transfer(names, together);
+            });
         }
     }
 
     private OperationTag tag(Transfer transfer) {
         Buffer data = transfer.buffer();
         int peer = transfer.peer();
-        return transfer.sends()
-                ? transferTag(Operation.SEND, ++sent[peer], data, peer)
-                : transferTag(Operation.SEND, ++received[peer], data, me);
+        return transfer.sends() ? transferTag(++sent[peer], data, peer) : transferTag(++received[peer], data, me);
     }
 
     @Override
-    protected <T> T doBroadcastObject(OperationTag tag, @Nullable T value, int root, Class<T> type) {
-        HostBuffer mine = bytes(me == root && value != null ? codec.encode(value) : new byte[0]);
-        return codec.decode(carry(tag, timeout, () -> shared(tag, mine, root)).byteArray(), type);
-    }
-
-    /** The root's bytes, after their number, on every rank. */
-    private HostBuffer shared(OperationTag tag, HostBuffer mine, int root) {
-        HostBuffer length = Buffer.ofLongs(mine.size());
-        collectives.broadcast(tag, length, length, root);
-        HostBuffer bytes = me == root ? mine : room(tag, length, root);
-        OperationTag sized = new OperationTag(tag.sequence(), tag.operation(), null, DataType.U8, bytes.size(), root);
-        collectives.broadcast(sized, bytes, bytes, root);
-        return bytes;
+    protected <T> T doBroadcastObject(OperationTag tag, Duration limit, @Nullable T value, int root, Class<T> type) {
+        byte[] mine = me == root && value != null ? codec.encode(value) : null;
+        return codec.decode(carry(tag, limit, () -> parcels.broadcast(tag, mine, root)), type);
     }
 
     @Override
-    protected <T> List<T> doAllGatherObject(OperationTag tag, T value, Class<T> type) {
-        HostBuffer mine = bytes(codec.encode(value));
-        HostBuffer lengths = HostBuffer.allocate(DataType.I64, group.size());
-        HostBuffer all = carry(tag, timeout, () -> {
-            collectives.allGather(tag, Buffer.ofLongs(mine.size()), lengths, Blocks.even(group.size(), 1));
-            for (int rank = 0; rank < group.size(); rank++) {
-                requireLength(tag, lengths.longs()[rank], rank);
-            }
-            Blocks blocks = Blocks.of(lengths.longs());
-            HostBuffer bytes = HostBuffer.allocate(DataType.U8, blocks.total());
-            OperationTag sized =
-                    new OperationTag(tag.sequence(), tag.operation(), null, DataType.U8, blocks.total(), -1);
-            collectives.allGather(sized, mine, bytes, blocks);
-            return bytes;
-        });
-        Blocks blocks = Blocks.of(lengths.longs());
-        List<T> values = new ArrayList<>();
-        for (int rank = 0; rank < group.size(); rank++) {
-            int from = (int) blocks.from(rank);
-            values.add(codec.decode(Arrays.copyOfRange(all.byteArray(), from, from + (int) blocks.count(rank)), type));
-        }
-        return List.copyOf(values);
+    protected <T> List<T> doAllGatherObject(OperationTag tag, Duration limit, T value, Class<T> type) {
+        byte[] mine = codec.encode(value);
+        List<byte[]> all = carry(tag, limit, () -> parcels.allGather(tag, mine));
+        return all.stream().map(bytes -> codec.decode(bytes, type)).toList();
     }
 
     @Override
-    protected void doSendObject(Object value, int peer) {
-        HostBuffer bytes = bytes(codec.encode(value));
-        HostBuffer length = Buffer.ofLongs(bytes.size());
+    protected void doSendObject(Duration limit, Object value, int peer) {
+        byte[] mine = codec.encode(value);
         long number = ++sent[peer];
-        List<Letter> letters = List.of(
-                new Letter(transferTag(Operation.SEND_OBJECT, number, length, peer), length, peer),
-                new Letter(transferTag(Operation.SEND_OBJECT, number, bytes, peer), bytes, peer));
-        carry(letters.get(0).tag(), timeout, () -> mesh.transfer(letters, List.of()));
+        carry(Parcels.tag(number, peer), limit, () -> parcels.send(number, mine, peer));
     }
 
     @Override
-    protected <T> T doReceiveObject(int peer, Class<T> type) {
-        HostBuffer length = Buffer.ofLongs(0);
+    protected <T> T doReceiveObject(Duration limit, int peer, Class<T> type) {
         long number = ++received[peer];
-        Letter first = new Letter(transferTag(Operation.SEND_OBJECT, number, length, me), length, peer);
-        HostBuffer content = carry(new Expected(first.tag(), peer), timeout, () -> {
-            mesh.transfer(List.of(), List.of(first));
-            HostBuffer bytes = room(first.tag(), length, peer);
-            OperationTag tag = transferTag(Operation.SEND_OBJECT, number, bytes, me);
-            mesh.transfer(List.of(), List.of(new Letter(tag, bytes, peer)));
-            return bytes;
-        });
-        return codec.decode(content.byteArray(), type);
+        Expected expected = new Expected(Parcels.tag(number, me), peer);
+        return codec.decode(carry(expected, limit, () -> parcels.receive(number, peer)), type);
     }
 
-    private HostBuffer room(OperationTag tag, HostBuffer length, int peer) {
-        return bytes(new byte[(int) requireLength(tag, length.longs()[0], peer)]);
-    }
-
-    /** The one place where a peer says how much memory to take, so it is bounded. */
-    private long requireLength(OperationTag tag, long bytes, int peer) {
-        if (bytes < 1 || bytes > ObjectCodec.MAX_BYTES) {
-            throw new Failed(Verdict.protocol(
-                    group,
-                    me,
-                    tag.toString(),
-                    peer,
-                    "an object of " + bytes + " bytes, not 1.." + ObjectCodec.MAX_BYTES));
-        }
-        return bytes;
-    }
-
-    private static HostBuffer bytes(byte[] content) {
-        return HostBuffer.of(DataType.U8, content);
-    }
-
-    private static OperationTag transferTag(Operation operation, long sequence, Buffer data, int receiver) {
-        return new OperationTag(sequence, operation, null, data.type(), data.length(), receiver);
+    private static OperationTag transferTag(long number, Buffer data, int receiver) {
+        return new OperationTag(number, Operation.SEND, null, data.type(), data.length(), receiver);
     }
 
     private void carry(Object operation, Duration limit, Runnable body) {
@@ -271,6 +205,11 @@ final class CpuCommunicator extends GuardedCommunicator {
             spread();
             throw broken;
         }
+    }
+
+    @Override
+    protected boolean isAlive() {
+        return fate.verdict() == null;
     }
 
     @Override
@@ -302,7 +241,7 @@ final class CpuCommunicator extends GuardedCommunicator {
     }
 
     @Override
-    public boolean isRecordable() {
+    protected boolean isDeviceRecordable() {
         return device.isRecordable();
     }
 
@@ -314,22 +253,25 @@ final class CpuCommunicator extends GuardedCommunicator {
         }
 
         @Override
-        public CommunicatorException fail(OperationTag tag, Throwable failure, boolean agree) {
+        public CommunicatorException fail(OperationTag tag, Throwable failure, Optional<Duration> asking) {
             Verdict own = Verdict.found(group, me, failure);
-            Verdict first = fate.seal(agree && fate.verdict() == null ? asked(tag, own) : own);
+            Verdict said = asking.filter(any -> fate.verdict() == null)
+                    .map(limit -> asked(tag, own, limit))
+                    .orElse(own);
+            Verdict first = fate.seal(said);
             spread();
             return first.exception(tag.toString(), group, peers);
         }
     }
 
     /** What the ranks find when each says what it is in: who calls something else, or does not come; else {@code own}. */
-    private Verdict asked(OperationTag tag, Verdict own) {
+    private Verdict asked(OperationTag tag, Verdict own, Duration limit) {
         boolean inside = isInside();
         if (!inside && !tryEnter()) {
             return own;
         }
         try {
-            mesh.begin(tag, timeout.compareTo(ASKING) < 0 ? timeout : ASKING);
+            mesh.begin(tag, limit.compareTo(ASKING) < 0 ? limit : ASKING);
             collectives.barrier(tag);
             return own;
         } catch (Failed failed) {

@@ -5,6 +5,7 @@ import java.util.EnumMap;
 import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Map;
+import java.util.Objects;
 import java.util.Optional;
 import java.util.function.IntConsumer;
 import org.jspecify.annotations.Nullable;
@@ -81,7 +82,7 @@ final class CpuEndpoint implements Backend.Endpoint {
         List<CpuCommunicator> several = new ArrayList<>();
         for (ProcessGroup group : groups) {
             if (group.size() == 1) {
-                live.put(group, new SoloCommunicator(group, codec, spec.operationTimeout(), devices));
+                live.put(group, new SoloCommunicator(group, codec, spec.operations(), devices));
             } else {
                 CpuCommunicator made = new CpuCommunicator(
                         group,
@@ -91,13 +92,15 @@ final class CpuEndpoint implements Backend.Endpoint {
                         connected.fate(),
                         codec,
                         roster::describe,
-                        spec.operationTimeout());
+                        spec.operations());
                 live.put(group, made);
                 several.add(made);
             }
         }
         Map<GroupKind, Communicator> kinds = new EnumMap<>(GroupKind.class);
-        plan.ofRank(rank).forEach((kind, group) -> kinds.put(kind, live.get(group)));
+        plan.ofRank(rank)
+                .forEach((kind, group) ->
+                        kinds.put(kind, Objects.requireNonNull(live.get(group)).as(kind)));
         CpuCommunicators made = new CpuCommunicators(rank, kinds, List.copyOf(live.values()), connected);
         communicators = made;
         devices.ifPresent(carriers -> attach(carriers, several, made));

@@ -73,7 +73,7 @@ public final class CudaBackend implements Backend {
                 ids,
                 group -> options.nccl().maxCtas(group),
                 spec.meetingTimeout(),
-                spec.operationTimeout());
+                spec.operations().timeout());
         groups = made;
         return made;
     }

@@ -1,5 +1,6 @@
 package org.lockstep.cuda;
 
+import java.time.Duration;
 import java.util.ArrayDeque;
 import java.util.ArrayList;
 import java.util.Deque;
@@ -28,8 +29,9 @@ final class InFlight implements AutoCloseable {
      *
      * @param tags at least one
      * @param since when they were queued, by {@link System#nanoTime}
+     * @param limit how long after that they are to be complete
      */
-    record Entry(List<OperationTag> tags, CUevent event, long since) {
+    record Entry(List<OperationTag> tags, CUevent event, long since, Duration limit) {
         OperationTag first() {
             return tags.get(0);
         }
@@ -40,7 +42,7 @@ final class InFlight implements AutoCloseable {
     }
 
     /** They were queued just now. */
-    synchronized void add(List<OperationTag> tags) {
+    synchronized void add(List<OperationTag> tags, Duration limit) {
         if (frozen || device.isCapturing()) {
             return;
         }
@@ -51,7 +53,7 @@ final class InFlight implements AutoCloseable {
             CudaError.check(JCudaDriver.cuEventCreate(event, CUevent_flags.CU_EVENT_DISABLE_TIMING), "cuEventCreate");
         }
         CudaError.check(JCudaDriver.cuEventRecord(event, device.stream()), "cuEventRecord");
-        queue.add(new Entry(tags, event, System.nanoTime()));
+        queue.add(new Entry(tags, event, System.nanoTime(), limit));
     }
 
     /** The first that is not complete; a fault of the device is for who waits for it to see. */

@@ -4,6 +4,7 @@ import com.sun.jna.Memory;
 import com.sun.jna.Pointer;
 import java.time.Duration;
 import java.util.List;
+import java.util.Optional;
 import org.jspecify.annotations.Nullable;
 import org.lockstep.ErrorCode;
 import org.lockstep.LockstepException;
@@ -16,7 +17,6 @@ import org.lockstep.collective.ReduceOp;
 import org.lockstep.collective.Transfer;
 import org.lockstep.tensor.Buffer;
 import org.lockstep.tensor.DataType;
-import org.lockstep.tensor.Half;
 import org.lockstep.topology.ProcessGroup;
 
 /**
@@ -35,10 +35,11 @@ final class NcclCarrier implements Carrier {
     private final int me;
     private final CudaDevice device;
     private final Carriers.Life life;
-    private final Duration limit;
+    private final Duration usual; // deadline, also of what graphs repeat
     private final InFlight inFlight;
     private final long stream;
     private volatile @Nullable OperationTag last;
+    private Duration limit; // of what is called next
 
     NcclCarrier(
             NcclGroups rank,
@@ -47,14 +48,15 @@ final class NcclCarrier implements Carrier {
             int me,
             CudaDevice device,
             Carriers.Life life,
-            Duration limit) {
+            Duration usual) {
         this.rank = rank;
         this.handle = handle;
         this.group = group;
         this.me = me;
         this.device = device;
         this.life = life;
-        this.limit = limit;
+        this.usual = usual;
+        this.limit = usual;
         this.inFlight = new InFlight(device);
         this.stream = Raw.handle(device.stream());
     }
@@ -69,17 +71,9 @@ final class NcclCarrier implements Carrier {
         return true;
     }
 
-    private static int type(DataType type) {
-        return switch (type) {
-            case I8 -> 0;
-            case U8 -> 1;
-            case I32 -> 2;
-            case I64 -> 4;
-            case F16 -> 6;
-            case F32 -> 7;
-            case F64 -> 8;
-            case BF16 -> 9;
-        };
+    @Override
+    public void begin(Duration deadline) {
+        limit = deadline;
     }
 
     private static long address(Buffer buffer) {
@@ -101,19 +95,20 @@ final class NcclCarrier implements Carrier {
         } catch (CommunicatorException known) {
             throw known;
         } catch (LockstepException failure) {
-            throw failed(tags.get(0), failure);
+            throw failed(tags.get(0), limit, failure);
         }
         last = tags.get(0);
-        inFlight.add(tags);
+        inFlight.add(tags, limit);
     }
 
     /** What NCCL knows of another rank, that rank's links know better. */
-    private CommunicatorException failed(OperationTag tag, LockstepException failure) {
+    private CommunicatorException failed(OperationTag tag, Duration deadline, LockstepException failure) {
         life.requireAlive(tag); // the first cause, where this is but its consequence
         boolean ofOthers = failure.code() == ErrorCode.COLLECTIVE_MISMATCH
                 || failure.code() == ErrorCode.COLLECTIVE_TIMEOUT
                 || failure.code() == ErrorCode.PEER_LOST;
-        return life.fail(tag, failure, ofOthers && !tag.operation().isTransfer());
+        boolean askable = ofOthers && !tag.operation().isTransfer();
+        return life.fail(tag, failure, askable ? Optional.of(deadline) : Optional.empty());
     }
 
     /** Something that takes NCCL's number of a reduction. */
@@ -123,43 +118,24 @@ final class NcclCarrier implements Carrier {
 
     private void reducing(OperationTag tag, DataType type, ReduceOp op, Reduction body) {
         if (op.kind() != ReduceOp.Kind.PREMULTIPLIED_SUM) {
-            body.by(
-                    switch (op.kind()) {
-                        case SUM, PREMULTIPLIED_SUM -> 0;
-                        case PRODUCT -> 1;
-                        case MAX -> 2;
-                        case MIN -> 3;
-                        case AVG -> 4;
-                    });
+            body.by(NcclNumbers.of(op.kind()));
             return;
         }
         try (Memory made = new Memory(Integer.BYTES);
-                Memory factor = scalar(type, op.factor())) {
+                Memory factor = NcclNumbers.scalar(type, op.factor())) {
             handle.call(
                     tag,
                     limit,
                     communicator -> NcclFunctions.ncclRedOpCreatePreMulSum(
                             Pointer.nativeValue(made),
                             Pointer.nativeValue(factor),
-                            type(type),
+                            NcclNumbers.of(type),
                             PREMULTIPLIED_HOST_SCALAR,
                             communicator));
             int own = made.getInt(0);
             body.by(own);
             handle.call(tag, limit, communicator -> NcclFunctions.ncclRedOpDestroy(own, communicator));
         }
-    }
-
-    private static Memory scalar(DataType type, double factor) {
-        Memory scalar = new Memory(Long.BYTES);
-        switch (type) {
-            case F64 -> scalar.setDouble(0, factor);
-            case F32 -> scalar.setFloat(0, (float) factor);
-            case F16 -> scalar.setShort(0, Half.floatToF16((float) factor));
-            case BF16 -> scalar.setShort(0, Half.floatToBf16((float) factor));
-            default -> throw new IllegalArgumentException(type + " is not multiplied");
-        }
-        return scalar;
     }
 
     @Override
@@ -173,7 +149,7 @@ final class NcclCarrier implements Carrier {
                 by -> call(
                         tag,
                         communicator -> NcclFunctions.ncclAllReduce(
-                                from, to, send.length(), type(send.type()), by, communicator, stream)));
+                                from, to, send.length(), NcclNumbers.of(send.type()), by, communicator, stream)));
     }
 
     @Override
@@ -187,7 +163,7 @@ final class NcclCarrier implements Carrier {
                 by -> call(
                         tag,
                         communicator -> NcclFunctions.ncclReduce(
-                                from, to, send.length(), type(send.type()), by, root, communicator, stream)));
+                                from, to, send.length(), NcclNumbers.of(send.type()), by, root, communicator, stream)));
     }
 
     @Override
@@ -197,14 +173,14 @@ final class NcclCarrier implements Carrier {
         call(
                 tag,
                 communicator -> NcclFunctions.ncclBroadcast(
-                        from, to, send.length(), type(send.type()), root, communicator, stream));
+                        from, to, send.length(), NcclNumbers.of(send.type()), root, communicator, stream));
     }
 
     @Override
     public void allGather(OperationTag tag, Buffer send, Buffer receive, Blocks blocks) {
         long from = address(send);
         long to = address(receive);
-        int type = type(send.type());
+        int type = NcclNumbers.of(send.type());
         if (tag.operation() == OperationTag.Operation.ALL_GATHER) {
             call(tag, communicator -> NcclFunctions.ncclAllGather(from, to, send.length(), type, communicator, stream));
             return;
@@ -226,7 +202,7 @@ final class NcclCarrier implements Carrier {
     public void reduceScatter(OperationTag tag, Buffer send, Buffer receive, ReduceOp op, Blocks blocks) {
         long from = address(send);
         long to = address(receive);
-        int type = type(send.type());
+        int type = NcclNumbers.of(send.type());
         reducing(tag, send.type(), op, by -> {
             if (tag.operation() == OperationTag.Operation.REDUCE_SCATTER) {
                 call(
@@ -315,7 +291,7 @@ final class NcclCarrier implements Carrier {
             return NcclResult.SUCCESS;
         }
         long at = address(data);
-        int type = type(data.type());
+        int type = NcclNumbers.of(data.type());
         return sends
                 ? NcclFunctions.ncclSend(at, data.length(), type, peer, communicator, stream)
                 : NcclFunctions.ncclRecv(at, data.length(), type, peer, communicator, stream);
@@ -346,22 +322,27 @@ final class NcclCarrier implements Carrier {
         if (tag == null || (oldest == null && waited == 0 && !rank.isAborted())) {
             return; // nothing was ever called, or what was is complete
         }
+        Duration deadline = oldest == null ? usual : oldest.limit();
         life.requireAlive(tag);
         try {
             handle.isReady(tag);
         } catch (LockstepException failure) {
-            throw failed(tag, failure);
+            throw failed(tag, deadline, failure);
         }
         if (Thread.currentThread().isInterrupted()) {
             throw life.fail(
-                    tag, new IllegalStateException("its thread was interrupted in " + tag + " in " + group), false);
+                    tag,
+                    new IllegalStateException("its thread was interrupted in " + tag + " in " + group),
+                    Optional.empty());
         }
-        if (oldest == null ? waited > limit.toNanos() : System.nanoTime() - oldest.since() > limit.toNanos()) {
+        long under = oldest == null ? waited : System.nanoTime() - oldest.since();
+        if (under > deadline.toNanos()) {
             throw failed(
                     tag,
+                    deadline,
                     LockstepException.report(
                                     ErrorCode.COLLECTIVE_TIMEOUT,
-                                    tag + " in " + group + " not complete on " + device + " in " + limit.toMillis()
+                                    tag + " in " + group + " not complete on " + device + " in " + deadline.toMillis()
                                             + " ms")
                             .attempt("NCCL_DEBUG=INFO in the environment of the executors tells what it waits for")
                             .exception());
@@ -389,7 +370,7 @@ final class NcclCarrier implements Carrier {
         device.enter();
         device.synchronize();
         last = null; // all is complete: who waits for the device from now on waits for none of it
-        handle.close(limit);
+        handle.close(usual);
     }
 
     @Override

@@ -5,6 +5,7 @@ import java.util.List;
 import java.util.Optional;
 import java.util.stream.IntStream;
 import org.jspecify.annotations.Nullable;
+import org.lockstep.ErrorCode;
 import org.lockstep.LockstepException;
 import org.lockstep.checkpoint.TensorSource;
 import org.lockstep.collective.Communicator;
@@ -40,7 +41,7 @@ public final class PipelineStage implements AutoCloseable {
     private final ModelConfig config;
     private final Kernels kernels;
     private final Communicator pipeline;
-    private final boolean recordable; // no exchange through the host in the layers
+    private final boolean recordable; // no exchange through the host in the layers, none that is looked through
     private final StageMemory memory;
     private final long weightBytes;
     private final int positions;
@@ -51,7 +52,23 @@ public final class PipelineStage implements AutoCloseable {
     private final RunState run;
 
     /** Layers that follow each other, and their part of the cache. */
-    private record Chunk(LayerRange range, List<DecoderLayer> layers, KvCache cache) {}
+    private record Chunk(LayerRange range, List<DecoderLayer> layers, KvCache cache) {
+        void forward(RunState.Activations a, BatchLayout layout) {
+            for (int i = 0; i < layers.size(); i++) {
+                try {
+                    layers.get(i).forward(a, layout, cache.layers().get(i));
+                } catch (LockstepException failure) {
+                    throw failure.code() == ErrorCode.NOT_FINITE ? inLayer(range.start() + i, failure) : failure;
+                }
+            }
+        }
+
+        private static LockstepException inLayer(int layer, LockstepException failure) {
+            return LockstepException.report(failure)
+                    .with("layer", "model.layers." + layer)
+                    .exception();
+        }
+    }
 
     /** What follows the last layer. */
     private record Head(Tensor norm, ParallelLmHead logits) {}
@@ -232,9 +249,7 @@ public final class PipelineStage implements AutoCloseable {
             }
 
             // the layers
-            for (int i = 0; i < part.layers().size(); i++) {
-                part.layers().get(i).forward(a, layout, part.cache().layers().get(i));
-            }
+            part.forward(a, layout);
 
             // out: what goes to the next stage, or logits
             if (out != null) {

@@ -88,7 +88,7 @@ public final class BarrierStage<T> {
         Settings.check(conf);
         WorldSpec spec = WorldSpec.of(ParallelSizes.tensor(1))
                 .withMeetingTimeout(Settings.MEETING_TIMEOUT.in(conf))
-                .withOperationTimeout(Settings.COLLECTIVE_TIMEOUT.in(conf))
+                .withOperations(Settings.operations(conf))
                 .withStrictPlacement(Settings.STRICT_PLACEMENT.in(conf))
                 .withTransports(Settings.TRANSPORTS.in(conf))
                 .withEncryption(Settings.encrypts(conf));

@@ -12,6 +12,7 @@ public abstract class CommunicatorContract
                 AsyncContract,
                 MisuseContract,
                 ArgumentsContract,
+                TermsContract,
                 EndContract {
     /** Parties in as many pretended JVMs as the transport under test needs. */
     protected abstract LocalWorld world(int size);

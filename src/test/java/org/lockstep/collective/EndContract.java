@@ -46,15 +46,19 @@ public interface EndContract extends Ranks {
     @Test
     default void aPeerThatLeftIsNamed() {
         CyclicBarrier together = new CyclicBarrier(3);
+        CountDownLatch told = new CountDownLatch(2);
         List<CommunicatorException> failures = onEvery(3, communicator -> {
             communicator.barrier();
             together.await();
             if (communicator.rankInGroup() == 1) {
                 communicator.close();
                 communicator.close();
+                told.await(); // also when the others have ended the world over it
                 return catchThrowableOfType(CommunicatorException.class, communicator::barrier);
             }
-            return catchThrowableOfType(CommunicatorException.class, communicator::barrier);
+            CommunicatorException failure = catchThrowableOfType(CommunicatorException.class, communicator::barrier);
+            told.countDown();
+            return failure;
         });
         assertAll(
                 List.of(failures.get(0), failures.get(2)),

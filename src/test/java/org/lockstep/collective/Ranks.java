@@ -58,7 +58,8 @@ public interface Ranks {
     /** Runs {@code part} on every rank of a world, results by rank. */
     default <T> List<T> inWorld(int size, WorldSpec spec, Part<World, T> part) {
         record Placed<T>(int rank, T value) {}
-        Duration limit = spec.operationTimeout().compareTo(patience()) < 0 ? spec.operationTimeout() : patience();
+        Duration usual = spec.operations().timeout();
+        Duration limit = usual.compareTo(patience()) < 0 ? usual : patience();
         WorldSpec allowed =
                 spec.withTransports(transports()).withEncryption(encrypts()).withOperationTimeout(limit);
         CyclicBarrier connected = new CyclicBarrier(size); // a failure of one shall not meet another still connecting

@@ -229,6 +229,11 @@ final class OnDevice implements Communicator {
     }
 
     @Override
+    public Communicator within(Duration deadline) {
+        return new OnDevice(real.within(deadline), kernels, together);
+    }
+
+    @Override
     public <T> T broadcastObject(@Nullable T value, int root, Class<T> type) {
         return real.broadcastObject(value, root, type);
     }

@@ -36,7 +36,12 @@ final class ModelWorld {
 
     /** The same on other devices. */
     static <T> List<T> run(ParallelSizes sizes, Supplier<Backend> backends, Work<T> work) {
-        WorldSpec spec = WorldSpec.of(sizes);
+        return run(WorldSpec.of(sizes), backends, work);
+    }
+
+    /** The same as the specification says. */
+    static <T> List<T> run(WorldSpec spec, Supplier<Backend> backends, Work<T> work) {
+        ParallelSizes sizes = spec.sizes();
         return LocalWorld.of(sizes.tp() * sizes.pp())
                 .run(rendezvous -> {
                     try (Backend backend = backends.get();

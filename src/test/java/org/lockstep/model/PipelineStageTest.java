@@ -2,6 +2,7 @@ package org.lockstep.model;
 
 import static org.assertj.core.api.Assertions.assertThat;
 import static org.assertj.core.api.Assertions.assertThatThrownBy;
+import static org.assertj.core.api.Assertions.catchThrowableOfType;
 
 import java.nio.file.Path;
 import java.util.Arrays;
@@ -15,9 +16,12 @@ import org.junit.jupiter.params.ParameterizedTest;
 import org.junit.jupiter.params.provider.CsvSource;
 import org.junit.jupiter.params.provider.ValueSource;
 import org.lockstep.ErrorCode;
+import org.lockstep.FaultCase;
 import org.lockstep.LockstepException;
 import org.lockstep.checkpoint.Checkpoint;
 import org.lockstep.checkpoint.ModelFiles;
+import org.lockstep.collective.WorldSpec;
+import org.lockstep.cpu.CpuBackend;
 import org.lockstep.tensor.BatchLayout;
 import org.lockstep.tensor.DataType;
 import org.lockstep.tensor.Shape;
@@ -57,6 +61,35 @@ class PipelineStageTest {
 
     private <T> T runAlone(SyntheticModel model, StageWork<T> work) {
         return run(model, model.write(folder), 1, 1, work).get(0);
+    }
+
+    @Test
+    @FaultCase("F26")
+    void aWeightThatIsNoNumberIsToldWithItsRankAndLayer() {
+        SyntheticModel model = SyntheticModel.awkward();
+        ModelFiles files = model.write(folder, "model.layers.1.mlp.down_proj.weight");
+        WorldSpec spec = WorldSpec.of(ParallelSizes.tensor(2).withPipeline(1).withData(1));
+        WorldSpec looking = spec.withOperations(spec.operations().withFinite(true));
+        List<LockstepException> failures =
+                ModelWorld.run(looking, CpuBackend::create, (state, communicators, kernels) -> {
+                    try (Checkpoint checkpoint = Checkpoint.open(files);
+                            PipelineStage stage = PipelineStage.load(
+                                    model.config(), checkpoint, state, communicators, kernels, CACHE, 12)) {
+                        LockstepException failure = catchThrowableOfType(
+                                LockstepException.class,
+                                () -> stage.forward(0, new int[] {3, 1}, layout(2, 0), new int[] {1}));
+                        communicators.abort(failure);
+                        return failure;
+                    }
+                });
+        assertThat(failures)
+                .allSatisfy(failure -> assertThat(failure)
+                        .hasMessageContaining("all_reduce #5 in tp[0]={0,1}: element 0 of the 48 f32 of rank 0 is NaN")
+                        .hasMessageContaining("culprit : rank 0"));
+        assertThat(failures.get(0)).hasMessageContaining("layer   : model.layers.1");
+        assertThat(failures)
+                .extracting(LockstepException::code)
+                .containsExactly(ErrorCode.NOT_FINITE, ErrorCode.ABORTED);
     }
 
     @Test

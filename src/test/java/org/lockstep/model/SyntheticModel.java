@@ -97,6 +97,11 @@ record SyntheticModel(ModelConfig config, Map<String, Shape> shapes) {
 
     /** Writes the weights; a tensor's depend on its name only, but the head's are the embedding's where they are tied. */
     ModelFiles write(Path folder) {
+        return write(folder, "no tensor");
+    }
+
+    /** The same, but the first element of a tensor is no number. */
+    ModelFiles write(Path folder, String broken) {
         StringBuilder header = new StringBuilder("{");
         long bytes = 0;
         for (Map.Entry<String, Shape> tensor : shapes.entrySet()) {
@@ -114,7 +119,8 @@ record SyntheticModel(ModelConfig config, Map<String, Shape> shapes) {
             String seed = config.tiedEmbeddings() && name.equals("lm_head.weight") ? "model.embed_tokens.weight" : name;
             Random random = new Random(seed.hashCode());
             for (long i = 0; i < shape.elements(); i++) {
-                file.putFloat((float) random.nextGaussian() * 0.3f);
+                float element = (float) random.nextGaussian() * 0.3f;
+                file.putFloat(i == 0 && name.equals(broken) ? Float.NaN : element);
             }
         });
         try {

@@ -19,6 +19,7 @@ import org.lockstep.ErrorCode;
 import org.lockstep.FaultCase;
 import org.lockstep.collective.Communicator;
 import org.lockstep.collective.CommunicatorException;
+import org.lockstep.collective.OperationTerms;
 import org.lockstep.collective.ReduceOp;
 import org.lockstep.collective.TransportKind;
 import org.lockstep.collective.WorldSpec;
@@ -81,6 +82,26 @@ class BadNetworkTest {
             wire.write(bytes, 0, bytes.length);
         });
         assertThat(network.run(2, BadNetworkTest::sums)).containsOnlyNulls();
+    }
+
+    /** 400 kB at one megabit a second, over three seconds, where an operation has one: its bytes have their own time. */
+    @ParameterizedTest
+    @CsvSource({"50000, true", "100000000, false"})
+    @FaultCase("F37")
+    void aSlowNetworkHasTheTimeThatTheBytesTake(long minimumRate, boolean goesOn) throws IOException {
+        WorldSpec slow = spec(2, false);
+        OperationTerms terms =
+                slow.operations().withTimeout(Duration.ofSeconds(1)).withMinimumRate(minimumRate);
+        BadNetwork network = new BadNetwork(slow.withOperations(terms), Rhythm.DEFAULT, (way, before, bytes, wire) -> {
+            LockSupport.parkNanos(8_000L * bytes.length);
+            wire.write(bytes, 0, bytes.length);
+        });
+        List<CommunicatorException> ends = network.run(2, BadNetworkTest::sums);
+        if (goesOn) {
+            assertThat(ends).containsOnlyNulls();
+        } else {
+            assertThat(ends.get(0).code()).isEqualTo(ErrorCode.COLLECTIVE_TIMEOUT);
+        }
     }
 
     /** A byte of the greeting's end, of a header, of its seal, of elements, of a later frame. */
@@ -152,7 +173,7 @@ class BadNetworkTest {
         });
         for (CommunicatorException end : ends) {
             assertThat(end.code()).isEqualTo(ErrorCode.COLLECTIVE_TIMEOUT);
-            assertThat(end).hasMessageContaining("0.5 s");
+            assertThat(end).hasMessageContaining("0.9 s"); // and what 4 MB take at 10 MB/s
         }
     }
 

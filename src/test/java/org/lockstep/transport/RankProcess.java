@@ -51,7 +51,7 @@ final class RankProcess {
                 told.settings(),
                 told.objects(),
                 Duration.ofSeconds(60),
-                Duration.ofSeconds(120),
+                told.operations().withTimeout(Duration.ofSeconds(120)),
                 false,
                 Set.of(TransportKind.parse(args[4])),
                 false);

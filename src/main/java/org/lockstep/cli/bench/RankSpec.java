@@ -41,7 +41,7 @@ public record RankSpec(int ranks, Set<TransportKind> transports, Duration limit)
                 usual.settings(),
                 usual.objects(),
                 limit,
-                limit,
+                usual.operations().withTimeout(limit),
                 usual.strictPlacement(),
                 transports,
                 false);

@@ -4,6 +4,7 @@ import java.time.Duration;
 import java.util.Arrays;
 import java.util.List;
 import java.util.Locale;
+import java.util.Optional;
 import java.util.OptionalInt;
 import java.util.OptionalLong;
 import java.util.Set;
@@ -34,6 +35,19 @@ public record Setting<T>(String key, String fallback, String meaning, Function<S
     /** A time that may be {@code 0s}, for never. */
     static Setting<Duration> timeOrZero(String key, String fallback, String meaning) {
         return new Setting<>(key, fallback, meaning, Setting::parseTimeOrZero);
+    }
+
+    /** A time that may be {@code auto}, which is empty. */
+    static Setting<Optional<Duration>> timeOrAuto(String key, String meaning) {
+        return new Setting<>(
+                key,
+                "auto",
+                meaning,
+                text -> text.trim().equalsIgnoreCase("auto") ? Optional.empty() : Optional.of(parseTime(text)));
+    }
+
+    static Setting<Long> bytes(String key, String fallback, String meaning) {
+        return new Setting<>(key, fallback, meaning, Setting::parsePositiveBytes);
     }
 
     /** A size that may be {@code auto}, which is empty. */
@@ -138,6 +152,14 @@ public record Setting<T>(String key, String fallback, String meaning, Function<S
         }
         int shift = 10 * " kmgt".indexOf(size.group(2).isEmpty() ? " " : size.group(2));
         return Math.multiplyExact(Long.parseLong(size.group(1)), 1L << shift);
+    }
+
+    private static long parsePositiveBytes(String text) {
+        long bytes = parseBytes(text);
+        if (bytes == 0) {
+            throw new IllegalArgumentException("not a size such as 512m or 4g: it is zero");
+        }
+        return bytes;
     }
 
     private static int parseCount(String text) {

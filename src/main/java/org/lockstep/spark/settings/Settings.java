@@ -3,14 +3,19 @@ package org.lockstep.spark.settings;
 import java.time.Duration;
 import java.util.Arrays;
 import java.util.Comparator;
+import java.util.EnumMap;
 import java.util.List;
+import java.util.Map;
+import java.util.Optional;
 import java.util.OptionalInt;
 import java.util.OptionalLong;
 import java.util.Set;
 import org.apache.spark.SparkConf;
 import org.lockstep.ErrorCode;
 import org.lockstep.LockstepException;
+import org.lockstep.collective.OperationTerms;
 import org.lockstep.collective.TransportKind;
+import org.lockstep.topology.GroupKind;
 import scala.Tuple2;
 
 /**
@@ -27,6 +32,23 @@ public final class Settings {
 
     public static final Setting<Duration> COLLECTIVE_TIMEOUT =
             Setting.time("spark.lockstep.collective.timeout", "600s", "how long one collective operation may take");
+
+    public static final Setting<Optional<Duration>> TENSOR_TIMEOUT = Setting.timeOrAuto(
+            "spark.lockstep.collective.tensor.timeout", "the same in tensor groups; auto: as in all");
+
+    public static final Setting<Optional<Duration>> PIPELINE_TIMEOUT = Setting.timeOrAuto(
+            "spark.lockstep.collective.pipeline.timeout", "the same in pipeline groups; auto: as in all");
+
+    public static final Setting<Long> MINIMUM_RATE = Setting.bytes(
+            "spark.lockstep.collective.minRate",
+            "10m",
+            "bytes per second that are slow and not stuck: an operation's own bytes at this rate come on top of its timeout");
+
+    public static final Setting<Boolean> NAN_CHECK = Setting.flag(
+            "spark.lockstep.collective.nanCheck",
+            false,
+            "look through all that ranks exchange for NaN and infinities first, and fail with the rank, the operation and the"
+                    + " layer that had one; slow, and no CUDA graphs");
 
     public static final Setting<Duration> RUN_TIMEOUT = Setting.time(
             "spark.lockstep.run.timeout",
@@ -185,6 +207,10 @@ public final class Settings {
     private static final List<Setting<?>> ALL = List.of(
             MEETING_TIMEOUT,
             COLLECTIVE_TIMEOUT,
+            TENSOR_TIMEOUT,
+            PIPELINE_TIMEOUT,
+            MINIMUM_RATE,
+            NAN_CHECK,
             RUN_TIMEOUT,
             STRICT_PLACEMENT,
             TRANSPORTS,
@@ -225,6 +251,14 @@ public final class Settings {
                         || conf.getBoolean("spark.authenticate.enableSaslEncryption", false)
                         || conf.getBoolean("spark.ssl.rpc.enabled", false)
                 : choice.equals("true");
+    }
+
+    /** What holds for each operation of ranks. */
+    public static OperationTerms operations(SparkConf conf) {
+        Map<GroupKind, Duration> ofKinds = new EnumMap<>(GroupKind.class);
+        TENSOR_TIMEOUT.in(conf).ifPresent(limit -> ofKinds.put(GroupKind.TENSOR, limit));
+        PIPELINE_TIMEOUT.in(conf).ifPresent(limit -> ofKinds.put(GroupKind.PIPELINE, limit));
+        return new OperationTerms(COLLECTIVE_TIMEOUT.in(conf), ofKinds, MINIMUM_RATE.in(conf), NAN_CHECK.in(conf));
     }
 
     public static List<Setting<?>> all() {

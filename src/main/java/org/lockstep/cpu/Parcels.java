@@ -1,0 +1,115 @@
+package org.lockstep.cpu;
+
+import java.util.ArrayList;
+import java.util.Arrays;
+import java.util.List;
+import org.jspecify.annotations.Nullable;
+import org.lockstep.collective.Blocks;
+import org.lockstep.collective.ObjectCodec;
+import org.lockstep.collective.OperationTag;
+import org.lockstep.collective.OperationTag.Operation;
+import org.lockstep.tensor.Buffer;
+import org.lockstep.tensor.DataType;
+import org.lockstep.tensor.HostBuffer;
+import org.lockstep.topology.ProcessGroup;
+import org.lockstep.transport.Failed;
+import org.lockstep.transport.Mesh;
+import org.lockstep.transport.Mesh.Letter;
+import org.lockstep.transport.Verdict;
+
+/**
+ * Bytes whose number only their sender knows: it travels first, and is the one thing by which a peer says how much memory to
+ * take, so it is bounded by {@link ObjectCodec#MAX_BYTES}. Confined to the thread that the communicator admitted.
+ */
+final class Parcels {
+    private final ProcessGroup group;
+    private final int me;
+    private final Mesh mesh;
+    private final Collectives collectives;
+
+    Parcels(ProcessGroup group, int rankInGroup, Mesh mesh, Collectives collectives) {
+        this.group = group;
+        this.me = rankInGroup;
+        this.mesh = mesh;
+        this.collectives = collectives;
+    }
+
+    /**
+     * The root's bytes, on every rank.
+     *
+     * @param mine null on the others
+     */
+    byte[] broadcast(OperationTag tag, byte @Nullable [] mine, int root) {
+        HostBuffer length = Buffer.ofLongs(mine == null ? 0 : mine.length);
+        collectives.broadcast(tag, length, length, root);
+        HostBuffer content = mine == null ? room(tag, length, root) : HostBuffer.of(DataType.U8, mine);
+        collectives.broadcast(sized(tag, content.length(), root), content, content, root);
+        return content.byteArray();
+    }
+
+    /** Every rank's bytes, in their order. */
+    List<byte[]> allGather(OperationTag tag, byte[] mine) {
+        HostBuffer lengths = HostBuffer.allocate(DataType.I64, group.size());
+        collectives.allGather(tag, Buffer.ofLongs(mine.length), lengths, Blocks.even(group.size(), 1));
+        for (int rank = 0; rank < group.size(); rank++) {
+            requireLength(tag, lengths.longs()[rank], rank);
+        }
+        Blocks blocks = Blocks.of(lengths.longs());
+        HostBuffer all = HostBuffer.allocate(DataType.U8, blocks.total());
+        collectives.allGather(sized(tag, blocks.total(), -1), HostBuffer.of(DataType.U8, mine), all, blocks);
+        List<byte[]> parts = new ArrayList<>();
+        for (int rank = 0; rank < group.size(); rank++) {
+            int from = (int) blocks.from(rank);
+            parts.add(Arrays.copyOfRange(all.byteArray(), from, from + (int) blocks.count(rank)));
+        }
+        return List.copyOf(parts);
+    }
+
+    private static OperationTag sized(OperationTag tag, long bytes, int root) {
+        return new OperationTag(tag.sequence(), tag.operation(), null, DataType.U8, bytes, root);
+    }
+
+    /** What a transfer of such bytes is called, on both sides: by its number among those from one to the other. */
+    static OperationTag tag(long number, int receiver) {
+        return tag(number, Buffer.ofLongs(0), receiver);
+    }
+
+    private static OperationTag tag(long number, HostBuffer data, int receiver) {
+        return new OperationTag(number, Operation.SEND_OBJECT, null, data.type(), data.length(), receiver);
+    }
+
+    void send(long number, byte[] mine, int peer) {
+        HostBuffer length = Buffer.ofLongs(mine.length);
+        HostBuffer content = HostBuffer.of(DataType.U8, mine);
+        mesh.transfer(
+                List.of(
+                        new Letter(tag(number, length, peer), length, peer),
+                        new Letter(tag(number, content, peer), content, peer)),
+                List.of());
+    }
+
+    byte[] receive(long number, int peer) {
+        HostBuffer length = Buffer.ofLongs(0);
+        OperationTag tag = tag(number, length, me);
+        mesh.transfer(List.of(), List.of(new Letter(tag, length, peer)));
+        HostBuffer content = room(tag, length, peer);
+        mesh.transfer(List.of(), List.of(new Letter(tag(number, content, me), content, peer)));
+        return content.byteArray();
+    }
+
+    private HostBuffer room(OperationTag tag, HostBuffer length, int peer) {
+        return HostBuffer.allocate(DataType.U8, requireLength(tag, length.longs()[0], peer));
+    }
+
+    private long requireLength(OperationTag tag, long bytes, int peer) {
+        if (bytes < 1 || bytes > ObjectCodec.MAX_BYTES) {
+            throw new Failed(Verdict.protocol(
+                    group,
+                    me,
+                    tag.toString(),
+                    peer,
+                    "an object of " + bytes + " bytes, not 1.." + ObjectCodec.MAX_BYTES));
+        }
+        return bytes;
+    }
+}

@@ -1,0 +1,139 @@
+package org.lockstep.collective;
+
+import static org.assertj.core.api.Assertions.assertThat;
+import static org.assertj.core.api.Assertions.assertThatThrownBy;
+import static org.assertj.core.api.Assertions.catchThrowableOfType;
+import static org.lockstep.collective.Ranks.assertAll;
+
+import java.time.Duration;
+import java.util.List;
+import java.util.Map;
+import java.util.Set;
+import java.util.concurrent.CountDownLatch;
+import org.junit.jupiter.api.Test;
+import org.junit.jupiter.params.ParameterizedTest;
+import org.junit.jupiter.params.provider.ValueSource;
+import org.lockstep.ErrorCode;
+import org.lockstep.FaultCase;
+import org.lockstep.LockstepException;
+import org.lockstep.tensor.Buffer;
+import org.lockstep.tensor.DataType;
+import org.lockstep.tensor.HostBuffer;
+import org.lockstep.topology.GroupKind;
+import org.lockstep.topology.ParallelSizes;
+
+/** What holds for operations, of one, of a communicator, of a kind of groups: their deadlines, and what may travel. */
+public interface TermsContract extends Ranks {
+    /** An operation of two ranks, of three, that wait for the third until it is over. */
+    private List<CommunicatorException> withoutTheThird(WorldSpec spec, Part<World, ?> waits) {
+        CountDownLatch over = new CountDownLatch(2);
+        return inWorld(3, spec, world -> {
+            if (world.state().rank() == 2) {
+                over.await();
+                return null;
+            }
+            CommunicatorException failure = catchThrowableOfType(CommunicatorException.class, () -> waits.run(world));
+            over.countDown();
+            return failure;
+        });
+    }
+
+    private static WorldSpec ofThree() {
+        return WorldSpec.of(ParallelSizes.tensor(3)).withKinds(Set.of(GroupKind.WORLD, GroupKind.TENSOR));
+    }
+
+    private static Object sum(Communicator communicator) {
+        communicator.allReduce(HostBuffer.allocate(DataType.F32, 4), ReduceOp.SUM);
+        return communicator;
+    }
+
+    @ParameterizedTest
+    @ValueSource(booleans = {false, true})
+    default void anOperationHasADeadlineOfItsOwn(boolean queued) {
+        List<CommunicatorException> failures = withoutTheThird(ofThree(), world -> {
+            Communicator all = world.communicators().world();
+            Communicator brief = all.within(Duration.ofMillis(300));
+            assertThat(brief.group()).isEqualTo(all.group());
+            if (queued) {
+                brief.async(TermsContract::sum).await();
+                return all;
+            }
+            return sum(brief);
+        });
+        assertAll(
+                failures.subList(0, 2),
+                ErrorCode.COLLECTIVE_TIMEOUT,
+                "all_reduce #1 sum f32[4]",
+                "0.3 s",
+                "rank 2 did not come");
+    }
+
+    @Test
+    default void groupsOfAKindHaveOne() {
+        WorldSpec spec = ofThree();
+        OperationTerms terms = spec.operations().withTimeouts(Map.of(GroupKind.TENSOR, Duration.ofMillis(300)));
+        List<CommunicatorException> failures = withoutTheThird(
+                spec.withOperations(terms), world -> sum(world.communicators().of(GroupKind.TENSOR)));
+        assertAll(failures.subList(0, 2), ErrorCode.COLLECTIVE_TIMEOUT, "0.3 s", "rank 2 did not come");
+    }
+
+    @Test
+    default void aViewIsTheCommunicatorOnOtherTerms() {
+        onEvery(2, all -> {
+            Communicator view = all.within(Duration.ofMinutes(5)).within(Duration.ofMinutes(1));
+            int me = view.rankInGroup();
+            HostBuffer x = Buffer.ofFloats(me + 1);
+            all.allReduce(x, ReduceOp.SUM);
+            view.allReduce(x, ReduceOp.SUM);
+            view.grouped(together -> {
+                together.send(x);
+                together.receive(Buffer.ofFloats(0));
+                assertThatThrownBy(() -> together.within(Duration.ofMinutes(1)))
+                        .isInstanceOf(UnsupportedOperationException.class)
+                        .hasMessageContaining("within(PT1M).grouped");
+            });
+            view.barrier();
+            assertThat(view.allGatherObject("rank " + me, String.class)).containsExactly("rank 0", "rank 1");
+            assertThat(x.floats()).containsExactly(6);
+            assertThat(view.traffic()).isEqualTo(all.traffic());
+            assertThat(view.flight().entries()).hasSameSizeAs(all.flight().entries());
+            view.close();
+            assertAll(
+                    List.of(catchThrowableOfType(CommunicatorException.class, all::barrier)),
+                    ErrorCode.COMMUNICATOR_CLOSED,
+                    "after close");
+            return true;
+        });
+    }
+
+    /** Who gave it is told before it is added up, when no rank could tell any more. */
+    @ParameterizedTest
+    @ValueSource(strings = {"NaN", "-Infinity"})
+    @FaultCase("F26")
+    default void whatIsNoNumberIsFoundWhereItIsLookedFor(String what) {
+        WorldSpec spec = WorldSpec.of(ParallelSizes.tensor(3));
+        WorldSpec looking = spec.withOperations(spec.operations().withFinite(true));
+        onEvery(3, looking, all -> {
+            int rank = all.rankInGroup();
+            all.allReduce(Buffer.ofFloats(1, Float.MAX_VALUE, Float.MIN_VALUE), ReduceOp.MAX);
+            all.broadcast(Buffer.ofFloats(rank == 1 ? 1 : Float.NaN), 1); // of what is not read nothing is said
+            float[] x = {1, 2, rank == 1 ? Float.parseFloat(what) : 3};
+            if (rank == 1) {
+                for (DataType type : List.of(DataType.F32, DataType.F64, DataType.BF16, DataType.F16)) {
+                    HostBuffer bad = Buffer.ofFloats(x).to(type);
+                    assertThatThrownBy(() -> all.allReduce(bad, ReduceOp.SUM))
+                            .isInstanceOfSatisfying(
+                                    LockstepException.class,
+                                    e -> assertThat(e.code()).isEqualTo(ErrorCode.NOT_FINITE))
+                            .hasMessageContaining("all_reduce #3 in ")
+                            .hasMessageContaining("element 2 of the 3 " + type + " of rank 1 is " + what);
+                    assertThatThrownBy(() -> all.send(bad)).hasMessageContaining("send to rank 2");
+                }
+                assertThatThrownBy(() -> all.grouped(together -> together.send(Buffer.ofFloats(x))))
+                        .hasMessageContaining("send to rank 2");
+            }
+            all.allReduce(Buffer.ofFloats(1, 2, 3), ReduceOp.SUM); // nothing was sent: the group lives
+            return true;
+        });
+    }
+}
