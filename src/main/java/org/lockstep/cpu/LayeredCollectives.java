@@ -18,13 +18,15 @@ import org.lockstep.transport.Mesh;
  * <table>
  * <caption>Algorithms</caption>
  * <tr><td>all-reduce</td><td>3 steps</td><td>(k-1) · S/m</td><td>host's share, joined across, shown in the host</td></tr>
+ * <tr><td>reduce</td><td>3 steps</td><td>S/m but on the root's host</td><td>host's share, joined on the root's host, shown to it</td></tr>
  * <tr><td>reduce-scatter</td><td>k + 1 steps</td><td>S · (k-1)/(k · m)</td><td>a host's parts, then joined across</td></tr>
  * <tr><td>all-gather</td><td>k + 1 steps</td><td>S · (k-1)/(k · m)</td><td>across, then shown in the host</td></tr>
  * <tr><td>broadcast</td><td>2 steps</td><td>(k-1) · S at the root</td><td>one rank a host, then in the host</td></tr>
  * <tr><td>barrier</td><td>2 steps</td><td>0</td><td>tags only</td></tr>
  * </table>
  *
- * <p>All others are those of {@link Collectives}. 16-bit elements cross as f32: the sum of a host must not be rounded. Every
+ * <p>All others are those of {@link Collectives}: what they move differs for each rank, and crosses once anyway. So are those that
+ * add, where the sum of a host is no subtree of the sum of all ({@link Reach#adds}). 16-bit elements cross as f32: the sum of a host must not be rounded. Every
  * rank hears the tags of its host and of its counterparts, and waits for those who wait for others.
  */
 final class LayeredCollectives extends Collectives {
@@ -41,16 +43,16 @@ final class LayeredCollectives extends Collectives {
 
     @Override
     void allReduce(OperationTag tag, HostBuffer send, HostBuffer receive, ReduceOp op) {
+        if (!reach.adds()) {
+            super.allReduce(tag, send, receive, op);
+            return;
+        }
         HostBuffer mine = wide(send, op);
         DataType type = mine.type();
         HostBuffer result = type == receive.type() ? receive : HostBuffer.allocate(type, receive.length());
         Blocks shares = Blocks.shares(near.size(), mine.length());
-        HostBuffer part = HostBuffer.allocate(type, shares.count(reach.place()));
         HostBuffer share = block(shares, result, reach.place());
-        for (int i = 0; i < near.size(); i++) {
-            offers[near.member(i)] = block(shares, mine, i);
-        }
-        fold(near, tag, block(shares, mine, reach.place()), part, op.kind(), 1);
+        HostBuffer part = shareOfHost(tag, mine, shares, op);
         offerToAll(part);
         fold(across, tag, part, share, op.kind(), divisor(op));
         reduction.finish(share);
@@ -63,8 +65,56 @@ final class LayeredCollectives extends Collectives {
         copy(result.to(receive.type()), receive);
     }
 
+    /** This rank's share of what its host adds up to. */
+    private HostBuffer shareOfHost(OperationTag tag, HostBuffer mine, Blocks shares, ReduceOp op) {
+        HostBuffer part = HostBuffer.allocate(mine.type(), shares.count(reach.place()));
+        for (int i = 0; i < near.size(); i++) {
+            offers[near.member(i)] = block(shares, mine, i);
+        }
+        fold(near, tag, block(shares, mine, reach.place()), part, op.kind(), 1);
+        return part;
+    }
+
+    @Override
+    void reduce(OperationTag tag, HostBuffer send, HostBuffer receive, ReduceOp op, int root) {
+        if (!reach.adds()) {
+            super.reduce(tag, send, receive, op, root);
+            return;
+        }
+        HostBuffer mine = wide(send, op);
+        Blocks shares = Blocks.shares(near.size(), mine.length());
+        HostBuffer part = shareOfHost(tag, mine, shares, op);
+        int home = across.member(root / near.size());
+        HostBuffer share = HostBuffer.allocate(part.type(), part.length());
+        offerToAll(null);
+        targetNothing();
+        if (me == home) {
+            fold(across, tag, part, share, op.kind(), divisor(op));
+            reduction.finish(share);
+            offers[root] = share;
+        } else {
+            offers[home] = part;
+            mesh.exchange(across, tag, offers, targets);
+            offers[home] = null;
+        }
+        HostBuffer result = me == root ? HostBuffer.allocate(part.type(), mine.length()) : null;
+        for (int i = 0; result != null && i < near.size(); i++) {
+            targets[near.member(i)] = block(shares, result, i);
+        }
+        mesh.exchange(near, tag, offers, targets);
+        mesh.settle();
+        if (result != null) {
+            copy(share, block(shares, result, reach.place()));
+            copy(result.to(receive.type()), receive);
+        }
+    }
+
     @Override
     void reduceScatter(OperationTag tag, HostBuffer send, HostBuffer receive, ReduceOp op, Blocks blocks) {
+        if (!reach.adds()) {
+            super.reduceScatter(tag, send, receive, op, blocks);
+            return;
+        }
         HostBuffer mine = wide(send, op);
         DataType type = mine.type();
         HostBuffer result = type == receive.type() ? receive : HostBuffer.allocate(type, receive.length());

@@ -83,20 +83,23 @@ class LargeGroupsTest {
                     communicator.reduceScatter(given(type, length * ranks, rank), block, ReduceOp.SUM);
                     assertHolds(block, all.slice((long) rank * length, length));
                 }
-                int root = length % ranks;
-                HostBuffer mine = given(DataType.F32, length, rank);
-                communicator.reduce(mine, ReduceOp.MAX, root);
-                assertHolds(
-                        mine,
-                        rank == root
-                                ? values.reduced(DataType.F32, ReduceOp.Kind.MAX, length, ranks)
-                                : filled(DataType.F32, length, rank));
+                for (int root : new int[] {0, length % ranks, ranks - 1}) {
+                    for (DataType type : List.of(DataType.F32, DataType.BF16)) {
+                        HostBuffer mine = given(type, length, rank);
+                        communicator.reduce(mine, ReduceOp.AVG, root);
+                        assertHolds(
+                                mine,
+                                rank == root
+                                        ? values.reduced(type, ReduceOp.Kind.AVG, length, ranks)
+                                        : filled(type, length, rank));
+                    }
+                }
             }
         });
     }
 
     @ParameterizedTest
-    @CsvSource({"8, 2, TCP", "8, 4, SHARED", "16, 4, TCP", "18, 3, TCP", "20, 1, TCP"})
+    @CsvSource({"6, 2, TCP", "9, 3, SHARED", "8, 2, TCP", "8, 4, SHARED", "16, 4, TCP", "18, 3, TCP", "20, 1, TCP"})
     void blocksComeToTheirPlaces(int ranks, int venues, TransportKind kind) {
         onEvery(ranks, venues, kind, communicator -> {
             int rank = communicator.rankInGroup();
@@ -171,6 +174,7 @@ class LargeGroupsTest {
 
     static Stream<Arguments> faults() {
         return Stream.of(
+                        Arguments.of(6, 2, TransportKind.TCP),
                         Arguments.of(8, 2, TransportKind.TCP),
                         Arguments.of(17, 1, TransportKind.TCP),
                         Arguments.of(20, 1, TransportKind.TCP),
