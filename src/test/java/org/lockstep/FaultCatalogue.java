@@ -48,7 +48,7 @@ final class FaultCatalogue {
             F37 | 100 ms of latency; one megabit a second | it goes on; a deadline grows with the bytes
             F38 | a rank that can be reached nowhere | its addresses are told
             F39 | IPv6; addresses that mean nothing elsewhere | it works; not told
-            F40 | several addresses, of which one leads nowhere | the next one is tried
+            F40 | several addresses, of which one leads nowhere | the next one is tried, and said
             F41 | a range of ports that is used up | refused, with the range
             F42 | 1,024 ranks meet | 15 s
             F43 | a record of the meeting is missing, double or of another attempt | at the meeting

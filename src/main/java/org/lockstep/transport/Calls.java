@@ -43,6 +43,7 @@ final class Calls {
     private final Selector selector;
     private final SecureRandom random;
     private final Map<Links.Id, Peer> peers = new LinkedHashMap<>();
+    private final Set<Integer> elsewhere = new HashSet<>(); // peers, than at their first address
 
     /** What became of the calls for one link. */
     private static final class Peer {
@@ -185,10 +186,21 @@ final class Calls {
             refuse(peer, String.valueOf(refused.getMessage()));
             return;
         }
-        LOG.debug("rank {} reached {} at {}", me, peer.door(), call.address());
+        tell(peer, call.address());
         peer.open.remove(call);
         peer.open.forEach(other -> Sockets.closeQuietly(other.shake().channel()));
         peers.remove(call.link());
+    }
+
+    /** Says once for each peer, not each link, that its first address was not the one: it cost time, and data go another way. */
+    private void tell(Peer peer, String address) {
+        List<String> before =
+                peer.hello.addresses().subList(0, peer.hello.addresses().indexOf(address));
+        if (!before.isEmpty() && elsewhere.add(peer.link.peer())) {
+            LOG.info("rank {} reached {} by {}: there was no way in at {}", me, peer.door(), address, before);
+        } else {
+            LOG.debug("rank {} reached {} by {}", me, peer.door(), address);
+        }
     }
 
     private void refuse(Peer peer, String reason) throws IOException {

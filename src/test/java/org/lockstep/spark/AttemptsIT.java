@@ -34,6 +34,7 @@ import org.lockstep.ErrorCode;
 import org.lockstep.FaultCase;
 import org.lockstep.FaultLog;
 import org.lockstep.LockstepException;
+import org.lockstep.LogLines;
 import org.lockstep.inference.SamplingParams;
 import org.lockstep.spark.preflight.ClusterPreflight;
 

@@ -25,6 +25,7 @@ import org.junit.jupiter.params.provider.ValueSource;
 import org.lockstep.ErrorCode;
 import org.lockstep.FaultCase;
 import org.lockstep.LockstepException;
+import org.lockstep.LogLines;
 import org.lockstep.collective.ReduceOp;
 import org.lockstep.spark.failure.GangFailure;
 import org.lockstep.spark.failure.GangWatch;

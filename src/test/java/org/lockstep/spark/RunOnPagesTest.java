@@ -23,6 +23,7 @@ import org.junit.jupiter.api.AfterEach;
 import org.junit.jupiter.api.BeforeEach;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.Timeout;
+import org.lockstep.LogLines;
 import org.lockstep.inference.SamplingParams;
 import org.lockstep.spark.report.ProgressLines;
 import org.lockstep.spark.report.ProgressListener;

@@ -13,12 +13,14 @@ import java.nio.channels.ServerSocketChannel;
 import java.util.ArrayList;
 import java.util.List;
 import java.util.Set;
+import org.apache.logging.log4j.Level;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.Timeout;
 import org.junit.jupiter.params.ParameterizedTest;
 import org.junit.jupiter.params.provider.ValueSource;
 import org.lockstep.ErrorCode;
 import org.lockstep.FaultCase;
+import org.lockstep.LogLines;
 import org.lockstep.collective.CommunicatorException;
 import org.lockstep.collective.ReduceOp;
 import org.lockstep.collective.TransportKind;
@@ -157,19 +159,37 @@ class ListenTest {
         }
     }
 
-    /** A connection that is refused, and one whose packets vanish: the next address is tried in either case. */
+    /** A connection that is refused, and one whose packets vanish: the next address is tried in either case, and told. */
     @ParameterizedTest
     @ValueSource(strings = {"127.0.0.77", "192.0.2.1"})
     @FaultCase("F40")
-    void theNextAddressIsTried(String deadEnd) throws Exception {
+    void theNextAddressIsTriedAndSaid(String deadEnd) throws Exception {
         Listen where = Listen.loopback();
-        LocalWorld.of(2).withVenues(2).run(rendezvous -> {
-            try (CpuBackend backend = CpuBackend.create(where);
-                    World world = World.join(Told.withDeadEnd(rendezvous, SPEC.key(), deadEnd), backend, SPEC)) {
-                world.communicators().world().barrier();
-            }
-            return 0;
-        });
+        String there = where.literals().get(0);
+        try (LogLines log = new LogLines(Calls.class, Level.INFO)) {
+            LocalWorld.of(2).withVenues(2).run(rendezvous -> {
+                try (CpuBackend backend = CpuBackend.create(where);
+                        World world = World.join(Told.withDeadEnd(rendezvous, SPEC.key(), deadEnd), backend, SPEC)) {
+                    world.communicators().world().barrier();
+                }
+                return 0;
+            });
+            assertThat(log.said())
+                    .as("one line for the peer, not one for each link")
+                    .singleElement()
+                    .asString()
+                    .matches("rank 1 reached rank 0 at \\[%s, %s] port \\d+ by %s: there was no way in at \\[%s]"
+                            .formatted(deadEnd, there, there, deadEnd));
+        }
+    }
+
+    @Test
+    @FaultCase("F40")
+    void whoIsAtItsFirstAddressIsNotSpokenOf() {
+        try (LogLines log = new LogLines(Calls.class, Level.INFO)) {
+            meet(Listen.loopback());
+            assertThat(log.said()).isEmpty();
+        }
     }
 
     @Test

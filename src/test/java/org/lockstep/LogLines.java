@@ -1,4 +1,4 @@
-package org.lockstep.spark;
+package org.lockstep;
 
 import java.util.List;
 import java.util.concurrent.CopyOnWriteArrayList;
@@ -10,18 +10,23 @@ import org.apache.logging.log4j.core.LoggerContext;
 import org.apache.logging.log4j.core.appender.AbstractAppender;
 import org.apache.logging.log4j.core.config.Property;
 
-/** What one class writes to the log, of warnings and errors, until closed. Thread-safe. */
+/** What one class writes to the log, of warnings and errors or more, until closed. Thread-safe. */
 public final class LogLines implements AutoCloseable {
     private final Logger log;
     private final Level before;
     private final Lines lines = new Lines();
 
     public LogLines(Class<?> source) {
+        this(source, Level.WARN);
+    }
+
+    /** Of this level and above. */
+    public LogLines(Class<?> source, Level level) {
         log = ((LoggerContext) LogManager.getContext(false)).getLogger(source.getName());
         before = log.getLevel();
         lines.start();
         log.addAppender(lines);
-        log.setLevel(Level.WARN);
+        log.setLevel(level);
     }
 
     /** Each message, with that of the exception under it. */
