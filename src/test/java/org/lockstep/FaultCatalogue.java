@@ -38,7 +38,7 @@ final class FaultCatalogue {
             F26 | elements that are no number | they pass through; told with rank, operation and layer where that is asked for
             F27 | the order of a reduction | the same bits everywhere
             F28 | a group of one; overlapping groups; use after the end | they work; refused
-            F30 | a port scan; a thousand idle connections | it goes on
+            F30 | a port scan; a thousand idle connections | it goes on, each is cut after 5 s
             F31 | noise and other protocols at a door | it goes on
             F32 | lengths and frames that cannot be, after the handshake | refused, no memory is taken
             F33 | another key or attempt; a proof that was heard before | refused

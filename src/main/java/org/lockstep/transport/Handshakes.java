@@ -140,7 +140,7 @@ final class Handshakes {
                 calls.close();
             }
             if (dropped > 1) {
-                LOG.warn("rank {} refused {} connections, the last: {}", me, dropped, told);
+                LOG.info("rank {} refused {} connections, the last: {}", me, dropped, told);
             }
         }
     }
@@ -211,7 +211,7 @@ final class Handshakes {
     private void expire() {
         long now = System.nanoTime();
         while (!halfOpen.isEmpty() && halfOpen.element().until - now <= 0) {
-            drop(halfOpen.remove(), "said nothing for " + new Deadline(0, patience));
+            drop(halfOpen.remove(), "did not prove itself in " + new Deadline(0, patience));
         }
     }
 
@@ -220,7 +220,7 @@ final class Handshakes {
         if (told.isEmpty() || !reason.equals(Handshake.HUNG_UP)) { // what says least is not what is told
             told = shake.remote() + " " + reason;
         }
-        if (dropped++ == 0) { // the others are counted: a scan shall not fill the log
+        if (dropped++ == 0) { // the others are counted, and told at the end: a scan shall not fill the log
             LOG.warn("rank {} refused a connection: {}", me, told);
         }
         Sockets.closeQuietly(shake.channel());

@@ -114,7 +114,7 @@ class HandshakeTest {
         };
     }
 
-    private static byte[] hello(UUID attempt, int from, int to, long group, byte role) {
+    static byte[] hello(UUID attempt, int from, int to, long group, byte role) {
         return ByteBuffer.allocate(Handshake.HELLO_BYTES)
                 .putInt(Handshake.MAGIC)
                 .put((byte) Handshake.PROTOCOL)
