@@ -188,10 +188,10 @@ class BenchCommandTest {
     }
 
     @Test
-    void ranksMayBeTasksOfSpark() throws IOException {
-        List<JsonNode> lines =
-                json(run("all-reduce", "all-to-all-v", "--master", "local[2]", "--sizes", "64,4K", "--json"));
-        assertThat(lines).hasSize(6);
+    void everyOperationOfTasksOfSparkIsRight() throws IOException {
+        List<JsonNode> lines = json(run("all", "--master", "local[2]", "--sizes", "64,4K", "--json"));
+        assertThat(operations(lines)).isEqualTo(tokens());
+        assertThat(lines).hasSize(9 * 2 * 2 + 3 * 2 + 1);
         lines.forEach(line -> assertLine(line, "lockstep-spark", 2, "thread"));
     }
 
