@@ -38,6 +38,7 @@ final class FaultCatalogue {
             F26 | elements that are no number | they pass through; told with rank, operation and layer where that is asked for
             F27 | the order of a reduction | the same bits everywhere
             F28 | a group of one; overlapping groups; use after the end | they work; refused
+            F29 | memory of a GPU given back under an operation | it waits for it, or ends it; use is refused
             F30 | a port scan; a thousand idle connections | it goes on, each is cut after 5 s
             F31 | noise and other protocols at a door | it goes on
             F32 | lengths and frames that cannot be, after the handshake | refused, no memory is taken
@@ -76,6 +77,7 @@ final class FaultCatalogue {
             """);
 
     private static final Map<String, String> ON_A_GPU = cases("""
+            F29 | the memory of a real GPU; here a stand-in's, which sees what is used after it was freed
             F51 | two tasks that Spark gives one real GPU; here their records say so
             F52 | CUDA's own order of several real GPUs; here a stand-in for NVIDIA's driver has one
             F58 | the memory of a real GPU; here a stand-in's, and the arithmetic
@@ -91,7 +93,10 @@ final class FaultCatalogue {
 
     private FaultCatalogue() {}
 
-    /** The cases that groups and runs must survive and that need no GPU: for each what goes wrong, and by when what must be true. */
+    /**
+     * The cases that groups and runs must survive and that tests reach without a GPU: for each what goes wrong, and by when
+     * what must be true.
+     */
     static Map<String, String> cases() {
         return OURS;
     }

@@ -14,7 +14,7 @@ import java.util.stream.IntStream;
 import java.util.stream.Stream;
 import org.junit.jupiter.api.Test;
 
-/** That every case of the catalogue which needs no GPU has a test; {@link FaultTable} writes how these ended. */
+/** That every case of the catalogue that is reached without a GPU has a test; {@link FaultTable} writes how these ended. */
 class FaultTableTest {
     private static List<String> numbers(int first, int last) {
         return IntStream.rangeClosed(first, last)
@@ -29,7 +29,7 @@ class FaultTableTest {
 
     @Test
     void everyCaseOfGroupsAndRunsThatNeedsNoGpuHasATest() {
-        assertThat(Stream.of(numbers(1, 28), numbers(30, 60), numbers(69, 72)).flatMap(List::stream))
+        assertThat(Stream.of(numbers(1, 60), numbers(69, 72)).flatMap(List::stream))
                 .containsExactlyElementsOf(FaultCatalogue.cases().keySet());
         assertThat(tested()).containsAll(FaultCatalogue.cases().keySet());
         assertThat(FaultCatalogue.cases().keySet())

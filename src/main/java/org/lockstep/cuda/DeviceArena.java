@@ -27,7 +27,7 @@ final class DeviceArena implements AutoCloseable {
     private final long budget;
     private final List<Chunk> chunks = new ArrayList<>();
     private long held;
-    private boolean closed;
+    private volatile boolean closed;
 
     private DeviceArena(CudaDevice device, Staging staging, long budget) {
         this.device = device;
@@ -108,7 +108,7 @@ final class DeviceArena implements AutoCloseable {
         private final Chunk chunk;
         private final long address;
         private final long bytes;
-        private boolean given;
+        private volatile boolean given;
 
         private Block(Chunk chunk, long address, long bytes) {
             this.chunk = chunk;
@@ -123,8 +123,11 @@ final class DeviceArena implements AutoCloseable {
         /** @throws IllegalStateException if the block, or the arena, was closed */
         long address() {
             if (given || closed) {
+                String what = given
+                        ? "it was closed: close it behind its last use"
+                        : "all of its rank were closed: call toHost() before";
                 throw new IllegalStateException(
-                        "a buffer of " + bytes + " bytes on " + name + " is used after it was closed");
+                        "a buffer of " + bytes + " bytes on " + name + " is used after " + what);
             }
             return address;
         }

@@ -58,11 +58,11 @@ class NcclWorldTest {
         StandIn.require().setDevices(1);
     }
 
-    private interface Part<T> {
+    interface Part<T> {
         T on(World world, Kernels kernels) throws Exception;
     }
 
-    private static <T> List<T> inWorld(WorldSpec spec, int size, Part<T> part) {
+    static <T> List<T> inWorld(WorldSpec spec, int size, Part<T> part) {
         assumeTrue(size <= StandIn.devices().size(), "as many devices as ranks");
         return LocalWorld.of(size).run(rendezvous -> {
             VisibleDevice device = StandIn.devices().get(rendezvous.index());
@@ -99,7 +99,7 @@ class NcclWorldTest {
         });
     }
 
-    private static Buffer floats(Kernels kernels, float... values) {
+    static Buffer floats(Kernels kernels, float... values) {
         return kernels.upload(Buffer.ofFloats(values), values.length).buffer();
     }
 
