@@ -9,11 +9,12 @@ import java.util.Locale;
 import java.util.UUID;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.Timeout;
+import org.lockstep.Heap;
 import org.lockstep.topology.GroupKind;
 import org.lockstep.topology.ParallelSizes;
 import org.lockstep.topology.ParallelState;
 
-/** What a world of ten thousand costs each of its ranks; the figures are printed, not judged. */
+/** What a world of ten thousand costs each of its ranks; the times are printed, not judged. */
 @Timeout(120)
 class RosterScaleTest {
     private static final int HOSTS = 1250;
@@ -53,16 +54,6 @@ class RosterScaleTest {
         return records;
     }
 
-    private static long usedHeap() {
-        Runtime runtime = Runtime.getRuntime();
-        long used = Long.MAX_VALUE;
-        for (int i = 0; i < 4; i++) {
-            System.gc();
-            used = Math.min(used, runtime.totalMemory() - runtime.freeMemory());
-        }
-        return used;
-    }
-
     private static long allocatedHere() {
         return ((com.sun.management.ThreadMXBean) ManagementFactory.getThreadMXBean()).getCurrentThreadAllocatedBytes();
     }
@@ -73,7 +64,7 @@ class RosterScaleTest {
         List<String> records = records(spec);
         assertThat(records).allMatch(record -> record.length() <= Hello.MAX_CHARS);
         for (int round = 1; round <= 3; round++) {
-            long before = usedHeap();
+            long before = Heap.used();
             long allocated = allocatedHere();
             long cpu = ManagementFactory.getThreadMXBean().getCurrentThreadCpuTime();
             long start = System.nanoTime();
@@ -88,7 +79,7 @@ class RosterScaleTest {
                 members += state.group(kind).map(group -> group.size()).orElse(0);
             }
             long end = System.nanoTime();
-            long after = usedHeap();
+            long after = Heap.used();
             System.out.printf(
                     Locale.ROOT,
                     "roster of %,d ranks, round %d: %.0f ms (%.0f of CPU), %.1f MiB kept of %.1f made; groups of one rank: %.2f ms, %,d members%n",
@@ -100,6 +91,7 @@ class RosterScaleTest {
                     allocated / 1048576.0,
                     (end - made) / 1e6,
                     members);
+            assertThat(after - before).as("bytes that a roster keeps").isLessThan(2048L * RANKS);
             assertThat(roster.size()).isEqualTo(RANKS);
             assertThat(roster.spanning(GroupKind.TENSOR)).isEmpty();
             assertThat(roster.ranksOnHost(rank)).isEqualTo(GPUS);

@@ -15,12 +15,19 @@ import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.Timeout;
 import org.lockstep.FaultCase;
 import org.lockstep.FaultLog;
+import org.lockstep.Heap;
 import org.lockstep.topology.ParallelSizes;
 
-/** A thousand ranks in one JVM meet; the figures are printed and in the table of faults, not judged. */
+/**
+ * A thousand ranks in one JVM meet; the times are printed and in the table of faults, not judged. That little of the heap stays
+ * taken afterwards is: the JVM is the driver's too.
+ */
 @Timeout(300)
 class MeetingScaleIT {
     private static final int RANKS = 1024;
+
+    /** Bytes: Spark keeps what it knows of a task, for its pages. */
+    private static final long LEFT_BY_A_RANK = 8 << 10;
 
     private static SparkSession session;
 
@@ -41,6 +48,8 @@ class MeetingScaleIT {
     void aThousandRanksMeet() {
         JavaSparkContext spark = JavaSparkContext.fromSparkContext(session.sparkContext());
         List<Integer> rows = IntStream.range(0, RANKS).boxed().toList();
+        long heap = Heap.used();
+        long first = 0;
         for (int round = 1; round <= 2; round++) {
             long start = System.nanoTime();
             List<Seen> seen = BarrierStage.over(spark.parallelize(rows, RANKS))
@@ -66,6 +75,14 @@ class MeetingScaleIT {
                     slowest(seen, Comparator.comparingLong(Seen::connecting)).connecting(),
                     slowest(seen, Comparator.comparingLong(Seen::setup)).setup(),
                     (System.nanoTime() - start) / 1_000_000);
+            long more = Heap.used() - heap;
+            System.out.printf(Locale.ROOT, "heap after it: %,d KiB more than before all%n", more / 1024);
+            if (round == 1) {
+                assertThat(more).as("with what Spark and Lockstep load").isLessThan(64 << 20);
+                first = more;
+            } else {
+                assertThat(more - first).as("bytes that a stage leaves").isLessThan(RANKS * LEFT_BY_A_RANK);
+            }
             assertThat(seen).extracting(Seen::rank).containsExactlyInAnyOrderElementsOf(rows);
         }
     }
