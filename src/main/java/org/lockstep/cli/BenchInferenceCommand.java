@@ -11,6 +11,7 @@ import java.util.concurrent.Callable;
 import org.jspecify.annotations.Nullable;
 import org.lockstep.ErrorCode;
 import org.lockstep.LockstepException;
+import org.lockstep.cli.bench.inference.RaggedRows;
 import org.lockstep.cli.bench.inference.SpeedPlan;
 import org.lockstep.topology.ParallelSizes;
 import picocli.CommandLine.Command;
@@ -36,6 +37,7 @@ import picocli.CommandLine.Spec;
         exitCodeListHeading = "%nExit codes:%n",
         exitCodeList = {
             "0:done",
+            "1:with --rows, a text differs",
             "2:usage: a wrong option or size",
             "3:environment: the model cannot be read, or too little memory",
             "4:the gang of ranks failed"
@@ -49,6 +51,14 @@ import picocli.CommandLine.Spec;
                     + " 4. --depth says otherwise. What the cache holds before is zeros: its time is that of any other.",
             "  generate  with --engine: all of a batch of requests of -p tokens at once through scheduler, model and sampler,"
                     + " -n tokens each; the tokens per second are those put out, over the whole time",
+            "",
+            "With --rows, of prompts of 1 to -p letters and outputs of 1 to -n tokens, at most the largest -b at once in a"
+                    + " replica, each once in a repetition, after a tenth of the rows as a warm-up:",
+            "  engine    the same ranks as threads of this JVM, without Spark: from prompts to texts, model loaded before",
+            "  batches   the engine, where a batch of rows begins when all of the one before are done",
+            "  generate  a job in local[ranks × threads] of this JVM, model loaded before: from the call to its rows",
+            "'of engine' is the median of the ratios within a repetition. Texts that differ from the engine's make the exit"
+                    + " code 1.",
             "",
             "Each test runs until Java has compiled it, at most ten seconds or once, and is then repeated -r times. The time"
                     + " of a repetition is the slowest rank's; the table has the median and the best. Replicas (-dp) each"
@@ -69,7 +79,8 @@ import picocli.CommandLine.Spec;
             "  lockstep bench inference",
             "  lockstep bench inference --model /models/Llama-3.2-1B --dtype bfloat16,q8 -b 1,8,32",
             "  lockstep bench inference --config /models/Llama-3.2-1B/config.json --dtype float32 -tp 1,2",
-            "  lockstep bench inference -tp 2 -pp 2 --engine --json"
+            "  lockstep bench inference -tp 2 -pp 2 --engine --json",
+            "  lockstep bench inference --rows 200 -p 64 -n 64 -b 16 -dp 2 -r 3"
         })
 @OptionGroup("Measurement")
 final class BenchInferenceCommand implements Callable<Integer> {
@@ -162,6 +173,12 @@ final class BenchInferenceCommand implements Callable<Integer> {
     private boolean engine;
 
     @Option(
+            names = "--rows",
+            paramLabel = "N",
+            description = "Measure this instead: N rows by the engine alone and by generate in local[n].")
+    private @Nullable Integer rows;
+
+    @Option(
             names = {"-r", "--repetitions"},
             paramLabel = "N",
             description = "Times that each test is measured (default: ${DEFAULT-VALUE}).")
@@ -229,6 +246,7 @@ final class BenchInferenceCommand implements Callable<Integer> {
                 threads,
                 device.request(),
                 plan(prompt, output, batches, repetitions),
+                ragged(),
                 Duration.ofSeconds(timeout),
                 json);
     }
@@ -271,6 +289,7 @@ final class BenchInferenceCommand implements Callable<Integer> {
                         hooks.integer("TG", output),
                         hooked.isEmpty() ? batches : hooked,
                         hooks.integer("REPETITIONS", repetitions)),
+                null,
                 Duration.ofSeconds(timeout),
                 true));
     }
@@ -292,6 +311,18 @@ final class BenchInferenceCommand implements Callable<Integer> {
                 !engine || (promptLength > 0 && outputLength > 0),
                 "--engine completes prompts: it needs --prompt-len and --output-len");
         return new SpeedPlan(promptLength, outputLength, sequences, depth, engine, times);
+    }
+
+    private @Nullable RaggedRows ragged() {
+        if (rows == null) {
+            return null;
+        }
+        requireIn("--rows", rows, 1);
+        require(config == null, "--rows is for a model with a tokenizer, which --config has not");
+        require(prompt > 0 && output > 0, "--rows completes prompts: it needs --prompt-len and --output-len");
+        require(!engine, "--rows measures nothing else: not with --engine");
+        return new RaggedRows(
+                rows, prompt, output, batches.stream().max(Integer::compare).orElseThrow());
     }
 
     private List<ParallelSizes> sizes() {

@@ -4,6 +4,7 @@ import java.nio.file.Path;
 import java.time.Duration;
 import java.util.List;
 import org.jspecify.annotations.Nullable;
+import org.lockstep.cli.bench.inference.RaggedRows;
 import org.lockstep.cli.bench.inference.SpeedPlan;
 import org.lockstep.topology.ParallelSizes;
 
@@ -18,6 +19,7 @@ import org.lockstep.topology.ParallelSizes;
  * @param threads of each rank; null for a part of this machine's cores
  * @param device that ranks compute on
  * @param plan of the measurements
+ * @param rows to complete by the engine and by a job instead; null for the plan
  * @param limit for all measurements of a combination
  * @param json whether results are JSON lines, and the tables elsewhere
  */
@@ -30,6 +32,7 @@ record InferenceBenchRequest(
         @Nullable Integer threads,
         DeviceRequest device,
         SpeedPlan plan,
+        @Nullable RaggedRows rows,
         Duration limit,
         boolean json) {
 

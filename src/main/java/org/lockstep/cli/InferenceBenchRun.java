@@ -7,6 +7,8 @@ import org.lockstep.ErrorCode;
 import org.lockstep.LockstepException;
 import org.lockstep.checkpoint.ModelFiles;
 import org.lockstep.cli.bench.inference.BenchModel;
+import org.lockstep.cli.bench.inference.EngineRows;
+import org.lockstep.cli.bench.inference.RaggedRows;
 import org.lockstep.cli.bench.inference.Speed;
 import org.lockstep.cli.bench.inference.SpeedJson;
 import org.lockstep.cli.bench.inference.SpeedTable;
@@ -25,8 +27,9 @@ final class InferenceBenchRun {
         this.screen = screen;
     }
 
-    /** The exit code, 0. */
+    /** The exit code: 0, or 1 where a row's text differs, or 130 where a job was cancelled. */
     int call() {
+        int code = 0;
         try (ModelFiles files = files()) {
             ModelConfig config = ModelConfig.read(files);
             check(config);
@@ -35,11 +38,11 @@ final class InferenceBenchRun {
                         ? BenchModel.random(request.name(), config, dtype.weightType())
                         : BenchModel.stored(request.name(), config, dtype.weightType(), files);
                 for (ParallelSizes sizes : request.sizes()) {
-                    measure(model, sizes);
+                    code = Math.max(code, measure(model, dtype, sizes));
                 }
             }
         }
-        return 0;
+        return code;
     }
 
     private ModelFiles files() {
@@ -52,30 +55,40 @@ final class InferenceBenchRun {
 
     /** What cannot be is told before the first combination is measured. */
     private void check(ModelConfig config) {
-        if (request.plan().positions() > config.maxPositions()) {
+        RaggedRows rows = request.rows();
+        int positions = rows == null ? request.plan().positions() : rows.positions();
+        if (positions > config.maxPositions()) {
             throw LockstepException.report(
                             ErrorCode.USAGE,
-                            "sequences of " + request.plan().positions() + " tokens are longer than the model's "
-                                    + config.maxPositions() + " positions")
+                            "sequences of " + positions + " tokens are longer than the model's " + config.maxPositions()
+                                    + " positions")
                     .attempt("a shorter --prompt-len, --output-len or --depth")
                     .exception();
         }
         request.sizes().forEach(sizes -> config.checkSplit(sizes.tp(), sizes.pp()));
     }
 
-    private void measure(BenchModel model, ParallelSizes sizes) {
+    private int measure(BenchModel model, Dtype dtype, ParallelSizes sizes) {
         int threads = request.threads(sizes);
         RankBackends backends = RankBackends.of(request.device(), InferenceBenchRequest.ranks(sizes), threads);
         PrintWriter tables = request.json() ? screen.err() : screen.out();
-        Consumer<Speed> report = new SpeedTable(
-                tables,
-                model.describe() + "; tensor " + sizes.tp() + " × pipeline " + sizes.pp() + " × data " + sizes.dp()
-                        + ", " + backends);
-        if (request.json()) {
-            report = report.andThen(
-                    new SpeedJson(screen.out(), model.name(), model.quant(), sizes, threads, backends.kind()));
+        String title = model.describe() + "; tensor " + sizes.tp() + " × pipeline " + sizes.pp() + " × data "
+                + sizes.dp() + ", " + backends;
+        ThreadReplicas replicas = new ThreadReplicas(sizes, backends, request.limit());
+        RaggedRows rows = request.rows();
+        int code = 0;
+        if (rows == null) {
+            Consumer<Speed> report = new SpeedTable(tables, title);
+            if (request.json()) {
+                report = report.andThen(
+                        new SpeedJson(screen.out(), model.name(), model.quant(), sizes, threads, backends.kind()));
+            }
+            replicas.measure(model, request.plan(), report);
+        } else {
+            EngineRows engine = new EngineRows(replicas, model, EngineRows.limits(rows));
+            code = new RowsBenchRun(request, screen, title, rows, engine, dtype).call();
         }
-        new ThreadReplicas(sizes, backends, request.limit()).measure(model, request.plan(), report);
         screen.flush();
+        return code;
     }
 }

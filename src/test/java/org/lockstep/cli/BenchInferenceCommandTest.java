@@ -135,6 +135,40 @@ class BenchInferenceCommandTest {
         lines.forEach(BenchInferenceCommandTest::assertLine);
     }
 
+    @Test
+    void rowsAreCompletedByTheEngineInBatchesAndByAJobWithTheSameTexts() throws IOException {
+        Run run = Run.of(
+                "bench",
+                "inference",
+                "--rows",
+                "11",
+                "-p",
+                "9",
+                "-n",
+                "5",
+                "-b",
+                "1,3",
+                "-dp",
+                "2",
+                "-r",
+                "2",
+                "-t",
+                "1",
+                "--json");
+        List<JsonNode> lines = json(run);
+        assertThat(run.err()).contains("11 rows, prompts of 1 to 9 letters, outputs of 1 to 5 tokens, 3 at once");
+        assertThat(lines.stream().map(line -> line.get("test").textValue()))
+                .containsExactly("engine", "batches", "generate");
+        for (JsonNode line : lines) {
+            assertThat(line.get("tps").doubleValue()).isPositive();
+            assertThat(line.get("of_engine").doubleValue()).isPositive();
+            assertThat(line.get("rows").intValue()).isEqualTo(11);
+            assertThat(line.get("tokens").intValue()).isBetween(11, 55);
+            assertThat(line.get("dp").intValue()).isEqualTo(2);
+        }
+        assertThat(lines.get(0).get("of_engine").doubleValue()).isEqualTo(1);
+    }
+
     @ParameterizedTest
     @CsvSource({"f32,pp6 1;tg 1;tg 2", "bf16,pp6 1;tg 1;tg 2", "f16,pp6 1;tg 1;tg 2", "q4_0,''", "q5_k,''"})
     void theHookReadsItsEnvironmentAndPrintsNothingForWhatThereIsNot(String quant, String tests) throws IOException {
@@ -197,6 +231,11 @@ class BenchInferenceCommandTest {
                 "-t 0 | --threads (0) is not in 1..",
                 "-tp 0 | --tensor-parallel-size (0) is not in 1..",
                 "-n 0 --engine | --engine completes prompts",
+                "--rows 0 | --rows (0) is not in 1..",
+                "--rows 9 --config a | --rows is for a model with a tokenizer",
+                "--rows 9 -p 0 | --rows completes prompts",
+                "--rows 9 --engine | not with --engine",
+                "--rows 9 -p 500 | sequences of 564 tokens are longer than the model's",
                 "-p 100000 | are longer than the model's",
                 "--model a --config b | not both",
                 "-tp 3 | num_attention_heads (8) is not divisible by tensor (3)",

@@ -2,11 +2,13 @@ package org.lockstep.cli.bench.inference;
 
 import java.util.Locale;
 import java.util.Map;
+import java.util.Objects;
 import java.util.function.Function;
 import org.jspecify.annotations.Nullable;
 import org.lockstep.checkpoint.Checkpoint;
 import org.lockstep.checkpoint.ModelFiles;
 import org.lockstep.checkpoint.TensorSource;
+import org.lockstep.inference.Tokenizer;
 import org.lockstep.model.ModelConfig;
 import org.lockstep.model.ModelTensors;
 import org.lockstep.model.StoredWeights;
@@ -76,6 +78,12 @@ public final class BenchModel {
         try (Checkpoint checkpoint = Checkpoint.open(files)) {
             return reader.apply(checkpoint);
         }
+    }
+
+    /** Of a model in files; the caller closes it. */
+    Tokenizer tokenizer() {
+        return Tokenizer.load(
+                Objects.requireNonNull(files, "random weights have no tokenizer"), config.vocabularySize());
     }
 
     private DataType stored() {

@@ -84,7 +84,7 @@ public record SpeedJson(PrintWriter out, String model, String quant, ParallelSiz
         }
     }
 
-    private static BigDecimal rounded(double value) {
+    static BigDecimal rounded(double value) {
         return BigDecimal.valueOf(value).setScale(DIGITS, RoundingMode.HALF_UP);
     }
 }

@@ -1,6 +1,8 @@
 package org.lockstep.cli.bench.inference;
 
 import java.time.Duration;
+import java.util.List;
+import java.util.function.BiFunction;
 import java.util.function.Consumer;
 import java.util.function.IntFunction;
 import org.lockstep.collective.Backend;
@@ -25,19 +27,28 @@ public record ThreadReplicas(ParallelSizes sizes, IntFunction<Backend> backends,
      * @throws RuntimeException the first failure of a rank, as it was thrown
      */
     public void measure(BenchModel model, SpeedPlan plan, Consumer<? super Speed> report) {
-        WorldSpec spec = WorldSpec.of(sizes).withMeetingTimeout(limit).withOperationTimeout(limit);
-        LocalWorld.of(sizes.tp() * sizes.pp() * sizes.dp()).withDeadline(limit).<Boolean>run(rendezvous -> {
-            try (Backend backend = backends.apply(rendezvous.index());
-                    World world = World.join(rendezvous, backend, spec)) {
-                try {
-                    measure(world, backend.kernels(), model, plan, report);
-                } catch (Throwable failure) {
-                    world.abort(failure);
-                    throw failure;
-                }
-            }
+        this.<Boolean>onEveryRank((world, kernels) -> {
+            measure(world, kernels, model, plan, report);
             return true;
         });
+    }
+
+    /** What each rank makes of its part in the world, by rank; the first failure of one, as it was thrown. */
+    <T> List<T> onEveryRank(BiFunction<World, Kernels, T> work) {
+        WorldSpec spec = WorldSpec.of(sizes).withMeetingTimeout(limit).withOperationTimeout(limit);
+        return LocalWorld.of(sizes.tp() * sizes.pp() * sizes.dp())
+                .withDeadline(limit)
+                .<T>run(rendezvous -> {
+                    try (Backend backend = backends.apply(rendezvous.index());
+                            World world = World.join(rendezvous, backend, spec)) {
+                        try {
+                            return work.apply(world, backend.kernels());
+                        } catch (Throwable failure) {
+                            world.abort(failure);
+                            throw failure;
+                        }
+                    }
+                });
     }
 
     private static void measure(
