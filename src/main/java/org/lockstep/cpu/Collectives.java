@@ -8,6 +8,7 @@ import org.lockstep.collective.ReduceOp;
 import org.lockstep.tensor.DataType;
 import org.lockstep.tensor.HostBuffer;
 import org.lockstep.transport.Mesh;
+import org.lockstep.transport.Pairs;
 
 /**
  * The algorithms of the host's collectives, over a {@link Mesh} of links of any kind: here those of one step or two among all
@@ -35,7 +36,7 @@ import org.lockstep.transport.Mesh;
  * <p>Confined to the thread that the communicator admitted.
  */
 class Collectives {
-    /** In larger groups one step among all takes too long, and in very large ones not all are connected. */
+    /** In larger groups one step among all takes too long for small data, and in very large ones not all are connected. */
     static final int DIRECT_RANKS = 16;
 
     private static final long ONE_STEP_BYTES = 8 * 1024;
@@ -69,11 +70,21 @@ class Collectives {
      */
     static Collectives of(Mesh mesh, int rankInGroup, int[] hosts) {
         if (hosts.length > DIRECT_RANKS) {
-            return new TreeCollectives(mesh, rankInGroup, hosts.length);
+            return ofLarge(mesh, rankInGroup, hosts.length);
         }
         return Reach.of(hosts, rankInGroup)
                 .<Collectives>map(reach -> new LayeredCollectives(mesh, rankInGroup, hosts.length, reach))
                 .orElseGet(() -> new Collectives(mesh, rankInGroup, hosts.length));
+    }
+
+    /** A larger group may be whole too, of one host; but memory shared with each other rank is much for all of them. */
+    private static Collectives ofLarge(Mesh mesh, int rankInGroup, int size) {
+        if (size <= Pairs.ALL) {
+            return new SharesCollectives(mesh, rankInGroup, size);
+        }
+        return Integer.bitCount(size) == 1
+                ? new HalvingCollectives(mesh, rankInGroup, size)
+                : new TreeCollectives(mesh, rankInGroup, size);
     }
 
     /** Where a fold puts its results. */
@@ -109,16 +120,21 @@ class Collectives {
         mesh.settle();
     }
 
-    private void allReduceByShares(OperationTag tag, HostBuffer send, HostBuffer receive, ReduceOp op) {
+    final void allReduceByShares(OperationTag tag, HostBuffer send, HostBuffer receive, ReduceOp op) {
         Blocks shares = Blocks.shares(size, send.length());
         HostBuffer result = block(shares, receive, me);
-        offerBlocks(shares, send);
-        // Nobody else looks at a rank's own share of its own buffer, so the result may go there at once.
-        fold(tag, block(shares, send, me), result, op);
+        foldBlock(tag, shares, send, result, op);
         offerToAll(result);
         // That a peer shows its share also says that it has read ours of its, which is overwritten now.
         targetBlocks(shares, receive);
         mesh.exchange(all, tag, offers, targets);
+    }
+
+    /** Joins this rank's block of what all ranks send into {@code result}, which may be that very block of {@code send}. */
+    final void foldBlock(OperationTag tag, Blocks blocks, HostBuffer send, HostBuffer result, ReduceOp op) {
+        offerBlocks(blocks, send);
+        // Nobody else looks at a rank's own block of its own buffer, so the result may go there at once.
+        fold(tag, block(blocks, send, me), result, op);
     }
 
     private void fold(OperationTag tag, HostBuffer own, HostBuffer target, ReduceOp op) {
@@ -170,9 +186,7 @@ class Collectives {
     }
 
     void reduceScatter(OperationTag tag, HostBuffer send, HostBuffer receive, ReduceOp op, Blocks blocks) {
-        HostBuffer mine = own(send, op);
-        offerBlocks(blocks, mine);
-        fold(tag, block(blocks, mine, me), receive, op);
+        foldBlock(tag, blocks, own(send, op), receive, op);
         mesh.settle();
     }
 

@@ -30,7 +30,7 @@ public final class Mesh {
     private final LinkSet links;
     private final boolean[] open; // by peer: what the step still waits for
     private final boolean[] into; // by peer: whether its message has a place to go to
-    private final Map<DataType, HostBuffer[]> pieces = new EnumMap<>(DataType.class);
+    private final Map<DataType, @Nullable HostBuffer[]> pieces = new EnumMap<>(DataType.class);
 
     /**
      * How a rank joins what all ranks show.
@@ -197,7 +197,6 @@ public final class Mesh {
         }
         int total = own.size();
         int width = own.type().bytes();
-        HostBuffer[] room = pieces(own.type());
         int piece = PIECE_BYTES / width;
         int from = 0;
         do {
@@ -214,7 +213,7 @@ public final class Mesh {
             while (waiting > 0) {
                 for (int i = 0; i < members.length; i++) {
                     int peer = members[i];
-                    if (open[peer] && isHere(circle, i, room[peer], from, count)) {
+                    if (open[peer] && isHere(circle, i, own.type(), from, count)) {
                         await(peer, false);
                         waiting--;
                         lent &= links.link(peer).lent() != null;
@@ -242,8 +241,8 @@ public final class Mesh {
         links.pushTo(Long.MAX_VALUE);
     }
 
-    /** Whether elements {@code from} on of the {@code i}th member's message can be read, in {@code room} or where lent. */
-    private boolean isHere(Circle circle, int i, HostBuffer room, int from, int count) {
+    /** Whether elements {@code from} on of the {@code i}th member's message can be read, in its room or where lent. */
+    private boolean isHere(Circle circle, int i, DataType type, int from, int count) {
         int peer = circle.members[i];
         Link link = links.link(peer);
         if (!link.arrived()) {
@@ -256,6 +255,7 @@ public final class Mesh {
             return true;
         }
         if (!into[peer]) {
+            HostBuffer room = room(type, peer);
             HostBuffer part = count == room.size() ? room : room.slice(0, count);
             circle.sources[i] = part;
             circle.at[i] = 0;
@@ -267,16 +267,19 @@ public final class Mesh {
         return count == 0 || link.filled();
     }
 
-    private HostBuffer[] pieces(DataType type) {
-        HostBuffer[] found = pieces.get(type);
-        if (found == null) {
-            found = new HostBuffer[size];
-            for (int peer = 0; peer < size; peer++) {
-                found[peer] = HostBuffer.allocate(type, PIECE_BYTES / type.bytes());
-            }
-            pieces.put(type, found);
+    /** Made when first used: of a large group a rank may never fold what most others send, or only look where it lies. */
+    private HostBuffer room(DataType type, int peer) {
+        @Nullable HostBuffer[] rooms = pieces.get(type);
+        if (rooms == null) {
+            rooms = new @Nullable HostBuffer[size];
+            pieces.put(type, rooms);
         }
-        return found;
+        HostBuffer room = rooms[peer];
+        if (room == null) {
+            room = HostBuffer.allocate(type, PIECE_BYTES / type.bytes());
+            rooms[peer] = room;
+        }
+        return room;
     }
 
     /**

@@ -3,6 +3,7 @@ package org.lockstep.collective;
 import static org.assertj.core.api.Assertions.assertThat;
 import static org.assertj.core.api.Assertions.assertThatThrownBy;
 import static org.lockstep.collective.Values.assertHolds;
+import static org.lockstep.collective.Values.assertUntouched;
 import static org.lockstep.collective.Values.filled;
 import static org.lockstep.collective.Values.given;
 import static org.lockstep.collective.Values.room;
@@ -12,6 +13,7 @@ import java.util.ArrayList;
 import java.util.Arrays;
 import java.util.Collections;
 import java.util.List;
+import java.util.Locale;
 import java.util.Set;
 import java.util.stream.Stream;
 import org.junit.jupiter.api.Test;
@@ -92,6 +94,130 @@ class LargeGroupsTest {
                                 rank == root
                                         ? values.reduced(type, ReduceOp.Kind.AVG, length, ranks)
                                         : filled(type, length, rank));
+                    }
+                }
+            }
+        });
+    }
+
+    /** Up to 128 ranks trees become shares above 4 KiB a rank; above, if they are a power of two, halving above 64 KiB. */
+    @ParameterizedTest
+    @CsvSource({"17, 1, TCP", "20, 5, TCP", "20, 20, TCP", "32, 2, SHARED", "130, 2, TCP", "256, 2, TCP"})
+    void reductionsAddInTheOrderOfRanksEitherSideOfAThreshold(int ranks, int venues, TransportKind kind) {
+        Values values = new Values();
+        int threshold = ranks > 128 ? 64 << 10 : ranks * 4 << 10;
+        onEvery(ranks, venues, kind, communicator -> {
+            for (int beyond : new int[] {0, 1}) {
+                for (Joined joined : joined(ranks)) {
+                    int length = threshold / joined.type.bytes() + beyond;
+                    assertReduces(communicator, values, joined, length);
+                    for (int root : new int[] {0, 11}) {
+                        assertReducesTo(communicator, values, joined, length, root);
+                    }
+                    int block = threshold / joined.type.bytes() / ranks + beyond;
+                    assertReduceScatters(communicator, values, joined, evenCounts(ranks, block));
+                }
+                long[] ragged = MovingContract.raggedCounts(ranks).get(0);
+                ragged[ranks - 2] += threshold / 4 - Arrays.stream(ragged).sum() + beyond;
+                assertReduceScatters(communicator, values, new Joined(DataType.F32, ReduceOp.Kind.SUM), ragged);
+            }
+        });
+    }
+
+    private record Joined(DataType type, ReduceOp.Kind op) {}
+
+    /** What is tried of large data; of very many ranks, that share the cores of a machine, less. */
+    private static List<Joined> joined(int ranks) {
+        List<Joined> few = List.of(
+                new Joined(DataType.F32, ReduceOp.Kind.PREMULTIPLIED_SUM),
+                new Joined(DataType.BF16, ReduceOp.Kind.AVG));
+        List<Joined> more = List.of(
+                new Joined(DataType.F32, ReduceOp.Kind.MAX),
+                new Joined(DataType.F64, ReduceOp.Kind.AVG),
+                new Joined(DataType.BF16, ReduceOp.Kind.PREMULTIPLIED_SUM),
+                new Joined(DataType.I8, ReduceOp.Kind.SUM));
+        return ranks > 128 ? few : Stream.concat(few.stream(), more.stream()).toList();
+    }
+
+    private static long[] evenCounts(int ranks, int count) {
+        long[] counts = new long[ranks];
+        Arrays.fill(counts, count);
+        return counts;
+    }
+
+    private static void assertReduces(Communicator communicator, Values values, Joined joined, int length) {
+        int rank = communicator.rankInGroup();
+        HostBuffer expected = values.reduced(joined.type, joined.op, length, communicator.size());
+        HostBuffer send = given(joined.type, length, rank);
+        HostBuffer receive = room(joined.type, length);
+        communicator.allReduce(send, receive, Values.op(joined.op, rank));
+        assertHolds(receive, expected);
+        assertHolds(send, filled(joined.type, length, rank));
+        communicator.allReduce(send, Values.op(joined.op, rank));
+        assertHolds(send, expected);
+    }
+
+    private static void assertReducesTo(Communicator communicator, Values values, Joined joined, int length, int root) {
+        int rank = communicator.rankInGroup();
+        HostBuffer expected = values.reduced(joined.type, joined.op, length, communicator.size());
+        HostBuffer send = given(joined.type, length, rank);
+        HostBuffer receive = room(joined.type, length);
+        communicator.reduce(send, receive, Values.op(joined.op, rank), root);
+        assertHolds(send, filled(joined.type, length, rank));
+        communicator.reduce(send, Values.op(joined.op, rank), root);
+        if (rank == root) {
+            assertHolds(receive, expected);
+            assertHolds(send, expected);
+        } else {
+            assertUntouched(receive);
+            assertHolds(send, filled(joined.type, length, rank));
+        }
+    }
+
+    private static void assertReduceScatters(Communicator communicator, Values values, Joined joined, long... counts) {
+        int rank = communicator.rankInGroup();
+        Blocks blocks = Blocks.of(counts);
+        int length = (int) blocks.total();
+        HostBuffer expected =
+                (HostBuffer) blocks.of(values.reduced(joined.type, joined.op, length, communicator.size()), rank);
+        HostBuffer send = given(joined.type, length, rank);
+        HostBuffer receive = room(joined.type, expected.size());
+        if (Arrays.stream(counts).allMatch(count -> count == counts[0])) {
+            communicator.reduceScatter(send, receive, Values.op(joined.op, rank));
+        } else {
+            communicator.reduceScatterV(send, receive, Values.op(joined.op, rank), counts);
+        }
+        assertHolds(receive, expected);
+        assertHolds(send, filled(joined.type, length, rank));
+        HostBuffer own = (HostBuffer) blocks.of(send, rank);
+        communicator.reduceScatterV(send, own, Values.op(joined.op, rank), counts);
+        Values.assertSame(own, expected);
+    }
+
+    /** Around the group: a rank that is no root has room for the ranks below it in the tree only. */
+    @ParameterizedTest
+    @CsvSource({"17, 1, TCP", "20, 5, TCP", "130, 2, TCP", "131, 1, TCP"})
+    void whatIsGatheredComesToTheRootOnly(int ranks, int venues, TransportKind kind) {
+        onEvery(ranks, venues, kind, communicator -> {
+            int rank = communicator.rankInGroup();
+            for (int root : new int[] {0, 11, ranks - 1}) {
+                for (int length : new int[] {0, 1, 101}) {
+                    HostBuffer send = given(DataType.F16, length, rank);
+                    HostBuffer receive = room(DataType.F16, length * ranks);
+                    communicator.gather(send, receive, root);
+                    assertHolds(send, filled(DataType.F16, length, rank));
+                    if (rank != root) {
+                        assertUntouched(receive);
+                        communicator.gather(send, null, root);
+                        continue;
+                    }
+                    HostBuffer whole = room(DataType.F16, length * ranks);
+                    HostBuffer own = whole.slice((long) rank * length, length);
+                    own.copyFrom(send);
+                    communicator.gather(own, whole, root);
+                    assertHolds(whole, receive);
+                    for (int i = 0; i < ranks; i++) {
+                        Values.assertSame(whole.slice((long) i * length, length), filled(DataType.F16, length, i));
                     }
                 }
             }
@@ -194,6 +320,52 @@ class LargeGroupsTest {
                 fault.part.run(communicator);
             } else {
                 communicator.allReduce(HostBuffer.allocate(DataType.F32, 100), ReduceOp.SUM);
+            }
+        });
+    }
+
+    /** What the others are in where rank 5 all-reduces 100 floats: large data, that take other ways. */
+    private enum Large {
+        ALL_REDUCE(c -> c.allReduce(HostBuffer.allocate(DataType.F32, 30_000), ReduceOp.SUM)),
+        REDUCE(c -> c.reduce(HostBuffer.allocate(DataType.F32, 30_000), ReduceOp.SUM, 3)),
+        REDUCE_SCATTER(c -> c.reduceScatter(
+                HostBuffer.allocate(DataType.I8, 5_000L * c.size()),
+                HostBuffer.allocate(DataType.I8, 5_000),
+                ReduceOp.SUM)),
+        GATHER(c -> c.gather(
+                HostBuffer.allocate(DataType.I8, 5_000),
+                c.rankInGroup() == 3 ? HostBuffer.allocate(DataType.I8, 5_000L * c.size()) : null,
+                3));
+
+        final Part part;
+
+        Large(Part part) {
+            this.part = part;
+        }
+    }
+
+    static Stream<Arguments> largeOperations() {
+        return Stream.of(
+                        Arguments.of(17, 1, TransportKind.TCP),
+                        Arguments.of(20, 5, TransportKind.TCP),
+                        Arguments.of(130, 2, TransportKind.TCP),
+                        Arguments.of(256, 2, TransportKind.TCP))
+                .flatMap(world -> Arrays.stream(Large.values()).map(large -> {
+                    Object[] all = Arrays.copyOf(world.get(), 4);
+                    all[3] = large;
+                    return Arguments.of(all);
+                }));
+    }
+
+    @ParameterizedTest
+    @MethodSource("largeOperations")
+    void whoIsNotInALargeOperationIsToldToEveryRank(int ranks, int venues, TransportKind kind, Large large) {
+        String others = large.name().toLowerCase(Locale.ROOT) + " #2";
+        assertTold(ranks, venues, kind, "all_reduce #2 sum f32[100]", others, communicator -> {
+            if (communicator.rankInGroup() == 5) {
+                communicator.allReduce(HostBuffer.allocate(DataType.F32, 100), ReduceOp.SUM);
+            } else {
+                large.part.run(communicator);
             }
         });
     }

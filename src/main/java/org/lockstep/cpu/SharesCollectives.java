@@ -1,0 +1,99 @@
+package org.lockstep.cpu;
+
+import java.util.List;
+import java.util.stream.IntStream;
+import org.jspecify.annotations.Nullable;
+import org.lockstep.collective.Blocks;
+import org.lockstep.collective.OperationTag;
+import org.lockstep.collective.ReduceOp;
+import org.lockstep.tensor.HostBuffer;
+import org.lockstep.transport.Mesh;
+import org.lockstep.transport.Mesh.Letter;
+
+/**
+ * The algorithms of groups of more than {@value #DIRECT_RANKS} ranks all of which are connected, {@value Pairs#ALL} at most:
+ * reductions of more than {@value #SHARE_BYTES} bytes a rank go in shares among all, and a gather goes to the root at once.
+ *
+ * <p>For n ranks and S bytes, steps after those that carry the tag and bytes that each rank sends:
+ *
+ * <table>
+ * <caption>Algorithms</caption>
+ * <tr><td>all-reduce, S &gt; n · 4 KiB</td><td>2 steps</td><td>2 · S · (n-1)/n</td><td>each joins its share, then shows it</td></tr>
+ * <tr><td>reduce, S &gt; n · 4 KiB</td><td>2 steps</td><td>S</td><td>each joins its share, then sends it to the root</td></tr>
+ * <tr><td>reduce-scatter, S &gt; n · 4 KiB</td><td>1 step</td><td>S · (n-1)/n</td><td>direct</td></tr>
+ * <tr><td>gather</td><td>1 step</td><td>S/n</td><td>direct</td></tr>
+ * </table>
+ *
+ * <p>All others are those of {@link TreeCollectives}. A reduce takes room for one share, the others for none.
+ */
+final class SharesCollectives extends TreeCollectives {
+    /** Of smaller shares the messages of all to all cost more than a tree does. */
+    private static final int SHARE_BYTES = 4 * 1024;
+
+    SharesCollectives(Mesh mesh, int rankInGroup, int size) {
+        super(mesh, rankInGroup, size);
+    }
+
+    /** Whether {@code data}, of all ranks, is worth a message from each to each. */
+    private boolean isShared(HostBuffer data) {
+        return data.bytes() > (long) size * SHARE_BYTES;
+    }
+
+    @Override
+    void allReduce(OperationTag tag, HostBuffer send, HostBuffer receive, ReduceOp op) {
+        if (!isShared(send)) {
+            super.allReduce(tag, send, receive, op);
+            return;
+        }
+        agree(tag);
+        allReduceByShares(tag, own(send, op), receive, op);
+        mesh.settle();
+    }
+
+    @Override
+    void reduce(OperationTag tag, HostBuffer send, HostBuffer receive, ReduceOp op, int root) {
+        if (!isShared(send)) {
+            super.reduce(tag, send, receive, op, root);
+            return;
+        }
+        agree(tag);
+        Blocks shares = Blocks.shares(size, send.length());
+        HostBuffer share =
+                me == root ? block(shares, receive, me) : HostBuffer.allocate(receive.type(), shares.count(me));
+        foldBlock(tag, shares, own(send, op), share, op);
+        // That a peer sends its share also says that it has read the root's of it, which is overwritten now.
+        collect(tag, share, me == root ? receive : null, shares, root);
+        mesh.settle();
+    }
+
+    @Override
+    void reduceScatter(OperationTag tag, HostBuffer send, HostBuffer receive, ReduceOp op, Blocks blocks) {
+        if (!isShared(send)) {
+            super.reduceScatter(tag, send, receive, op, blocks);
+            return;
+        }
+        agree(tag);
+        foldBlock(tag, blocks, own(send, op), receive, op);
+        mesh.settle();
+    }
+
+    @Override
+    void gather(OperationTag tag, HostBuffer send, @Nullable HostBuffer receive, int root) {
+        agree(tag);
+        collect(tag, send, receive, Blocks.even(size, send.length()), root);
+    }
+
+    /** Every rank's block in {@code all} of the root, which the others have not; no rank but the root hears of another. */
+    private void collect(OperationTag tag, HostBuffer mine, @Nullable HostBuffer all, Blocks blocks, int root) {
+        if (all == null) {
+            send(tag, mine, root);
+            return;
+        }
+        copy(mine, block(blocks, all, me));
+        List<Letter> letters = IntStream.range(0, size)
+                .filter(peer -> peer != me)
+                .mapToObj(peer -> new Letter(tag, block(blocks, all, peer), peer))
+                .toList();
+        mesh.transfer(List.of(), letters);
+    }
+}
