@@ -30,7 +30,7 @@ import org.lockstep.topology.ProcessGroup;
  * <p>Confined to its rank's thread, except {@link #abort}, which any thread may call; two threads at once are refused
  * with CONCURRENT_USE. All operations throw {@link CommunicatorException}; after it the communicator is dead. After
  * {@link #close} they throw COMMUNICATOR_CLOSED. A wrong buffer, count or root is an {@link IllegalArgumentException},
- * thrown before anything is sent; so is NOT_FINITE, where {@link OperationTerms#finite} asks for it.
+ * thrown before anything is sent. So is NOT_FINITE, where {@link OperationTerms#finite} asks for it; it ends the communicator.
  */
 public interface Communicator extends AutoCloseable {
     ProcessGroup group();

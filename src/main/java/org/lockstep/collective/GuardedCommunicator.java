@@ -3,6 +3,7 @@ package org.lockstep.collective;
 import java.time.Duration;
 import java.util.List;
 import org.jspecify.annotations.Nullable;
+import org.lockstep.LockstepException;
 import org.lockstep.collective.OperationTag.Operation;
 import org.lockstep.tensor.Buffer;
 import org.lockstep.tensor.DataType;
@@ -111,14 +112,24 @@ public abstract class GuardedCommunicator extends LiveCommunicator {
      */
     final void look(Operation operation, Buffer read) {
         if (terms.finite() && size() > 1) {
-            Finite.require(operation + " #" + (sequence + 1), this, read);
+            requireFinite(operation + " #" + (sequence + 1), read);
         }
     }
 
     /** The same of a transfer. */
     final void look(Transfer transfer) {
         if (terms.finite() && transfer.sends()) {
-            Finite.require("send to rank " + transfer.peer(), this, transfer.buffer());
+            requireFinite("send to rank " + transfer.peer(), transfer.buffer());
+        }
+    }
+
+    /** Peers would go on waiting for this operation, or take the next one for it. */
+    private void requireFinite(String operation, Buffer given) {
+        try {
+            Finite.require(operation, this, given);
+        } catch (LockstepException notFinite) {
+            abort(notFinite);
+            throw notFinite;
         }
     }
 }

@@ -16,9 +16,8 @@ import org.lockstep.topology.GroupKind;
  */
 public record OperationTerms(Duration timeout, Map<GroupKind, Duration> ofKinds, long minimumRate, boolean finite)
         implements Serializable {
-    /** Ten minutes, and what bytes take at 10 MB/s; nothing is looked through. */
-    public static final OperationTerms DEFAULT =
-            new OperationTerms(Duration.ofMinutes(10), Map.of(), 10_000_000, false);
+    /** Ten minutes, and what bytes take at 10 MiB/s; nothing is looked through. */
+    public static final OperationTerms DEFAULT = new OperationTerms(Duration.ofMinutes(10), Map.of(), 10 << 20, false);
 
     public OperationTerms {
         timeout = Arguments.deadline(timeout);

@@ -32,6 +32,7 @@ abstract class Operations implements Communicator {
                 send.length(),
                 -1,
                 send,
+                send.bytes(),
                 send,
                 (carrier, tag) -> carrier.allReduce(tag, send, receive, op));
     }
@@ -45,6 +46,7 @@ abstract class Operations implements Communicator {
                 send.length(),
                 root,
                 send,
+                send.bytes(),
                 send,
                 (carrier, tag) -> carrier.reduce(tag, send, receive, op, root));
     }
@@ -59,6 +61,7 @@ abstract class Operations implements Communicator {
                 send.length(),
                 root,
                 send,
+                send.bytes(),
                 read,
                 (carrier, tag) -> carrier.broadcast(tag, send, receive, root));
     }
@@ -82,6 +85,7 @@ abstract class Operations implements Communicator {
                 count,
                 root,
                 receive,
+                receive.bytes(),
                 send,
                 (carrier, tag) -> carrier.allGather(tag, send, receive, blocks));
     }
@@ -107,6 +111,7 @@ abstract class Operations implements Communicator {
                 count,
                 root,
                 send,
+                send.bytes(),
                 send,
                 (carrier, tag) -> carrier.reduceScatter(tag, send, receive, op, blocks));
     }
@@ -120,6 +125,7 @@ abstract class Operations implements Communicator {
                 send.length(),
                 root,
                 send,
+                size() * send.bytes(),
                 send,
                 (carrier, tag) -> carrier.gather(tag, send, all, root));
     }
@@ -133,6 +139,7 @@ abstract class Operations implements Communicator {
                 receive.length(),
                 root,
                 receive,
+                size() * receive.bytes(),
                 all,
                 (carrier, tag) -> carrier.scatter(tag, all, receive, root));
     }
@@ -160,6 +167,7 @@ abstract class Operations implements Communicator {
                 count,
                 -1,
                 send,
+                Math.max(send.bytes(), receive.bytes()),
                 send,
                 (carrier, tag) -> carrier.allToAll(tag, send, sendBlocks, receive, receiveBlocks));
     }
@@ -168,6 +176,7 @@ abstract class Operations implements Communicator {
      * One operation of the whole group.
      *
      * @param data whose bytes, type and memory are the operation's
+     * @param moved bytes that the busiest rank sends or receives, by which the deadline grows
      * @param read what it takes from this rank, if anything
      */
     private void perform(
@@ -176,11 +185,12 @@ abstract class Operations implements Communicator {
             long count,
             int root,
             Buffer data,
+            long moved,
             @Nullable Buffer read,
             GuardedCommunicator.Step step) {
         GuardedCommunicator real = real();
         long bytes = data.bytes();
-        Duration limit = terms().allowed(bytes);
+        Duration limit = terms().allowed(moved);
         real.enter(operation, limit);
         try {
             if (read != null) {

@@ -167,7 +167,7 @@ final class Recording implements Communicator {
     @Override
     public Communicator within(Duration deadline) {
         throw new UnsupportedOperationException(
-                "operations of a group have one deadline: within(" + deadline + ").grouped(...)");
+                "a group of operations is given its deadline as a whole: within(" + deadline + ").grouped(...)");
     }
 
     private static UnsupportedOperationException refused(String what) {

@@ -213,7 +213,7 @@ public record WorldSpec(
                 encrypted);
     }
 
-    /** This spec with another deadline for each operation. */
+    /** This spec with another deadline for each operation, but of groups whose kind has one of its own. */
     public WorldSpec withOperationTimeout(Duration limit) {
         return withOperations(operations.withTimeout(limit));
     }

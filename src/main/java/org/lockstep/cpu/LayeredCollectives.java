@@ -97,7 +97,10 @@ final class LayeredCollectives extends Collectives {
             mesh.exchange(across, tag, offers, targets);
             offers[home] = null;
         }
-        HostBuffer result = me == root ? HostBuffer.allocate(part.type(), mine.length()) : null;
+        HostBuffer result = null;
+        if (me == root) {
+            result = part.type() == receive.type() ? receive : HostBuffer.allocate(part.type(), mine.length());
+        }
         for (int i = 0; result != null && i < near.size(); i++) {
             targets[near.member(i)] = block(shares, result, i);
         }

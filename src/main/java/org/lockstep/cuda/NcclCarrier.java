@@ -4,6 +4,7 @@ import com.sun.jna.Memory;
 import com.sun.jna.Pointer;
 import java.time.Duration;
 import java.util.List;
+import java.util.Objects;
 import java.util.Optional;
 import org.jspecify.annotations.Nullable;
 import org.lockstep.ErrorCode;
@@ -35,7 +36,8 @@ final class NcclCarrier implements Carrier {
     private final int me;
     private final CudaDevice device;
     private final Carriers.Life life;
-    private final Duration usual; // deadline, also of what graphs repeat
+    private final Duration usual; // deadline
+    private volatile Duration repeated; // deadline of what graphs repeat
     private final InFlight inFlight;
     private final long stream;
     private volatile @Nullable OperationTag last;
@@ -57,6 +59,7 @@ final class NcclCarrier implements Carrier {
         this.life = life;
         this.usual = usual;
         this.limit = usual;
+        this.repeated = usual;
         this.inFlight = new InFlight(device);
         this.stream = Raw.handle(device.stream());
     }
@@ -98,6 +101,9 @@ final class NcclCarrier implements Carrier {
             throw failed(tags.get(0), limit, failure);
         }
         last = tags.get(0);
+        if (device.isCapturing()) {
+            repeated = limit;
+        }
         inFlight.add(tags, limit);
     }
 
@@ -315,14 +321,16 @@ final class NcclCarrier implements Carrier {
     /**
      * Throws what has failed, here, at a peer or of the world. What a graph repeats has no event of its own: it is known by how
      * long it is waited for.
+     *
+     * @param turn whose operation the stream is at: the time of what is behind it does not run yet
      */
-    void look(long waited) {
+    void look(long waited, NcclGroups.Turn turn) {
         InFlight.Entry oldest = inFlight.oldest();
         OperationTag tag = oldest == null ? last : oldest.first();
         if (tag == null || (oldest == null && waited == 0 && !rank.isAborted())) {
             return; // nothing was ever called, or what was is complete
         }
-        Duration deadline = oldest == null ? usual : oldest.limit();
+        Duration deadline = oldest == null ? repeated : oldest.limit();
         life.requireAlive(tag);
         try {
             handle.isReady(tag);
@@ -335,7 +343,8 @@ final class NcclCarrier implements Carrier {
                     new IllegalStateException("its thread was interrupted in " + tag + " in " + group),
                     Optional.empty());
         }
-        long under = oldest == null ? waited : System.nanoTime() - oldest.since();
+        long since = Objects.equals(oldest, turn.entry()) ? turn.since() : System.nanoTime();
+        long under = oldest == null ? waited : System.nanoTime() - since;
         if (under > deadline.toNanos()) {
             throw failed(
                     tag,
@@ -347,6 +356,11 @@ final class NcclCarrier implements Carrier {
                             .attempt("NCCL_DEBUG=INFO in the environment of the executors tells what it waits for")
                             .exception());
         }
+    }
+
+    /** What of this group the device has not come past, and was queued first. */
+    Optional<InFlight.Entry> oldest() {
+        return Optional.ofNullable(inFlight.oldest());
     }
 
     @Override

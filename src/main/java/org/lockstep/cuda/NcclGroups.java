@@ -3,9 +3,11 @@ package org.lockstep.cuda;
 import java.time.Duration;
 import java.util.Arrays;
 import java.util.List;
+import java.util.Objects;
 import java.util.Optional;
 import java.util.concurrent.CopyOnWriteArrayList;
 import java.util.function.Function;
+import org.jspecify.annotations.Nullable;
 import org.lockstep.ErrorCode;
 import org.lockstep.LockstepException;
 import org.lockstep.collective.Blocks;
@@ -31,6 +33,7 @@ final class NcclGroups implements Carriers, CudaDevice.Watch, AutoCloseable {
     private final Duration operation;
     private final NcclCalls calls = new NcclCalls();
     private final List<NcclCarrier> live = new CopyOnWriteArrayList<>();
+    private Turn last = new Turn(null, 0);
 
     /**
      * @param ids of groups, as the meeting told them; for a group without one its first rank makes it, and tells the others
@@ -108,7 +111,28 @@ final class NcclGroups implements Carriers, CudaDevice.Watch, AutoCloseable {
 
     @Override
     public void look(long waited) {
-        live.forEach(carrier -> carrier.look(waited));
+        Turn turn = turn();
+        live.forEach(carrier -> carrier.look(waited, turn));
+    }
+
+    /**
+     * Whose turn it is in the stream, which all groups share: what is behind it waits for it, not for its own peers.
+     *
+     * @param entry null where nothing is queued
+     * @param since when it was first seen to be its turn
+     */
+    record Turn(InFlight.@Nullable Entry entry, long since) {}
+
+    private synchronized Turn turn() {
+        InFlight.Entry oldest = live.stream()
+                .map(NcclCarrier::oldest)
+                .flatMap(Optional::stream)
+                .min((one, other) -> Long.signum(one.since() - other.since()))
+                .orElse(null);
+        if (!Objects.equals(oldest, last.entry())) {
+            last = new Turn(oldest, System.nanoTime());
+        }
+        return last;
     }
 
     /** Ends what is left, and looks no more. On the device's thread. Idempotent. */

@@ -71,7 +71,7 @@ public final class Mesh {
         return bytes > copiedBytes;
     }
 
-    /** Begins an operation: what it is called in errors, and how long each of its steps may wait. */
+    /** Begins an operation: what it is called in errors, and how long it may wait in all. */
     public void begin(Object operation, Duration limit) {
         links.begin(operation, limit);
     }

@@ -12,6 +12,7 @@ import java.util.Set;
 import java.util.concurrent.CountDownLatch;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.params.ParameterizedTest;
+import org.junit.jupiter.params.provider.CsvSource;
 import org.junit.jupiter.params.provider.ValueSource;
 import org.lockstep.ErrorCode;
 import org.lockstep.FaultCase;
@@ -106,34 +107,69 @@ public interface TermsContract extends Ranks {
         });
     }
 
-    /** Who gave it is told before it is added up, when no rank could tell any more. */
+    /** Who gave it is told before it is added up, when no rank could tell any more; the peers do not wait, queued or not. */
     @ParameterizedTest
-    @ValueSource(strings = {"NaN", "-Infinity"})
+    @CsvSource({"NaN, F32, false", "-Infinity, F64, false", "Infinity, BF16, true", "NaN, F16, true"})
     @FaultCase("F26")
-    default void whatIsNoNumberIsFoundWhereItIsLookedFor(String what) {
-        WorldSpec spec = WorldSpec.of(ParallelSizes.tensor(3));
-        WorldSpec looking = spec.withOperations(spec.operations().withFinite(true));
-        onEvery(3, looking, all -> {
+    default void whatIsNoNumberIsFoundWhereItIsLookedFor(String what, DataType type, boolean queued) {
+        List<LockstepException> failures = onEvery(3, looking(3), all -> {
             int rank = all.rankInGroup();
             all.allReduce(Buffer.ofFloats(1, Float.MAX_VALUE, Float.MIN_VALUE), ReduceOp.MAX);
             all.broadcast(Buffer.ofFloats(rank == 1 ? 1 : Float.NaN), 1); // of what is not read nothing is said
-            float[] x = {1, 2, rank == 1 ? Float.parseFloat(what) : 3};
-            if (rank == 1) {
-                for (DataType type : List.of(DataType.F32, DataType.F64, DataType.BF16, DataType.F16)) {
-                    HostBuffer bad = Buffer.ofFloats(x).to(type);
-                    assertThatThrownBy(() -> all.allReduce(bad, ReduceOp.SUM))
-                            .isInstanceOfSatisfying(
-                                    LockstepException.class,
-                                    e -> assertThat(e.code()).isEqualTo(ErrorCode.NOT_FINITE))
-                            .hasMessageContaining("all_reduce #3 in ")
-                            .hasMessageContaining("element 2 of the 3 " + type + " of rank 1 is " + what);
-                    assertThatThrownBy(() -> all.send(bad)).hasMessageContaining("send to rank 2");
+            HostBuffer x = Buffer.ofFloats(1, 2, rank == 1 ? Float.parseFloat(what) : 3)
+                    .to(type);
+            return catchThrowableOfType(LockstepException.class, () -> {
+                if (!queued) {
+                    all.allReduce(x, ReduceOp.SUM);
                 }
-                assertThatThrownBy(() -> all.grouped(together -> together.send(Buffer.ofFloats(x))))
-                        .hasMessageContaining("send to rank 2");
-            }
-            all.allReduce(Buffer.ofFloats(1, 2, 3), ReduceOp.SUM); // nothing was sent: the group lives
-            return true;
+                Work first = all.async(each -> each.allReduce(x, ReduceOp.SUM));
+                HostBuffer next = Buffer.ofFloats(1, 2, 3).to(type);
+                assertThatThrownBy(() -> all.async(each -> each.allReduce(next, ReduceOp.SUM))
+                                .await())
+                        .isInstanceOf(LockstepException.class);
+                first.await();
+            });
         });
+        assertThat(failures)
+                .extracting(LockstepException::code)
+                .containsExactly(ErrorCode.ABORTED, ErrorCode.NOT_FINITE, ErrorCode.ABORTED);
+        assertThat(failures)
+                .allSatisfy(failure -> assertThat(failure)
+                        .hasMessageContaining("all_reduce #3 in ")
+                        .hasMessageContaining("element 2 of the 3 " + type + " of rank 1 is " + what));
+    }
+
+    @ParameterizedTest
+    @ValueSource(booleans = {false, true})
+    @FaultCase("F26")
+    default void soItIsInWhatIsSent(boolean together) {
+        List<LockstepException> failures = onEvery(2, looking(2), all -> {
+            HostBuffer x = Buffer.ofFloats(1, all.rankInGroup() == 1 ? Float.NaN : 2);
+            HostBuffer y = Buffer.ofFloats(0, 0);
+            return catchThrowableOfType(LockstepException.class, () -> {
+                if (together) {
+                    all.grouped(group -> {
+                        group.send(x);
+                        group.receive(y);
+                    });
+                } else if (all.rankInGroup() == 1) {
+                    all.send(x);
+                } else {
+                    all.receive(y);
+                }
+            });
+        });
+        assertThat(failures)
+                .extracting(LockstepException::code)
+                .containsExactly(ErrorCode.ABORTED, ErrorCode.NOT_FINITE);
+        assertThat(failures)
+                .allSatisfy(failure -> assertThat(failure)
+                        .hasMessageContaining("send to rank 0")
+                        .hasMessageContaining("element 1 of the 2 f32 of rank 1 is NaN"));
+    }
+
+    private static WorldSpec looking(int size) {
+        WorldSpec spec = WorldSpec.of(ParallelSizes.tensor(size));
+        return spec.withOperations(spec.operations().withFinite(true));
     }
 }

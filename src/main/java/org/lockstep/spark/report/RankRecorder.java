@@ -1,9 +1,8 @@
 package org.lockstep.spark.report;
 
 import java.util.ArrayList;
-import java.util.Collections;
 import java.util.HashMap;
-import java.util.IdentityHashMap;
+import java.util.HashSet;
 import java.util.List;
 import java.util.Map;
 import java.util.Set;
@@ -18,6 +17,7 @@ import org.lockstep.inference.Generator;
 import org.lockstep.inference.StepStats;
 import org.lockstep.spark.gang.Rank;
 import org.lockstep.topology.GroupKind;
+import org.lockstep.topology.ProcessGroup;
 
 /** Writes down what one rank does in one run, from its making until {@link #report}. Confined to the rank's thread. */
 public final class RankRecorder {
@@ -52,10 +52,10 @@ public final class RankRecorder {
 
     /** This rank's groups; a group of one moves nothing, and kinds may share one. */
     private static Map<GroupKind, Communicator> groups(Rank rank, List<GroupKind> kinds) {
-        Set<Communicator> seen = Collections.newSetFromMap(new IdentityHashMap<>());
+        Set<ProcessGroup> seen = new HashSet<>();
         return kinds.stream()
                 .filter(kind -> rank.communicators().of(kind).size() > 1)
-                .filter(kind -> seen.add(rank.communicators().of(kind)))
+                .filter(kind -> seen.add(rank.communicators().of(kind).group()))
                 .collect(Collectors.toMap(
                         kind -> kind, kind -> rank.communicators().of(kind), (a, b) -> a, TreeMap::new));
     }

@@ -47,8 +47,8 @@ public final class Settings {
     public static final Setting<Boolean> NAN_CHECK = Setting.flag(
             "spark.lockstep.collective.nanCheck",
             false,
-            "look through all that ranks exchange for NaN and infinities first, and fail with the rank, the operation and the"
-                    + " layer that had one; slow, and no CUDA graphs");
+            "look through the buffers that ranks exchange for NaN and infinities first, and fail with the rank, the operation"
+                    + " and, inside a layer, the layer that had one; slow, and no CUDA graphs");
 
     public static final Setting<Duration> RUN_TIMEOUT = Setting.time(
             "spark.lockstep.run.timeout",

@@ -4,6 +4,7 @@ import static org.assertj.core.api.Assertions.assertThat;
 import static org.assertj.core.api.Assertions.assertThatThrownBy;
 
 import java.time.Duration;
+import java.util.Map;
 import java.util.stream.Stream;
 import org.apache.spark.SparkConf;
 import org.junit.jupiter.api.Test;
@@ -12,9 +13,11 @@ import org.junit.jupiter.params.provider.CsvSource;
 import org.junit.jupiter.params.provider.MethodSource;
 import org.lockstep.ErrorCode;
 import org.lockstep.LockstepException;
+import org.lockstep.collective.OperationTerms;
 import org.lockstep.collective.TransportKind;
 import org.lockstep.cpu.Cores;
 import org.lockstep.spark.device.CpuFactory;
+import org.lockstep.topology.GroupKind;
 
 class SettingsTest {
     private static SparkConf conf() {
@@ -98,6 +101,24 @@ class SettingsTest {
     }
 
     @Test
+    void operationsRunOnWhatIsConfigured() {
+        assertThat(Settings.operations(conf())).isEqualTo(OperationTerms.DEFAULT);
+        SparkConf told = conf().set("spark.lockstep.collective.timeout", "7s")
+                .set("spark.lockstep.collective.tensor.timeout", "5s")
+                .set("spark.lockstep.collective.pipeline.timeout", "9s")
+                .set("spark.lockstep.collective.minRate", "1k")
+                .set("spark.lockstep.collective.nanCheck", "true");
+        assertThat(Settings.operations(told))
+                .isEqualTo(new OperationTerms(
+                        Duration.ofSeconds(7),
+                        Map.of(
+                                GroupKind.TENSOR, Duration.ofSeconds(5),
+                                GroupKind.PIPELINE, Duration.ofSeconds(9)),
+                        1024,
+                        true));
+    }
+
+    @Test
     void portsAreARange() {
         assertThat(CpuFactory.of(conf())).isEqualTo(new CpuFactory("auto", 0, 0, Cores.exactly(1)));
         SparkConf range = conf().set(Settings.PORT_MIN.key(), "40000").set(Settings.PORT_MAX.key(), "40100");
@@ -123,6 +144,10 @@ class SettingsTest {
         "spark.lockstep.placement.strict,maybe,neither true nor false",
         "spark.lockstep.transports,'thread,rdma','rdma'': thread, shared, tcp'",
         "spark.lockstep.transports,'',there is no transport",
+        "spark.lockstep.collective.minRate,0m,it is zero",
+        "spark.lockstep.collective.tensor.timeout,soon,not a time",
+        "spark.lockstep.collective.pipeline.timeout,0s,it is zero",
+        "spark.lockstep.collective.nanCheck,perhaps,neither true nor false",
     })
     void aBadValueIsNamedWithItsKeyAndTheDefault(String key, String value, String why) {
         assertThatThrownBy(() -> Settings.check(conf().set(key, value)))
