@@ -114,11 +114,11 @@ public interface TermsContract extends Ranks {
     default void whatIsNoNumberIsFoundWhereItIsLookedFor(String what, DataType type, boolean queued) {
         List<LockstepException> failures = onEvery(3, looking(3), all -> {
             int rank = all.rankInGroup();
-            all.allReduce(Buffer.ofFloats(1, Float.MAX_VALUE, Float.MIN_VALUE), ReduceOp.MAX);
-            all.broadcast(Buffer.ofFloats(rank == 1 ? 1 : Float.NaN), 1); // of what is not read nothing is said
             HostBuffer x = Buffer.ofFloats(1, 2, rank == 1 ? Float.parseFloat(what) : 3)
                     .to(type);
             return catchThrowableOfType(LockstepException.class, () -> {
+                all.allReduce(Buffer.ofFloats(1, Float.MAX_VALUE, Float.MIN_VALUE), ReduceOp.MAX);
+                all.broadcast(Buffer.ofFloats(rank == 1 ? 1 : Float.NaN), 1); // of what is not read nothing is said
                 if (!queued) {
                     all.allReduce(x, ReduceOp.SUM);
                 }

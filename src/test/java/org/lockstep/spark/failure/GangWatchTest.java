@@ -196,7 +196,7 @@ public class GangWatchTest {
         session.sparkContext().conf().set(Settings.COLLECTIVE_TIMEOUT.key(), "1s");
         try {
             LockstepException failure = failureOf((rank, mine) -> {
-                sum(rank.communicators().tensor());
+                sum(rank.communicators().tensor().within(Duration.ofMinutes(1))); // ranks start apart
                 if (rank.state().rank() == 0) {
                     long until = System.nanoTime() + TimeUnit.SECONDS.toNanos(8);
                     while (System.nanoTime() - until < 0) {
