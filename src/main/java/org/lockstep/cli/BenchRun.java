@@ -6,6 +6,7 @@ import java.util.concurrent.Callable;
 import java.util.concurrent.atomic.AtomicLong;
 import java.util.function.Consumer;
 import org.apache.spark.api.java.JavaSparkContext;
+import org.lockstep.ErrorCode;
 import org.lockstep.cli.bench.BenchJson;
 import org.lockstep.cli.bench.BenchTable;
 import org.lockstep.cli.bench.JvmRanks;
@@ -17,8 +18,6 @@ import org.lockstep.topology.ParallelSizes;
 
 /** One run of {@code lockstep bench}: the same plan on ranks of each place, one place after the other. */
 final class BenchRun implements Callable<Integer> {
-    private static final int CANCELLED = 130;
-
     private final BenchRequest request;
     private final Screen screen;
     private final AtomicLong wrong = new AtomicLong();
@@ -45,7 +44,7 @@ final class BenchRun implements Callable<Integer> {
                 case JVMS, TCP -> JvmRanks.measure(request.rankSpec(place), request.plan(), report);
                 case SPARK -> {
                     if (!measureOnSpark(report)) {
-                        return CANCELLED;
+                        return ErrorCode.CANCELLED.exitCode();
                     }
                 }
             }

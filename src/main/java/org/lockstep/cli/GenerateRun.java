@@ -19,8 +19,6 @@ import org.lockstep.spark.attempt.UnfinishedRunException;
 
 /** One run of {@code lockstep generate}: prompts from a file, answers to a file or to the screen. */
 final class GenerateRun implements Callable<Integer> {
-    private static final int CANCELLED = 130;
-
     private final GenerateRequest request;
     private final ResumeCommand resume;
     private final Screen screen;
@@ -50,10 +48,12 @@ final class GenerateRun implements Callable<Integer> {
                 screen.err().println(e.getMessage());
                 screen.err().println("to go on: " + resume.from(e.checkpointDir()));
                 screen.flush();
-                return session.isCancelled() ? CANCELLED : e.code().exitCode();
+                return session.isCancelled()
+                        ? ErrorCode.CANCELLED.exitCode()
+                        : e.code().exitCode();
             } catch (Exception e) { // Spark's own are checked, and undeclared
                 if (session.isCancelled()) {
-                    return CANCELLED;
+                    return ErrorCode.CANCELLED.exitCode();
                 }
                 throw e;
             }

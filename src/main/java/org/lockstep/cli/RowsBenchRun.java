@@ -12,6 +12,7 @@ import org.apache.spark.sql.RowFactory;
 import org.apache.spark.sql.SparkSession;
 import org.apache.spark.sql.types.DataTypes;
 import org.apache.spark.sql.types.StructType;
+import org.lockstep.ErrorCode;
 import org.lockstep.cli.bench.inference.EngineRows;
 import org.lockstep.cli.bench.inference.EngineRows.Outcome;
 import org.lockstep.cli.bench.inference.RaggedRows;
@@ -24,7 +25,6 @@ import org.lockstep.topology.RankOrder;
 
 /** The same rows by the engine alone and by a job in a Spark of this JVM, in turns. */
 final class RowsBenchRun {
-    private static final int CANCELLED = 130;
     private static final int WARM_PART = 10;
     private static final String PROMPT = "prompt";
     private static final String SAMPLING = "sampling";
@@ -71,7 +71,7 @@ final class RowsBenchRun {
                 return measure(session.spark(), llm, threads);
             } catch (Exception e) { // Spark's own are checked, and undeclared
                 if (session.isCancelled()) {
-                    return CANCELLED;
+                    return ErrorCode.CANCELLED.exitCode();
                 }
                 throw e;
             }

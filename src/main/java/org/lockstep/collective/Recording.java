@@ -13,13 +13,15 @@ import org.lockstep.topology.ProcessGroup;
  * one thread.
  */
 final class Recording implements Communicator {
-    private final Operations real;
+    private final Operations here; // on whose terms they will be performed
+    private final GuardedCommunicator real;
     private final List<Transfer> transfers = new ArrayList<>();
     private final List<Runnable> others = new ArrayList<>();
     private boolean ended;
 
-    Recording(Operations real) {
-        this.real = real;
+    Recording(Operations here) {
+        this.here = here;
+        this.real = here.real();
     }
 
     /** Refuses what is called from now on, for nobody would perform it. */
@@ -44,91 +46,91 @@ final class Recording implements Communicator {
 
     private void add(Transfer transfer) {
         requireOpen();
-        Arguments.transfer(real.real(), transfer.buffer(), transfer.peer());
+        Arguments.transfer(real, transfer.buffer(), transfer.peer());
         transfers.add(transfer);
     }
 
     private void requireOpen() {
         if (ended) {
-            throw new IllegalStateException("the group of operations in " + real.group() + " is over");
+            throw new IllegalStateException("the group of operations in " + here.group() + " is over");
         }
     }
 
     @Override
     public ProcessGroup group() {
-        return real.group();
+        return here.group();
     }
 
     @Override
     public int rankInGroup() {
-        return real.rankInGroup();
+        return here.rankInGroup();
     }
 
     @Override
     public boolean isRecordable() {
-        return real.isRecordable();
+        return here.isRecordable();
     }
 
     @Override
     public void allReduce(Buffer send, Buffer receive, ReduceOp op) {
-        Arguments.allReduce(real.real(), send, receive, op);
-        add(() -> real.allReduce(send, receive, op));
+        Arguments.allReduce(real, send, receive, op);
+        add(() -> here.allReduce(send, receive, op));
     }
 
     @Override
     public void reduce(Buffer send, Buffer receive, ReduceOp op, int root) {
-        Arguments.reduce(real.real(), send, receive, op, root);
-        add(() -> real.reduce(send, receive, op, root));
+        Arguments.reduce(real, send, receive, op, root);
+        add(() -> here.reduce(send, receive, op, root));
     }
 
     @Override
     public void broadcast(Buffer send, Buffer receive, int root) {
-        Arguments.broadcast(real.real(), send, receive, root);
-        add(() -> real.broadcast(send, receive, root));
+        Arguments.broadcast(real, send, receive, root);
+        add(() -> here.broadcast(send, receive, root));
     }
 
     @Override
     public void allGather(Buffer send, Buffer receive) {
-        Arguments.allGather(real.real(), send, receive, Blocks.even(size(), send.length()));
-        add(() -> real.allGather(send, receive));
+        Arguments.allGather(real, send, receive, Blocks.even(size(), send.length()));
+        add(() -> here.allGather(send, receive));
     }
 
     @Override
     public void allGatherV(Buffer send, Buffer receive, long... counts) {
         long[] own = counts.clone(); // the caller may change its array before the operations run
-        Arguments.allGather(real.real(), send, receive, Arguments.blocks(real.real(), "counts", own));
-        add(() -> real.allGatherV(send, receive, own));
+        Arguments.allGather(real, send, receive, Arguments.blocks(real, "counts", own));
+        add(() -> here.allGatherV(send, receive, own));
     }
 
     @Override
     public void reduceScatter(Buffer send, Buffer receive, ReduceOp op) {
-        Arguments.reduceScatter(real.real(), send, receive, op, Blocks.even(size(), receive.length()));
-        add(() -> real.reduceScatter(send, receive, op));
+        Arguments.reduceScatter(real, send, receive, op, Blocks.even(size(), receive.length()));
+        add(() -> here.reduceScatter(send, receive, op));
     }
 
     @Override
     public void reduceScatterV(Buffer send, Buffer receive, ReduceOp op, long... counts) {
         long[] own = counts.clone();
-        Arguments.reduceScatter(real.real(), send, receive, op, Arguments.blocks(real.real(), "counts", own));
-        add(() -> real.reduceScatterV(send, receive, op, own));
+        Arguments.reduceScatter(real, send, receive, op, Arguments.blocks(real, "counts", own));
+        add(() -> here.reduceScatterV(send, receive, op, own));
     }
 
     @Override
     public void gather(Buffer send, @Nullable Buffer receive, int root) {
-        Buffer all = Arguments.gather(real.real(), send, receive, root);
-        add(() -> real.gather(send, all, root));
+        Buffer all = Arguments.gather(real, send, receive, root);
+        add(() -> here.gather(send, all, root));
     }
 
     @Override
     public void scatter(@Nullable Buffer send, Buffer receive, int root) {
-        Buffer all = Arguments.scatter(real.real(), send, receive, root);
-        add(() -> real.scatter(all, receive, root));
+        Buffer all = Arguments.scatter(real, send, receive, root);
+        add(() -> here.scatter(all, receive, root));
     }
 
     @Override
     public void allToAll(Buffer send, Buffer receive) {
-        Arguments.allToAll(real.real(), send, receive);
-        add(() -> real.allToAll(send, receive));
+        Arguments.allToAll(real, send, receive);
+        add(() -> here.allToAll(send, receive));
     }
 
     @Override
@@ -136,12 +138,12 @@ final class Recording implements Communicator {
         long[] ownSend = sendCounts.clone();
         long[] ownReceive = receiveCounts.clone();
         Arguments.allToAll(
-                real.real(),
+                real,
                 send,
-                Arguments.blocks(real.real(), "sendCounts", ownSend),
+                Arguments.blocks(real, "sendCounts", ownSend),
                 receive,
-                Arguments.blocks(real.real(), "receiveCounts", ownReceive));
-        add(() -> real.allToAllV(send, ownSend, receive, ownReceive));
+                Arguments.blocks(real, "receiveCounts", ownReceive));
+        add(() -> here.allToAllV(send, ownSend, receive, ownReceive));
     }
 
     @Override
@@ -161,7 +163,7 @@ final class Recording implements Communicator {
 
     @Override
     public void barrier(Duration deadline) {
-        add(real.within(deadline)::barrier);
+        add(here.within(deadline)::barrier);
     }
 
     @Override
@@ -206,17 +208,17 @@ final class Recording implements Communicator {
 
     @Override
     public Traffic traffic() {
-        return real.traffic();
+        return here.traffic();
     }
 
     @Override
     public Traffic traffic(OperationTag.Operation operation) {
-        return real.traffic(operation);
+        return here.traffic(operation);
     }
 
     @Override
     public Flight flight() {
-        return real.flight();
+        return here.flight();
     }
 
     @Override
@@ -226,6 +228,6 @@ final class Recording implements Communicator {
 
     @Override
     public void abort(Throwable cause) {
-        real.abort(cause);
+        here.abort(cause);
     }
 }

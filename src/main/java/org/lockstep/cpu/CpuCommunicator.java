@@ -103,9 +103,13 @@ final class CpuCommunicator extends GuardedCommunicator {
     @Override
     protected void carry(OperationTag tag, Duration limit, Buffer data, Step step) {
         Carrier carrier = carrier(data);
-        carry(tag, limit, () -> {
+        carryBy(carrier, tag, limit, () -> step.by(carrier, tag));
+    }
+
+    private void carryBy(Carrier carrier, Object operation, Duration limit, Runnable body) {
+        carry(operation, limit, () -> {
             carrier.begin(limit);
-            step.by(carrier, tag);
+            body.run();
         });
     }
 
@@ -140,10 +144,7 @@ final class CpuCommunicator extends GuardedCommunicator {
         if (!together.isEmpty()) {
             Transfer first = together.get(0);
             Object called = first.sends() ? names.get(0) : new Expected(names.get(0), first.peer());
-            carry(called, limit, () -> {
-                carrier.begin(limit);
-                carrier.transfer(names, together);
-            });
+            carryBy(carrier, called, limit, () -> carrier.transfer(names, together));
         }
     }
 

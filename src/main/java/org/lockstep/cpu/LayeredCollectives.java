@@ -25,9 +25,10 @@ import org.lockstep.transport.Mesh;
  * <tr><td>barrier</td><td>2 steps</td><td>0</td><td>tags only</td></tr>
  * </table>
  *
- * <p>All others are those of {@link Collectives}: what they move differs for each rank, and crosses once anyway. So are those that
- * add, where the sum of a host is no subtree of the sum of all ({@link Reach#adds}). 16-bit elements cross as f32: the sum of a host must not be rounded. Every
- * rank hears the tags of its host and of its counterparts, and waits for those who wait for others.
+ * <p>All others are those of {@link Collectives}: what they move differs for each rank, and crosses once anyway. Those that add
+ * are too, where the sum of a host is no subtree of the sum of all ({@link Reach#adds}). 16-bit elements cross as f32: the sum
+ * of a host must not be rounded. Every rank hears the tags of its host and of its counterparts, and waits for those who wait
+ * for others.
  */
 final class LayeredCollectives extends Collectives {
     private final Reach reach;
@@ -57,12 +58,16 @@ final class LayeredCollectives extends Collectives {
         fold(across, tag, part, share, op.kind(), divisor(op));
         reduction.finish(share);
         offerToAll(share);
-        for (int i = 0; i < near.size(); i++) {
-            targets[near.member(i)] = block(shares, result, i);
-        }
+        targetShares(shares, result);
         mesh.exchange(near, tag, offers, targets);
         mesh.settle();
         copy(result.to(receive.type()), receive);
+    }
+
+    private void targetShares(Blocks shares, HostBuffer result) {
+        for (int i = 0; i < near.size(); i++) {
+            targets[near.member(i)] = block(shares, result, i);
+        }
     }
 
     /** This rank's share of what its host adds up to. */
@@ -100,9 +105,7 @@ final class LayeredCollectives extends Collectives {
         HostBuffer result = null;
         if (me == root) {
             result = part.type() == receive.type() ? receive : HostBuffer.allocate(part.type(), mine.length());
-        }
-        for (int i = 0; result != null && i < near.size(); i++) {
-            targets[near.member(i)] = block(shares, result, i);
+            targetShares(shares, result);
         }
         mesh.exchange(near, tag, offers, targets);
         mesh.settle();

@@ -66,6 +66,12 @@ final class InFlight implements AutoCloseable {
         return first;
     }
 
+    /** The first that was not complete when that was asked last. */
+    @Nullable
+    Entry first() {
+        return queue.peek();
+    }
+
     /** All that are not known to be complete. */
     List<OperationTag> tags() {
         List<OperationTag> all = new ArrayList<>();

@@ -320,12 +320,12 @@ final class NcclCarrier implements Carrier {
 
     /**
      * Throws what has failed, here, at a peer or of the world. What a graph repeats has no event of its own: it is known by how
-     * long it is waited for.
+     * long it is waited for. To be called after {@link #oldest}, which asks the device.
      *
      * @param turn whose operation the stream is at: the time of what is behind it does not run yet
      */
     void look(long waited, NcclGroups.Turn turn) {
-        InFlight.Entry oldest = inFlight.oldest();
+        InFlight.Entry oldest = inFlight.first();
         OperationTag tag = oldest == null ? last : oldest.first();
         if (tag == null || (oldest == null && waited == 0 && !rank.isAborted())) {
             return; // nothing was ever called, or what was is complete

@@ -298,6 +298,15 @@ class LargeGroupsTest {
         }
     }
 
+    /** A world with each of these. */
+    private static Stream<Arguments> with(Arguments world, Object[] each) {
+        return Arrays.stream(each).map(one -> {
+            Object[] all = Arrays.copyOf(world.get(), 4);
+            all[3] = one;
+            return Arguments.of(all);
+        });
+    }
+
     static Stream<Arguments> faults() {
         return Stream.of(
                         Arguments.of(6, 2, TransportKind.TCP),
@@ -305,11 +314,7 @@ class LargeGroupsTest {
                         Arguments.of(17, 1, TransportKind.TCP),
                         Arguments.of(20, 1, TransportKind.TCP),
                         Arguments.of(20, 5, TransportKind.TCP))
-                .flatMap(world -> Arrays.stream(Fault.values()).map(fault -> {
-                    Object[] all = Arrays.copyOf(world.get(), 4);
-                    all[3] = fault;
-                    return Arguments.of(all);
-                }));
+                .flatMap(world -> with(world, Fault.values()));
     }
 
     @ParameterizedTest
@@ -350,11 +355,7 @@ class LargeGroupsTest {
                         Arguments.of(20, 5, TransportKind.TCP),
                         Arguments.of(130, 2, TransportKind.TCP),
                         Arguments.of(256, 2, TransportKind.TCP))
-                .flatMap(world -> Arrays.stream(Large.values()).map(large -> {
-                    Object[] all = Arrays.copyOf(world.get(), 4);
-                    all[3] = large;
-                    return Arguments.of(all);
-                }));
+                .flatMap(world -> with(world, Large.values()));
     }
 
     @ParameterizedTest

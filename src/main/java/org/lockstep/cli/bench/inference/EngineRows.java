@@ -5,6 +5,7 @@ import java.util.Comparator;
 import java.util.List;
 import java.util.stream.IntStream;
 import org.lockstep.cli.bench.inference.RaggedRows.Row;
+import org.lockstep.collective.Blocks;
 import org.lockstep.collective.World;
 import org.lockstep.inference.Completion;
 import org.lockstep.inference.Generator;
@@ -85,10 +86,10 @@ public record EngineRows(ThreadReplicas replicas, BenchModel model, GeneratorOpt
 
     /** This rank's part of the rows {@code from} to {@code end}. */
     private static List<Request> home(World world, PromptCheck prompts, List<Row> rows, int from, int end) {
-        long count = (long) end - from;
         int rank = world.state().rank();
-        int ranks = world.communicators().world().size();
-        return IntStream.range((int) (from + count * rank / ranks), (int) (from + count * (rank + 1) / ranks))
+        Blocks parts = Blocks.shares(world.communicators().world().size(), end - from);
+        int first = from + (int) parts.from(rank);
+        return IntStream.range(first, first + (int) parts.count(rank))
                 .mapToObj(i -> request(i, rows.get(i), prompts))
                 .toList();
     }
