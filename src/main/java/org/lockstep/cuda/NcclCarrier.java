@@ -29,6 +29,7 @@ import org.lockstep.topology.ProcessGroup;
  */
 final class NcclCarrier implements Carrier {
     private static final int PREMULTIPLIED_HOST_SCALAR = 1; // ncclScalarHostImmediate
+    private static final int NOBODY = -1; // sends what is waited for alone
 
     private final NcclGroups rank;
     private final NcclHandle handle;
@@ -84,14 +85,14 @@ final class NcclCarrier implements Carrier {
     }
 
     private void call(OperationTag tag, NcclHandle.Call body) {
-        queue(List.of(tag), () -> handle.call(tag, limit, body));
+        queue(List.of(tag), NOBODY, () -> handle.call(tag, limit, body));
     }
 
     private void group(OperationTag tag, NcclHandle.Call body) {
-        queue(List.of(tag), () -> handle.group(tag, limit, body));
+        queue(List.of(tag), NOBODY, () -> handle.group(tag, limit, body));
     }
 
-    private void queue(List<OperationTag> tags, Runnable calls) {
+    private void queue(List<OperationTag> tags, int sender, Runnable calls) {
         device.enter();
         try {
             calls.run();
@@ -104,7 +105,7 @@ final class NcclCarrier implements Carrier {
         if (device.isCapturing()) {
             repeated = limit;
         }
-        inFlight.add(tags, limit);
+        inFlight.add(tags, sender, limit);
     }
 
     /** What NCCL knows of another rank, that rank's links know better. */
@@ -305,8 +306,10 @@ final class NcclCarrier implements Carrier {
 
     @Override
     public void transfer(List<OperationTag> tags, List<Transfer> transfers) {
+        Transfer first = transfers.get(0);
         queue(
                 tags,
+                first.sends() ? NOBODY : first.peer(),
                 () -> handle.group(tags.get(0), limit, communicator -> {
                     int result = NcclResult.SUCCESS;
                     for (Transfer each : transfers) {
@@ -351,8 +354,8 @@ final class NcclCarrier implements Carrier {
                     deadline,
                     LockstepException.report(
                                     ErrorCode.COLLECTIVE_TIMEOUT,
-                                    tag + " in " + group + " not complete on " + device + " in " + deadline.toMillis()
-                                            + " ms")
+                                    (oldest == null ? tag : oldest.called()) + " in " + group + " not complete on "
+                                            + device + " in " + deadline.toMillis() / 1000.0 + " s")
                             .attempt("NCCL_DEBUG=INFO in the environment of the executors tells what it waits for")
                             .exception());
         }

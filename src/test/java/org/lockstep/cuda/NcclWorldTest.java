@@ -11,6 +11,7 @@ import java.util.Map;
 import java.util.Set;
 import java.util.concurrent.CountDownLatch;
 import java.util.concurrent.CyclicBarrier;
+import java.util.concurrent.TimeUnit;
 import org.junit.jupiter.api.AfterEach;
 import org.junit.jupiter.api.BeforeEach;
 import org.junit.jupiter.api.Test;
@@ -20,6 +21,7 @@ import org.lockstep.LockstepException;
 import org.lockstep.collective.Communicator;
 import org.lockstep.collective.CommunicatorException;
 import org.lockstep.collective.Flight;
+import org.lockstep.collective.OperationTerms;
 import org.lockstep.collective.Ranks;
 import org.lockstep.collective.ReduceOp;
 import org.lockstep.collective.TensorMaps;
@@ -101,6 +103,29 @@ class NcclWorldTest {
 
     static Buffer floats(Kernels kernels, float... values) {
         return kernels.upload(Buffer.ofFloats(values), values.length).buffer();
+    }
+
+    /** All groups of a rank share its stream: what is behind an operation waits for that one's peers, and its time has not begun. */
+    @Test
+    void aShortDeadlineDoesNotRunWhileAnotherGroupIsAhead() {
+        WorldSpec spec = WorldSpec.of(ParallelSizes.tensor(2).withPipeline(2));
+        OperationTerms brief = spec.operations().withTimeouts(Map.of(GroupKind.TENSOR, Duration.ofSeconds(1)));
+        CountDownLatch queued = new CountDownLatch(2);
+        CountDownLatch never = new CountDownLatch(1);
+        inWorld(spec.withOperations(brief), 4, (world, kernels) -> {
+            Buffer x = floats(kernels, 1, 2);
+            x.toHost();
+            boolean late = world.state().rank() >= 2;
+            if (late) {
+                queued.await();
+                assertThat(never.await(2_500, TimeUnit.MILLISECONDS)).isFalse();
+            }
+            world.communicators().pipeline().allReduce(x, ReduceOp.SUM);
+            world.communicators().tensor().allReduce(x, ReduceOp.SUM);
+            queued.countDown();
+            assertThat(x.toHost().floats()).containsExactly(4, 8);
+            return true;
+        });
     }
 
     @Test
