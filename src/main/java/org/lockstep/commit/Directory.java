@@ -20,6 +20,7 @@ interface Directory {
      * All bytes of a file.
      *
      * @throws java.io.FileNotFoundException or {@link java.nio.file.NoSuchFileException} if there is none
+     * @throws java.io.EOFException if it is torn, or is {@link #overwrite overwritten} at this moment
      */
     byte[] read(String name) throws IOException;
 

@@ -1,10 +1,12 @@
 package org.lockstep.commit;
 
+import java.io.EOFException;
 import java.io.FileNotFoundException;
 import java.io.IOException;
 import java.util.ArrayList;
 import java.util.List;
 import java.util.UUID;
+import org.apache.hadoop.fs.ChecksumException;
 import org.apache.hadoop.fs.FSDataInputStream;
 import org.apache.hadoop.fs.FSDataOutputStream;
 import org.apache.hadoop.fs.FSError;
@@ -72,6 +74,8 @@ final class HadoopDirectory implements Directory {
         byte[] content = new byte[(int) length];
         try (FSDataInputStream in = files.open(file(name))) {
             in.readFully(0, content);
+        } catch (ChecksumException torn) { // of a file system that keeps the checksums in a file beside it
+            throw (EOFException) new EOFException(torn.getMessage()).initCause(torn);
         }
         return content;
     }

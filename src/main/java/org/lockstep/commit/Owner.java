@@ -1,5 +1,6 @@
 package org.lockstep.commit;
 
+import java.io.EOFException;
 import java.io.FileNotFoundException;
 import java.io.IOException;
 import java.nio.file.NoSuchFileException;
@@ -113,6 +114,8 @@ final class Owner implements AutoCloseable {
             return directory.read(Names.OWNER);
         } catch (FileNotFoundException | NoSuchFileException none) {
             return null;
+        } catch (EOFException torn) { // that it is written at this moment is a sign of life, if it does not stay so
+            return new byte[0];
         }
     }
 

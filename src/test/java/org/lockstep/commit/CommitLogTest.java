@@ -24,7 +24,7 @@ import org.lockstep.LockstepException;
 /** A directory of finished rows through attempts, runs, and what can become of them. */
 @Timeout(60)
 class CommitLogTest {
-    private static final Duration BEAT = Duration.ofMillis(40);
+    static final Duration BEAT = Duration.ofMillis(40);
     private static final Manifest STORIES = manifest("fable", 10);
 
     @TempDir
