@@ -181,8 +181,7 @@ abstract class LiveCommunicator extends Operations {
                         operation + " in " + group() + " not complete in "
                                 + deadline.get().toMillis() / 1000.0 + " s: rank " + group().rank(rankInGroup())
                                 + " waits for no peer, but in code of its own")
-                .attempt("see the stack below; raise spark.lockstep.collective.timeout if the operation is legitimately"
-                        + " slow")
+                .attempt("see the stack below; " + OperationTerms.IF_SLOW)
                 .cause(where));
         abort(failure);
         return Optional.of(new Overdue(inside, failure));

@@ -19,6 +19,11 @@ public record OperationTerms(Duration timeout, Map<GroupKind, Duration> ofKinds,
     /** Ten minutes, and what bytes take at 10 MiB/s; nothing is looked through. */
     public static final OperationTerms DEFAULT = new OperationTerms(Duration.ofMinutes(10), Map.of(), 10 << 20, false);
 
+    /** What to try where one that went on was over its time. */
+    public static final String IF_SLOW =
+            "raise spark.lockstep.collective.timeout if the operation is legitimately slow; a tensor"
+                    + " or pipeline group may have a key of its own, and within(…) says it itself";
+
     public OperationTerms {
         timeout = Arguments.deadline(timeout);
         ofKinds = Map.copyOf(ofKinds);

@@ -192,12 +192,17 @@ final class Calls {
         peers.remove(call.link());
     }
 
-    /** Says once for each peer, not each link, that its first address was not the one: it cost time, and data go another way. */
+    /** Says once for each peer, not each link, that its first address, unreachable or slower, was not the one: data go another way. */
     private void tell(Peer peer, String address) {
         List<String> before =
                 peer.hello.addresses().subList(0, peer.hello.addresses().indexOf(address));
         if (!before.isEmpty() && elsewhere.add(peer.link.peer())) {
-            LOG.info("rank {} reached {} by {}: there was no way in at {}", me, peer.door(), address, before);
+            LOG.info(
+                    "rank {} reached {} by {}, and not by {}, which did not answer first",
+                    me,
+                    peer.door(),
+                    address,
+                    before);
         } else {
             LOG.debug("rank {} reached {} by {}", me, peer.door(), address);
         }

@@ -8,6 +8,7 @@ import org.lockstep.ErrorCode;
 import org.lockstep.LockstepException;
 import org.lockstep.collective.CommunicatorException;
 import org.lockstep.collective.FirstCause;
+import org.lockstep.collective.OperationTerms;
 import org.lockstep.topology.ProcessGroup;
 
 /**
@@ -139,8 +140,7 @@ public record Verdict(
         }
         report = report.culprit(peers.describe(culprit >= 0 ? culprit : rank));
         if (code == ErrorCode.COLLECTIVE_TIMEOUT) {
-            report = report.attempt("see the culprit's log; raise spark.lockstep.collective.timeout if the operation is"
-                    + " legitimately slow");
+            report = report.attempt("see the culprit's log; " + OperationTerms.IF_SLOW);
         } else if (code == ErrorCode.COLLECTIVE_MISMATCH) {
             report = report.attempt("all ranks of a group must call the same operations in the same order");
         }

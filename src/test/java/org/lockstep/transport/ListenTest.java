@@ -178,8 +178,9 @@ class ListenTest {
                     .as("one line for the peer, not one for each link")
                     .singleElement()
                     .asString()
-                    .matches("rank 1 reached rank 0 at \\[%s, %s] port \\d+ by %s: there was no way in at \\[%s]"
-                            .formatted(deadEnd, there, there, deadEnd));
+                    .matches(
+                            "rank 1 reached rank 0 at \\[%s, %s] port \\d+ by %s, and not by \\[%s], which did not answer first"
+                                    .formatted(deadEnd, there, there, deadEnd));
         }
     }
 
