@@ -13,6 +13,7 @@ public abstract class CommunicatorContract
                 MisuseContract,
                 ArgumentsContract,
                 TermsContract,
+                WaitingContract,
                 EndContract {
     /** Parties in as many pretended JVMs as the transport under test needs. */
     protected abstract LocalWorld world(int size);

@@ -372,7 +372,7 @@ class LargeGroupsTest {
     }
 
     @ParameterizedTest
-    @CsvSource({"8, 2, TCP", "17, 1, TCP", "20, 5, TCP"})
+    @CsvSource({"6, 2, TCP", "8, 2, TCP", "8, 4, SHARED", "17, 1, TCP", "20, 5, TCP"})
     void anotherRootIsToldToEveryRank(int ranks, int venues, TransportKind kind) {
         assertTold(
                 ranks,
@@ -382,6 +382,26 @@ class LargeGroupsTest {
                 "root 0",
                 communicator -> communicator.broadcast(
                         HostBuffer.allocate(DataType.F32, 100), communicator.rankInGroup() == 5 ? 1 : 0));
+    }
+
+    /** Roots of one host, and of two; of small data and of large, which take other ways. */
+    @ParameterizedTest
+    @CsvSource({
+        "6, 2, TCP, 1, 100",
+        "6, 2, TCP, 3, 30000",
+        "8, 2, TCP, 1, 100",
+        "8, 2, TCP, 4, 30000",
+        "8, 4, SHARED, 3, 100",
+        "17, 1, TCP, 1, 100",
+        "17, 1, TCP, 1, 30000",
+        "20, 5, TCP, 19, 30000",
+        "130, 2, TCP, 64, 30000"
+    })
+    void anotherRootOfAReductionIsToldToEveryRank(int ranks, int venues, TransportKind kind, int root, int length) {
+        assertTold(ranks, venues, kind, "root " + root, "root 0", communicator -> {
+            HostBuffer x = HostBuffer.allocate(DataType.F32, length);
+            communicator.reduce(x, ReduceOp.SUM, communicator.rankInGroup() == 5 ? root : 0);
+        });
     }
 
     private static void assertTold(int ranks, int venues, TransportKind kind, String words, String others, Part part) {

@@ -10,9 +10,11 @@ import java.util.List;
 import java.util.Map;
 import java.util.Set;
 import java.util.concurrent.CountDownLatch;
+import java.util.function.Consumer;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.params.ParameterizedTest;
 import org.junit.jupiter.params.provider.CsvSource;
+import org.junit.jupiter.params.provider.EnumSource;
 import org.junit.jupiter.params.provider.ValueSource;
 import org.lockstep.ErrorCode;
 import org.lockstep.FaultCase;
@@ -43,38 +45,58 @@ public interface TermsContract extends Ranks {
         return WorldSpec.of(ParallelSizes.tensor(3)).withKinds(Set.of(GroupKind.WORLD, GroupKind.TENSOR));
     }
 
-    private static Object sum(Communicator communicator) {
+    private static Communicator sum(Communicator communicator) {
         communicator.allReduce(HostBuffer.allocate(DataType.F32, 4), ReduceOp.SUM);
         return communicator;
     }
 
+    /** What waits for rank 2, that does not come. */
+    enum Waits {
+        ALL_REDUCE("all_reduce #1 sum f32[4]", TermsContract::sum),
+        QUEUED("all_reduce #1 sum f32[4]", all -> all.async(TermsContract::sum).await()),
+        BROADCAST("broadcast #1 f32[4]", all -> all.broadcast(HostBuffer.allocate(DataType.F32, 4), 2)),
+        BARRIER("barrier #1", Communicator::barrier),
+        RECEIVE("receive #1 f32[4] from 2", all -> all.receive(HostBuffer.allocate(DataType.F32, 4), 2)),
+        GROUPED(
+                "receive #1 f32[4] from 2",
+                all -> all.grouped(group -> group.receive(HostBuffer.allocate(DataType.F32, 4), 2))),
+        BROADCAST_OBJECT("broadcast_object #1", all -> all.broadcastObject(null, 2, String.class)),
+        ALL_GATHER_OBJECT("all_gather_object #1", all -> all.allGatherObject("one", String.class)),
+        RECEIVE_OBJECT("receive_object #1", all -> all.receiveObject(2, String.class));
+
+        final String called;
+        final String late;
+        final Consumer<Communicator> operation;
+
+        Waits(String called, Consumer<Communicator> operation) {
+            this.called = called;
+            this.late = called.contains("receive") ? "from 2" : "rank 2 did not come";
+            this.operation = operation;
+        }
+    }
+
     @ParameterizedTest
-    @ValueSource(booleans = {false, true})
-    default void anOperationHasADeadlineOfItsOwn(boolean queued) {
+    @EnumSource
+    default void anOperationHasADeadlineOfItsOwn(Waits waits) {
         List<CommunicatorException> failures = withoutTheThird(ofThree(), world -> {
             Communicator all = world.communicators().world();
             Communicator brief = all.within(Duration.ofMillis(300));
             assertThat(brief.group()).isEqualTo(all.group());
-            if (queued) {
-                brief.async(TermsContract::sum).await();
-                return all;
-            }
-            return sum(brief);
+            waits.operation.accept(brief);
+            return all;
         });
-        assertAll(
-                failures.subList(0, 2),
-                ErrorCode.COLLECTIVE_TIMEOUT,
-                "all_reduce #1 sum f32[4]",
-                "0.3 s",
-                "rank 2 did not come");
+        assertAll(failures.subList(0, 2), ErrorCode.COLLECTIVE_TIMEOUT, waits.called, "0.3 s", waits.late, "within(…)");
     }
 
-    @Test
-    default void groupsOfAKindHaveOne() {
-        WorldSpec spec = ofThree();
-        OperationTerms terms = spec.operations().withTimeouts(Map.of(GroupKind.TENSOR, Duration.ofMillis(300)));
+    @ParameterizedTest
+    @EnumSource(names = {"TENSOR", "PIPELINE"})
+    default void groupsOfAKindHaveOne(GroupKind kind) {
+        WorldSpec spec = kind == GroupKind.TENSOR
+                ? ofThree()
+                : WorldSpec.of(ParallelSizes.pipeline(3)).withKinds(Set.of(GroupKind.WORLD, kind));
+        OperationTerms terms = spec.operations().withTimeouts(Map.of(kind, Duration.ofMillis(300)));
         List<CommunicatorException> failures = withoutTheThird(
-                spec.withOperations(terms), world -> sum(world.communicators().of(GroupKind.TENSOR)));
+                spec.withOperations(terms), world -> sum(world.communicators().of(kind)));
         assertAll(failures.subList(0, 2), ErrorCode.COLLECTIVE_TIMEOUT, "0.3 s", "rank 2 did not come");
     }
 
