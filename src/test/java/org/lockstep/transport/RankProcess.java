@@ -29,10 +29,12 @@ import org.lockstep.topology.ParallelSizes;
 
 /**
  * One rank in a process of its own: meets the others over its pipes, then reduces without end, and says what it does in
- * lines: {@code record ...}, {@code rank r}, {@code round}, {@code over CODE message}.
+ * lines: {@code record ...}, {@code rank r}, {@code round}, {@code over CODE message}. What it reduces stays the largest of what
+ * all began with, which it checks.
  */
 final class RankProcess {
     private static final int PORT = 1; // where each answers nobody
+    private static final int PERIOD = 1_009; // a prime: no part of a buffer looks like its neighbour
 
     private RankProcess() {}
 
@@ -61,11 +63,15 @@ final class RankProcess {
             out.println("rank " + world.state().rank());
             world.communicators().controlPlane().serve(PORT, (from, question) -> new CompletableFuture<>());
             HostBuffer x = HostBuffer.allocate(DataType.F32, Integer.parseInt(args[5]));
+            for (int i = 0; i < x.size(); i++) {
+                x.floats()[i] = i % PERIOD + world.state().rank();
+            }
             String order = "";
             try {
                 for (long round = 0; order.isEmpty(); round++) {
                     world.communicators().world().allReduce(x, ReduceOp.MAX);
                     if (round < 3) {
+                        requireLargest(x, size);
                         out.println("round");
                     }
                     if (in.ready()) {
@@ -92,6 +98,15 @@ final class RankProcess {
             } catch (IllegalStateException end) {
                 world.abort(end);
                 out.println("over " + end.getMessage());
+            }
+        }
+    }
+
+    private static void requireLargest(HostBuffer x, int size) {
+        float[] floats = x.floats();
+        for (int i = 0; i < floats.length; i++) {
+            if (floats[i] != i % PERIOD + size - 1) {
+                throw new IllegalStateException("element " + i + " of " + floats.length + " is " + floats[i]);
             }
         }
     }

@@ -110,15 +110,21 @@ final class RankProcesses implements AutoCloseable {
     /** Each run by a command that takes another one at its end. */
     RankProcesses(List<String> runner, TransportKind transport, int size, int elements, Rhythm rhythm)
             throws Exception {
+        this(runner, List.of("-Xmx128m", "-XX:TieredStopAtLevel=1"), transport, size, elements, rhythm);
+    }
+
+    /** With these options of Java. */
+    RankProcesses(
+            List<String> runner, List<String> options, TransportKind transport, int size, int elements, Rhythm rhythm)
+            throws Exception {
         byte[] key = new byte[32];
         new Random().nextBytes(key);
         String attempt = UUID.randomUUID().toString();
         for (int index = 0; index < size; index++) {
             List<String> command = new ArrayList<>(runner);
+            command.add(Path.of(System.getProperty("java.home"), "bin", "java").toString());
+            command.addAll(options);
             command.addAll(List.of(
-                    Path.of(System.getProperty("java.home"), "bin", "java").toString(),
-                    "-Xmx128m",
-                    "-XX:TieredStopAtLevel=1",
                     "-Dlockstep.test.log=info",
                     "-cp",
                     System.getProperty("java.class.path"),

@@ -1,0 +1,159 @@
+package org.lockstep.transport;
+
+import static org.assertj.core.api.Assertions.assertThat;
+
+import java.io.IOException;
+import java.net.InetAddress;
+import java.util.Arrays;
+import java.util.List;
+import java.util.Queue;
+import java.util.Set;
+import java.util.concurrent.ConcurrentLinkedQueue;
+import java.util.concurrent.CyclicBarrier;
+import java.util.concurrent.atomic.AtomicLong;
+import org.junit.jupiter.api.Timeout;
+import org.junit.jupiter.params.ParameterizedTest;
+import org.junit.jupiter.params.provider.CsvSource;
+import org.lockstep.collective.Communicator;
+import org.lockstep.collective.ReduceOp;
+import org.lockstep.collective.TransportKind;
+import org.lockstep.collective.World;
+import org.lockstep.collective.WorldSpec;
+import org.lockstep.cpu.CpuBackend;
+import org.lockstep.rendezvous.LocalWorld;
+import org.lockstep.rendezvous.Rendezvous;
+import org.lockstep.tensor.DataType;
+import org.lockstep.tensor.HostBuffer;
+import org.lockstep.topology.GroupKind;
+import org.lockstep.topology.ParallelSizes;
+
+/**
+ * What an operation sends from host to host, counted there: groups over hosts cut alike go inside the host first, so that it is
+ * what their algorithms say of themselves, and not what they would send if all were equally far.
+ */
+@Timeout(120)
+class NetworkBytesTest {
+    private static final int LENGTH = 360_000; // of f32, in equal shares for each world here
+    private static final long BYTES = 4L * LENGTH;
+
+    /** What frames and heartbeats add. */
+    private static final long MORE = BYTES / 20;
+
+    private enum Operation {
+        ALL_REDUCE {
+            @Override
+            void call(Communicator all, HostBuffer whole, HostBuffer part) {
+                all.allReduce(whole, ReduceOp.SUM);
+            }
+        },
+        REDUCE {
+            @Override
+            void call(Communicator all, HostBuffer whole, HostBuffer part) {
+                all.reduce(whole, ReduceOp.SUM, all.size() - 1);
+            }
+        },
+        REDUCE_SCATTER {
+            @Override
+            void call(Communicator all, HostBuffer whole, HostBuffer part) {
+                all.reduceScatter(whole, part, ReduceOp.SUM);
+            }
+        },
+        ALL_GATHER {
+            @Override
+            void call(Communicator all, HostBuffer whole, HostBuffer part) {
+                all.allGather(part, whole);
+            }
+        },
+        BROADCAST {
+            @Override
+            void call(Communicator all, HostBuffer whole, HostBuffer part) {
+                all.broadcast(whole, 1);
+            }
+        },
+        BARRIER {
+            @Override
+            void call(Communicator all, HostBuffer whole, HostBuffer part) {
+                all.barrier();
+            }
+        };
+
+        abstract void call(Communicator all, HostBuffer whole, HostBuffer part);
+    }
+
+    /** Counts what passes, and passes it on. */
+    private static final class Counter implements ChaosProxy.Chaos {
+        final AtomicLong bytes = new AtomicLong();
+
+        @Override
+        public void pass(ChaosProxy.Way way, long before, byte[] some, ChaosProxy.Wire wire) throws IOException {
+            bytes.addAndGet(some.length);
+            wire.write(some, 0, some.length);
+        }
+    }
+
+    /** @param times how often the whole buffer crosses, from all ranks to all: of k hosts, and m ranks on each */
+    @ParameterizedTest
+    @CsvSource({
+        "8, 2, ALL_REDUCE, 2", // k (k-1), where all to all is 2 (k-1) m
+        "12, 3, ALL_REDUCE, 6",
+        "8, 2, REDUCE, 1", // k-1
+        "12, 3, REDUCE, 2",
+        "8, 2, REDUCE_SCATTER, 1", // k-1, where all to all is (k-1) m
+        "12, 3, REDUCE_SCATTER, 2",
+        "8, 2, ALL_GATHER, 1",
+        "12, 3, ALL_GATHER, 2",
+        "6, 2, ALL_GATHER, 1", // three ranks a host, whose sums are no subtrees
+        "8, 2, BROADCAST, 1",
+        "12, 3, BROADCAST, 2",
+        "6, 2, BROADCAST, 1",
+        "8, 2, BARRIER, 0",
+        "6, 2, ALL_REDUCE, 6", // 2 (k-1) m: among all
+        "6, 2, REDUCE_SCATTER, 3"
+    })
+    void whatCrossesIsWhatTheAlgorithmSays(int ranks, int hosts, Operation operation, int times) throws IOException {
+        WorldSpec spec = WorldSpec.of(ParallelSizes.tensor(ranks))
+                .withKinds(Set.of(GroupKind.WORLD))
+                .withTransports(Set.of(TransportKind.THREAD, TransportKind.TCP));
+        Counter counter = new Counter();
+        Queue<ChaosProxy> proxies = new ConcurrentLinkedQueue<>();
+        CyclicBarrier together = new CyclicBarrier(ranks);
+        long[] counted = new long[ranks];
+        try {
+            LocalWorld.of(ranks).withVenues(hosts).run(rendezvous -> {
+                try (CpuBackend backend = CpuBackend.create(Listen.loopback());
+                        World world = World.join(through(rendezvous, spec, counter, proxies), backend, spec)) {
+                    Communicator all = world.communicators().world();
+                    HostBuffer whole = HostBuffer.allocate(DataType.F32, LENGTH);
+                    HostBuffer part = HostBuffer.allocate(DataType.F32, LENGTH / ranks);
+                    all.barrier();
+                    together.await();
+                    long before = counter.bytes.get();
+                    together.await();
+                    operation.call(all, whole, part);
+                    together.await();
+                    counted[rendezvous.index()] = counter.bytes.get() - before;
+                    together.await();
+                    return true;
+                }
+            });
+        } finally {
+            for (ChaosProxy proxy : proxies) {
+                proxy.close();
+            }
+        }
+        long most = Arrays.stream(counted).max().orElseThrow();
+        assertThat(most).isBetween(times * BYTES, times * BYTES + MORE);
+    }
+
+    private static Rendezvous through(Rendezvous meeting, WorldSpec spec, Counter counter, Queue<ChaosProxy> proxies) {
+        return new Told(meeting, spec.key(), mine -> {
+            try {
+                ChaosProxy proxy = new ChaosProxy(InetAddress.getLoopbackAddress(), mine.port(), counter);
+                proxies.add(proxy);
+                return new Told.Place(List.copyOf(mine.addresses()), proxy.port());
+            } catch (IOException failure) {
+                throw new IllegalStateException(failure);
+            }
+        });
+    }
+}
