@@ -20,18 +20,8 @@ class BenchClusterIT {
     void everyOperationOfTasksOfExecutorsIsRight() throws IOException {
         Sessions.assumeThatExecutorsStart();
         try (SparkSession session = Sessions.executors(2, 2, Map.of())) {
-            Run run = Run.of(
-                    "bench",
-                    "all",
-                    "--master",
-                    session.sparkContext().master(),
-                    "--ranks",
-                    "4",
-                    "--sizes",
-                    "64,256K",
-                    "--batches",
-                    "2",
-                    "--json");
+            String words = "bench all --ranks 4 --sizes 64,256K -w 20 -n 20 --batches 2 --json --master ";
+            Run run = Run.of((words + session.sparkContext().master()).split(" "));
             assertThat(run.code()).as(run.err()).isZero();
             Set<String> operations = new TreeSet<>();
             for (String each : run.out().lines().toList()) {
