@@ -69,12 +69,22 @@ class Collectives {
      * @param hosts by rank in group: equal for ranks that share memory
      */
     static Collectives of(Mesh mesh, int rankInGroup, int[] hosts) {
-        if (hosts.length > DIRECT_RANKS) {
-            return ofLarge(mesh, rankInGroup, hosts.length);
-        }
+        int size = hosts.length;
         return Reach.of(hosts, rankInGroup)
-                .<Collectives>map(reach -> new LayeredCollectives(mesh, rankInGroup, hosts.length, reach))
-                .orElseGet(() -> new Collectives(mesh, rankInGroup, hosts.length));
+                .filter(reach -> isLayered(reach, size))
+                .<Collectives>map(reach -> new LayeredCollectives(mesh, rankInGroup, size, reach))
+                .orElseGet(() -> size > DIRECT_RANKS
+                        ? ofLarge(mesh, rankInGroup, size)
+                        : new Collectives(mesh, rankInGroup, size));
+    }
+
+    /** Whether no layer is too large for one step among all; what a large group could not add in layers is better a tree. */
+    private static boolean isLayered(Reach reach, int size) {
+        return size <= DIRECT_RANKS
+                || (size <= Pairs.ALL
+                        && reach.adds()
+                        && reach.near().size() <= DIRECT_RANKS
+                        && reach.across().size() <= DIRECT_RANKS);
     }
 
     /** A larger group may be whole too, of one host; but memory shared with each other rank is much for all of them. */

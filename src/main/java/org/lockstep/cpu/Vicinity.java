@@ -53,7 +53,7 @@ final class Vicinity {
 
     private static int[] hosts(ProcessGroup group, Roster roster) {
         int[] hosts = new int[group.size()];
-        for (int rank = 0; rank < hosts.length && hosts.length <= Collectives.DIRECT_RANKS; rank++) {
+        for (int rank = 0; rank < hosts.length && hosts.length <= Pairs.ALL; rank++) {
             while (hosts[rank] < rank && !shareMemory(group, hosts[rank], rank, roster)) {
                 hosts[rank]++;
             }

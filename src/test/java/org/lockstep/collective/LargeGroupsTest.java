@@ -62,6 +62,7 @@ class LargeGroupsTest {
         "6, 2, TCP",
         "17, 1, TCP",
         "20, 5, TCP",
+        "21, 7, TCP",
         "33, 2, SHARED"
     })
     void reductionsAddInTheOrderOfRanks(int ranks, int venues, TransportKind kind) {
@@ -102,7 +103,16 @@ class LargeGroupsTest {
 
     /** Up to 128 ranks trees become shares above 4 KiB a rank; above, if they are a power of two, halving above 64 KiB. */
     @ParameterizedTest
-    @CsvSource({"17, 1, TCP", "20, 5, TCP", "20, 20, TCP", "32, 2, SHARED", "130, 2, TCP", "256, 2, TCP"})
+    @CsvSource({
+        "17, 1, TCP",
+        "20, 5, TCP",
+        "20, 20, TCP",
+        "21, 7, TCP",
+        "32, 2, TCP",
+        "32, 2, SHARED",
+        "130, 2, TCP",
+        "256, 2, TCP"
+    })
     void reductionsAddInTheOrderOfRanksEitherSideOfAThreshold(int ranks, int venues, TransportKind kind) {
         Values values = new Values();
         int threshold = ranks > 128 ? 64 << 10 : ranks * 4 << 10;
@@ -196,7 +206,7 @@ class LargeGroupsTest {
 
     /** Around the group: a rank that is no root has room for the ranks below it in the tree only. */
     @ParameterizedTest
-    @CsvSource({"17, 1, TCP", "20, 5, TCP", "130, 2, TCP", "131, 1, TCP"})
+    @CsvSource({"17, 1, TCP", "20, 5, TCP", "21, 7, TCP", "130, 2, TCP", "131, 1, TCP"})
     void whatIsGatheredComesToTheRootOnly(int ranks, int venues, TransportKind kind) {
         onEvery(ranks, venues, kind, communicator -> {
             int rank = communicator.rankInGroup();
@@ -313,7 +323,8 @@ class LargeGroupsTest {
                         Arguments.of(8, 2, TransportKind.TCP),
                         Arguments.of(17, 1, TransportKind.TCP),
                         Arguments.of(20, 1, TransportKind.TCP),
-                        Arguments.of(20, 5, TransportKind.TCP))
+                        Arguments.of(20, 5, TransportKind.TCP),
+                        Arguments.of(21, 7, TransportKind.TCP))
                 .flatMap(world -> with(world, Fault.values()));
     }
 
@@ -353,6 +364,7 @@ class LargeGroupsTest {
         return Stream.of(
                         Arguments.of(17, 1, TransportKind.TCP),
                         Arguments.of(20, 5, TransportKind.TCP),
+                        Arguments.of(21, 7, TransportKind.TCP),
                         Arguments.of(130, 2, TransportKind.TCP),
                         Arguments.of(256, 2, TransportKind.TCP))
                 .flatMap(world -> with(world, Large.values()));
@@ -395,6 +407,7 @@ class LargeGroupsTest {
         "17, 1, TCP, 1, 100",
         "17, 1, TCP, 1, 30000",
         "20, 5, TCP, 19, 30000",
+        "21, 7, TCP, 19, 30000",
         "130, 2, TCP, 64, 30000"
     })
     void anotherRootOfAReductionIsToldToEveryRank(int ranks, int venues, TransportKind kind, int root, int length) {

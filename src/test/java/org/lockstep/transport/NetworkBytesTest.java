@@ -105,6 +105,14 @@ class NetworkBytesTest {
         "6, 2, ALL_GATHER, 1", // three ranks a host, whose sums are no subtrees
         "8, 2, BROADCAST, 1",
         "12, 3, BROADCAST, 2",
+        "32, 2, ALL_REDUCE, 2",
+        "32, 2, REDUCE, 1",
+        "32, 2, REDUCE_SCATTER, 1",
+        "32, 2, ALL_GATHER, 1",
+        "32, 2, BROADCAST, 1",
+        "20, 5, ALL_REDUCE, 20",
+        "20, 5, BROADCAST, 4",
+        "24, 8, ALL_REDUCE, 42", // three a host again: 2 (n-m), in shares
         "6, 2, BROADCAST, 1",
         "8, 2, BARRIER, 0",
         "6, 2, ALL_REDUCE, 6", // 2 (k-1) m: among all
