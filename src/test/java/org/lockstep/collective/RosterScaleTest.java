@@ -91,6 +91,9 @@ class RosterScaleTest {
                     allocated / 1048576.0,
                     (end - made) / 1e6,
                     members);
+            assertThat(cpu)
+                    .as("nanoseconds of CPU, whatever Java has compiled by then")
+                    .isLessThan(1_000_000_000);
             assertThat(after - before).as("bytes that a roster keeps").isLessThan(2048L * RANKS);
             assertThat(roster.size()).isEqualTo(RANKS);
             assertThat(roster.spanning(GroupKind.TENSOR)).isEmpty();

@@ -4,9 +4,11 @@ import static org.assertj.core.api.Assertions.assertThat;
 
 import com.sun.management.ThreadMXBean;
 import java.io.IOException;
+import java.io.UncheckedIOException;
 import java.lang.management.ManagementFactory;
 import java.nio.file.Files;
 import java.nio.file.Path;
+import java.util.ArrayList;
 import java.util.Collections;
 import java.util.List;
 import java.util.stream.IntStream;
@@ -17,6 +19,7 @@ import org.junit.jupiter.params.provider.CsvSource;
 import org.lockstep.checkpoint.Checkpoint;
 import org.lockstep.checkpoint.ModelFiles;
 import org.lockstep.collective.ReduceOp;
+import org.lockstep.spark.SparkJvm;
 import org.lockstep.tensor.BatchLayout;
 import org.lockstep.tensor.Buffer;
 import org.lockstep.tensor.DataType;
@@ -42,8 +45,8 @@ class StepAllocationTest {
     private Path folder;
 
     /** Bytes that a step allocates on each rank's thread, once that is little enough on all of them. */
-    private List<Long> bytesOfAStep(ModelConfig config, int tensor, int sequences, int context, long enough)
-            throws IOException {
+    private static List<Long> bytesOfAStep(
+            Path folder, ModelConfig config, int tensor, int sequences, int context, long enough) throws IOException {
         SyntheticModel model = SyntheticModel.of(config);
         ModelFiles files = model.write(Files.createTempDirectory(folder, "model"));
         CacheSize cache = new CacheSize(sequences * (context / 8 + 1), 8, DataType.F32);
@@ -109,14 +112,48 @@ class StepAllocationTest {
                 null);
     }
 
+    /** In a JVM of its own: what others have run before in one decides what Java compiles, and thereby what it boxes. */
     @ParameterizedTest
     @CsvSource({"1,1", "1,5", "2,1", "2,5"})
-    void aStepAllocatesNextToNothingHoweverLargeTheModel(int tensor, int sequences) throws IOException {
+    void aStepAllocatesNextToNothingHoweverLargeTheModel(int tensor, int sequences) throws Exception {
+        List<String> words = new ArrayList<>();
+        words.add(Path.of(System.getProperty("java.home"), "bin", "java").toString());
+        words.addAll(SparkJvm.options());
+        words.addAll(List.of(
+                "--add-modules=jdk.incubator.vector",
+                "-Xmx512m",
+                "-cp",
+                System.getProperty("java.class.path"),
+                StepAllocationTest.class.getName(),
+                Integer.toString(tensor),
+                Integer.toString(sequences),
+                folder.toString()));
+        Path said = folder.resolve("said");
+        Process process = new ProcessBuilder(words)
+                .redirectErrorStream(true)
+                .redirectOutput(said.toFile())
+                .start();
+        assertThat(process.waitFor()).as(() -> read(said)).isZero();
+    }
+
+    private static String read(Path file) {
+        try {
+            return Files.readString(file);
+        } catch (IOException e) {
+            throw new UncheckedIOException(e);
+        }
+    }
+
+    /** Tensor ranks, sequences, and where to write models. */
+    public static void main(String[] args) throws IOException {
+        int tensor = Integer.parseInt(args[0]);
+        int sequences = Integer.parseInt(args[1]);
+        Path folder = Path.of(args[2]);
         long most = LAYERS * MOST_BYTES_OF_A_LAYER;
-        List<Long> small = bytesOfAStep(config(2, 33), tensor, sequences, 9, most);
+        List<Long> small = bytesOfAStep(folder, config(2, 33), tensor, sequences, 9, most);
         assertThat(small).allMatch(bytes -> bytes <= most);
         long more = Collections.max(small) + MORE;
-        List<Long> large = bytesOfAStep(config(16, 8009), tensor, sequences, 300, more);
+        List<Long> large = bytesOfAStep(folder, config(16, 8009), tensor, sequences, 300, more);
         assertThat(large).allMatch(bytes -> bytes <= more);
     }
 }

@@ -75,6 +75,9 @@ class MeetingScaleIT {
                     slowest(seen, Comparator.comparingLong(Seen::connecting)).connecting(),
                     slowest(seen, Comparator.comparingLong(Seen::setup)).setup(),
                     (System.nanoTime() - start) / 1_000_000);
+            assertThat(seen)
+                    .as("time in which all have met")
+                    .allSatisfy(each -> assertThat(each.meeting()).isLessThanOrEqualTo(15_000));
             long more = Heap.used() - heap;
             System.out.printf(Locale.ROOT, "heap after it: %,d KiB more than before all%n", more / 1024);
             if (round == 1) {
