@@ -9,4 +9,9 @@ import org.lockstep.tensor.Buffer;
  * @param buffer the data
  * @param peer rank in group
  */
-public record Transfer(boolean sends, Buffer buffer, int peer) {}
+public record Transfer(boolean sends, Buffer buffer, int peer) {
+    /** What errors call it whose message has this tag, for who sends it or for who expects it. */
+    public Object called(OperationTag tag) {
+        return sends ? tag : new Expected(tag, peer);
+    }
+}

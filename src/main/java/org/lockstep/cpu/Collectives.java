@@ -81,8 +81,7 @@ class Collectives {
     /** Whether no layer is too large for one step among all; what a large group could not add in layers is better a tree. */
     private static boolean isLayered(Reach reach, int size) {
         return size <= DIRECT_RANKS
-                || (size <= Pairs.ALL
-                        && reach.adds()
+                || (reach.adds()
                         && reach.near().size() <= DIRECT_RANKS
                         && reach.across().size() <= DIRECT_RANKS);
     }

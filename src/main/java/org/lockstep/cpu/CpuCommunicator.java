@@ -11,6 +11,7 @@ import org.lockstep.ErrorCode;
 import org.lockstep.collective.Carrier;
 import org.lockstep.collective.Carriers;
 import org.lockstep.collective.CommunicatorException;
+import org.lockstep.collective.Expected;
 import org.lockstep.collective.GuardedCommunicator;
 import org.lockstep.collective.ObjectCodec;
 import org.lockstep.collective.OperationTag;
@@ -142,9 +143,7 @@ final class CpuCommunicator extends GuardedCommunicator {
             }
         }
         if (!together.isEmpty()) {
-            Transfer first = together.get(0);
-            Object called = first.sends() ? names.get(0) : new Expected(names.get(0), first.peer());
-            carryBy(carrier, called, limit, () -> carrier.transfer(names, together));
+            carryBy(carrier, together.get(0).called(names.get(0)), limit, () -> carrier.transfer(names, together));
         }
     }
 

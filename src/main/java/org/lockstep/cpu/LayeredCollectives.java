@@ -11,7 +11,8 @@ import org.lockstep.transport.Mesh;
 
 /**
  * The algorithms of groups over several hosts, cut alike: inside the host first, so that each byte crosses to another host
- * once. Of more than {@value #DIRECT_RANKS} ranks those with at most as many on a host, and hosts, whose hosts can add.
+ * once. Of groups of more than {@value #DIRECT_RANKS} ranks only of those whose hosts can add, with at most as many ranks on a host,
+ * and as many hosts.
  *
  * <p>For k hosts of m ranks and S bytes, steps and bytes that each rank sends over the network:
  *

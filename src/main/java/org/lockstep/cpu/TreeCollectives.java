@@ -12,8 +12,8 @@ import org.lockstep.transport.Mesh.Letter;
 import org.lockstep.transport.Pairs;
 
 /**
- * The algorithms of groups of more than {@value #DIRECT_RANKS} ranks, if not {@link LayeredCollectives}, that need no others than those whose distance around
- * the group is a power of two; but scatter and all-to-all are those of {@link Collectives}. For large data
+ * The algorithms of groups of more than {@value #DIRECT_RANKS} ranks that are not {@link LayeredCollectives}'. They need no others
+ * than those whose distance around the group is a power of two; but scatter and all-to-all are those of {@link Collectives}. For large data
  * {@link SharesCollectives} and {@link HalvingCollectives} have better ones where they can.
  *
  * <p>Every operation begins with the steps of a barrier that carry its tag: trees and rings of two operations wait for

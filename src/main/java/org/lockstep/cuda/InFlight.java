@@ -28,18 +28,13 @@ final class InFlight implements AutoCloseable {
      * Operations that are carried out together.
      *
      * @param tags at least one
-     * @param sender in group, whose message the first is; negative where it is no message that is received
+     * @param called what errors call them
      * @param since when they were queued, by {@link System#nanoTime}
      * @param limit how long after that they are to be complete
      */
-    record Entry(List<OperationTag> tags, int sender, CUevent event, long since, Duration limit) {
+    record Entry(List<OperationTag> tags, Object called, CUevent event, long since, Duration limit) {
         OperationTag first() {
             return tags.get(0);
-        }
-
-        /** As who waits for it calls it. */
-        String called() {
-            return sender < 0 ? first().toString() : first().asExpected(sender);
         }
     }
 
@@ -48,7 +43,7 @@ final class InFlight implements AutoCloseable {
     }
 
     /** They were queued just now. */
-    synchronized void add(List<OperationTag> tags, int sender, Duration limit) {
+    synchronized void add(List<OperationTag> tags, Object called, Duration limit) {
         if (frozen || device.isCapturing()) {
             return;
         }
@@ -59,7 +54,7 @@ final class InFlight implements AutoCloseable {
             CudaError.check(JCudaDriver.cuEventCreate(event, CUevent_flags.CU_EVENT_DISABLE_TIMING), "cuEventCreate");
         }
         CudaError.check(JCudaDriver.cuEventRecord(event, device.stream()), "cuEventRecord");
-        queue.add(new Entry(tags, sender, event, System.nanoTime(), limit));
+        queue.add(new Entry(tags, called, event, System.nanoTime(), limit));
     }
 
     /** The first that is not complete; a fault of the device is for who waits for it to see. */

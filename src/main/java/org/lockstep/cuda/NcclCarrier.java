@@ -29,7 +29,6 @@ import org.lockstep.topology.ProcessGroup;
  */
 final class NcclCarrier implements Carrier {
     private static final int PREMULTIPLIED_HOST_SCALAR = 1; // ncclScalarHostImmediate
-    private static final int NOBODY = -1; // sends what is waited for alone
 
     private final NcclGroups rank;
     private final NcclHandle handle;
@@ -85,14 +84,14 @@ final class NcclCarrier implements Carrier {
     }
 
     private void call(OperationTag tag, NcclHandle.Call body) {
-        queue(List.of(tag), NOBODY, () -> handle.call(tag, limit, body));
+        queue(List.of(tag), tag, () -> handle.call(tag, limit, body));
     }
 
     private void group(OperationTag tag, NcclHandle.Call body) {
-        queue(List.of(tag), NOBODY, () -> handle.group(tag, limit, body));
+        queue(List.of(tag), tag, () -> handle.group(tag, limit, body));
     }
 
-    private void queue(List<OperationTag> tags, int sender, Runnable calls) {
+    private void queue(List<OperationTag> tags, Object called, Runnable calls) {
         device.enter();
         try {
             calls.run();
@@ -105,7 +104,7 @@ final class NcclCarrier implements Carrier {
         if (device.isCapturing()) {
             repeated = limit;
         }
-        inFlight.add(tags, sender, limit);
+        inFlight.add(tags, called, limit);
     }
 
     /** What NCCL knows of another rank, that rank's links know better. */
@@ -306,10 +305,9 @@ final class NcclCarrier implements Carrier {
 
     @Override
     public void transfer(List<OperationTag> tags, List<Transfer> transfers) {
-        Transfer first = transfers.get(0);
         queue(
                 tags,
-                first.sends() ? NOBODY : first.peer(),
+                transfers.get(0).called(tags.get(0)),
                 () -> handle.group(tags.get(0), limit, communicator -> {
                     int result = NcclResult.SUCCESS;
                     for (Transfer each : transfers) {
