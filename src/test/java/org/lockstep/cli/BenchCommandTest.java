@@ -82,7 +82,7 @@ class BenchCommandTest {
                 .containsExactly("lockstep-local", "lockstep-shm");
     }
 
-    private static void assertLine(JsonNode line, String peer, int ranks, String transport) {
+    static void assertLine(JsonNode line, String peer, int ranks, String transport) {
         assertThat(line.get("peer").textValue()).isEqualTo(peer);
         assertThat(line.get("ranks").intValue()).isEqualTo(ranks);
         assertThat(line.get("errors").longValue())
@@ -234,7 +234,7 @@ class BenchCommandTest {
         return Run.of(all.toArray(String[]::new));
     }
 
-    private static List<JsonNode> json(Run run) throws IOException {
+    static List<JsonNode> json(Run run) throws IOException {
         assertThat(run.code()).as(run.err()).isZero();
         List<JsonNode> lines = new ArrayList<>();
         for (String line : run.out().lines().toList()) {
@@ -243,11 +243,11 @@ class BenchCommandTest {
         return lines;
     }
 
-    private static Set<String> operations(List<JsonNode> lines) {
+    static Set<String> operations(List<JsonNode> lines) {
         return lines.stream().map(line -> line.get("op").textValue()).collect(Collectors.toSet());
     }
 
-    private static Set<String> tokens() {
+    static Set<String> tokens() {
         return Stream.of(Operation.values()).map(Operation::token).collect(Collectors.toSet());
     }
 }

@@ -6,7 +6,6 @@ import java.io.IOException;
 import java.nio.file.Files;
 import java.nio.file.Path;
 import java.time.Duration;
-import java.util.ArrayList;
 import java.util.List;
 import java.util.concurrent.TimeUnit;
 import java.util.stream.Collectors;
@@ -36,9 +35,7 @@ class CtrlCTest {
                 IntStream.range(0, ROWS)
                         .mapToObj(i -> "Once upon a time, " + i + " crows\n")
                         .collect(Collectors.joining()));
-        List<String> words = new ArrayList<>(
-                List.of(Path.of(System.getProperty("java.home"), "bin", "java").toString()));
-        words.addAll(SparkJvm.options());
+        List<String> words = SparkJvm.command();
         words.addAll(List.of(
                 "-Xmx1g",
                 "-cp",

@@ -8,7 +8,6 @@ import java.io.UncheckedIOException;
 import java.lang.management.ManagementFactory;
 import java.nio.file.Files;
 import java.nio.file.Path;
-import java.util.ArrayList;
 import java.util.Collections;
 import java.util.List;
 import java.util.stream.IntStream;
@@ -116,9 +115,7 @@ class StepAllocationTest {
     @ParameterizedTest
     @CsvSource({"1,1", "1,5", "2,1", "2,5"})
     void aStepAllocatesNextToNothingHoweverLargeTheModel(int tensor, int sequences) throws Exception {
-        List<String> words = new ArrayList<>();
-        words.add(Path.of(System.getProperty("java.home"), "bin", "java").toString());
-        words.addAll(SparkJvm.options());
+        List<String> words = SparkJvm.command();
         words.addAll(List.of(
                 "--add-modules=jdk.incubator.vector",
                 "-Xmx512m",

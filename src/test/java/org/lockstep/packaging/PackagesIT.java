@@ -7,7 +7,6 @@ import java.io.IOException;
 import java.nio.charset.StandardCharsets;
 import java.nio.file.Files;
 import java.nio.file.Path;
-import java.util.ArrayList;
 import java.util.List;
 import java.util.Set;
 import java.util.jar.JarFile;
@@ -121,9 +120,7 @@ class PackagesIT {
     }
 
     private String submit(String... arguments) throws Exception {
-        List<String> command = new ArrayList<>();
-        command.add(Path.of(System.getProperty("java.home"), "bin", "java").toString());
-        command.addAll(SparkJvm.options());
+        List<String> command = SparkJvm.command();
         command.addAll(List.of(
                 "-cp",
                 sparkJars().stream().map(Path::toString).collect(Collectors.joining(File.pathSeparator)),

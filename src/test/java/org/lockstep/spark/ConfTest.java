@@ -9,7 +9,6 @@ import java.io.Reader;
 import java.nio.charset.StandardCharsets;
 import java.nio.file.Files;
 import java.nio.file.Path;
-import java.util.ArrayList;
 import java.util.List;
 import java.util.Properties;
 import java.util.Set;
@@ -101,9 +100,7 @@ class ConfTest {
     /** A real process, whose log is configured by the file alone. */
     @Test
     void aLineOfTheLogSaysWhichRankWroteIt() throws Exception {
-        List<String> command = new ArrayList<>();
-        command.add(Path.of(System.getProperty("java.home"), "bin", "java").toString());
-        command.addAll(SparkJvm.options());
+        List<String> command = SparkJvm.command();
         command.addAll(List.of(
                 "-Dlog4j2.configurationFile="
                         + Path.of("conf/log4j2.properties").toAbsolutePath(),

@@ -88,9 +88,7 @@ class LostProcessesIT {
     @Test
     @FaultCase("F13")
     void theExecutorsOfADeadDriverEndAndAnotherOneGoesOn() throws Exception {
-        List<String> command = new ArrayList<>(
-                List.of(Path.of(System.getProperty("java.home"), "bin", "java").toString()));
-        command.addAll(SparkJvm.options());
+        List<String> command = SparkJvm.command();
         command.addAll(List.of(
                 "-Xmx1g",
                 "-Dspark.lockstep.device=cpu",

@@ -54,9 +54,7 @@ class StandaloneIT {
     }
 
     private Process java(Path log, String... arguments) throws IOException {
-        List<String> command = new ArrayList<>();
-        command.add(Path.of(System.getProperty("java.home"), "bin", "java").toString());
-        command.addAll(SparkJvm.options());
+        List<String> command = SparkJvm.command();
         command.addAll(List.of("-cp", DIST.toAbsolutePath() + "/jars/*"));
         command.addAll(List.of(arguments));
         ProcessBuilder builder =
@@ -213,9 +211,7 @@ class StandaloneIT {
     }
 
     private static List<String> submitCommand(Path jars, String... arguments) {
-        List<String> command = new ArrayList<>();
-        command.add(Path.of(System.getProperty("java.home"), "bin", "java").toString());
-        command.addAll(SparkJvm.options());
+        List<String> command = SparkJvm.command();
         command.addAll(List.of("-cp", jars + "/*", "org.apache.spark.deploy.SparkSubmit"));
         command.addAll(List.of(arguments));
         return command;

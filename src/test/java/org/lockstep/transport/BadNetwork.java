@@ -1,7 +1,6 @@
 package org.lockstep.transport;
 
 import java.io.IOException;
-import java.net.InetAddress;
 import java.util.ArrayList;
 import java.util.List;
 import java.util.Queue;
@@ -13,7 +12,6 @@ import org.lockstep.collective.World;
 import org.lockstep.collective.WorldSpec;
 import org.lockstep.cpu.CpuBackend;
 import org.lockstep.rendezvous.LocalWorld;
-import org.lockstep.rendezvous.Rendezvous;
 
 /** Worlds of pretended JVMs with a {@link ChaosProxy} before each door. */
 final class BadNetwork {
@@ -40,7 +38,7 @@ final class BadNetwork {
         try {
             LocalWorld.of(size).withVenues(size).run(rendezvous -> {
                 try (CpuBackend backend = CpuBackend.create(Listen.loopback(), rhythm);
-                        World world = World.join(through(rendezvous), backend, spec)) {
+                        World world = World.join(Told.through(rendezvous, spec.key(), chaos, proxies), backend, spec)) {
                     connected.await();
                     try {
                         part.run(world.communicators().world());
@@ -64,18 +62,5 @@ final class BadNetwork {
 
     List<byte[]> records() {
         return proxies.stream().map(ChaosProxy::record).toList();
-    }
-
-    /** The meeting, where each party tells the others of its proxy's port instead of its own. */
-    private Rendezvous through(Rendezvous meeting) {
-        return new Told(meeting, spec.key(), mine -> {
-            try {
-                ChaosProxy proxy = new ChaosProxy(InetAddress.getLoopbackAddress(), mine.port(), chaos);
-                proxies.add(proxy);
-                return new Told.Place(mine.addresses(), proxy.port());
-            } catch (IOException failure) {
-                throw new IllegalStateException(failure);
-            }
-        });
     }
 }

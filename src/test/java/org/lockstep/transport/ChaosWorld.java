@@ -3,7 +3,6 @@ package org.lockstep.transport;
 import static org.assertj.core.api.Assertions.assertThat;
 
 import java.io.IOException;
-import java.net.InetAddress;
 import java.time.Duration;
 import java.util.List;
 import java.util.Queue;
@@ -22,7 +21,6 @@ import org.lockstep.collective.WorldSpec;
 import org.lockstep.cpu.CpuBackend;
 import org.lockstep.flight.FlightRecord;
 import org.lockstep.rendezvous.LocalWorld;
-import org.lockstep.rendezvous.Rendezvous;
 import org.lockstep.tensor.DataType;
 import org.lockstep.tensor.HostBuffer;
 import org.lockstep.topology.GroupKind;
@@ -67,7 +65,8 @@ final class ChaosWorld {
                     .withVenues(schedule.size)
                     .run(rendezvous -> {
                         try (CpuBackend backend = CpuBackend.create(Listen.loopback(), RHYTHM);
-                                World world = World.join(through(rendezvous, spec), backend, spec)) {
+                                World world = World.join(
+                                        Told.through(rendezvous, spec.key(), schedule, proxies), backend, spec)) {
                             connected.await();
                             End end = live(world);
                             released.accumulateAndGet(schedule.sinceFault(), Math::max);
@@ -153,18 +152,5 @@ final class ChaosWorld {
             }
             default -> world.barrier();
         }
-    }
-
-    /** The meeting, where each party tells the others of its proxy's port instead of its own. */
-    private Rendezvous through(Rendezvous meeting, WorldSpec spec) {
-        return new Told(meeting, spec.key(), mine -> {
-            try {
-                ChaosProxy proxy = new ChaosProxy(InetAddress.getLoopbackAddress(), mine.port(), schedule);
-                proxies.add(proxy);
-                return new Told.Place(mine.addresses(), proxy.port());
-            } catch (IOException failure) {
-                throw new IllegalStateException(failure);
-            }
-        });
     }
 }

@@ -3,9 +3,7 @@ package org.lockstep.transport;
 import static org.assertj.core.api.Assertions.assertThat;
 
 import java.io.IOException;
-import java.net.InetAddress;
 import java.util.Arrays;
-import java.util.List;
 import java.util.Queue;
 import java.util.Set;
 import java.util.concurrent.ConcurrentLinkedQueue;
@@ -21,7 +19,6 @@ import org.lockstep.collective.World;
 import org.lockstep.collective.WorldSpec;
 import org.lockstep.cpu.CpuBackend;
 import org.lockstep.rendezvous.LocalWorld;
-import org.lockstep.rendezvous.Rendezvous;
 import org.lockstep.tensor.DataType;
 import org.lockstep.tensor.HostBuffer;
 import org.lockstep.topology.GroupKind;
@@ -39,45 +36,24 @@ class NetworkBytesTest {
     /** What frames and heartbeats add. */
     private static final long MORE = BYTES / 20;
 
-    private enum Operation {
-        ALL_REDUCE {
-            @Override
-            void call(Communicator all, HostBuffer whole, HostBuffer part) {
-                all.allReduce(whole, ReduceOp.SUM);
-            }
-        },
-        REDUCE {
-            @Override
-            void call(Communicator all, HostBuffer whole, HostBuffer part) {
-                all.reduce(whole, ReduceOp.SUM, all.size() - 1);
-            }
-        },
-        REDUCE_SCATTER {
-            @Override
-            void call(Communicator all, HostBuffer whole, HostBuffer part) {
-                all.reduceScatter(whole, part, ReduceOp.SUM);
-            }
-        },
-        ALL_GATHER {
-            @Override
-            void call(Communicator all, HostBuffer whole, HostBuffer part) {
-                all.allGather(part, whole);
-            }
-        },
-        BROADCAST {
-            @Override
-            void call(Communicator all, HostBuffer whole, HostBuffer part) {
-                all.broadcast(whole, 1);
-            }
-        },
-        BARRIER {
-            @Override
-            void call(Communicator all, HostBuffer whole, HostBuffer part) {
-                all.barrier();
-            }
-        };
+    /** What one is given, and the part of it that is a rank's own. */
+    private interface Call {
+        void on(Communicator all, HostBuffer whole, HostBuffer part);
+    }
 
-        abstract void call(Communicator all, HostBuffer whole, HostBuffer part);
+    private enum Operation {
+        ALL_REDUCE((all, whole, part) -> all.allReduce(whole, ReduceOp.SUM)),
+        REDUCE((all, whole, part) -> all.reduce(whole, ReduceOp.SUM, all.size() - 1)),
+        REDUCE_SCATTER((all, whole, part) -> all.reduceScatter(whole, part, ReduceOp.SUM)),
+        ALL_GATHER((all, whole, part) -> all.allGather(part, whole)),
+        BROADCAST((all, whole, part) -> all.broadcast(whole, 1)),
+        BARRIER((all, whole, part) -> all.barrier());
+
+        final Call call;
+
+        Operation(Call call) {
+            this.call = call;
+        }
     }
 
     /** Counts what passes, and passes it on. */
@@ -129,7 +105,8 @@ class NetworkBytesTest {
         try {
             LocalWorld.of(ranks).withVenues(hosts).run(rendezvous -> {
                 try (CpuBackend backend = CpuBackend.create(Listen.loopback());
-                        World world = World.join(through(rendezvous, spec, counter, proxies), backend, spec)) {
+                        World world =
+                                World.join(Told.through(rendezvous, spec.key(), counter, proxies), backend, spec)) {
                     Communicator all = world.communicators().world();
                     HostBuffer whole = HostBuffer.allocate(DataType.F32, LENGTH);
                     HostBuffer part = HostBuffer.allocate(DataType.F32, LENGTH / ranks);
@@ -137,7 +114,7 @@ class NetworkBytesTest {
                     together.await();
                     long before = counter.bytes.get();
                     together.await();
-                    operation.call(all, whole, part);
+                    operation.call.on(all, whole, part);
                     together.await();
                     counted[rendezvous.index()] = counter.bytes.get() - before;
                     together.await();
@@ -151,17 +128,5 @@ class NetworkBytesTest {
         }
         long most = Arrays.stream(counted).max().orElseThrow();
         assertThat(most).isBetween(times * BYTES, times * BYTES + MORE);
-    }
-
-    private static Rendezvous through(Rendezvous meeting, WorldSpec spec, Counter counter, Queue<ChaosProxy> proxies) {
-        return new Told(meeting, spec.key(), mine -> {
-            try {
-                ChaosProxy proxy = new ChaosProxy(InetAddress.getLoopbackAddress(), mine.port(), counter);
-                proxies.add(proxy);
-                return new Told.Place(List.copyOf(mine.addresses()), proxy.port());
-            } catch (IOException failure) {
-                throw new IllegalStateException(failure);
-            }
-        });
     }
 }

@@ -1,7 +1,10 @@
 package org.lockstep.transport;
 
+import java.io.IOException;
+import java.net.InetAddress;
 import java.util.ArrayList;
 import java.util.List;
+import java.util.Queue;
 import java.util.function.UnaryOperator;
 import org.lockstep.collective.Hello;
 import org.lockstep.collective.Key;
@@ -19,6 +22,19 @@ record Told(Rendezvous meeting, Key key, UnaryOperator<Place> tale) implements R
             List<String> addresses = new ArrayList<>(List.of(deadEnd));
             addresses.addAll(mine.addresses());
             return new Place(addresses, mine.port());
+        });
+    }
+
+    /** A meeting where each party tells the others of the port of a proxy before its own, which is added to {@code proxies}. */
+    static Told through(Rendezvous meeting, Key key, ChaosProxy.Chaos chaos, Queue<? super ChaosProxy> proxies) {
+        return new Told(meeting, key, mine -> {
+            try {
+                ChaosProxy proxy = new ChaosProxy(InetAddress.getLoopbackAddress(), mine.port(), chaos);
+                proxies.add(proxy);
+                return new Place(mine.addresses(), proxy.port());
+            } catch (IOException failure) {
+                throw new IllegalStateException(failure);
+            }
         });
     }
 
