@@ -77,7 +77,8 @@ public class GangWatchTest {
         JavaSparkContext spark = JavaSparkContext.fromSparkContext(session.sparkContext());
         return BarrierStage.over(
                         spark.parallelize(IntStream.range(0, world).boxed().toList(), world))
-                .with(ParallelSizes.tensor(world));
+                .with(ParallelSizes.tensor(world))
+                .ranks(world); // or replicas would fill the other slots
     }
 
     private static LockstepException failureOf(RankFunction<Integer, Integer> function) {
