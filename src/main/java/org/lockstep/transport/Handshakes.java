@@ -1,7 +1,6 @@
 package org.lockstep.transport;
 
 import java.io.IOException;
-import java.net.StandardSocketOptions;
 import java.nio.channels.ClosedChannelException;
 import java.nio.channels.SelectionKey;
 import java.nio.channels.Selector;
@@ -202,7 +201,7 @@ final class Handshakes {
         Links.Id id = shake.link();
         if (shake.isDone() && id != null) {
             ready.cancel();
-            shake.channel().setOption(StandardSocketOptions.TCP_NODELAY, true);
+            Sockets.tune(shake.channel());
             proven.add(id);
             taker.take(id, new Links.Proven(shake.channel(), shake.seal(spec.encrypted())));
         }

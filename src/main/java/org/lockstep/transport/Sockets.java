@@ -2,15 +2,32 @@ package org.lockstep.transport;
 
 import java.io.Closeable;
 import java.io.IOException;
+import java.net.InetSocketAddress;
+import java.net.StandardSocketOptions;
 import java.nio.ByteBuffer;
 import java.nio.channels.SocketChannel;
 import org.jspecify.annotations.Nullable;
 
-/** Ends of sockets. */
+/** How sockets begin, and how they end. */
 final class Sockets {
     private static final int DRAIN_BYTES = 1 << 20;
 
     private Sockets() {}
+
+    /**
+     * Sets what the frames of a connected channel want: small ones do not wait for more, and to the same host the socket
+     * takes one frame. There is no way to fill there, and a congestion control that paces, as BBR does, takes what piles up in
+     * the socket for the speed of the link: with room for megabytes an all-reduce of 1 MiB took 1.5 times as long, and a
+     * broadcast 1.7 times. To other hosts the kernel finds how much is on its way.
+     */
+    static void tune(SocketChannel channel) throws IOException {
+        channel.setOption(StandardSocketOptions.TCP_NODELAY, true);
+        if (channel.getLocalAddress() instanceof InetSocketAddress here
+                && channel.getRemoteAddress() instanceof InetSocketAddress there
+                && here.getAddress().equals(there.getAddress())) {
+            channel.setOption(StandardSocketOptions.SO_SNDBUF, Frame.CHUNK);
+        }
+    }
 
     /** Closes what may be null or closed; there is nothing to do about a failure to close. */
     static void closeQuietly(@Nullable Closeable resource) {
