@@ -45,7 +45,7 @@ final class Segment implements AutoCloseable {
     private static final int LEFT = 2;
     private static final int GONE = 3;
     private static final Logger LOG = LoggerFactory.getLogger(Segment.class);
-    private static final int LARGEST_RING = 128 * 1024;
+    private static final int LARGEST_RING = 256 * 1024;
     private static final int SMALLEST_RING = 4 * 1024;
     private static final long BUDGET = 16L << 20;
     private static final int ZEROS = 64 * 1024; // written at a time
