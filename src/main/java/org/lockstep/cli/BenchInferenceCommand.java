@@ -80,7 +80,7 @@ import picocli.CommandLine.Spec;
             "  lockstep bench inference --model /models/Llama-3.2-1B --dtype bfloat16,q8 -b 1,8,32",
             "  lockstep bench inference --config /models/Llama-3.2-1B/config.json --dtype float32 -tp 1,2",
             "  lockstep bench inference -tp 2 -pp 2 --engine --json",
-            "  lockstep bench inference --rows 200 -p 64 -n 64 -b 16 -dp 2 -r 3"
+            "  lockstep bench inference --rows 200 -p 64 -n 256 --output-lengths exponential -b 16 -dp 2 -r 3"
         })
 @OptionGroup("Measurement")
 final class BenchInferenceCommand implements Callable<Integer> {
@@ -177,6 +177,14 @@ final class BenchInferenceCommand implements Callable<Integer> {
             paramLabel = "N",
             description = "Measure this instead: N rows by the engine alone and by generate in local[n].")
     private @Nullable Integer rows;
+
+    @Option(
+            names = "--output-lengths",
+            paramLabel = "HOW",
+            description =
+                    "With --rows: uniform, from 1 to -n, or exponential: most outputs are short, with a mean of an"
+                            + " eighth of -n (default: ${DEFAULT-VALUE}).")
+    private RaggedRows.Lengths lengths = RaggedRows.Lengths.UNIFORM;
 
     @Option(
             names = {"-r", "--repetitions"},
@@ -315,6 +323,7 @@ final class BenchInferenceCommand implements Callable<Integer> {
 
     private @Nullable RaggedRows ragged() {
         if (rows == null) {
+            require(lengths == RaggedRows.Lengths.UNIFORM, "--output-lengths is for --rows");
             return null;
         }
         requireIn("--rows", rows, 1);
@@ -322,7 +331,11 @@ final class BenchInferenceCommand implements Callable<Integer> {
         require(prompt > 0 && output > 0, "--rows completes prompts: it needs --prompt-len and --output-len");
         require(!engine, "--rows measures nothing else: not with --engine");
         return new RaggedRows(
-                rows, prompt, output, batches.stream().max(Integer::compare).orElseThrow());
+                rows,
+                prompt,
+                output,
+                lengths,
+                batches.stream().max(Integer::compare).orElseThrow());
     }
 
     private List<ParallelSizes> sizes() {

@@ -49,7 +49,6 @@ final class Arguments {
 
     /** What of {@code send} a scatter looks at: nothing but at the root. */
     static @Nullable Buffer scatter(GuardedCommunicator here, @Nullable Buffer send, Buffer receive, int root) {
-        requireWhole(here, receive);
         return rootBlocks(here, "send", send, "receive", receive, root);
     }
 
@@ -68,7 +67,6 @@ final class Arguments {
     static void allToAll(
             GuardedCommunicator here, Buffer send, Blocks sendBlocks, Buffer receive, Blocks receiveBlocks) {
         requireMine(here, send, receive);
-        requireWhole(here, send);
         int me = here.rankInGroup();
         if (send.type() != receive.type()
                 || send.length() != sendBlocks.total()
@@ -108,12 +106,6 @@ final class Arguments {
         requireRank(here, "peer", peer);
         if (peer == here.rankInGroup()) {
             throw new IllegalArgumentException("peer (" + peer + ") is this rank itself in " + here.group());
-        }
-    }
-
-    private static void requireWhole(GuardedCommunicator here, Buffer buffer) {
-        if (!here.isWhole(buffer)) {
-            throw new IllegalArgumentException(unconnected(here) + "; broadcast or gather instead");
         }
     }
 

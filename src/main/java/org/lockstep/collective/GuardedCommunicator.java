@@ -62,9 +62,6 @@ public abstract class GuardedCommunicator extends LiveCommunicator {
      */
     protected abstract boolean reaches(@Nullable Buffer buffer, int peer);
 
-    /** Whether every rank of the group {@link #reaches} every other: the same on all of them. */
-    protected abstract boolean isWhole(Buffer buffer);
-
     /** What was called and is not known to be complete. From any thread. */
     protected abstract List<OperationTag> underWay();
 

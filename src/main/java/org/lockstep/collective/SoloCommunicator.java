@@ -118,11 +118,6 @@ public final class SoloCommunicator extends GuardedCommunicator {
     }
 
     @Override
-    protected boolean isWhole(Buffer buffer) {
-        return true;
-    }
-
-    @Override
     protected boolean isMine(Buffer buffer) {
         return carrier(buffer).carries(buffer);
     }

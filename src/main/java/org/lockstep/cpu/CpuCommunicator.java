@@ -231,11 +231,6 @@ final class CpuCommunicator extends GuardedCommunicator {
     }
 
     @Override
-    protected boolean isWhole(Buffer buffer) {
-        return vicinity.isWhole() || !host.carries(buffer);
-    }
-
-    @Override
     protected List<OperationTag> underWay() {
         return device.underWay();
     }

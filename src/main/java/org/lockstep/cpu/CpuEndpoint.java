@@ -116,7 +116,6 @@ final class CpuEndpoint implements Backend.Endpoint {
         }
     }
 
-    /** By rank in group: the first rank with whom it shares memory. */
     @Override
     public void close() {
         door.close();

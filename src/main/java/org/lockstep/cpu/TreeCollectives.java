@@ -13,8 +13,8 @@ import org.lockstep.transport.Pairs;
 
 /**
  * The algorithms of groups of more than {@value #DIRECT_RANKS} ranks that are not {@link LayeredCollectives}'. They need no others
- * than those whose distance around the group is a power of two; but scatter and all-to-all are those of {@link Collectives}. For large data
- * {@link SharesCollectives} and {@link HalvingCollectives} have better ones where they can.
+ * than those whose distance around the group is a power of two, but for the all-to-all of groups that have them all. For large
+ * data {@link SharesCollectives} and {@link HalvingCollectives} have better ones where they can.
  *
  * <p>Every operation begins with the steps of a barrier that carry its tag: trees and rings of two operations wait for
  * different peers, and would wait for each other, where these compare all ranks' tags along the same paths. No rank ends its
@@ -24,22 +24,28 @@ import org.lockstep.transport.Pairs;
  *
  * <table>
  * <caption>Algorithms</caption>
- * <tr><td>all-reduce</td><td>2 · log steps</td><td>log · S</td><td>binomial tree to rank 0, and back</td></tr>
+ * <tr><td>all-reduce</td><td>log steps and a broadcast</td><td>S and a broadcast's</td><td>binomial tree to rank 0, and back</td></tr>
  * <tr><td>reduce</td><td>log + 1 steps where rank 0 is connected to the root, else up to 2 · log</td><td>S, or 2 · S on the way to the root</td><td>binomial tree to rank 0, and on to the root</td></tr>
- * <tr><td>reduce-scatter</td><td>2 · log steps</td><td>log · S</td><td>as all-reduce</td></tr>
- * <tr><td>broadcast</td><td>log steps</td><td>log · S</td><td>binomial tree from the root</td></tr>
+ * <tr><td>reduce-scatter</td><td colspan="2">as all-reduce</td><td>of which each rank keeps its block</td></tr>
+ * <tr><td>broadcast, S ≤ 16 KiB · n</td><td>log steps</td><td>log · S</td><td>binomial tree from the root</td></tr>
+ * <tr><td>broadcast</td><td>log + n-1 steps</td><td>2 · S · (n-1)/n at the root, up to 3/2 · S at others</td><td>scatter, then a ring (van de Geijn 1994)</td></tr>
  * <tr><td>all-gather</td><td>n-1 steps</td><td>S · (n-1)/n</td><td>ring</td></tr>
  * <tr><td>gather</td><td>log steps</td><td>up to S/2</td><td>binomial tree to the root</td></tr>
- * <tr><td>scatter, all-to-all</td><td>1 step</td><td>S · (n-1)/n</td><td>direct</td></tr>
+ * <tr><td>scatter</td><td>log steps</td><td>S · (n-1)/n at the root, up to S/2 at others</td><td>binomial tree from the root</td></tr>
+ * <tr><td>all-to-all, n ≤ {@value Pairs#ALL}</td><td>1 step</td><td>S · (n-1)/n</td><td>direct</td></tr>
+ * <tr><td>all-to-all</td><td>log steps, twice as many of unequal blocks</td><td>about log · S/2</td><td>{@link BruckAllToAll}</td></tr>
  * <tr><td>barrier</td><td>none</td><td>0</td><td>dissemination (Hensgen, Finkel, Manber 1988), log steps</td></tr>
  * </table>
  *
  * <p>The binomial tree to rank 0 joins neighbouring runs of ranks whose lengths are powers of two: it is the balanced tree
  * of the contract. 16-bit elements travel up as f32, and in a reduce on to the root. A reduction takes room for two buffers as
- * long as the caller's on each rank that others send to, reduce-scatter for one more; gather takes it for the blocks of those
- * below a rank.
+ * long as the caller's on each rank that others send to, reduce-scatter for one more; gather and scatter take it for the blocks
+ * of those below a rank.
  */
 class TreeCollectives extends Collectives {
+    /** Of smaller shares a step of the ring costs more than the bytes that it saves the root. */
+    private static final int RING_BYTES = 16 * 1024;
+
     private final HostBuffer[] two = new HostBuffer[2];
     private final int[] at = new int[2];
 
@@ -118,8 +124,19 @@ class TreeCollectives extends Collectives {
         spread(tag, receive, root);
     }
 
-    /** The binomial tree from {@code root}. */
+    /** What {@code data} holds on {@code root} comes to all. */
     private void spread(OperationTag tag, HostBuffer data, int root) {
+        if (data.bytes() > (long) size * RING_BYTES) {
+            Blocks shares = Blocks.shares(size, data.length());
+            deal(tag, new Room(data, shares, 0), root);
+            ring(tag, data, shares);
+        } else {
+            pass(tag, data, root);
+        }
+    }
+
+    /** The binomial tree from {@code root}. */
+    private void pass(OperationTag tag, HostBuffer data, int root) {
         int mine = Math.floorMod(me - root, size);
         int distance = 1;
         while (distance < size && (mine & distance) == 0) {
@@ -139,11 +156,16 @@ class TreeCollectives extends Collectives {
     void allGather(OperationTag tag, HostBuffer send, HostBuffer receive, Blocks blocks) {
         agree(tag);
         copy(send, block(blocks, receive, me));
+        ring(tag, receive, blocks);
+    }
+
+    /** Each rank's block of {@code whole} comes to all. */
+    private void ring(OperationTag tag, HostBuffer whole, Blocks blocks) {
         int next = (me + 1) % size;
         int previous = (me + size - 1) % size;
         for (int step = 0; step < size - 1; step++) {
-            HostBuffer out = block(blocks, receive, Math.floorMod(me - step, size));
-            HostBuffer in = block(blocks, receive, Math.floorMod(me - step - 1, size));
+            HostBuffer out = block(blocks, whole, Math.floorMod(me - step, size));
+            HostBuffer in = block(blocks, whole, Math.floorMod(me - step - 1, size));
             mesh.transfer(List.of(new Letter(tag, out, next)), List.of(new Letter(tag, in, previous)));
         }
     }
@@ -152,52 +174,91 @@ class TreeCollectives extends Collectives {
     void gather(OperationTag tag, HostBuffer send, @Nullable HostBuffer receive, int root) {
         agree(tag);
         int mine = Math.floorMod(me - root, size);
-        int below = mine == 0 ? size : Math.min(Integer.lowestOneBit(mine), size - mine); // itself included
-        HostBuffer room =
-                receive != null ? receive : below == 1 ? send : HostBuffer.allocate(send.type(), below * send.length());
-        int first = receive != null ? 0 : me;
-        copy(send, run(room, send.length(), Math.floorMod(me - first, size), 1));
+        int below = below(mine);
+        Room room = room(receive, send, below);
+        copy(send, room.own(me));
         for (int distance = 1; distance < below; distance *= 2) {
             int child = (me + distance) % size;
             int count = Math.min(distance, below - distance);
-            mesh.transfer(List.of(), letters(tag, room, send.length(), first, child, count, child));
+            mesh.transfer(List.of(), room.letters(tag, child, count, child));
         }
         if (mine != 0) {
             int parent = Math.floorMod(me - Integer.lowestOneBit(mine), size);
-            mesh.transfer(letters(tag, room, send.length(), first, me, below, parent), List.of());
+            mesh.transfer(room.letters(tag, me, below, parent), List.of());
         }
-    }
-
-    /**
-     * The blocks of {@code count} ranks from {@code from} on, around the group: those from rank 0 on in a letter of their own, for
-     * the root has them elsewhere.
-     *
-     * @param first the rank whose block is the first in {@code room}
-     */
-    private List<Letter> letters(
-            OperationTag tag, HostBuffer room, long each, int first, int from, int count, int peer) {
-        int head = Math.min(count, size - from);
-        Letter one = new Letter(tag, run(room, each, Math.floorMod(from - first, size), head), peer);
-        if (head == count) {
-            return List.of(one);
-        }
-        return List.of(one, new Letter(tag, run(room, each, Math.floorMod(-first, size), count - head), peer));
-    }
-
-    private static HostBuffer run(HostBuffer room, long each, int from, int count) {
-        return room.slice(from * each, count * each);
     }
 
     @Override
     void scatter(OperationTag tag, @Nullable HostBuffer send, HostBuffer receive, int root) {
         agree(tag);
-        super.scatter(tag, send, receive, root);
+        Room room = room(send, receive, below(Math.floorMod(me - root, size)));
+        deal(tag, room, root);
+        copy(room.own(me), receive);
+    }
+
+    /** The blocks of those below each rank come into its room. */
+    private void deal(OperationTag tag, Room room, int root) {
+        int mine = Math.floorMod(me - root, size);
+        int below = below(mine);
+        if (mine != 0) {
+            int parent = Math.floorMod(me - Integer.lowestOneBit(mine), size);
+            mesh.transfer(List.of(), room.letters(tag, me, below, parent));
+        }
+        for (int distance = Integer.highestOneBit(below - 1); distance > 0; distance /= 2) {
+            int child = (me + distance) % size;
+            int count = Math.min(distance, below - distance);
+            mesh.transfer(room.letters(tag, child, count, child), List.of());
+        }
+    }
+
+    /** How many ranks a rank has below it in a tree, itself included. */
+    private int below(int fromRoot) {
+        return fromRoot == 0 ? size : Math.min(Integer.lowestOneBit(fromRoot), size - fromRoot);
+    }
+
+    /** For the blocks of this rank and those below it: all of the root's buffer, which is {@code whole}; one block may stay where it is. */
+    private Room room(@Nullable HostBuffer whole, HostBuffer one, int below) {
+        if (whole != null) {
+            return new Room(whole, Blocks.even(size, one.length()), 0);
+        }
+        HostBuffer own = below == 1 ? one : HostBuffer.allocate(one.type(), below * one.length());
+        return new Room(own, Blocks.even(size, one.length()), me);
+    }
+
+    /**
+     * Blocks of ranks that follow each other around the group.
+     *
+     * @param first the rank whose block {@code data} begins with
+     */
+    private record Room(HostBuffer data, Blocks blocks, int first) {
+        HostBuffer own(int rank) {
+            return run(rank, 1);
+        }
+
+        /** The blocks of {@code count} ranks, where they lie one after the other. */
+        private HostBuffer run(int from, int count) {
+            long before = blocks.from(from) - blocks.from(first);
+            long start = from < first ? blocks.total() + before : before;
+            long end = blocks.from(from + count - 1) + blocks.count(from + count - 1);
+            return data.slice(start, end - blocks.from(from));
+        }
+
+        /** The blocks of {@code count} ranks: those from rank 0 on in a letter of their own, for the root has them elsewhere. */
+        List<Letter> letters(OperationTag tag, int from, int count, int peer) {
+            int head = Math.min(count, blocks.ranks() - from);
+            Letter one = new Letter(tag, run(from, head), peer);
+            return head == count ? List.of(one) : List.of(one, new Letter(tag, run(0, count - head), peer));
+        }
     }
 
     @Override
     void allToAll(OperationTag tag, HostBuffer send, Blocks sendBlocks, HostBuffer receive, Blocks receiveBlocks) {
         agree(tag);
-        super.allToAll(tag, send, sendBlocks, receive, receiveBlocks);
+        if (size <= Pairs.ALL) {
+            super.allToAll(tag, send, sendBlocks, receive, receiveBlocks);
+        } else {
+            new BruckAllToAll(mesh, me, size).run(tag, send, sendBlocks, receive, receiveBlocks);
+        }
     }
 
     @Override

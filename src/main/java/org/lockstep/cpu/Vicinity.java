@@ -11,12 +11,10 @@ import org.lockstep.transport.Pairs;
 final class Vicinity {
     private final int[] hosts;
     private final BitSet linked;
-    private final boolean whole;
 
-    private Vicinity(int[] hosts, BitSet linked, boolean whole) {
+    private Vicinity(int[] hosts, BitSet linked) {
         this.hosts = hosts;
         this.linked = linked;
-        this.whole = whole;
     }
 
     /** Of rank in group {@code me}. */
@@ -27,9 +25,7 @@ final class Vicinity {
                 .filter(peer ->
                         peer != me && (Pairs.isConnected(size, me, peer) || shareMemory(group, me, peer, roster)))
                 .forEach(linked::set);
-        boolean whole =
-                size <= Pairs.ALL || IntStream.range(1, size).allMatch(peer -> shareMemory(group, 0, peer, roster));
-        return new Vicinity(hosts(group, roster), linked, whole);
+        return new Vicinity(hosts(group, roster), linked);
     }
 
     /** By rank in group: equal for ranks that share memory; all equal in a group that is too large for that to matter. */
@@ -40,11 +36,6 @@ final class Vicinity {
     /** Whether it can send to that rank in group, and the other way round. */
     boolean reaches(int peer) {
         return linked.get(peer);
-    }
-
-    /** Whether each rank of the group reaches each other. */
-    boolean isWhole() {
-        return whole;
     }
 
     private static boolean shareMemory(ProcessGroup group, int one, int other, Roster roster) {

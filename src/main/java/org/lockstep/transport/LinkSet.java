@@ -143,6 +143,11 @@ final class LinkSet {
         }
     }
 
+    Failed differs(OperationTag mine, int peer, OperationTag theirs) {
+        return new Failed(
+                Verdict.mismatch(group, me, mine.toString(), peer, theirs.toString(), mine.difference(theirs)));
+    }
+
     /** A transfer meets an operation of the whole group. */
     Failed elsewhere(Letter letter, OperationTag theirs) {
         return new Failed(

@@ -291,6 +291,11 @@ public final class Mesh {
         links.rested();
     }
 
+    /** What {@code peer} is in is not what this rank is in, as an algorithm found. */
+    public Failed differs(OperationTag mine, int peer, OperationTag theirs) {
+        return links.differs(mine, peer, theirs);
+    }
+
     /** Returns when no peer looks at this rank's memory any more. */
     public void settle() {
         links.settle();

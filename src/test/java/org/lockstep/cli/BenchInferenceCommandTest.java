@@ -146,6 +146,8 @@ class BenchInferenceCommandTest {
                 "9",
                 "-n",
                 "5",
+                "--output-lengths",
+                "exponential",
                 "-b",
                 "1,3",
                 "-dp",
@@ -156,7 +158,8 @@ class BenchInferenceCommandTest {
                 "1",
                 "--json");
         List<JsonNode> lines = json(run);
-        assertThat(run.err()).contains("11 rows, prompts of 1 to 9 letters, outputs of 1 to 5 tokens, 3 at once");
+        assertThat(run.err())
+                .contains("11 rows, prompts of 1 to 9 letters, outputs of 1 to 5 tokens (exponential), 3 at once");
         assertThat(lines.stream().map(line -> line.get("test").textValue()))
                 .containsExactly("engine", "batches", "generate");
         for (JsonNode line : lines) {

@@ -15,6 +15,8 @@ import java.util.Collections;
 import java.util.List;
 import java.util.Locale;
 import java.util.Set;
+import java.util.function.IntUnaryOperator;
+import java.util.stream.IntStream;
 import java.util.stream.Stream;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.Timeout;
@@ -235,6 +237,90 @@ class LargeGroupsTest {
     }
 
     @ParameterizedTest
+    @CsvSource({"17, 1, TCP", "20, 5, TCP", "130, 2, TCP", "131, 1, TCP", "256, 2, TCP"})
+    void whatIsScatteredComesFromTheRoot(int ranks, int venues, TransportKind kind) {
+        onEvery(ranks, venues, kind, communicator -> {
+            int rank = communicator.rankInGroup();
+            for (int root : new int[] {0, 11, ranks - 1}) {
+                for (int length : new int[] {0, 1, 101}) {
+                    HostBuffer all = given(DataType.BF16, length * ranks, root);
+                    HostBuffer receive = room(DataType.BF16, length);
+                    communicator.scatter(rank == root ? all : null, receive, root);
+                    HostBuffer mine =
+                            filled(DataType.BF16, length * ranks, root).slice((long) rank * length, length);
+                    assertHolds(receive, mine);
+                    if (rank == root) {
+                        assertHolds(all, filled(DataType.BF16, length * ranks, root));
+                        HostBuffer own = all.slice((long) rank * length, length);
+                        communicator.scatter(all, own, root);
+                        assertHolds(all, filled(DataType.BF16, length * ranks, root));
+                    } else {
+                        communicator.scatter(null, receive, root);
+                        assertHolds(receive, mine);
+                    }
+                }
+            }
+        });
+    }
+
+    /** How many elements go from one rank to another: 0 to 3 units. */
+    private static long[] counts(int ranks, int unit, IntUnaryOperator of) {
+        return IntStream.range(0, ranks)
+                .map(peer -> of.applyAsInt(peer) % 4 * unit)
+                .asLongStream()
+                .toArray();
+    }
+
+    @ParameterizedTest
+    @CsvSource({"17, 1, TCP", "20, 5, TCP", "130, 2, TCP", "131, 1, TCP", "256, 2, TCP"})
+    void allSendToAll(int ranks, int venues, TransportKind kind) {
+        onEvery(ranks, venues, kind, communicator -> {
+            int rank = communicator.rankInGroup();
+            for (int length : new int[] {0, 1, 101}) {
+                HostBuffer send = given(DataType.F16, length * ranks, rank);
+                HostBuffer receive = room(DataType.F16, length * ranks);
+                communicator.allToAll(send, receive);
+                assertHolds(send, filled(DataType.F16, length * ranks, rank));
+                for (int i = 0; i < ranks; i++) {
+                    Values.assertSame(
+                            receive.slice((long) i * length, length),
+                            filled(DataType.F16, length * ranks, i).slice((long) rank * length, length));
+                }
+            }
+            for (int unit : new int[] {0, 1, 33}) {
+                long[] out = counts(ranks, unit, peer -> 3 * rank + 5 * peer);
+                long[] in = counts(ranks, unit, peer -> 3 * peer + 5 * rank);
+                HostBuffer send = given(DataType.F64, (int) Arrays.stream(out).sum(), rank);
+                HostBuffer receive = room(DataType.F64, (int) Arrays.stream(in).sum());
+                communicator.allToAllV(send, out, receive, in);
+                for (int i = 0; i < ranks; i++) {
+                    int from = i;
+                    Blocks theirs = Blocks.of(counts(ranks, unit, peer -> 3 * from + 5 * peer));
+                    HostBuffer all = filled(DataType.F64, (int) theirs.total(), i);
+                    Values.assertSame((HostBuffer) Blocks.of(in).of(receive, i), (HostBuffer) theirs.of(all, rank));
+                }
+            }
+        });
+    }
+
+    /** Rank 5 gives rank 9 three elements, who has room for two; whoever has all that is its own hears of it in what comes next. */
+    @ParameterizedTest
+    @CsvSource({"17, 1, TCP", "130, 2, TCP"})
+    void anotherLengthOfABlockIsToldToEveryRank(int ranks, int venues, TransportKind kind) {
+        assertTold(ranks, venues, kind, "all_to_all_v #2 f32[3]", "all_to_all_v #2 f32[2]", communicator -> {
+            long[] out = evenCounts(ranks, 2);
+            long[] in = evenCounts(ranks, 2);
+            if (communicator.rankInGroup() == 5) {
+                out[9] = 3;
+            }
+            HostBuffer send =
+                    HostBuffer.allocate(DataType.F32, Arrays.stream(out).sum());
+            communicator.allToAllV(send, out, HostBuffer.allocate(DataType.F32, 2L * ranks), in);
+            communicator.barrier();
+        });
+    }
+
+    @ParameterizedTest
     @CsvSource({"6, 2, TCP", "9, 3, SHARED", "8, 2, TCP", "8, 4, SHARED", "16, 4, TCP", "18, 3, TCP", "20, 1, TCP"})
     void blocksComeToTheirPlaces(int ranks, int venues, TransportKind kind) {
         onEvery(ranks, venues, kind, communicator -> {
@@ -351,7 +437,13 @@ class LargeGroupsTest {
         GATHER(c -> c.gather(
                 HostBuffer.allocate(DataType.I8, 5_000),
                 c.rankInGroup() == 3 ? HostBuffer.allocate(DataType.I8, 5_000L * c.size()) : null,
-                3));
+                3)),
+        SCATTER(c -> c.scatter(
+                c.rankInGroup() == 3 ? HostBuffer.allocate(DataType.I8, 5_000L * c.size()) : null,
+                HostBuffer.allocate(DataType.I8, 5_000),
+                3)),
+        ALL_TO_ALL(c -> c.allToAll(
+                HostBuffer.allocate(DataType.I8, 100L * c.size()), HostBuffer.allocate(DataType.I8, 100L * c.size())));
 
         final Part part;
 
@@ -447,9 +539,6 @@ class LargeGroupsTest {
                     .isInstanceOf(IllegalArgumentException.class)
                     .hasMessageContaining("peer (" + far + ") has no connection to rank " + rank);
             assertThatThrownBy(() -> communicator.sendObject("one", far)).isInstanceOf(IllegalArgumentException.class);
-            assertThatThrownBy(() -> communicator.scatter(null, one, 129))
-                    .isInstanceOf(IllegalArgumentException.class)
-                    .hasMessageContaining("broadcast or gather instead");
             communicator.allReduce(one, ReduceOp.SUM);
             assertThat(one.floats()[0]).isEqualTo(130 * 129 / 2f);
         });

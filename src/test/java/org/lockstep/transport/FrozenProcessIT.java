@@ -10,7 +10,6 @@ import org.junit.jupiter.api.condition.EnabledOnOs;
 import org.junit.jupiter.api.condition.OS;
 import org.lockstep.FaultCase;
 import org.lockstep.FaultLog;
-import org.lockstep.collective.TransportKind;
 
 /** A frozen rank at the rhythm that users have: suspicion after 5 s, the end after 15 s; over both transports at once. */
 @Timeout(120)
@@ -20,8 +19,8 @@ class FrozenProcessIT {
     @Test
     @FaultCase("F08")
     void aRankThatStandsStillForEightSecondsGoesOn() throws Exception {
-        try (RankProcesses shared = new RankProcesses(TransportKind.SHARED, 3, 1000, Rhythm.DEFAULT);
-                RankProcesses tcp = new RankProcesses(TransportKind.TCP, 3, 1000, Rhythm.DEFAULT)) {
+        try (RankProcesses shared = new RankProcesses(RankProcesses.Kind.SHARED, 3, 1000, Rhythm.DEFAULT);
+                RankProcesses tcp = new RankProcesses(RankProcesses.Kind.TCP, 3, 1000, Rhythm.DEFAULT)) {
             shared.rank(1).signal("STOP");
             tcp.rank(1).signal("STOP");
             assertThat(shared.rank(0).isQuietFor(Duration.ofSeconds(8)))
@@ -47,8 +46,8 @@ class FrozenProcessIT {
     @Test
     @FaultCase("F05")
     void aFrozenRankIsLost() throws Exception {
-        try (RankProcesses shared = new RankProcesses(TransportKind.SHARED, 3, 1000, Rhythm.DEFAULT);
-                RankProcesses tcp = new RankProcesses(TransportKind.TCP, 3, 1000, Rhythm.DEFAULT)) {
+        try (RankProcesses shared = new RankProcesses(RankProcesses.Kind.SHARED, 3, 1000, Rhythm.DEFAULT);
+                RankProcesses tcp = new RankProcesses(RankProcesses.Kind.TCP, 3, 1000, Rhythm.DEFAULT)) {
             long start = System.nanoTime();
             shared.rank(1).signal("STOP");
             tcp.rank(1).signal("STOP");

@@ -7,9 +7,11 @@ import java.io.IOException;
 import java.nio.file.Files;
 import java.nio.file.Path;
 import java.util.List;
+import java.util.concurrent.TimeUnit;
 import org.junit.jupiter.api.Timeout;
 import org.junit.jupiter.api.condition.EnabledOnOs;
 import org.junit.jupiter.api.condition.OS;
+import org.junit.jupiter.api.io.TempDir;
 import org.junit.jupiter.params.ParameterizedTest;
 import org.junit.jupiter.params.provider.EnumSource;
 import org.lockstep.FaultCase;
@@ -19,23 +21,59 @@ import org.lockstep.collective.TransportKind;
 @Timeout(180)
 @EnabledOnOs(OS.LINUX)
 class LargeBufferTest {
-    private static final int ELEMENTS = 540_000_000; // of 4 bytes: 12 MB above 2^31
+    static final int ELEMENTS = 540_000_000; // of 4 bytes: 12 MB above 2^31
+
     private static final long NEEDED_KB = 8_000_000; // two ranks, their Javas and some air
+
+    @TempDir
+    private Path folder;
 
     @ParameterizedTest
     @EnumSource(names = {"SHARED", "TCP"})
     @FaultCase("F25")
-    void bytesBeyondAnIntArriveWhereTheyBelong(TransportKind transport) throws Exception {
-        long available = availableKilobytes();
-        assumeTrue(available > NEEDED_KB, available + " kB of memory are free, not " + NEEDED_KB);
+    void bytesBeyondAnIntArriveWhereTheyBelong(RankProcesses.Kind kind) throws Exception {
+        assumeMemory(NEEDED_KB);
         List<String> options =
                 List.of("-Xmx2600m", "-Xmn100m", "-XX:+UseSerialGC", "--add-modules=jdk.incubator.vector");
         try (RankProcesses world =
-                new RankProcesses(List.of(), options, transport, 2, ELEMENTS, Rhythm.DEFAULT)) { // which each checked
+                new RankProcesses(List.of(), options, kind, 2, ELEMENTS, Rhythm.DEFAULT)) { // which each checked
             world.rank(0).say("leave");
             assertThat(world.rank(0).ends()).isTrue();
             assertThat(world.rank(1).next("over")).contains("PEER_LOST", "rank 0 left the group");
         }
+    }
+
+    /** Of two ranks in one JVM, that use the transport they are told to. */
+    @ParameterizedTest
+    @EnumSource
+    @FaultCase("F25")
+    void everyOperationCountsThem(TransportKind kind) throws Exception {
+        assumeMemory(NEEDED_KB + 2_300_000); // a lender that waits for long takes a copy
+        Path said = folder.resolve("said");
+        Process process = new ProcessBuilder(
+                        Path.of(System.getProperty("java.home"), "bin", "java").toString(),
+                        "-Xmx7g",
+                        "-Xmn100m",
+                        "-XX:+UseSerialGC",
+                        "--add-modules=jdk.incubator.vector",
+                        "-cp",
+                        System.getProperty("java.class.path"),
+                        LargeOperations.class.getName(),
+                        kind.toString())
+                .redirectErrorStream(true)
+                .redirectOutput(said.toFile())
+                .start();
+        try {
+            assertThat(process.waitFor(120, TimeUnit.SECONDS)).isTrue();
+        } finally {
+            process.destroyForcibly();
+        }
+        assertThat(process.exitValue()).as(Files.readString(said)).isZero();
+    }
+
+    private static void assumeMemory(long kilobytes) throws IOException {
+        long available = availableKilobytes();
+        assumeTrue(available > kilobytes, available + " kB of memory are free, not " + kilobytes);
     }
 
     private static long availableKilobytes() throws IOException {

@@ -16,7 +16,6 @@ import org.junit.jupiter.api.condition.EnabledOnOs;
 import org.junit.jupiter.api.condition.OS;
 import org.lockstep.FaultCase;
 import org.lockstep.FaultLog;
-import org.lockstep.collective.TransportKind;
 
 /** An interface that goes down under a group: no end of a connection is told, no byte arrives any more. */
 @Timeout(120)
@@ -62,7 +61,7 @@ class LinkDownTest {
     void allRanksHearOfASilentNetwork() throws Exception {
         try (Network network = Network.open();
                 RankProcesses world =
-                        new RankProcesses(network.runner(), TransportKind.TCP, 3, 100_000, Rhythm.DEFAULT)) {
+                        new RankProcesses(network.runner(), RankProcesses.Kind.TCP, 3, 100_000, Rhythm.DEFAULT)) {
             long start = System.nanoTime();
             network.down();
             for (int rank = 0; rank < 3; rank++) {

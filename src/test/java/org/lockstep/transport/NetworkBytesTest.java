@@ -47,6 +47,9 @@ class NetworkBytesTest {
         REDUCE_SCATTER((all, whole, part) -> all.reduceScatter(whole, part, ReduceOp.SUM)),
         ALL_GATHER((all, whole, part) -> all.allGather(part, whole)),
         BROADCAST((all, whole, part) -> all.broadcast(whole, 1)),
+        GATHER((all, whole, part) -> all.gather(part, all.rankInGroup() == 0 ? whole : null, 0)),
+        SCATTER((all, whole, part) -> all.scatter(all.rankInGroup() == 0 ? whole : null, part, 0)),
+        ALL_TO_ALL((all, whole, part) -> all.allToAll(whole, HostBuffer.allocate(DataType.F32, LENGTH))),
         BARRIER((all, whole, part) -> all.barrier());
 
         final Call call;
@@ -89,6 +92,13 @@ class NetworkBytesTest {
         "20, 5, ALL_REDUCE, 20",
         "20, 5, BROADCAST, 4",
         "24, 8, ALL_REDUCE, 42", // three a host again: 2 (n-m), in shares
+        "24, 8, REDUCE_SCATTER, 21", // n-m
+        "24, 8, ALL_TO_ALL, 21",
+        "20, 20, ALL_REDUCE, 38", // no two on a host, shares again: 2 (n-1)
+        "20, 20, REDUCE_SCATTER, 19",
+        "20, 20, ALL_GATHER, 19", // a ring
+        "20, 20, ALL_TO_ALL, 19",
+        "256, 2, ALL_REDUCE, 2", // halving: what is left of the whole, of all ranks, in the last step
         "6, 2, BROADCAST, 1",
         "8, 2, BARRIER, 0",
         "6, 2, ALL_REDUCE, 6", // 2 (k-1) m: among all

@@ -21,7 +21,7 @@ import org.junit.jupiter.params.provider.EnumSource;
 import org.junit.jupiter.params.provider.MethodSource;
 import org.lockstep.FaultCase;
 import org.lockstep.FaultLog;
-import org.lockstep.collective.TransportKind;
+import org.lockstep.transport.RankProcesses.Kind;
 
 /** What becomes of the others when the process of a rank dies, stands still or leaves in the middle of reductions. */
 @Timeout(120)
@@ -34,10 +34,10 @@ class ProcessFaultTest {
     private static final Map<Integer, Integer> DEAD = new TreeMap<>(Map.of(2, 0, 3, 0, 4, 2));
 
     /** Each with worlds of every size of {@link #DEAD}. */
-    static Stream<Arguments> transports() {
-        return Stream.of(TransportKind.SHARED, TransportKind.TCP)
-                .flatMap(transport ->
-                        IntStream.of(4, 1000, 1_000_000).mapToObj(elements -> Arguments.of(transport, elements)));
+    static Stream<Arguments> kinds() {
+        Stream<Arguments> plain = Stream.of(Kind.SHARED, Kind.TCP)
+                .flatMap(kind -> IntStream.of(4, 1000, 1_000_000).mapToObj(elements -> Arguments.of(kind, elements)));
+        return Stream.concat(plain, Stream.of(Arguments.of(Kind.ENCRYPTED, 1000)));
     }
 
     private static void assertLost(RankProcesses world, String faultCase, int dead, String words, long since)
@@ -55,12 +55,12 @@ class ProcessFaultTest {
     }
 
     @ParameterizedTest
-    @MethodSource("transports")
+    @MethodSource("kinds")
     @FaultCase({"F04", "F12"})
-    void aKilledRankIsLost(TransportKind transport, int elements) throws Exception {
+    void aKilledRankIsLost(Kind kind, int elements) throws Exception {
         for (Map.Entry<Integer, Integer> each : DEAD.entrySet()) {
             int dead = each.getValue();
-            try (RankProcesses world = new RankProcesses(transport, each.getKey(), elements, Rhythm.DEFAULT)) {
+            try (RankProcesses world = new RankProcesses(kind, each.getKey(), elements, Rhythm.DEFAULT)) {
                 long start = System.nanoTime();
                 world.rank(dead).kill();
                 assertLost(world, dead == 0 ? "F12" : "F04", dead, "rank " + dead + " is gone", start);
@@ -69,14 +69,14 @@ class ProcessFaultTest {
     }
 
     @ParameterizedTest
-    @MethodSource("transports")
+    @MethodSource("kinds")
     @FaultCase("F05")
-    void aFrozenRankIsLostAndHearsOfItWhenItThaws(TransportKind transport, int elements) throws Exception {
+    void aFrozenRankIsLostAndHearsOfItWhenItThaws(Kind kind, int elements) throws Exception {
         Deque<RankProcesses> worlds = new ArrayDeque<>();
         try {
             long start = 0;
             for (Map.Entry<Integer, Integer> each : DEAD.entrySet()) {
-                worlds.push(new RankProcesses(transport, each.getKey(), elements, QUICK));
+                worlds.push(new RankProcesses(kind, each.getKey(), elements, QUICK));
                 start = System.nanoTime();
                 worlds.element().rank(each.getValue()).signal("STOP");
             }
@@ -97,8 +97,8 @@ class ProcessFaultTest {
 
     @ParameterizedTest
     @EnumSource(names = {"SHARED", "TCP"})
-    void aShortFreezeIsNoDeath(TransportKind transport) throws Exception {
-        try (RankProcesses world = new RankProcesses(transport, 2, 1000, QUICK)) {
+    void aShortFreezeIsNoDeath(Kind kind) throws Exception {
+        try (RankProcesses world = new RankProcesses(kind, 2, 1000, QUICK)) {
             world.rank(1).signal("STOP");
             assertThat(world.rank(0).isQuietFor(Duration.ofMillis(1500)))
                     .as("longer than suspicion, shorter than loss")
@@ -114,8 +114,8 @@ class ProcessFaultTest {
 
     @ParameterizedTest
     @CsvSource({"SHARED, 2, 1", "TCP, 2, 1", "TCP, 0, 1", "TCP, 1, 0"})
-    void whoWaitsForAnAnswerHearsOfTheDeathToo(TransportKind transport, int asks, int dead) throws Exception {
-        try (RankProcesses world = new RankProcesses(transport, 3, 1000, Rhythm.DEFAULT)) {
+    void whoWaitsForAnAnswerHearsOfTheDeathToo(Kind kind, int asks, int dead) throws Exception {
+        try (RankProcesses world = new RankProcesses(kind, 3, 1000, Rhythm.DEFAULT)) {
             world.rank(asks).say("ask " + dead);
             world.rank(asks).next("asks");
             long start = System.nanoTime();
@@ -125,10 +125,10 @@ class ProcessFaultTest {
     }
 
     @ParameterizedTest
-    @EnumSource(names = {"SHARED", "TCP"})
-    void theCauseOfAFailureReachesAll(TransportKind transport) throws Exception {
+    @EnumSource
+    void theCauseOfAFailureReachesAll(Kind kind) throws Exception {
         for (int culprit : new int[] {0, 2}) {
-            try (RankProcesses world = new RankProcesses(transport, 3, 1000, Rhythm.DEFAULT)) {
+            try (RankProcesses world = new RankProcesses(kind, 3, 1000, Rhythm.DEFAULT)) {
                 world.rank(culprit).say("fail");
                 for (String end : world.endsOfOthers(culprit)) {
                     assertThat(end).contains("ABORTED", "because of rank " + culprit, "the row is cursed");
@@ -140,8 +140,8 @@ class ProcessFaultTest {
     @ParameterizedTest
     @CsvSource({"SHARED, TERM", "SHARED, exit", "SHARED, halt", "TCP, TERM", "TCP, exit", "TCP, halt"})
     @FaultCase("F06")
-    void aRankWhoseProcessEndsIsLost(TransportKind transport, String how) throws Exception {
-        try (RankProcesses world = new RankProcesses(transport, 3, 1000, Rhythm.DEFAULT)) {
+    void aRankWhoseProcessEndsIsLost(Kind kind, String how) throws Exception {
+        try (RankProcesses world = new RankProcesses(kind, 3, 1000, Rhythm.DEFAULT)) {
             long start = System.nanoTime();
             if (how.equals("TERM")) {
                 world.rank(1).signal(how);

@@ -16,7 +16,6 @@ import java.util.concurrent.CompletionException;
 import org.lockstep.collective.CommunicatorException;
 import org.lockstep.collective.Key;
 import org.lockstep.collective.ReduceOp;
-import org.lockstep.collective.TransportKind;
 import org.lockstep.collective.World;
 import org.lockstep.collective.WorldSpec;
 import org.lockstep.cpu.CpuBackend;
@@ -38,11 +37,12 @@ final class RankProcess {
 
     private RankProcess() {}
 
-    /** Attempt, key, index, size, transport, elements, and the rhythm in milliseconds: beat, suspicion, loss. */
+    /** Attempt, key, index, size, kind, elements, and the rhythm in milliseconds: beat, suspicion, loss. */
     public static void main(String[] args) throws IOException {
         BufferedReader in = new BufferedReader(new InputStreamReader(System.in, StandardCharsets.UTF_8));
         PrintStream out = new PrintStream(System.out, true, StandardCharsets.UTF_8);
         int size = Integer.parseInt(args[3]);
+        RankProcesses.Kind kind = RankProcesses.Kind.valueOf(args[4]);
         WorldSpec told = WorldSpec.of(ParallelSizes.tensor(size));
         WorldSpec spec = new WorldSpec(
                 UUID.fromString(args[0]),
@@ -55,8 +55,8 @@ final class RankProcess {
                 Duration.ofSeconds(60),
                 told.operations().withTimeout(Duration.ofSeconds(120)),
                 false,
-                Set.of(TransportKind.parse(args[4])),
-                false);
+                Set.of(kind.transport()),
+                kind == RankProcesses.Kind.ENCRYPTED);
         Rhythm rhythm = new Rhythm(millis(args[6]), millis(args[7]), millis(args[8]));
         try (CpuBackend backend = CpuBackend.create(Listen.loopback(), rhythm);
                 World world = World.join(meeting(in, out, Integer.parseInt(args[2]), size), backend, spec)) {

@@ -19,6 +19,17 @@ import org.lockstep.collective.TransportKind;
 
 /** A world of {@link RankProcess}es that reduce without end, to be hurt. */
 final class RankProcesses implements AutoCloseable {
+    /** What their messages go over. */
+    enum Kind {
+        SHARED,
+        TCP,
+        ENCRYPTED;
+
+        TransportKind transport() {
+            return this == SHARED ? TransportKind.SHARED : TransportKind.TCP;
+        }
+    }
+
     private final List<Rank> byIndex = new ArrayList<>();
     private final Rank[] byRank;
 
@@ -103,19 +114,17 @@ final class RankProcesses implements AutoCloseable {
         }
     }
 
-    RankProcesses(TransportKind transport, int size, int elements, Rhythm rhythm) throws Exception {
-        this(List.of(), transport, size, elements, rhythm);
+    RankProcesses(Kind kind, int size, int elements, Rhythm rhythm) throws Exception {
+        this(List.of(), kind, size, elements, rhythm);
     }
 
     /** Each run by a command that takes another one at its end. */
-    RankProcesses(List<String> runner, TransportKind transport, int size, int elements, Rhythm rhythm)
-            throws Exception {
-        this(runner, List.of("-Xmx128m", "-XX:TieredStopAtLevel=1"), transport, size, elements, rhythm);
+    RankProcesses(List<String> runner, Kind kind, int size, int elements, Rhythm rhythm) throws Exception {
+        this(runner, List.of("-Xmx128m", "-XX:TieredStopAtLevel=1"), kind, size, elements, rhythm);
     }
 
     /** With these options of Java. */
-    RankProcesses(
-            List<String> runner, List<String> options, TransportKind transport, int size, int elements, Rhythm rhythm)
+    RankProcesses(List<String> runner, List<String> options, Kind kind, int size, int elements, Rhythm rhythm)
             throws Exception {
         byte[] key = new byte[32];
         new Random().nextBytes(key);
@@ -133,7 +142,7 @@ final class RankProcesses implements AutoCloseable {
                     HexFormat.of().formatHex(key),
                     Integer.toString(index),
                     Integer.toString(size),
-                    transport.toString(),
+                    kind.name(),
                     Integer.toString(elements),
                     Long.toString(rhythm.beat().toMillis()),
                     Long.toString(rhythm.suspicion().toMillis()),

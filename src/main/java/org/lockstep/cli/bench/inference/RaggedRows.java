@@ -1,6 +1,7 @@
 package org.lockstep.cli.bench.inference;
 
 import java.util.List;
+import java.util.Locale;
 import java.util.Random;
 import java.util.stream.Stream;
 
@@ -10,11 +11,33 @@ import java.util.stream.Stream;
  * @param count of the rows
  * @param promptLetters the longest prompt, of letters and spaces; the shortest has one
  * @param outputTokens the longest output; the shortest has one
+ * @param lengths how outputs are distributed between these
  * @param atOnce rows that a replica generates together at most
  */
-public record RaggedRows(int count, int promptLetters, int outputTokens, int atOnce) {
+public record RaggedRows(int count, int promptLetters, int outputTokens, Lengths lengths, int atOnce) {
     private static final int SEED = 7;
     private static final String LETTERS = "abcdefghijklmnopqrstuvwxyz ";
+
+    /** How the lengths of outputs are distributed. */
+    public enum Lengths {
+        /** Each as often as any other. */
+        UNIFORM,
+
+        /** Most are short: exponentially, an eighth of the longest in the mean before what is longer is cut. */
+        EXPONENTIAL;
+
+        private int next(Random random, int longest) {
+            return switch (this) {
+                case UNIFORM -> 1 + random.nextInt(longest);
+                case EXPONENTIAL -> (int) Math.min(longest, 1 - longest / 8.0 * Math.log1p(-random.nextDouble()));
+            };
+        }
+
+        @Override
+        public String toString() {
+            return name().toLowerCase(Locale.ROOT);
+        }
+    }
 
     /**
      * A prompt and how much is put out for it.
@@ -35,7 +58,7 @@ public record RaggedRows(int count, int promptLetters, int outputTokens, int atO
         while (prompt.length() < length) {
             prompt.append(LETTERS.charAt(random.nextInt(LETTERS.length())));
         }
-        return new Row(prompt.toString(), 1 + random.nextInt(outputTokens));
+        return new Row(prompt.toString(), lengths.next(random, outputTokens));
     }
 
     /** The most positions of a row: a letter is a token at most, and a few are what a tokenizer puts before it. */
@@ -47,6 +70,6 @@ public record RaggedRows(int count, int promptLetters, int outputTokens, int atO
     @Override
     public String toString() {
         return count + " rows, prompts of 1 to " + promptLetters + " letters, outputs of 1 to " + outputTokens
-                + " tokens, " + atOnce + " at once";
+                + " tokens (" + lengths + "), " + atOnce + " at once";
     }
 }
