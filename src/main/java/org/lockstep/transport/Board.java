@@ -21,10 +21,15 @@ final class Board {
     private final AtomicIntegerArray left;
 
     /** One direction between two threads. */
-    private record Channel(Ring ring, Loans loans) {
+    private record Channel(ByteBuffer bytes, Loans loans) {
         static Channel create() {
             ByteBuffer bytes = ByteBuffer.allocateDirect(Ring.ELEMENTS + RING_BYTES + 64);
-            return new Channel(new Ring(new Memory(bytes.alignedSlice(64)), 0, RING_BYTES), new Loans());
+            return new Channel(bytes.alignedSlice(64), new Loans());
+        }
+
+        /** For one of its ends alone: what the other changes may lie next to what both would look at. */
+        Ring ring() {
+            return new Ring(new Memory(bytes), 0, RING_BYTES);
         }
     }
 
