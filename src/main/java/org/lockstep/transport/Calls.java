@@ -159,7 +159,6 @@ final class Calls {
             return;
         }
         Handshake shake = call.shake();
-        boolean connecting = shake.channel().isConnectionPending();
         try {
             shake.proceed(any -> true);
             if (!shake.isDone()) {
@@ -167,11 +166,12 @@ final class Calls {
                 return;
             }
         } catch (IOException refused) {
+            boolean reached = shake.channel().isConnected(); // by now: it may have been shut in the same breath
             end(peer, call);
-            if (connecting) {
-                unreachable(peer, call.address(), refused);
-            } else {
+            if (reached) {
                 refuse(peer, String.valueOf(refused.getMessage()));
+            } else {
+                unreachable(peer, call.address(), refused);
             }
             return;
         } catch (Handshake.Refused refused) {
