@@ -52,8 +52,8 @@ import picocli.CommandLine.Spec;
             "  generate  with --engine: all of a batch of requests of -p tokens at once through scheduler, model and sampler,"
                     + " -n tokens each; the tokens per second are those put out, over the whole time",
             "",
-            "With --rows, of prompts of 1 to -p letters and outputs of 1 to -n tokens, at most the largest -b at once in a"
-                    + " replica, each once in a repetition, after a tenth of the rows as a warm-up:",
+            "With --rows, of prompts of 1 to -p letters and outputs of 1 to -n tokens, distributed as --output-lengths says, at"
+                    + " most the largest -b at once in a replica, each once in a repetition, after a tenth of the rows as a warm-up:",
             "  engine    the same ranks as threads of this JVM, without Spark: from prompts to texts, model loaded before",
             "  batches   the engine, where a batch of rows begins when all of the one before are done",
             "  generate  a job in local[ranks × threads] of this JVM, model loaded before: from the call to its rows",
@@ -183,8 +183,8 @@ final class BenchInferenceCommand implements Callable<Integer> {
             paramLabel = "HOW",
             description =
                     "With --rows: uniform, from 1 to -n, or exponential: most outputs are short, with a mean of an"
-                            + " eighth of -n (default: ${DEFAULT-VALUE}).")
-    private RaggedRows.Lengths lengths = RaggedRows.Lengths.UNIFORM;
+                            + " eighth of -n (default: uniform).")
+    private RaggedRows.@Nullable Lengths lengths;
 
     @Option(
             names = {"-r", "--repetitions"},
@@ -323,7 +323,7 @@ final class BenchInferenceCommand implements Callable<Integer> {
 
     private @Nullable RaggedRows ragged() {
         if (rows == null) {
-            require(lengths == RaggedRows.Lengths.UNIFORM, "--output-lengths is for --rows");
+            require(lengths == null, "--output-lengths is for --rows");
             return null;
         }
         requireIn("--rows", rows, 1);
@@ -334,7 +334,7 @@ final class BenchInferenceCommand implements Callable<Integer> {
                 rows,
                 prompt,
                 output,
-                lengths,
+                lengths == null ? RaggedRows.Lengths.UNIFORM : lengths,
                 batches.stream().max(Integer::compare).orElseThrow());
     }
 

@@ -106,16 +106,12 @@ public interface Communicator extends AutoCloseable {
     /**
      * Copies block i of {@code root}'s {@code send}, whose length is size × receive's, to {@code receive} of rank i; the
      * others may give null for {@code send}. The root's {@code receive} may be its own block of {@code send}.
-     *
-     * @throws IllegalArgumentException where not all ranks are connected, see {@link #send(Buffer, int)}
      */
     void scatter(@Nullable Buffer send, Buffer receive, int root);
 
     /**
      * Copies block i of rank j's {@code send} to block j of rank i's {@code receive}; both have the same length, a multiple
      * of size, and are apart.
-     *
-     * @throws IllegalArgumentException where not all ranks are connected, see {@link #send(Buffer, int)}
      */
     void allToAll(Buffer send, Buffer receive);
 

@@ -1,7 +1,9 @@
 package org.lockstep.cpu;
 
 import java.util.List;
+import java.util.Objects;
 import java.util.stream.IntStream;
+import org.jspecify.annotations.Nullable;
 import org.lockstep.collective.Blocks;
 import org.lockstep.collective.OperationTag;
 import org.lockstep.tensor.DataType;
@@ -15,7 +17,11 @@ import org.lockstep.transport.Mesh.Letter;
  * the way pass it on.
  *
  * <p>For n ranks, S bytes that each sends and log = ⌈log2 n⌉: log steps, about log · S/2 bytes that each rank sends, and room for
- * as many. Where blocks are of unequal length each step has one more before it, of the lengths: 8 bytes for each block passed on.
+ * some of them. Where blocks are of unequal length each step has one more before it, of the lengths: 8 bytes for each block passed
+ * on. What passes through a rank then, and its room, depend on what others send, up to what one buffer holds in a step.
+ *
+ * <p>That a block is longer or shorter than its rank awaits only that rank can tell, and when it comes; the others are told in
+ * what they call next.
  */
 final class BruckAllToAll {
     private final Mesh mesh;
@@ -30,48 +36,80 @@ final class BruckAllToAll {
 
     /** The part of this rank, which is in the operation of this tag with all others. */
     void run(OperationTag tag, HostBuffer send, Blocks sendBlocks, HostBuffer receive, Blocks receiveBlocks) {
-        HostBuffer[] held = new HostBuffer[size]; // by the distance from where a block began to where it goes
-        for (int distance = 0; distance < size; distance++) {
+        @Nullable HostBuffer[] held = new HostBuffer[size]; // by the distance from where a block began to where it goes
+        for (int distance = 1; distance < size; distance++) {
             held[distance] = Collectives.block(sendBlocks, send, (me + distance) % size);
         }
+        Collectives.copy(Collectives.block(sendBlocks, send, me), Collectives.block(receiveBlocks, receive, me));
         for (int step = 1; step < size; step *= 2) {
-            pass(tag, held, step);
-        }
-        for (int distance = 0; distance < size; distance++) {
-            int from = Math.floorMod(me - distance, size);
-            HostBuffer place = Collectives.block(receiveBlocks, receive, from);
-            if (held[distance].length() != place.length()) {
-                throw mesh.differs(tag.withCount(place.length()), from, tag.withCount(held[distance].length()));
+            int[] passed = passed(step);
+            HostBuffer out = packed(held, passed, send.type());
+            Blocks blocks = tag.operation().isRagged()
+                    ? lengths(tag, held, passed, step)
+                    : Blocks.even(passed.length, sendBlocks.count(me));
+            HostBuffer in = HostBuffer.allocate(send.type(), blocks.total());
+            swap(tag, out, in, step);
+            for (int i = 0; i < passed.length; i++) {
+                HostBuffer block = Collectives.block(blocks, in, i);
+                boolean there = passed[i] < 2 * step;
+                held[passed[i]] = there ? null : block;
+                if (there) {
+                    arrive(tag, block, receive, receiveBlocks, Math.floorMod(me - passed[i], size));
+                }
             }
-            Collectives.copy(held[distance], place);
         }
     }
 
-    /** Passes on what has {@code step} in its distance, and takes the other end's in its place. */
-    private void pass(OperationTag tag, HostBuffer[] held, int step) {
-        int[] passed = IntStream.range(step, size)
+    /** The distances that have {@code step} among their digits. */
+    private int[] passed(int step) {
+        return IntStream.range(step, size)
                 .filter(distance -> (distance & step) != 0)
                 .toArray();
-        HostBuffer lengths = HostBuffer.allocate(DataType.I64, passed.length);
+    }
+
+    private static HostBuffer packed(@Nullable HostBuffer[] held, int[] passed, DataType type) {
+        HostBuffer away = HostBuffer.allocate(type, lengths(held, passed).total());
+        int at = 0;
+        for (int distance : passed) {
+            HostBuffer block = Objects.requireNonNull(held[distance]);
+            away.slice(at, block.length()).copyFrom(block);
+            at += block.size();
+        }
+        return away;
+    }
+
+    private static Blocks lengths(@Nullable HostBuffer[] held, int[] passed) {
+        return Blocks.of(IntStream.of(passed)
+                .mapToLong(distance -> Objects.requireNonNull(held[distance]).length())
+                .toArray());
+    }
+
+    /** The lengths of what comes in this step, for those of what goes. */
+    private Blocks lengths(OperationTag tag, @Nullable HostBuffer[] held, int[] passed, int step) {
+        HostBuffer ours = HostBuffer.allocate(DataType.I64, passed.length);
+        HostBuffer theirs = HostBuffer.allocate(DataType.I64, passed.length);
+        Blocks out = lengths(held, passed);
         for (int i = 0; i < passed.length; i++) {
-            lengths.longs()[i] = held[passed[i]].length();
+            ours.longs()[i] = out.count(i);
         }
-        Blocks out = Blocks.of(lengths.longs());
-        Blocks in = out;
-        if (tag.operation().isRagged()) {
-            HostBuffer theirs = HostBuffer.allocate(DataType.I64, passed.length);
-            swap(tag, lengths, theirs, step);
-            in = Blocks.of(theirs.longs());
+        swap(tag, ours, theirs, step);
+        long all = 0;
+        for (long length : theirs.longs()) {
+            if (length < 0 || length > Integer.MAX_VALUE - all) {
+                throw mesh.refused(
+                        tag, Math.floorMod(me - step, size), "blocks to pass on of more elements than a buffer holds");
+            }
+            all += length;
         }
-        HostBuffer away = HostBuffer.allocate(held[0].type(), out.total());
-        for (int i = 0; i < passed.length; i++) {
-            Collectives.copy(held[passed[i]], Collectives.block(out, away, i));
+        return Blocks.of(theirs.longs());
+    }
+
+    private void arrive(OperationTag tag, HostBuffer block, HostBuffer receive, Blocks receiveBlocks, int from) {
+        HostBuffer place = Collectives.block(receiveBlocks, receive, from);
+        if (block.length() != place.length()) {
+            throw mesh.differs(tag.withCount(place.length()), from, tag.withCount(block.length()));
         }
-        HostBuffer here = HostBuffer.allocate(away.type(), in.total());
-        swap(tag, away, here, step);
-        for (int i = 0; i < passed.length; i++) {
-            held[passed[i]] = Collectives.block(in, here, i);
-        }
+        Collectives.copy(block, place);
     }
 
     private void swap(OperationTag tag, HostBuffer out, HostBuffer in, int step) {

@@ -18,8 +18,8 @@ import org.lockstep.transport.Mesh.Letter;
 import org.lockstep.transport.Verdict;
 
 /**
- * Bytes whose number only their sender knows: it travels first, and is the one thing by which a peer says how much memory to
- * take, so it is bounded by {@link ObjectCodec#MAX_BYTES}. Confined to the thread that the communicator admitted.
+ * Bytes whose number only their sender knows: it travels first, and by it a peer says how much memory to take, so it is
+ * bounded by {@link ObjectCodec#MAX_BYTES}. Confined to the thread that the communicator admitted.
  */
 final class Parcels {
     private final ProcessGroup group;

@@ -12,7 +12,7 @@ import org.lockstep.transport.Mesh.Letter;
 
 /**
  * The algorithms of groups of more than {@value #DIRECT_RANKS} ranks all of which are connected, {@value Pairs#ALL} at most:
- * reductions of more than {@value #SHARE_BYTES} bytes a rank go in shares among all, and a gather goes to the root at once.
+ * reductions of more than {@value #SHARE_BYTES} bytes a rank go in shares among all, gather and scatter to and from the root at once.
  *
  * <p>For n ranks and S bytes, steps after those that carry the tag and bytes that each rank sends:
  *
@@ -22,6 +22,7 @@ import org.lockstep.transport.Mesh.Letter;
  * <tr><td>reduce, S &gt; n · 4 KiB</td><td>2 steps</td><td>S</td><td>each joins its share, then sends it to the root</td></tr>
  * <tr><td>reduce-scatter, S &gt; n · 4 KiB</td><td>1 step</td><td>S · (n-1)/n</td><td>direct</td></tr>
  * <tr><td>gather</td><td>1 step</td><td>S/n</td><td>direct</td></tr>
+ * <tr><td>scatter</td><td>1 step</td><td>S · (n-1)/n at the root</td><td>direct</td></tr>
  * </table>
  *
  * <p>All others are those of {@link TreeCollectives}. A reduce takes room for one share, the others for none.
@@ -83,6 +84,18 @@ final class SharesCollectives extends TreeCollectives {
         collect(tag, send, receive, Blocks.even(size, send.length()), root);
     }
 
+    @Override
+    void scatter(OperationTag tag, @Nullable HostBuffer send, HostBuffer receive, int root) {
+        agree(tag);
+        if (send == null) {
+            mesh.transfer(List.of(), List.of(new Letter(tag, receive, root)));
+            return;
+        }
+        Blocks blocks = Blocks.even(size, receive.length());
+        mesh.transfer(toAll(tag, send, blocks), List.of());
+        copy(block(blocks, send, me), receive);
+    }
+
     /** Every rank's block in {@code all} of the root, which the others have not; no rank but the root hears of another. */
     private void collect(OperationTag tag, HostBuffer mine, @Nullable HostBuffer all, Blocks blocks, int root) {
         if (all == null) {
@@ -90,10 +103,14 @@ final class SharesCollectives extends TreeCollectives {
             return;
         }
         copy(mine, block(blocks, all, me));
-        List<Letter> letters = IntStream.range(0, size)
+        mesh.transfer(List.of(), toAll(tag, all, blocks));
+    }
+
+    /** Each other rank's block of {@code whole}. */
+    private List<Letter> toAll(OperationTag tag, HostBuffer whole, Blocks blocks) {
+        return IntStream.range(0, size)
                 .filter(peer -> peer != me)
-                .mapToObj(peer -> new Letter(tag, block(blocks, all, peer), peer))
+                .mapToObj(peer -> new Letter(tag, block(blocks, whole, peer), peer))
                 .toList();
-        mesh.transfer(List.of(), letters);
     }
 }

@@ -148,6 +148,10 @@ final class LinkSet {
                 Verdict.mismatch(group, me, mine.toString(), peer, theirs.toString(), mine.difference(theirs)));
     }
 
+    Failed refused(OperationTag mine, int peer, String what) {
+        return new Failed(Verdict.protocol(group, me, mine.toString(), peer, what));
+    }
+
     /** A transfer meets an operation of the whole group. */
     Failed elsewhere(Letter letter, OperationTag theirs) {
         return new Failed(

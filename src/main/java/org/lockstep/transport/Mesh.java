@@ -296,6 +296,11 @@ public final class Mesh {
         return links.differs(mine, peer, theirs);
     }
 
+    /** What {@code peer} sent cannot be taken. */
+    public Failed refused(OperationTag mine, int peer, String what) {
+        return links.refused(mine, peer, what);
+    }
+
     /** Returns when no peer looks at this rank's memory any more. */
     public void settle() {
         links.settle();

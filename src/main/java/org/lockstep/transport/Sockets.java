@@ -15,10 +15,10 @@ final class Sockets {
     private Sockets() {}
 
     /**
-     * Sets what the frames of a connected channel want: small ones do not wait for more, and to the same host the socket
+     * Sets what the frames of a connected channel want: small ones do not wait for more, and to its own address the socket
      * takes one frame. There is no way to fill there, and a congestion control that paces, as BBR does, takes what piles up in
-     * the socket for the speed of the link: with room for megabytes an all-reduce of 1 MiB took 1.5 times as long, and a
-     * broadcast 1.7 times. To other hosts the kernel finds how much is on its way.
+     * the socket for the speed of the link: with room for megabytes an all-reduce of 1 MiB took 1.7 times as long, and
+     * so did a broadcast. To other addresses the kernel finds how much is on its way.
      */
     static void tune(SocketChannel channel) throws IOException {
         channel.setOption(StandardSocketOptions.TCP_NODELAY, true);

@@ -263,12 +263,54 @@ class LargeGroupsTest {
         });
     }
 
-    /** How many elements go from one rank to another: 0 to 3 units. */
-    private static long[] counts(int ranks, int unit, IntUnaryOperator of) {
-        return IntStream.range(0, ranks)
-                .map(peer -> of.applyAsInt(peer) % 4 * unit)
-                .asLongStream()
-                .toArray();
+    /** Up to 16 KiB a rank along a tree, above it scattered first, in shares of one length or not, and then around a ring. */
+    @ParameterizedTest
+    @CsvSource({"17, 1, TCP", "20, 20, TCP", "21, 7, TCP", "24, 8, SHARED", "130, 2, TCP", "131, 1, TCP"})
+    void whatIsBroadcastIsTheSameEitherSideOfAThreshold(int ranks, int venues, TransportKind kind) {
+        int threshold = ranks * (16 << 10) / DataType.F64.bytes();
+        double[] told = filled(DataType.F64, threshold + ranks, 3).doubles();
+        onEvery(ranks, venues, kind, communicator -> {
+            HostBuffer all = HostBuffer.allocate(DataType.F64, threshold + ranks);
+            for (int length : new int[] {threshold, threshold + ranks, threshold + ranks / 2 + 1}) {
+                for (int root : new int[] {0, 11, ranks - 1}) {
+                    Arrays.fill(all.doubles(), -1);
+                    HostBuffer some = all.slice(0, length);
+                    if (communicator.rankInGroup() == root) {
+                        System.arraycopy(told, 0, all.doubles(), 0, length);
+                    }
+                    communicator.broadcast(some, root);
+                    assertThat(Arrays.equals(all.doubles(), 0, length, told, 0, length))
+                            .isTrue();
+                    assertThat(all.doubles()[threshold + ranks - 1]).isIn(-1.0, told[threshold + ranks - 1]);
+                }
+            }
+        });
+    }
+
+    /** An all-reduce beyond it, whose result is broadcast so; and an object. */
+    @ParameterizedTest
+    @CsvSource({"131, 1, TCP", "130, 2, TCP"})
+    void whatIsLargeIsBroadcastSoByOtherOperationsToo(int ranks, int venues, TransportKind kind) {
+        int length = ranks * (16 << 10) / DataType.F64.bytes() + 7;
+        String told = "lockstep ".repeat(ranks * (16 << 10) / 9 + 1);
+        onEvery(ranks, venues, kind, communicator -> {
+            HostBuffer all = HostBuffer.allocate(DataType.F64, length);
+            Arrays.fill(all.doubles(), communicator.rankInGroup());
+            communicator.allReduce(all, ReduceOp.MAX);
+            assertThat(Arrays.stream(all.doubles()).allMatch(each -> each == ranks - 1))
+                    .isTrue();
+            String heard = communicator.broadcastObject(communicator.rankInGroup() == 5 ? told : null, 5, String.class);
+            assertThat(heard.equals(told)).isTrue();
+        });
+    }
+
+    /** How many elements one rank sends another: 0 to 3 units, not by their distance alone. */
+    private static int count(int unit, int from, int to) {
+        return (from * (to % 3 + 1) + to / 5) % 4 * unit;
+    }
+
+    private static long[] counts(int ranks, IntUnaryOperator of) {
+        return IntStream.range(0, ranks).map(of).asLongStream().toArray();
     }
 
     @ParameterizedTest
@@ -277,30 +319,47 @@ class LargeGroupsTest {
         onEvery(ranks, venues, kind, communicator -> {
             int rank = communicator.rankInGroup();
             for (int length : new int[] {0, 1, 101}) {
-                HostBuffer send = given(DataType.F16, length * ranks, rank);
-                HostBuffer receive = room(DataType.F16, length * ranks);
+                HostBuffer send = HostBuffer.allocate(DataType.I32, length * ranks);
+                for (int i = 0; i < send.size(); i++) {
+                    send.ints()[i] = rank << 20 | i;
+                }
+                HostBuffer receive = HostBuffer.allocate(DataType.I32, length * ranks);
                 communicator.allToAll(send, receive);
-                assertHolds(send, filled(DataType.F16, length * ranks, rank));
-                for (int i = 0; i < ranks; i++) {
-                    Values.assertSame(
-                            receive.slice((long) i * length, length),
-                            filled(DataType.F16, length * ranks, i).slice((long) rank * length, length));
+                for (int i = 0; i < receive.size(); i++) {
+                    int from = i / length;
+                    assertElement(receive.ints()[i], from << 20 | rank * length + i % length);
+                    assertElement(send.ints()[i], rank << 20 | i);
                 }
             }
             for (int unit : new int[] {0, 1, 33}) {
-                long[] out = counts(ranks, unit, peer -> 3 * rank + 5 * peer);
-                long[] in = counts(ranks, unit, peer -> 3 * peer + 5 * rank);
-                HostBuffer send = given(DataType.F64, (int) Arrays.stream(out).sum(), rank);
-                HostBuffer receive = room(DataType.F64, (int) Arrays.stream(in).sum());
+                long[] out = counts(ranks, peer -> count(unit, rank, peer));
+                long[] in = counts(ranks, peer -> count(unit, peer, rank));
+                HostBuffer send = HostBuffer.allocate(
+                        DataType.I32, (int) Arrays.stream(out).sum());
+                HostBuffer receive = HostBuffer.allocate(
+                        DataType.I32, (int) Arrays.stream(in).sum());
+                int at = 0;
+                for (int peer = 0; peer < ranks; peer++) {
+                    for (int i = 0; i < out[peer]; i++) {
+                        send.ints()[at++] = rank << 20 | peer << 8 | i;
+                    }
+                }
                 communicator.allToAllV(send, out, receive, in);
-                for (int i = 0; i < ranks; i++) {
-                    int from = i;
-                    Blocks theirs = Blocks.of(counts(ranks, unit, peer -> 3 * from + 5 * peer));
-                    HostBuffer all = filled(DataType.F64, (int) theirs.total(), i);
-                    Values.assertSame((HostBuffer) Blocks.of(in).of(receive, i), (HostBuffer) theirs.of(all, rank));
+                at = 0;
+                for (int peer = 0; peer < ranks; peer++) {
+                    for (int i = 0; i < in[peer]; i++) {
+                        assertElement(receive.ints()[at++], peer << 20 | rank << 8 | i);
+                    }
                 }
             }
         });
+    }
+
+    /** As AssertJ would, for millions of them. */
+    private static void assertElement(int actual, int expected) {
+        if (actual != expected) {
+            throw new AssertionError(actual + " is not " + expected);
+        }
     }
 
     /** Rank 5 gives rank 9 three elements, who has room for two; whoever has all that is its own hears of it in what comes next. */
@@ -438,6 +497,7 @@ class LargeGroupsTest {
                 HostBuffer.allocate(DataType.I8, 5_000),
                 c.rankInGroup() == 3 ? HostBuffer.allocate(DataType.I8, 5_000L * c.size()) : null,
                 3)),
+        BROADCAST(c -> c.broadcast(HostBuffer.allocate(DataType.I8, 17_000L * c.size()), 3)),
         SCATTER(c -> c.scatter(
                 c.rankInGroup() == 3 ? HostBuffer.allocate(DataType.I8, 5_000L * c.size()) : null,
                 HostBuffer.allocate(DataType.I8, 5_000),

@@ -45,22 +45,23 @@ class NothingIsLeftTest {
 
     static Stream<Arguments> worlds() {
         return Stream.of(
-                Arguments.of(1, Set.of(TransportKind.THREAD)),
-                Arguments.of(3, Set.of(TransportKind.SHARED)),
-                Arguments.of(3, Set.of(TransportKind.TCP)),
-                Arguments.of(2, Set.of(TransportKind.THREAD, TransportKind.SHARED)),
-                Arguments.of(2, Set.of(TransportKind.THREAD, TransportKind.TCP)));
+                Arguments.of(1, Set.of(TransportKind.THREAD), false),
+                Arguments.of(3, Set.of(TransportKind.SHARED), false),
+                Arguments.of(3, Set.of(TransportKind.TCP), false),
+                Arguments.of(3, Set.of(TransportKind.TCP), true),
+                Arguments.of(2, Set.of(TransportKind.THREAD, TransportKind.SHARED), false),
+                Arguments.of(2, Set.of(TransportKind.THREAD, TransportKind.TCP), false));
     }
 
-    @ParameterizedTest(name = "{0} JVMs over {1}")
+    @ParameterizedTest(name = "{0} JVMs over {1}, encrypted: {2}")
     @MethodSource("worlds")
-    void afterManyLives(int venues, Set<TransportKind> transports) throws Exception {
+    void afterManyLives(int venues, Set<TransportKind> transports, boolean encrypted) throws Exception {
         for (int cycle = 0; cycle < 8; cycle++) { // what is made once and for all
-            live(cycle, venues, transports);
+            live(cycle, venues, transports, encrypted);
         }
         Left before = Left.now();
         for (int cycle = 0; cycle < 2 * WORLDS; cycle++) {
-            live(cycle, venues, transports);
+            live(cycle, venues, transports, encrypted);
         }
         // Idle threads take a moment to end, memory outside the heap is freed after the garbage, and other tests, of
         // this
@@ -71,9 +72,11 @@ class NothingIsLeftTest {
     }
 
     /** One world, from the meeting to its end. */
-    private static void live(int cycle, int venues, Set<TransportKind> transports) {
+    private static void live(int cycle, int venues, Set<TransportKind> transports, boolean encrypted) {
         boolean good = cycle % 2 == 0;
-        WorldSpec spec = WorldSpec.of(ParallelSizes.tensor(RANKS)).withTransports(transports);
+        WorldSpec spec = WorldSpec.of(ParallelSizes.tensor(RANKS))
+                .withTransports(transports)
+                .withEncryption(encrypted);
         AtomicInteger failed = new AtomicInteger();
         Queue<Venue> seen = new ConcurrentLinkedQueue<>();
         CyclicBarrier connected = new CyclicBarrier(RANKS); // a failure of one shall not meet another still connecting

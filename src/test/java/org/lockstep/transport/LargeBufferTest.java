@@ -4,6 +4,7 @@ import static org.assertj.core.api.Assertions.assertThat;
 import static org.junit.jupiter.api.Assumptions.assumeTrue;
 
 import java.io.IOException;
+import java.io.UncheckedIOException;
 import java.nio.file.Files;
 import java.nio.file.Path;
 import java.util.List;
@@ -56,6 +57,7 @@ class LargeBufferTest {
                         "-Xmn100m",
                         "-XX:+UseSerialGC",
                         "--add-modules=jdk.incubator.vector",
+                        "-XX:ErrorFile=" + said,
                         "-cp",
                         System.getProperty("java.class.path"),
                         LargeOperations.class.getName(),
@@ -64,11 +66,21 @@ class LargeBufferTest {
                 .redirectOutput(said.toFile())
                 .start();
         try {
-            assertThat(process.waitFor(120, TimeUnit.SECONDS)).isTrue();
+            assertThat(process.waitFor(170, TimeUnit.SECONDS))
+                    .as(() -> "its end; it said: " + read(said))
+                    .isTrue();
         } finally {
             process.destroyForcibly();
         }
-        assertThat(process.exitValue()).as(Files.readString(said)).isZero();
+        assertThat(process.exitValue()).as(() -> read(said)).isZero();
+    }
+
+    private static String read(Path file) {
+        try {
+            return Files.readString(file);
+        } catch (IOException e) {
+            throw new UncheckedIOException(e);
+        }
     }
 
     private static void assumeMemory(long kilobytes) throws IOException {

@@ -8,8 +8,11 @@ import java.net.StandardSocketOptions;
 import java.nio.channels.ServerSocketChannel;
 import java.nio.channels.SocketChannel;
 import org.junit.jupiter.api.Test;
+import org.junit.jupiter.api.condition.EnabledOnOs;
+import org.junit.jupiter.api.condition.OS;
 
 /** What a connected socket is set to. */
+@EnabledOnOs(OS.LINUX)
 class SocketsTest {
     @Test
     void toItsOwnAddressASocketTakesOneFrame() throws IOException {
