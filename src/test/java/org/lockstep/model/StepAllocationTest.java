@@ -34,6 +34,9 @@ class StepAllocationTest {
 
     private static final int STEPS = 100;
 
+    /** That may have to be tried. */
+    private static final int JVMS = 3;
+
     /** Shapes, views and operands of some twenty kernel calls and two collectives. */
     private static final long MOST_BYTES_OF_A_LAYER = 16 << 10;
 
@@ -111,10 +114,23 @@ class StepAllocationTest {
                 null);
     }
 
-    /** In a JVM of its own: what others have run before in one decides what Java compiles, and thereby what it boxes. */
+    /**
+     * In a JVM of its own: what others have run before in one decides what Java compiles, and thereby what it boxes. Now
+     * and then one keeps a kernel boxed for good, by the order in which its threads came to compile; what the code itself allocates
+     * it allocates in every one.
+     */
     @ParameterizedTest
     @CsvSource({"1,1", "1,5", "2,1", "2,5"})
     void aStepAllocatesNextToNothingHoweverLargeTheModel(int tensor, int sequences) throws Exception {
+        Path said = folder.resolve("said");
+        int end = 1;
+        for (int jvm = 0; jvm < JVMS && end != 0; jvm++) {
+            end = measured(tensor, sequences, said);
+        }
+        assertThat(end).as(() -> read(said)).isZero();
+    }
+
+    private int measured(int tensor, int sequences, Path said) throws Exception {
         List<String> words = SparkJvm.command();
         words.addAll(List.of(
                 "--add-modules=jdk.incubator.vector",
@@ -125,12 +141,11 @@ class StepAllocationTest {
                 Integer.toString(tensor),
                 Integer.toString(sequences),
                 folder.toString()));
-        Path said = folder.resolve("said");
         Process process = new ProcessBuilder(words)
                 .redirectErrorStream(true)
                 .redirectOutput(said.toFile())
                 .start();
-        assertThat(process.waitFor()).as(() -> read(said)).isZero();
+        return process.waitFor();
     }
 
     private static String read(Path file) {
