@@ -98,7 +98,9 @@ final class Arguments {
         peer(here, peer);
         if (!here.reaches(buffer, peer)) {
             throw new IllegalArgumentException(
-                    "peer (" + peer + ") has no connection to rank " + here.rankInGroup() + ": " + unconnected(here));
+                    "peer (" + peer + ") has no connection to rank " + here.rankInGroup() + ": of the " + here.size()
+                            + " ranks of " + here.group() + " only those of one host are connected, and those"
+                            + " whose distance around the group is a power of two");
         }
     }
 
@@ -107,12 +109,6 @@ final class Arguments {
         if (peer == here.rankInGroup()) {
             throw new IllegalArgumentException("peer (" + peer + ") is this rank itself in " + here.group());
         }
-    }
-
-    private static String unconnected(Communicator here) {
-        return "of the " + here.size() + " ranks of " + here.group()
-                + " only those of one host are connected, and those"
-                + " whose distance around the group is a power of two";
     }
 
     static void broadcastObject(Communicator here, @Nullable Object value, int root) {

@@ -1,5 +1,6 @@
 package org.lockstep.cpu;
 
+import java.util.Arrays;
 import java.util.List;
 import java.util.Objects;
 import java.util.stream.IntStream;
@@ -43,14 +44,16 @@ final class BruckAllToAll {
         Collectives.copy(Collectives.block(sendBlocks, send, me), Collectives.block(receiveBlocks, receive, me));
         for (int step = 1; step < size; step *= 2) {
             int[] passed = passed(step);
-            HostBuffer out = packed(held, passed, send.type());
-            Blocks blocks = tag.operation().isRagged()
-                    ? lengths(tag, held, passed, step)
-                    : Blocks.even(passed.length, sendBlocks.count(me));
-            HostBuffer in = HostBuffer.allocate(send.type(), blocks.total());
+            Blocks outBlocks = lengths(held, passed);
+            HostBuffer out = HostBuffer.allocate(send.type(), outBlocks.total());
+            for (int i = 0; i < passed.length; i++) {
+                Collectives.copy(Objects.requireNonNull(held[passed[i]]), Collectives.block(outBlocks, out, i));
+            }
+            Blocks inBlocks = tag.operation().isRagged() ? theirs(tag, outBlocks, step) : outBlocks;
+            HostBuffer in = HostBuffer.allocate(send.type(), inBlocks.total());
             swap(tag, out, in, step);
             for (int i = 0; i < passed.length; i++) {
-                HostBuffer block = Collectives.block(blocks, in, i);
+                HostBuffer block = Collectives.block(inBlocks, in, i);
                 boolean there = passed[i] < 2 * step;
                 held[passed[i]] = there ? null : block;
                 if (there) {
@@ -67,17 +70,6 @@ final class BruckAllToAll {
                 .toArray();
     }
 
-    private static HostBuffer packed(@Nullable HostBuffer[] held, int[] passed, DataType type) {
-        HostBuffer away = HostBuffer.allocate(type, lengths(held, passed).total());
-        int at = 0;
-        for (int distance : passed) {
-            HostBuffer block = Objects.requireNonNull(held[distance]);
-            away.slice(at, block.length()).copyFrom(block);
-            at += block.size();
-        }
-        return away;
-    }
-
     private static Blocks lengths(@Nullable HostBuffer[] held, int[] passed) {
         return Blocks.of(IntStream.of(passed)
                 .mapToLong(distance -> Objects.requireNonNull(held[distance]).length())
@@ -85,13 +77,10 @@ final class BruckAllToAll {
     }
 
     /** The lengths of what comes in this step, for those of what goes. */
-    private Blocks lengths(OperationTag tag, @Nullable HostBuffer[] held, int[] passed, int step) {
-        HostBuffer ours = HostBuffer.allocate(DataType.I64, passed.length);
-        HostBuffer theirs = HostBuffer.allocate(DataType.I64, passed.length);
-        Blocks out = lengths(held, passed);
-        for (int i = 0; i < passed.length; i++) {
-            ours.longs()[i] = out.count(i);
-        }
+    private Blocks theirs(OperationTag tag, Blocks out, int step) {
+        HostBuffer ours = HostBuffer.allocate(DataType.I64, out.ranks());
+        HostBuffer theirs = HostBuffer.allocate(DataType.I64, out.ranks());
+        Arrays.setAll(ours.longs(), out::count);
         swap(tag, ours, theirs, step);
         long all = 0;
         for (long length : theirs.longs()) {

@@ -68,7 +68,7 @@ final class CpuCommunicator extends GuardedCommunicator {
         this.device = host;
         this.fate = fate;
         this.codec = codec;
-        this.parcels = new Parcels(group, rankInGroup, mesh, collectives);
+        this.parcels = new Parcels(mesh, collectives);
         this.peers = peers;
         this.vicinity = vicinity;
         this.sent = new long[group.size()];

@@ -11,25 +11,18 @@ import org.lockstep.collective.OperationTag.Operation;
 import org.lockstep.tensor.Buffer;
 import org.lockstep.tensor.DataType;
 import org.lockstep.tensor.HostBuffer;
-import org.lockstep.topology.ProcessGroup;
-import org.lockstep.transport.Failed;
 import org.lockstep.transport.Mesh;
 import org.lockstep.transport.Mesh.Letter;
-import org.lockstep.transport.Verdict;
 
 /**
  * Bytes whose number only their sender knows: it travels first, and by it a peer says how much memory to take, so it is
  * bounded by {@link ObjectCodec#MAX_BYTES}. Confined to the thread that the communicator admitted.
  */
 final class Parcels {
-    private final ProcessGroup group;
-    private final int me;
     private final Mesh mesh;
     private final Collectives collectives;
 
-    Parcels(ProcessGroup group, int rankInGroup, Mesh mesh, Collectives collectives) {
-        this.group = group;
-        this.me = rankInGroup;
+    Parcels(Mesh mesh, Collectives collectives) {
         this.mesh = mesh;
         this.collectives = collectives;
     }
@@ -49,16 +42,16 @@ final class Parcels {
 
     /** Every rank's bytes, in their order. */
     List<byte[]> allGather(OperationTag tag, byte[] mine) {
-        HostBuffer lengths = HostBuffer.allocate(DataType.I64, group.size());
-        collectives.allGather(tag, Buffer.ofLongs(mine.length), lengths, Blocks.even(group.size(), 1));
-        for (int rank = 0; rank < group.size(); rank++) {
+        HostBuffer lengths = HostBuffer.allocate(DataType.I64, collectives.size);
+        collectives.allGather(tag, Buffer.ofLongs(mine.length), lengths, Blocks.even(collectives.size, 1));
+        for (int rank = 0; rank < collectives.size; rank++) {
             requireLength(tag, lengths.longs()[rank], rank);
         }
         Blocks blocks = Blocks.of(lengths.longs());
         HostBuffer all = HostBuffer.allocate(DataType.U8, blocks.total());
         collectives.allGather(sized(tag, blocks.total(), -1), HostBuffer.of(DataType.U8, mine), all, blocks);
         List<byte[]> parts = new ArrayList<>();
-        for (int rank = 0; rank < group.size(); rank++) {
+        for (int rank = 0; rank < collectives.size; rank++) {
             int from = (int) blocks.from(rank);
             parts.add(Arrays.copyOfRange(all.byteArray(), from, from + (int) blocks.count(rank)));
         }
@@ -90,10 +83,10 @@ final class Parcels {
 
     byte[] receive(long number, int peer) {
         HostBuffer length = Buffer.ofLongs(0);
-        OperationTag tag = tag(number, length, me);
+        OperationTag tag = tag(number, length, collectives.me);
         mesh.transfer(List.of(), List.of(new Letter(tag, length, peer)));
         HostBuffer content = room(tag, length, peer);
-        mesh.transfer(List.of(), List.of(new Letter(tag(number, content, me), content, peer)));
+        mesh.transfer(List.of(), List.of(new Letter(tag(number, content, collectives.me), content, peer)));
         return content.byteArray();
     }
 
@@ -103,12 +96,7 @@ final class Parcels {
 
     private long requireLength(OperationTag tag, long bytes, int peer) {
         if (bytes < 1 || bytes > ObjectCodec.MAX_BYTES) {
-            throw new Failed(Verdict.protocol(
-                    group,
-                    me,
-                    tag.toString(),
-                    peer,
-                    "an object of " + bytes + " bytes, not 1.." + ObjectCodec.MAX_BYTES));
+            throw mesh.refused(tag, peer, "an object of " + bytes + " bytes, not 1.." + ObjectCodec.MAX_BYTES);
         }
         return bytes;
     }

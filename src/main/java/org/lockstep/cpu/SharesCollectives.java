@@ -12,7 +12,8 @@ import org.lockstep.transport.Mesh.Letter;
 
 /**
  * The algorithms of groups of more than {@value #DIRECT_RANKS} ranks all of which are connected, {@value Pairs#ALL} at most:
- * reductions of more than {@value #SHARE_BYTES} bytes a rank go in shares among all, gather and scatter to and from the root at once.
+ * reductions of more than {@value #SHARE_BYTES} bytes a rank go in shares among all, gather and scatter to and from the root
+ * at once.
  *
  * <p>For n ranks and S bytes, steps after those that carry the tag and bytes that each rank sends:
  *

@@ -43,7 +43,7 @@ import org.lockstep.transport.Pairs;
  * of those below a rank.
  */
 class TreeCollectives extends Collectives {
-    /** So many bytes take about as long as a step of the ring between hosts, some 15 µs at 1 GB/s; of fewer the tree is faster. */
+    /** So many bytes take about as long as a step of the ring between hosts, some 15 µs at 1 GB/s; for fewer: the tree. */
     private static final int RING_BYTES = 16 * 1024;
 
     private final HostBuffer[] two = new HostBuffer[2];
@@ -218,7 +218,10 @@ class TreeCollectives extends Collectives {
         return fromRoot == 0 ? size : Math.min(Integer.lowestOneBit(fromRoot), size - fromRoot);
     }
 
-    /** For the blocks of this rank and those below it: all of the root's buffer, which is {@code whole}; one block may stay where it is. */
+    /**
+     * For the blocks of this rank and those below it: all of {@code whole}, which the root gives, or else memory of their own; this
+     * rank's block alone stays where it is.
+     */
     private Room room(@Nullable HostBuffer whole, HostBuffer one, int below) {
         if (whole != null) {
             return new Room(whole, Blocks.even(size, one.length()), 0);

@@ -144,8 +144,7 @@ final class LinkSet {
     }
 
     Failed differs(OperationTag mine, int peer, OperationTag theirs) {
-        return new Failed(
-                Verdict.mismatch(group, me, mine.toString(), peer, theirs.toString(), mine.difference(theirs)));
+        return mismatch(mine, peer, theirs, mine.difference(theirs));
     }
 
     Failed refused(OperationTag mine, int peer, String what) {
@@ -154,8 +153,11 @@ final class LinkSet {
 
     /** A transfer meets an operation of the whole group. */
     Failed elsewhere(Letter letter, OperationTag theirs) {
-        return new Failed(
-                Verdict.mismatch(group, me, letter.tag().toString(), letter.peer(), theirs.toString(), "operation"));
+        return mismatch(letter.tag(), letter.peer(), theirs, "operation");
+    }
+
+    private Failed mismatch(OperationTag mine, int peer, OperationTag theirs, String difference) {
+        return new Failed(Verdict.mismatch(group, me, mine.toString(), peer, theirs.toString(), difference));
     }
 
     /** Tells the peers that this rank left, and frees everything. Waits for nobody. */

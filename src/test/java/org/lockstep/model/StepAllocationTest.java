@@ -4,7 +4,6 @@ import static org.assertj.core.api.Assertions.assertThat;
 
 import com.sun.management.ThreadMXBean;
 import java.io.IOException;
-import java.io.UncheckedIOException;
 import java.lang.management.ManagementFactory;
 import java.nio.file.Files;
 import java.nio.file.Path;
@@ -116,8 +115,8 @@ class StepAllocationTest {
 
     /**
      * In a JVM of its own: what others have run before in one decides what Java compiles, and thereby what it boxes. Now
-     * and then one keeps a kernel boxed for good, by the order in which its threads came to compile; what the code itself allocates
-     * it allocates in every one.
+     * and then one keeps a kernel boxed for good, by the order in which its threads came to compile; what the code itself
+     * allocates it allocates in every one.
      */
     @ParameterizedTest
     @CsvSource({"1,1", "1,5", "2,1", "2,5"})
@@ -127,7 +126,7 @@ class StepAllocationTest {
         for (int jvm = 0; jvm < JVMS && end != 0; jvm++) {
             end = measured(tensor, sequences, said);
         }
-        assertThat(end).as(() -> read(said)).isZero();
+        assertThat(end).as(Files.readString(said)).isZero();
     }
 
     private int measured(int tensor, int sequences, Path said) throws Exception {
@@ -146,14 +145,6 @@ class StepAllocationTest {
                 .redirectOutput(said.toFile())
                 .start();
         return process.waitFor();
-    }
-
-    private static String read(Path file) {
-        try {
-            return Files.readString(file);
-        } catch (IOException e) {
-            throw new UncheckedIOException(e);
-        }
     }
 
     /** Tensor ranks, sequences, and where to write models. */

@@ -4,7 +4,6 @@ import static org.assertj.core.api.Assertions.assertThat;
 import static org.junit.jupiter.api.Assumptions.assumeTrue;
 
 import java.io.IOException;
-import java.io.UncheckedIOException;
 import java.nio.file.Files;
 import java.nio.file.Path;
 import java.util.List;
@@ -57,7 +56,7 @@ class LargeBufferTest {
                         "-Xmn100m",
                         "-XX:+UseSerialGC",
                         "--add-modules=jdk.incubator.vector",
-                        "-XX:ErrorFile=" + said,
+                        "-XX:ErrorFile=" + folder.resolve("crash"),
                         "-cp",
                         System.getProperty("java.class.path"),
                         LargeOperations.class.getName(),
@@ -66,20 +65,12 @@ class LargeBufferTest {
                 .redirectOutput(said.toFile())
                 .start();
         try {
-            assertThat(process.waitFor(170, TimeUnit.SECONDS))
-                    .as(() -> "its end; it said: " + read(said))
-                    .isTrue();
+            boolean ended = process.waitFor(170, TimeUnit.SECONDS);
+            String words = Files.readString(said);
+            assertThat(ended).as("its end; it said: " + words).isTrue();
+            assertThat(process.exitValue()).as(words).isZero();
         } finally {
             process.destroyForcibly();
-        }
-        assertThat(process.exitValue()).as(() -> read(said)).isZero();
-    }
-
-    private static String read(Path file) {
-        try {
-            return Files.readString(file);
-        } catch (IOException e) {
-            throw new UncheckedIOException(e);
         }
     }
 
