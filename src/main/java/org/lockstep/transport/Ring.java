@@ -68,8 +68,10 @@ final class Ring {
         private long taken; // as last seen
         private long consumed; // as last seen
 
-        private @Nullable OperationTag tag; // of the message begun, until it is written
-        private long mark; // in the tag's first word: how the elements come
+        private boolean begun; // the message whose tag these are, until that is written
+        private long word;
+        private long sequence;
+        private long count;
         private @Nullable HostBuffer data;
         private int done; // elements of data
         private int width;
@@ -79,20 +81,51 @@ final class Ring {
             this.memory = ring.memory;
         }
 
-        void begin(OperationTag next, long nextMark, @Nullable HostBuffer elements) {
-            if (data != null || tag != null) {
+        /**
+         * Begins a message; a small one that does not wait for anything is written at once.
+         *
+         * @param mark in the tag's first word: how the elements come
+         */
+        void begin(OperationTag tag, long mark, @Nullable HostBuffer elements) {
+            if (data != null || begun) {
                 throw new IllegalStateException("the message before is not written");
             }
-            tag = next;
-            mark = nextMark;
-            data = elements == null || elements.size() == 0 ? null : elements;
+            begun = true;
+            word = Frame.word(tag) | mark;
+            sequence = tag.sequence();
+            count = tag.count();
             done = 0;
             width = elements == null ? 1 : elements.type().bytes();
+            HostBuffer some = elements == null || elements.size() == 0 ? null : elements;
+            if (mark == 0 && isInline(some) && hasRoom()) {
+                write(some);
+            } else {
+                data = some;
+            }
+        }
+
+        private static boolean isInline(@Nullable HostBuffer elements) {
+            return elements == null || elements.bytes() <= INLINE_BYTES;
+        }
+
+        /** The line of the message begun, in one go: its reader looks at it all the time, and takes it away between two stores. */
+        private void write(@Nullable HostBuffer inline) {
+            int line = ring.line(number + 1);
+            if (inline != null) {
+                memory.put(line + 40, inline, 0, inline.size());
+                done = inline.size();
+            }
+            memory.set(line + 8, word);
+            memory.set(line + 16, sequence);
+            memory.set(line + 24, count);
+            memory.set(line + 32, written);
+            memory.publish(line, ++number);
+            begun = false;
         }
 
         /** The number that the message begun has, or will have. */
         long number() {
-            return tag == null ? number : number + 1;
+            return begun ? number + 1 : number;
         }
 
         long doneBytes() {
@@ -109,26 +142,18 @@ final class Ring {
 
         /** Whether all is written. */
         boolean push() {
-            OperationTag next = tag;
-            if (next != null) {
+            if (begun) {
                 if (!hasRoom()) {
                     return false;
                 }
-                int line = ring.line(number + 1);
                 HostBuffer elements = data;
-                if (elements != null && elements.bytes() <= INLINE_BYTES) {
-                    memory.put(line + 40, elements, 0, elements.size());
-                    done = elements.size();
+                if (elements == null || isInline(elements)) {
+                    write(elements);
                     data = null;
-                } else if (elements != null) {
+                } else {
                     copy(elements);
+                    write(null);
                 }
-                memory.set(line + 8, Frame.word(next) | mark);
-                memory.set(line + 16, next.sequence());
-                memory.set(line + 24, next.count());
-                memory.set(line + 32, written);
-                memory.publish(line, ++number);
-                tag = null;
             }
             HostBuffer elements = data;
             while (elements != null) {
@@ -173,7 +198,6 @@ final class Ring {
         private long consumed;
         private long written; // as last seen
         private boolean here; // the tag of number + 1 was seen
-        private boolean inline;
         private boolean moved;
         private @Nullable HostBuffer target;
         private int done; // elements of target
@@ -196,12 +220,12 @@ final class Ring {
             return true;
         }
 
-        /** Whether the tag that arrived is {@code wanted}, whatever its mark. */
-        boolean matches(OperationTag wanted) {
+        /** Whether the tag that arrived is that of these words, whatever its mark. */
+        boolean matches(long word, long sequence, long count) {
             int line = ring.line(number + 1);
-            return (memory.get(line + 8) & ~Frame.MARKS) == Frame.word(wanted)
-                    && memory.get(line + 16) == wanted.sequence()
-                    && memory.get(line + 24) == wanted.count();
+            return (memory.get(line + 8) & ~Frame.MARKS) == word
+                    && memory.get(line + 16) == sequence
+                    && memory.get(line + 24) == count;
         }
 
         /** How the elements of the message that arrived come. */
@@ -226,20 +250,18 @@ final class Ring {
          * @param whole of the message, which tells where its elements are
          */
         void into(HostBuffer piece, long whole) {
-            inline = whole <= INLINE_BYTES;
-            target = piece;
-            done = 0;
+            if (whole <= INLINE_BYTES) {
+                memory.get(ring.line(number + 1) + 40, piece, 0, piece.size());
+            } else {
+                target = piece;
+                done = 0;
+            }
         }
 
         /** Whether the piece is complete. */
         boolean fill() {
             HostBuffer piece = target;
             if (piece == null) {
-                return true;
-            }
-            if (inline) {
-                memory.get(ring.line(number + 1) + 40, piece, 0, piece.size());
-                target = null;
                 return true;
             }
             int width = piece.type().bytes();

@@ -22,7 +22,10 @@ final class RingLink extends Link {
     private final int copied;
     private final @Nullable Seats seats;
     private final Supplier<Presence> presence;
-    private @Nullable OperationTag wanted;
+    private boolean waits; // for the message whose tag these are: numbers, for a reference would cost a fence a message
+    private long wantedWord;
+    private long wantedSequence;
+    private long wantedCount;
     private long wantedBytes;
     private boolean here;
     private @Nullable HostBuffer lentNow; // to this rank
@@ -166,7 +169,10 @@ final class RingLink extends Link {
 
     @Override
     public void expect(OperationTag tag, long bytes) {
-        wanted = tag;
+        waits = true;
+        wantedWord = Frame.word(tag);
+        wantedSequence = tag.sequence();
+        wantedCount = tag.count();
         wantedBytes = bytes;
         here = false;
     }
@@ -179,17 +185,20 @@ final class RingLink extends Link {
         if (!in.arrived()) {
             return false;
         }
-        OperationTag tag = wanted;
-        if (tag == null) {
+        if (!waits) {
             throw new IllegalStateException("nothing is expected of rank in group " + peer());
         }
-        if (!in.matches(tag)) {
-            throw mismatch(tag);
+        if (!in.matches(wantedWord, wantedSequence, wantedCount)) {
+            throw mismatch(wanted());
         }
         here = true;
         lentNow = taken != null && in.mark() == LENT ? taken.look(in.number()) : null;
         move();
         return true;
+    }
+
+    private OperationTag wanted() {
+        return Frame.tag(wantedWord, wantedSequence, wantedCount);
     }
 
     private Failed mismatch(OperationTag tag) {
@@ -231,13 +240,13 @@ final class RingLink extends Link {
         }
         in.end();
         here = false;
-        wanted = null;
+        waits = false;
         wake();
     }
 
     @Override
     public @Nullable OperationTag unexpected() {
-        return wanted == null && in.arrived() ? in.tag() : null;
+        return !waits && in.arrived() ? in.tag() : null;
     }
 
     @Override
@@ -255,8 +264,7 @@ final class RingLink extends Link {
     }
 
     private Failed lost(String how) {
-        OperationTag tag = wanted;
-        String mine = tag == null ? "a transfer" : tag.asExpected(peer());
+        String mine = waits ? wanted().asExpected(peer()) : "a transfer";
         return new Failed(Verdict.lost(group, me, mine, peer(), how, null));
     }
 

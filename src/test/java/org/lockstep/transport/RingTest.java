@@ -135,7 +135,8 @@ class RingTest {
                 }
                 expected = message(seed, taken + 1);
                 OperationTag tag = tag(taken + 1, expected);
-                assertThat(reader.matches(tag)).isTrue();
+                assertThat(reader.matches(Frame.word(tag), tag.sequence(), tag.count()))
+                        .isTrue();
                 assertThat(reader.tag()).isEqualTo(tag);
                 assertThat(reader.number()).isEqualTo(taken + 1);
                 found = HostBuffer.allocate(expected.type(), expected.length() + 1)
