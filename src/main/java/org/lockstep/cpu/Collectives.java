@@ -12,7 +12,7 @@ import org.lockstep.transport.Pairs;
 
 /**
  * The algorithms of the host's collectives, over a {@link Mesh} of links of any kind: here those of one step or two among all
- * ranks, for groups of up to {@value #DIRECT_RANKS} of one host, or of hosts that are not cut alike.
+ * ranks, for groups of up to {@value #DIRECT_RANKS} of one host, or of hosts of one each.
  *
  * <p>For n ranks and S bytes (as nccl-tests counts them: all-gather what is received in all, reduce-scatter what is sent in
  * all), steps and bytes that each rank sends; over threads of one JVM it sends no bytes above 4 KiB, its peers read as many
@@ -73,17 +73,22 @@ class Collectives {
         return Reach.of(hosts, rankInGroup)
                 .filter(reach -> isLayered(reach, size))
                 .<Collectives>map(reach -> new LayeredCollectives(mesh, rankInGroup, size, reach))
-                .orElseGet(() -> size > DIRECT_RANKS
-                        ? ofLarge(mesh, rankInGroup, size)
-                        : new Collectives(mesh, rankInGroup, size));
+                .orElseGet(() -> unlayered(mesh, rankInGroup, hosts));
     }
 
-    /** Whether no layer is too large for one step among all; what a large group could not add in layers is better a tree. */
+    /** Whether no layer is too large for one step among all. */
     private static boolean isLayered(Reach reach, int size) {
         return size <= DIRECT_RANKS
-                || (reach.adds()
-                        && reach.near().size() <= DIRECT_RANKS
-                        && reach.across().size() <= DIRECT_RANKS);
+                || (reach.near().size() <= DIRECT_RANKS && reach.across().size() <= DIRECT_RANKS);
+    }
+
+    private static Collectives unlayered(Mesh mesh, int rankInGroup, int[] hosts) {
+        int size = hosts.length;
+        Hosts byHost = Hosts.of(hosts, rankInGroup);
+        if (UnevenCollectives.fits(byHost, size)) {
+            return new UnevenCollectives(mesh, rankInGroup, size, byHost);
+        }
+        return size > DIRECT_RANKS ? ofLarge(mesh, rankInGroup, size) : new Collectives(mesh, rankInGroup, size);
     }
 
     /** A larger group may be whole too, of one host; but memory shared with each other rank is much for all of them. */

@@ -10,9 +10,9 @@ import org.lockstep.tensor.HostBuffer;
 import org.lockstep.transport.Mesh;
 
 /**
- * The algorithms of groups over several hosts, cut alike: inside the host first, so that each byte crosses to another host
- * once. Of groups of more than {@value #DIRECT_RANKS} ranks only of those whose hosts can add, with at most as many ranks on a host,
- * and as many hosts.
+ * The algorithms of groups over several hosts, cut alike so that each can add what its ranks have: inside the host first, so
+ * that each byte crosses to another host once. Of groups of more than {@value #DIRECT_RANKS} ranks only of those with at most as
+ * many on a host, and as many hosts.
  *
  * <p>For k hosts of m ranks and S bytes, steps and bytes that each rank sends over the network:
  *
@@ -26,9 +26,8 @@ import org.lockstep.transport.Mesh;
  * <tr><td>barrier</td><td>2 steps</td><td>0</td><td>tags only</td></tr>
  * </table>
  *
- * <p>All others are those of {@link Collectives}: what they move differs for each rank, and crosses once anyway. Those that add
- * are too, where the sum of a host is no subtree of the sum of all ({@link Reach#adds}). 16-bit elements cross as f32: the sum
- * of a host must not be rounded. Every rank hears the tags of its host and of its counterparts, and waits for those who wait
+ * <p>All others are those of {@link Collectives}: what they move differs for each rank, and crosses once anyway. 16-bit elements
+ * cross as f32: the sum of a host must not be rounded. Every rank hears the tags of its host and of its counterparts, and waits for those who wait
  * for others.
  */
 final class LayeredCollectives extends Collectives {
@@ -45,10 +44,6 @@ final class LayeredCollectives extends Collectives {
 
     @Override
     void allReduce(OperationTag tag, HostBuffer send, HostBuffer receive, ReduceOp op) {
-        if (!reach.adds()) {
-            super.allReduce(tag, send, receive, op);
-            return;
-        }
         HostBuffer mine = wide(send, op);
         DataType type = mine.type();
         HostBuffer result = type == receive.type() ? receive : HostBuffer.allocate(type, receive.length());
@@ -83,10 +78,6 @@ final class LayeredCollectives extends Collectives {
 
     @Override
     void reduce(OperationTag tag, HostBuffer send, HostBuffer receive, ReduceOp op, int root) {
-        if (!reach.adds()) {
-            super.reduce(tag, send, receive, op, root);
-            return;
-        }
         HostBuffer mine = wide(send, op);
         Blocks shares = Blocks.shares(near.size(), mine.length());
         HostBuffer part = shareOfHost(tag, mine, shares, op);
@@ -118,10 +109,6 @@ final class LayeredCollectives extends Collectives {
 
     @Override
     void reduceScatter(OperationTag tag, HostBuffer send, HostBuffer receive, ReduceOp op, Blocks blocks) {
-        if (!reach.adds()) {
-            super.reduceScatter(tag, send, receive, op, blocks);
-            return;
-        }
         HostBuffer mine = wide(send, op);
         DataType type = mine.type();
         HostBuffer result = type == receive.type() ? receive : HostBuffer.allocate(type, receive.length());

@@ -8,15 +8,14 @@ import java.util.stream.IntStream;
 /**
  * Who is near whom in a group: the ranks of one host, and each one's counterparts on the others. Immutable.
  *
- * <p>Only groups are cut so whose hosts each have the same number of ranks, more than one, one after the other.
+ * <p>Only groups are cut so whose hosts each have the same number of ranks, one after the other, and that is a power of two, more
+ * than one: the sum of a host is then a subtree of the sum of all.
  *
  * @param near ranks in group on this rank's host, itself included
  * @param across those with this rank's place on each host, itself included
  * @param place of this rank among {@code near}
- * @param adds whether adding host by host gives the same bits: the ranks of a host are as many as a power of two, so that
- *     their sum is a subtree of the sum of all
  */
-record Reach(List<Integer> near, List<Integer> across, int place, boolean adds) {
+record Reach(List<Integer> near, List<Integer> across, int place) {
     Reach {
         near = List.copyOf(near);
         across = List.copyOf(across);
@@ -32,7 +31,7 @@ record Reach(List<Integer> near, List<Integer> across, int place, boolean adds) 
         while (each < hosts.length && hosts[each] == hosts[0]) {
             each++;
         }
-        if (each == hosts.length || each == 1 || hosts.length % each != 0) {
+        if (each == hosts.length || each == 1 || Integer.bitCount(each) != 1 || hosts.length % each != 0) {
             return Optional.empty();
         }
         for (int rank = 0; rank < hosts.length; rank++) {
@@ -47,7 +46,7 @@ record Reach(List<Integer> near, List<Integer> across, int place, boolean adds) 
         List<Integer> across = IntStream.range(0, hosts.length / each)
                 .mapToObj(host -> host * perHost + me % perHost)
                 .toList();
-        return Optional.of(new Reach(near, across, me % each, Integer.bitCount(each) == 1));
+        return Optional.of(new Reach(near, across, me % each));
     }
 
     /** Whether the host of {@code rank} has ranks before it. */

@@ -63,6 +63,37 @@ final class Reduction {
         }
     }
 
+    /**
+     * Reduces what runs of ranks add up to, those in their order, into all of {@code target}: the bits that a reduction of
+     * the ranks' own elements gives.
+     *
+     * @param sources of target's type and length
+     * @param widths how many ranks each is the sum of: a power of two, of which the ranks before it are a multiple
+     * @param op an average is a sum here
+     * @param divisor of the result
+     */
+    void reduceSubtrees(HostBuffer[] sources, int[] widths, HostBuffer target, ReduceOp.Kind op, int divisor) {
+        Lanes run = lanes(target);
+        int count;
+        for (int from = 0; from < target.size(); from += count) {
+            count = Math.min(RUN, target.size() - from);
+            int depth = 0;
+            int before = 0;
+            for (int i = 0; i < sources.length; i++) {
+                run.load(depth++, sources[i], from, count);
+                for (int carry = before / widths[i] + 1; (carry & 1) == 0; carry >>= 1) {
+                    depth--;
+                    run.join(depth - 1, count, op);
+                }
+                before += widths[i];
+            }
+            for (; depth > 1; depth--) {
+                run.join(depth - 2, count, op);
+            }
+            run.store(target, from, count, divisor);
+        }
+    }
+
     /** Ends the reduction into all of {@code target}: only now its bits are final. */
     void finish(HostBuffer target) {
         lanes(target).finish(target);

@@ -5,7 +5,7 @@
  * ({@link org.lockstep.collective.World}). A <b>transport</b> carries messages between two ranks, whatever fits the pair
  * ({@link org.lockstep.transport}). The <b>algorithms</b> are written once, over the steps of a
  * {@link org.lockstep.transport.Mesh}: {@code Collectives} for up to 16 ranks, {@code LayeredCollectives} for hosts that are
- * cut alike, {@code TreeCollectives} for more ranks, with {@code SharesCollectives} and {@code HalvingCollectives} for large data of
+ * cut alike and {@code UnevenCollectives} for others, {@code TreeCollectives} for more ranks, with {@code SharesCollectives} and {@code HalvingCollectives} for large data of
  * theirs; each documents its steps and bytes.
  *
  * <p>Kernels ({@link org.lockstep.cpu.CpuKernels}) are made of the arithmetic of {@link org.lockstep.simd}: weights lie in

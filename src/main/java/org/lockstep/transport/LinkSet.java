@@ -49,6 +49,14 @@ final class LinkSet {
         pause.begin(limit);
     }
 
+    /**
+     * A step ended. Those that are waited for in the next one may themselves wait for others, and know better who does not
+     * come: they have a little time to say so first.
+     */
+    void stepped() {
+        pause.giveGrace();
+    }
+
     /** An operation that waits for nobody any more ended. */
     void rested() {
         pause.end();

@@ -71,7 +71,10 @@ public final class Mesh {
         return bytes > copiedBytes;
     }
 
-    /** Begins an operation: what it is called in errors, and how long it may wait in all. */
+    /**
+     * Begins an operation: what it is called in errors, and how long it may wait in all; a step after the first has up to a second
+     * more, for whoever knows better who does not come.
+     */
     public void begin(Object operation, Duration limit) {
         links.begin(operation, limit);
     }
@@ -141,6 +144,7 @@ public final class Mesh {
             }
         }
         links.pushTo(Long.MAX_VALUE);
+        links.stepped();
     }
 
     private void await(int peer, boolean awaits) {
@@ -239,6 +243,7 @@ public final class Mesh {
             }
         }
         links.pushTo(Long.MAX_VALUE);
+        links.stepped();
     }
 
     /** Whether elements {@code from} on of the {@code i}th member's message can be read, in its room or where lent. */
@@ -288,7 +293,15 @@ public final class Mesh {
      */
     public void transfer(List<Letter> sends, List<Letter> receives) {
         new Transfers(links, sends, receives).run();
+        links.stepped();
         links.rested();
+    }
+
+    /** This rank has no part in so many steps of others. */
+    public void skip(int steps) {
+        for (int i = 0; i < steps; i++) {
+            links.stepped();
+        }
     }
 
     /** What {@code peer} is in is not what this rank is in, as an algorithm found. */

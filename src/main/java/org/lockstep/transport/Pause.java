@@ -28,6 +28,8 @@ final class Pause {
 
     private static final long YIELD_NANOS = 2_000_000;
     private static final long FIRST_NAP_NANOS = 20_000;
+    private static final long GRACE_NANOS = 250_000_000; // for a verdict to come from any rank
+    private static final long MOST_GRACE_NANOS = 4 * GRACE_NANOS;
 
     private final boolean spins;
     private final int eager; // turns without a look at the clock
@@ -40,6 +42,7 @@ final class Pause {
 
     private long limitNanos;
     private long lateAt;
+    private long graceNanos; // after that
     private boolean started; // the clock, by the first look at it
     private long spinNanos = SPIN_NANOS;
     private boolean outlived; // a wait of this operation has its spin
@@ -80,6 +83,7 @@ final class Pause {
     /** An operation begins; the clock starts when it first has to be looked at. */
     void begin(Duration limit) {
         limitNanos = limit.toNanos();
+        graceNanos = 0;
         started = false;
         adapt();
         reset();
@@ -148,7 +152,7 @@ final class Pause {
             Thread.yield();
             return turn % 8 == 0;
         }
-        sleep(Math.max(1, lateAt - now));
+        sleep(Math.max(1, lateAt + graceNanos - now));
         return true;
     }
 
@@ -183,8 +187,13 @@ final class Pause {
         return spun && (!spins || rested >= SPIN_NANOS);
     }
 
+    /** Another step begins: from here on it is later than said when one is late, by a little with each step. */
+    void giveGrace() {
+        graceNanos = Math.min(MOST_GRACE_NANOS, graceNanos + GRACE_NANOS);
+    }
+
     boolean isLate() {
-        return started && System.nanoTime() - lateAt >= 0;
+        return started && System.nanoTime() - lateAt >= graceNanos;
     }
 
     Deadline limit() {

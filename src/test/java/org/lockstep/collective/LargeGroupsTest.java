@@ -24,6 +24,7 @@ import org.junit.jupiter.params.ParameterizedTest;
 import org.junit.jupiter.params.provider.Arguments;
 import org.junit.jupiter.params.provider.CsvSource;
 import org.junit.jupiter.params.provider.MethodSource;
+import org.junit.jupiter.params.provider.ValueSource;
 import org.lockstep.ErrorCode;
 import org.lockstep.cpu.CpuBackend;
 import org.lockstep.rendezvous.LocalWorld;
@@ -45,6 +46,10 @@ class LargeGroupsTest {
         WorldSpec spec = WorldSpec.of(ParallelSizes.tensor(ranks))
                 .withKinds(Set.of(GroupKind.WORLD))
                 .withTransports(Set.of(TransportKind.THREAD, kind));
+        onEvery(ranks, venues, spec, part);
+    }
+
+    private static void onEvery(int ranks, int venues, WorldSpec spec, Part part) {
         LocalWorld.of(ranks).withVenues(venues).run(rendezvous -> {
             try (CpuBackend backend = CpuBackend.create();
                     World world = World.join(rendezvous, backend, spec)) {
@@ -62,9 +67,12 @@ class LargeGroupsTest {
         "8, 4, SHARED",
         "12, 3, TCP",
         "6, 2, TCP",
+        "7, 3, TCP",
+        "11, 2, SHARED",
         "17, 1, TCP",
         "20, 5, TCP",
         "21, 7, TCP",
+        "23, 4, TCP",
         "33, 2, SHARED"
     })
     void reductionsAddInTheOrderOfRanks(int ranks, int venues, TransportKind kind) {
@@ -110,6 +118,7 @@ class LargeGroupsTest {
         "20, 5, TCP",
         "20, 20, TCP",
         "21, 7, TCP",
+        "23, 4, TCP",
         "32, 2, TCP",
         "32, 2, SHARED",
         "130, 2, TCP",
@@ -265,7 +274,7 @@ class LargeGroupsTest {
 
     /** Up to 16 KiB a rank along a tree, above it scattered first, in shares of one length or not, and then around a ring. */
     @ParameterizedTest
-    @CsvSource({"17, 1, TCP", "20, 20, TCP", "21, 7, TCP", "24, 8, SHARED", "130, 2, TCP", "131, 1, TCP"})
+    @CsvSource({"17, 1, TCP", "20, 20, TCP", "21, 7, TCP", "23, 4, TCP", "24, 8, SHARED", "130, 2, TCP", "131, 1, TCP"})
     void whatIsBroadcastIsTheSameEitherSideOfAThreshold(int ranks, int venues, TransportKind kind) {
         int threshold = ranks * (16 << 10) / DataType.F64.bytes();
         double[] told = filled(DataType.F64, threshold + ranks, 3).doubles();
@@ -381,7 +390,17 @@ class LargeGroupsTest {
     }
 
     @ParameterizedTest
-    @CsvSource({"6, 2, TCP", "9, 3, SHARED", "8, 2, TCP", "8, 4, SHARED", "16, 4, TCP", "18, 3, TCP", "20, 1, TCP"})
+    @CsvSource({
+        "6, 2, TCP",
+        "7, 3, TCP",
+        "23, 4, TCP",
+        "9, 3, SHARED",
+        "8, 2, TCP",
+        "8, 4, SHARED",
+        "16, 4, TCP",
+        "18, 3, TCP",
+        "20, 1, TCP"
+    })
     void blocksComeToTheirPlaces(int ranks, int venues, TransportKind kind) {
         onEvery(ranks, venues, kind, communicator -> {
             int rank = communicator.rankInGroup();
@@ -425,6 +444,42 @@ class LargeGroupsTest {
                     .hasSize(ranks)
                     .contains("rank 3");
             communicator.barrier();
+        });
+    }
+
+    /** Three or five ranks a host, two of whom belong together: each host has the last rank of a group of its own. */
+    @ParameterizedTest
+    @ValueSource(ints = {6, 10})
+    void hostsWhoseRanksDoNotFollowEachOtherAddInTheirOrderToo(int ranks) {
+        Values values = new Values();
+        WorldSpec spec = WorldSpec.of(ParallelSizes.tensor(2).withData(ranks / 2))
+                .withKinds(Set.of(GroupKind.WORLD))
+                .withTransports(Set.of(TransportKind.THREAD, TransportKind.TCP));
+        onEvery(ranks, 2, spec, communicator -> {
+            int rank = communicator.rankInGroup();
+            for (int length : new int[] {0, 1, 100, 5003}) {
+                HostBuffer sum = values.reduced(DataType.BF16, ReduceOp.Kind.SUM, length, ranks);
+                HostBuffer reduced = given(DataType.BF16, length, rank);
+                communicator.allReduce(reduced, ReduceOp.SUM);
+                assertHolds(reduced, sum);
+                HostBuffer atLast = given(DataType.BF16, length, rank);
+                communicator.reduce(atLast, ReduceOp.SUM, ranks - 1);
+                assertHolds(atLast, rank == ranks - 1 ? sum : filled(DataType.BF16, length, rank));
+                HostBuffer block = room(DataType.F32, length);
+                communicator.reduceScatter(given(DataType.F32, length * ranks, rank), block, ReduceOp.SUM);
+                assertHolds(
+                        block,
+                        values.reduced(DataType.F32, ReduceOp.Kind.SUM, length * ranks, ranks)
+                                .slice((long) rank * length, length));
+                HostBuffer all = room(DataType.F32, length * ranks);
+                communicator.allGather(given(DataType.F32, length, rank), all);
+                for (int i = 0; i < ranks; i++) {
+                    Values.assertSame(all.slice((long) i * length, length), filled(DataType.F32, length, i));
+                    HostBuffer told = given(DataType.F32, length, rank);
+                    communicator.broadcast(told, i);
+                    assertHolds(told, filled(DataType.F32, length, i));
+                }
+            }
         });
     }
 
@@ -537,7 +592,7 @@ class LargeGroupsTest {
     }
 
     @ParameterizedTest
-    @CsvSource({"6, 2, TCP", "8, 2, TCP", "8, 4, SHARED", "17, 1, TCP", "20, 5, TCP"})
+    @CsvSource({"6, 2, TCP", "7, 3, TCP", "8, 2, TCP", "8, 4, SHARED", "17, 1, TCP", "20, 5, TCP"})
     void anotherRootIsToldToEveryRank(int ranks, int venues, TransportKind kind) {
         assertTold(
                 ranks,
@@ -554,6 +609,8 @@ class LargeGroupsTest {
     @CsvSource({
         "6, 2, TCP, 1, 100",
         "6, 2, TCP, 3, 30000",
+        "7, 3, TCP, 2, 100",
+        "7, 3, TCP, 6, 30000",
         "8, 2, TCP, 1, 100",
         "8, 2, TCP, 4, 30000",
         "8, 4, SHARED, 3, 100",

@@ -10,20 +10,17 @@ class ReachTest {
     @Test
     void hostsOfEqualNumbersAreCut() {
         int[] hosts = {0, 0, 0, 0, 4, 4, 4, 4, 8, 8, 8, 8};
-        assertThat(Reach.of(hosts, 6)).contains(new Reach(List.of(4, 5, 6, 7), List.of(2, 6, 10), 2, true));
-        assertThat(Reach.of(hosts, 0)).contains(new Reach(List.of(0, 1, 2, 3), List.of(0, 4, 8), 0, true));
-    }
-
-    @Test
-    void threeRanksHaveASumThatIsNoSubtree() {
-        int[] hosts = {0, 0, 0, 3, 3, 3};
-        assertThat(Reach.of(hosts, 4)).contains(new Reach(List.of(3, 4, 5), List.of(1, 4), 1, false));
+        assertThat(Reach.of(hosts, 6)).contains(new Reach(List.of(4, 5, 6, 7), List.of(2, 6, 10), 2));
+        assertThat(Reach.of(hosts, 0)).contains(new Reach(List.of(0, 1, 2, 3), List.of(0, 4, 8), 0));
     }
 
     @Test
     void othersAreNot() {
         assertThat(Reach.of(new int[] {0, 0, 0, 0}, 1)).as("one host").isEmpty();
         assertThat(Reach.of(new int[] {0, 1, 2, 3}, 1)).as("one rank a host").isEmpty();
+        assertThat(Reach.of(new int[] {0, 0, 0, 3, 3, 3}, 1))
+                .as("sums that are no subtrees")
+                .isEmpty();
         assertThat(Reach.of(new int[] {0, 0, 2}, 1)).as("another number").isEmpty();
         assertThat(Reach.of(new int[] {0, 0, 2, 2, 4}, 1))
                 .as("another number at the end")

@@ -89,8 +89,8 @@ class NetworkBytesTest {
         "32, 2, BROADCAST, 1",
         "20, 5, ALL_REDUCE, 20",
         "20, 5, BROADCAST, 4",
-        "24, 8, ALL_REDUCE, 42", // three a host again: 2 (n-m), in shares
-        "24, 8, REDUCE_SCATTER, 21", // n-m
+        "24, 8, ALL_REDUCE, 21", // three a host, of which two are added there: (k-1)/k (g + k), with segments g = 16
+        "24, 8, REDUCE_SCATTER, 14", // (k-1)/k g
         "24, 8, ALL_TO_ALL, 21",
         "20, 20, ALL_REDUCE, 38", // no two on a host, shares again: 2 (n-1)
         "20, 20, REDUCE_SCATTER, 19",
@@ -100,8 +100,11 @@ class NetworkBytesTest {
         "256, 2, ALL_REDUCE, 2", // halving: what is left of the whole, of all ranks, in the last step
         "6, 2, BROADCAST, 1",
         "8, 2, BARRIER, 0",
-        "6, 2, ALL_REDUCE, 6", // 2 (k-1) m: among all
-        "6, 2, REDUCE_SCATTER, 3"
+        "6, 2, ALL_REDUCE, 3",
+        "6, 2, REDUCE_SCATTER, 2",
+        "9, 4, ALL_REDUCE, 9", // three, and thrice two a host: eight segments
+        "9, 4, ALL_GATHER, 3",
+        "9, 4, BROADCAST, 3"
     })
     void whatCrossesIsWhatTheAlgorithmSays(int ranks, int hosts, Operation operation, int times) throws IOException {
         WorldSpec spec = WorldSpec.of(ParallelSizes.tensor(ranks))

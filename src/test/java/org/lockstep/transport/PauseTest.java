@@ -149,4 +149,20 @@ class PauseTest {
         pause.begin(LIMIT);
         assertThat(pause.isLate()).as("the next operation").isFalse();
     }
+
+    @Test
+    void aLaterStepHasALittleMoreThanTheOperation() {
+        Pause pause = pause(true, null, false);
+        pause.begin(Duration.ZERO);
+        pause.giveGrace();
+        pause.turn();
+        pause.turn();
+        assertThat(pause.isLate()).as("who knows better says so first").isFalse();
+        Awaitility.await().atMost(Duration.ofSeconds(2)).until(pause::isLate);
+        assertThat(pause.limit().limit()).as("what errors show").isEqualTo(Duration.ZERO);
+        pause.begin(Duration.ZERO);
+        pause.turn();
+        pause.turn();
+        assertThat(pause.isLate()).as("the next operation").isTrue();
+    }
 }

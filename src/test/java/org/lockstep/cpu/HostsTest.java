@@ -1,0 +1,48 @@
+package org.lockstep.cpu;
+
+import static org.assertj.core.api.Assertions.assertThat;
+
+import java.util.List;
+import org.junit.jupiter.api.Test;
+import org.lockstep.cpu.Hosts.Segment;
+
+/** How a group is cut into hosts of any size. */
+class HostsTest {
+    @Test
+    void columnsGoThroughAllHosts() {
+        Hosts hosts = Hosts.of(new int[] {0, 0, 0, 3, 3, 5, 5, 5, 5}, 7);
+        assertThat(hosts).isEqualTo(new Hosts(List.of(List.of(0, 1, 2), List.of(3, 4), List.of(5, 6, 7, 8)), 2, 2));
+        assertThat(hosts.columns()).isEqualTo(2);
+        assertThat(hosts.column(1)).containsExactly(1, 4, 6);
+        assertThat(hosts.isInColumn()).isFalse();
+        assertThat(hosts.near()).containsExactly(5, 6, 7, 8);
+        assertThat(hosts.carried(0, 2)).containsExactly(5, 7);
+        assertThat(hosts.carried(1, 0)).containsExactly(1);
+        assertThat(hosts.hostOf(4)).isEqualTo(1);
+        assertThat(hosts.most()).isEqualTo(4);
+    }
+
+    @Test
+    void segmentsAreSubtrees() {
+        assertThat(Hosts.of(new int[] {0, 0, 0, 3, 3, 3, 3, 3, 3}, 0).segments())
+                .containsExactly(
+                        new Segment(0, 0, 0, 2),
+                        new Segment(0, 1, 2, 1),
+                        new Segment(1, 0, 3, 1),
+                        new Segment(1, 1, 4, 4),
+                        new Segment(1, 2, 8, 1));
+    }
+
+    @Test
+    void ranksDealtInTurnAddNothing() {
+        Hosts hosts = Hosts.of(new int[] {0, 1, 0, 1, 0}, 3);
+        assertThat(hosts.near()).containsExactly(1, 3);
+        assertThat(hosts.segments())
+                .containsExactly(
+                        new Segment(0, 0, 0, 1),
+                        new Segment(1, 0, 1, 1),
+                        new Segment(0, 1, 2, 1),
+                        new Segment(1, 1, 3, 1),
+                        new Segment(0, 2, 4, 1));
+    }
+}
