@@ -5,6 +5,7 @@ import static org.assertj.core.api.Assertions.assertThatThrownBy;
 
 import java.util.List;
 import java.util.Map;
+import org.apache.spark.SparkConf;
 import org.apache.spark.sql.SparkSession;
 import org.junit.jupiter.api.AfterAll;
 import org.junit.jupiter.api.BeforeAll;
@@ -84,6 +85,39 @@ class LlmOnCudaTest {
             driver.setDevices(1);
         }
         assertThat(driver.allocations()).isZero();
+    }
+
+    @ParameterizedTest
+    @CsvSource({"spark.lockstep.encrypt", "spark.network.crypto.enabled"})
+    void ncclCarriesNothingOfRanksThatEncryptUnlessItMay(String encrypts) {
+        SparkConf conf = spark.sparkContext().conf();
+        StandIn driver = StandIn.require();
+        driver.setDevices(2);
+        try (Llm llm =
+                Llm.bundled(spark).device(DeviceChoice.CUDA).tensorParallel(2).dataParallel(1)) {
+            conf.set(encrypts, "true");
+            assertThat(llm.plan().toString())
+                    .contains("groups through the host")
+                    .doesNotContain("NCCL");
+            String library = Settings.GPU_NCCL.key();
+            conf.set(library, "libnccl.so.2");
+            assertThatThrownBy(llm::plan)
+                    .isInstanceOfSatisfying(LockstepException.class, e -> {
+                        assertThat(e.code()).isEqualTo(ErrorCode.PLAIN_TRAFFIC);
+                        assertThat(e.advice())
+                                .contains("--conf spark.lockstep.nccl.plain=true")
+                                .contains("spark.lockstep.gpu.nccl=none");
+                    })
+                    .hasMessageContaining("spark.lockstep.gpu.nccl=libnccl.so.2: NCCL does not encrypt");
+            conf.set(Settings.NCCL_PLAIN.key(), "true");
+            assertThat(llm.plan().toString()).contains("groups by NCCL (libnccl.so.2)");
+            conf.remove(library);
+            assertThat(llm.plan().toString()).contains("groups by NCCL where there is one");
+        } finally {
+            List.of(encrypts, Settings.GPU_NCCL.key(), Settings.NCCL_PLAIN.key())
+                    .forEach(conf::remove);
+            driver.setDevices(1);
+        }
     }
 
     @Test
