@@ -7,6 +7,7 @@
 
 #include <algorithm>
 #include <array>
+#include <cstddef>
 #include <cstdint>
 #include <cstdio>
 #include <cstring>
@@ -36,7 +37,7 @@ namespace {
 enum Result { SUCCESS = 0, CUDA_ERROR = 1, INVALID_ARGUMENT = 4, INVALID_USAGE = 5, REMOTE_ERROR = 6, IN_PROGRESS = 7 };
 
 constexpr int PENDING = -1; // of an operation on a stream
-constexpr int VERSION = 22800;
+constexpr int UNDEFINED = std::numeric_limits<int>::min();
 constexpr unsigned MAGIC = 0xcafebeef;
 constexpr int FIRST_OWN_REDUCTION = 5;
 
@@ -49,7 +50,7 @@ struct UniqueId {
     char bytes[128];
 };
 
-/** ncclConfig_t of 2.18. */
+/** ncclConfig_t of 2.26; what 2.18 has in the last field's place is padding. */
 struct Config {
     size_t size;
     unsigned magic;
@@ -60,7 +61,9 @@ struct Config {
     int max_ctas;
     const char* net_name;
     int split_share;
+    int traffic_class;
 };
+static_assert(sizeof(Config) == 48 && offsetof(Config, traffic_class) == 44, "as NCCL's header has it");
 
 enum class Kind { ALL_REDUCE, REDUCE, BROADCAST, ALL_GATHER, REDUCE_SCATTER, SEND, RECEIVE };
 
@@ -101,6 +104,8 @@ struct Communicator {
     int state = IN_PROGRESS;
     void* stream = nullptr;
     uint64_t rounds = 0;
+    int max_ctas = UNDEFINED;
+    int traffic_class = UNDEFINED;
     std::map<int, double> factors; // of its own reductions
 };
 
@@ -133,10 +138,31 @@ std::string& last_error() {
 int lost_rank = -1; // of communicators made from now on, and of those there are
 int64_t fail_after = -1;
 uint64_t ids = 0;
+int version = 22800; // of the library
 
 int refuse(int result, const std::string& why) {
     last_error() = why;
     return result;
+}
+
+/** Why a config cannot be; null where it can. Stricter than NCCL, which passes over what the config's version does not have. */
+const char* odd(const Config& config) {
+    const auto unlike = [](int value, int least, int most) { return value != UNDEFINED && (value < least || value > most); };
+    constexpr int MOST = std::numeric_limits<int>::max();
+    if (config.size != sizeof(Config) || config.magic != MAGIC) {
+        return "a config whose size or magic are not those of 2.18 to 2.26";
+    }
+    if (config.version < 21800 || config.version >= 22700 || static_cast<int>(config.version) > version) {
+        return "a config whose version has another size, or is newer than the library";
+    }
+    if (config.version < 22600 && config.traffic_class != UNDEFINED) {
+        return "a traffic class in a config of before 2.26";
+    }
+    return unlike(config.blocking, 0, 1) || unlike(config.cga_cluster_size, 0, 8) || unlike(config.min_ctas, 1, MOST) ||
+            unlike(config.max_ctas, 1, MOST) || config.min_ctas > config.max_ctas || config.net_name != nullptr ||
+            unlike(config.split_share, 0, 1) || unlike(config.traffic_class, 0, MOST)
+        ? "a config with a value that cannot be"
+        : nullptr;
 }
 
 int bytes_of(int type) {
@@ -463,10 +489,24 @@ API int64_t standin_nccl_communicators() {
     return static_cast<int64_t>(communicators().size());
 }
 
+/** The version that it tells from now on, such as 22800. */
+API void standin_nccl_version(int told) {
+    Call held;
+    version = told;
+}
+
+/** The same that were made with such a config; INT_MIN for what was left to NCCL. */
+API int64_t standin_nccl_configured(int max_ctas, int traffic_class) {
+    Call held;
+    return std::count_if(communicators().begin(), communicators().end(),
+        [&](Communicator* each) { return each->max_ctas == max_ctas && each->traffic_class == traffic_class; });
+}
+
 // ---- NCCL
 
-API int ncclGetVersion(int* version) {
-    *version = VERSION;
+API int ncclGetVersion(int* told) {
+    Call held;
+    *told = version;
     return SUCCESS;
 }
 
@@ -501,8 +541,11 @@ API int ncclCommInitRankConfig(Communicator** made, int size, UniqueId id, int r
     if (context == nullptr) {
         return refuse(CUDA_ERROR, "Cuda failure 'invalid device context'");
     }
-    if (size < 1 || rank < 0 || rank >= size || config->size < sizeof(Config) || config->magic != MAGIC || config->version < 21800) {
-        return refuse(INVALID_ARGUMENT, "rank, size or config cannot be");
+    if (size < 1 || rank < 0 || rank >= size) {
+        return refuse(INVALID_ARGUMENT, "rank or size cannot be");
+    }
+    if (const char* why = odd(*config)) {
+        return refuse(INVALID_ARGUMENT, why);
     }
     std::shared_ptr<World>& world = worlds()[std::string(id.bytes, sizeof(id.bytes))];
     if (world == nullptr) {
@@ -518,6 +561,8 @@ API int ncclCommInitRankConfig(Communicator** made, int size, UniqueId id, int r
     (*made)->rank = rank;
     (*made)->context = context;
     (*made)->lost = rank == lost_rank;
+    (*made)->max_ctas = config->max_ctas;
+    (*made)->traffic_class = config->traffic_class;
     communicators().insert(*made);
     world->members[rank] = *made;
     const bool all = std::all_of(world->members.begin(), world->members.end(), [](Communicator* each) { return each != nullptr && !each->lost; });

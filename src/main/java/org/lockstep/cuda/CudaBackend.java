@@ -71,7 +71,7 @@ public final class CudaBackend implements Backend {
                 Objects.requireNonNull(nccl),
                 device(),
                 ids,
-                group -> options.nccl().maxCtas(group),
+                options.nccl()::config,
                 spec.meetingTimeout(),
                 spec.operations().timeout());
         groups = made;

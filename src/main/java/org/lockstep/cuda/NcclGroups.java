@@ -28,7 +28,7 @@ final class NcclGroups implements Carriers, CudaDevice.Watch, AutoCloseable {
     private final NcclLibrary library;
     private final CudaDevice device;
     private final Function<ProcessGroup, Optional<UniqueId>> ids;
-    private final Function<ProcessGroup, Integer> maxCtas;
+    private final Function<ProcessGroup, NcclConfig> configs;
     private final Duration meeting;
     private final Duration operation;
     private final NcclCalls calls = new NcclCalls();
@@ -37,7 +37,7 @@ final class NcclGroups implements Carriers, CudaDevice.Watch, AutoCloseable {
 
     /**
      * @param ids of groups, as the meeting told them; for a group without one its first rank makes it, and tells the others
-     * @param maxCtas of the device that the kernels of a group take at most; 0 leaves it to NCCL
+     * @param configs of groups
      * @param meeting how long all ranks of a group may take to meet
      * @param operation how long one operation may take
      */
@@ -45,13 +45,13 @@ final class NcclGroups implements Carriers, CudaDevice.Watch, AutoCloseable {
             NcclLibrary library,
             CudaDevice device,
             Function<ProcessGroup, Optional<UniqueId>> ids,
-            Function<ProcessGroup, Integer> maxCtas,
+            Function<ProcessGroup, NcclConfig> configs,
             Duration meeting,
             Duration operation) {
         this.library = library;
         this.device = device;
         this.ids = ids;
-        this.maxCtas = maxCtas;
+        this.configs = configs;
         this.meeting = meeting;
         this.operation = operation;
         device.watch(this);
@@ -63,7 +63,7 @@ final class NcclGroups implements Carriers, CudaDevice.Watch, AutoCloseable {
         agree(group, host, tag);
         UniqueId id = ids.apply(group).orElseGet(() -> shared(me, host, tag));
         device.enter();
-        NcclHandle handle = NcclHandle.begin(library, calls, id, group.size(), me, maxCtas.apply(group));
+        NcclHandle handle = NcclHandle.begin(library, calls, id, group.size(), me, configs.apply(group));
         boolean met = false;
         try {
             String init = "init of " + group;

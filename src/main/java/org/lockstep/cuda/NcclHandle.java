@@ -15,12 +15,6 @@ import org.lockstep.collective.UniqueId;
  * deadline, and can be ended from any thread, by {@link NcclCalls#abort}. Thread-safe.
  */
 final class NcclHandle {
-    // ncclConfig_t of 2.18.6, which every later library takes: what it lacks gets the library's defaults
-    private static final int CONFIG_BYTES = 48;
-    private static final int CONFIG_MAGIC = 0xcafebeef;
-    private static final int CONFIG_VERSION = 21_806;
-    private static final int UNDEFINED = Integer.MIN_VALUE; // NCCL_CONFIG_UNDEF_INT
-
     private static final long LOOK = TimeUnit.MICROSECONDS.toNanos(200);
 
     private final NcclLibrary library;
@@ -40,17 +34,17 @@ final class NcclHandle {
      * all have come.
      *
      * @param calls of the rank
-     * @param maxCtas of the device that its kernels take at most; 0 leaves it to NCCL
+     * @param config of the communicator
      */
-    static NcclHandle begin(NcclLibrary library, NcclCalls calls, UniqueId id, int ranks, int rank, int maxCtas) {
+    static NcclHandle begin(NcclLibrary library, NcclCalls calls, UniqueId id, int ranks, int rank, NcclConfig config) {
         Memory out = new Memory(Long.BYTES);
         out.setLong(0, 0);
         NcclFunctions.Id value = new NcclFunctions.Id();
         System.arraycopy(id.bytes(), 0, value.internal, 0, UniqueId.BYTES);
         NcclHandle made = new NcclHandle(library, calls, out);
-        try (Memory config = config(maxCtas)) {
+        try (Memory structure = config.structure()) {
             int result = calls.call(() -> NcclFunctions.ncclCommInitRankConfig(
-                    Pointer.nativeValue(out), ranks, value, rank, Pointer.nativeValue(config)));
+                    Pointer.nativeValue(out), ranks, value, rank, Pointer.nativeValue(structure)));
             calls.add(made);
             if (result != NcclResult.SUCCESS && result != NcclResult.IN_PROGRESS) {
                 LockstepException failure = NcclResult.exception(result, "ncclCommInitRankConfig of " + library);
@@ -59,21 +53,6 @@ final class NcclHandle {
             }
             return made;
         }
-    }
-
-    private static Memory config(int maxCtas) {
-        Memory config = new Memory(CONFIG_BYTES);
-        config.setLong(0, CONFIG_BYTES);
-        config.setInt(8, CONFIG_MAGIC);
-        config.setInt(12, CONFIG_VERSION);
-        config.setInt(16, 0); // blocking
-        config.setInt(20, UNDEFINED); // cgaClusterSize
-        config.setInt(24, UNDEFINED); // minCTAs
-        config.setInt(28, maxCtas == 0 ? UNDEFINED : maxCtas);
-        config.setLong(32, 0); // netName
-        config.setInt(40, UNDEFINED); // splitShare
-        config.setInt(44, UNDEFINED); // padding; trafficClass from 2.26 on
-        return config;
     }
 
     /** An operation, given the communicator. */

@@ -26,6 +26,9 @@ final class NcclLibrary {
     /** Splitting, and configurations that last: 2.18. */
     static final int OLDEST = 21_800;
 
+    /** A traffic class of each communicator: 2.26. */
+    static final int TRAFFIC_CLASS = 22_600;
+
     private static final String NAME = "libnccl.so.2";
     private static final String COMMON_ID = "NCCL_COMM_ID";
     private static final List<String> IN_PACKAGES = List.of("nvidia/nccl/lib/" + NAME, "nvidia/cu13/lib/" + NAME);
@@ -133,6 +136,21 @@ final class NcclLibrary {
     /** Such as 22809 for 2.28.9. */
     int version() {
         return version;
+    }
+
+    /**
+     * That its communicators can have a traffic class.
+     *
+     * @throws LockstepException NO_EFFECT where it is too old for that
+     */
+    void requireTrafficClass() {
+        if (version < TRAFFIC_CLASS) {
+            throw LockstepException.report(
+                            ErrorCode.NO_EFFECT,
+                            this + " has no traffic class for each communicator, as " + name(TRAFFIC_CLASS) + " has")
+                    .attempt(VARIABLE + " = the path of a newer libnccl.so.2, or no traffic class")
+                    .exception();
+        }
     }
 
     Set<Capability> capabilities() {

@@ -3,6 +3,7 @@ package org.lockstep.cuda;
 import java.io.Serializable;
 import java.util.Map;
 import java.util.Optional;
+import java.util.OptionalInt;
 import org.jspecify.annotations.Nullable;
 import org.lockstep.ErrorCode;
 import org.lockstep.LockstepException;
@@ -15,13 +16,16 @@ import org.lockstep.topology.ProcessGroup;
  * @param library the library or its path; null for the first that is found
  * @param maxCtas of a device that the kernels of a group take at most, by the token of its kind, such as {@code tp}; NCCL's own
  *     choice for others
+ * @param trafficClass of a group's messages in the network, likewise
  */
-public record NcclOptions(Use use, @Nullable String library, Map<String, Integer> maxCtas) implements Serializable {
+public record NcclOptions(
+        Use use, @Nullable String library, Map<String, Integer> maxCtas, Map<String, Integer> trafficClass)
+        implements Serializable {
     /** Where there is one, and each rank has a device of its own. */
-    public static final NcclOptions DEFAULT = new NcclOptions(Use.AUTO, null, Map.of());
+    public static final NcclOptions DEFAULT = new NcclOptions(Use.AUTO, null, Map.of(), Map.of());
 
     /** Never: through the host. */
-    public static final NcclOptions NONE = new NcclOptions(Use.OFF, null, Map.of());
+    public static final NcclOptions NONE = new NcclOptions(Use.OFF, null, Map.of(), Map.of());
 
     /** Whether it is used. */
     public enum Use {
@@ -32,11 +36,12 @@ public record NcclOptions(Use use, @Nullable String library, Map<String, Integer
 
     public NcclOptions {
         maxCtas = Map.copyOf(maxCtas);
+        trafficClass = Map.copyOf(trafficClass);
     }
 
     /** The same, used otherwise. */
     public NcclOptions withUse(Use other) {
-        return new NcclOptions(other, library, maxCtas);
+        return new NcclOptions(other, library, maxCtas, trafficClass);
     }
 
     /** How groups of ranks exchange, so many to a device, in a few words. */
@@ -51,15 +56,21 @@ public record NcclOptions(Use use, @Nullable String library, Map<String, Integer
         };
     }
 
-    int maxCtas(ProcessGroup group) {
-        return maxCtas.getOrDefault(group.name(), 0);
+    NcclConfig config(ProcessGroup group) {
+        return new NcclConfig(of(group, maxCtas), of(group, trafficClass));
+    }
+
+    private static OptionalInt of(ProcessGroup group, Map<String, Integer> kinds) {
+        Integer own = kinds.get(group.name());
+        return own == null ? OptionalInt.empty() : OptionalInt.of(own);
     }
 
     /**
      * The library that ranks of a device are to use, if any.
      *
      * @param ranksPerDevice NCCL refuses more than one
-     * @throws LockstepException NO_LIBRARY where it is asked for and does not load; USAGE where it is asked for and would refuse
+     * @throws LockstepException NO_LIBRARY where it is asked for and does not load; USAGE where it is asked for and would
+     *     refuse; NO_EFFECT where it is too old for a traffic class that is asked for
      */
     Optional<NcclLibrary> find(int ranksPerDevice, Map<String, String> environment) {
         if (use == Use.OFF || (use == Use.AUTO && ranksPerDevice > 1)) {
@@ -72,7 +83,11 @@ public record NcclOptions(Use use, @Nullable String library, Map<String, Integer
                     .exception();
         }
         try {
-            return Optional.of(NcclLibrary.open(Optional.ofNullable(library), environment));
+            NcclLibrary found = NcclLibrary.open(Optional.ofNullable(library), environment);
+            if (!trafficClass.isEmpty()) {
+                found.requireTrafficClass();
+            }
+            return Optional.of(found);
         } catch (LockstepException nowhere) {
             if (use == Use.AUTO && library == null && nowhere.code() == ErrorCode.NO_LIBRARY) {
                 return Optional.empty();

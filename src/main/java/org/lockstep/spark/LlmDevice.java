@@ -4,6 +4,7 @@ import java.util.List;
 import java.util.Map;
 import java.util.Optional;
 import java.util.OptionalDouble;
+import java.util.OptionalInt;
 import java.util.TreeMap;
 import org.apache.spark.SparkConf;
 import org.apache.spark.SparkContext;
@@ -18,6 +19,7 @@ import org.lockstep.spark.device.BackendFactory;
 import org.lockstep.spark.device.RankDevice;
 import org.lockstep.spark.preflight.TaskRequest;
 import org.lockstep.spark.settings.DeviceChoice;
+import org.lockstep.spark.settings.Setting;
 import org.lockstep.spark.settings.Settings;
 import org.lockstep.topology.GroupKind;
 
@@ -121,12 +123,19 @@ record LlmDevice(
                             + Settings.GPU_NCCL.key() + "=none")
                     .exception();
         }
-        Map<String, Integer> ctas = new TreeMap<>();
-        Settings.NCCL_TENSOR_CTAS.in(conf).ifPresent(most -> ctas.put(GroupKind.TENSOR.token(), most));
-        Settings.NCCL_PIPELINE_CTAS.in(conf).ifPresent(most -> ctas.put(GroupKind.PIPELINE.token(), most));
+        Map<String, Integer> ctas = ofGroups(conf, Settings.NCCL_TENSOR_CTAS, Settings.NCCL_PIPELINE_CTAS);
+        Map<String, Integer> classes = ofGroups(conf, Settings.NCCL_TENSOR_CLASS, Settings.NCCL_PIPELINE_CLASS);
         return named.equals("auto")
-                ? new NcclOptions(NcclOptions.Use.AUTO, null, ctas)
-                : new NcclOptions(NcclOptions.Use.ON, named, ctas);
+                ? new NcclOptions(NcclOptions.Use.AUTO, null, ctas, classes)
+                : new NcclOptions(NcclOptions.Use.ON, named, ctas, classes);
+    }
+
+    private static Map<String, Integer> ofGroups(
+            SparkConf conf, Setting<OptionalInt> tensor, Setting<OptionalInt> pipeline) {
+        Map<String, Integer> set = new TreeMap<>();
+        tensor.in(conf).ifPresent(number -> set.put(GroupKind.TENSOR.token(), number));
+        pipeline.in(conf).ifPresent(number -> set.put(GroupKind.PIPELINE.token(), number));
+        return set;
     }
 
     private CudaOptions options(SparkConf conf, int sharing) {

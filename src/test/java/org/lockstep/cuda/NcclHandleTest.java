@@ -9,6 +9,7 @@ import java.time.Duration;
 import java.util.ArrayList;
 import java.util.List;
 import java.util.Optional;
+import java.util.OptionalInt;
 import java.util.concurrent.CountDownLatch;
 import java.util.concurrent.CyclicBarrier;
 import java.util.concurrent.ExecutorService;
@@ -121,7 +122,7 @@ class NcclHandleTest {
     private <T> T alone(UniqueId id, int ranks, int me, Part<T> part) throws Exception {
         try (CudaDevice device = CudaDevice.open(StandIn.devices().get(me));
                 DeviceArena arena = DeviceArena.create(device, 64 << 20)) {
-            NcclHandle handle = NcclHandle.begin(library, new NcclCalls(), id, ranks, me, 0);
+            NcclHandle handle = NcclHandle.begin(library, new NcclCalls(), id, ranks, me, NcclConfig.DEFAULT);
             try {
                 return part.on(new Rank(me, device, arena, handle));
             } finally {
@@ -191,6 +192,21 @@ class NcclHandleTest {
             CudaError.check(JCudaDriver.cuGraphDestroy(graph), "cuGraphDestroy");
             return true;
         });
+    }
+
+    @Test
+    void aConfigThatTheLibraryCannotHaveIsRefused() {
+        StandInNccl.require();
+        List<NcclConfig> odd = List.of(
+                new NcclConfig(OptionalInt.of(0), OptionalInt.empty()),
+                new NcclConfig(OptionalInt.empty(), OptionalInt.of(-1)));
+        try (CudaDevice device = CudaDevice.open(StandIn.devices().get(0))) {
+            device.enter();
+            assertThat(odd)
+                    .allSatisfy(config -> assertThatThrownBy(
+                                    () -> NcclHandle.begin(library, new NcclCalls(), library.newId(), 1, 0, config))
+                            .hasMessageContaining("a config with a value that cannot be"));
+        }
     }
 
     @Test

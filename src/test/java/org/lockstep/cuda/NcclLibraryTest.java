@@ -67,6 +67,27 @@ class NcclLibraryTest {
         assertThat(library.newId()).isNotEqualTo(library.newId());
     }
 
+    @Test
+    void aTrafficClassNeedsALibraryThatHasIt() {
+        StandInNccl nccl = StandInNccl.require();
+        NcclOptions options = new NcclOptions(NcclOptions.Use.AUTO, null, Map.of(), Map.of("tp", 0));
+        try {
+            nccl.setVersion(22_602);
+            assertThat(options.find(1, Map.of())).isPresent();
+            nccl.setVersion(22_507);
+            assertThat(NcclOptions.DEFAULT.find(1, Map.of())).isPresent();
+            assertThatThrownBy(() -> options.find(1, Map.of())).isInstanceOfSatisfying(LockstepException.class, e -> {
+                assertThat(e.code()).isEqualTo(ErrorCode.NO_EFFECT);
+                assertThat(e.summary())
+                        .contains("NCCL 2.25.7 (libnccl.so.2) has no traffic class for each communicator")
+                        .contains("2.26.0");
+                assertThat(e.advice()).contains("no traffic class");
+            });
+        } finally {
+            nccl.setVersion(22_800);
+        }
+    }
+
     /** As far as a real library goes without a device; of a file, so that the stand-in of this process is another. */
     @Test
     void aRealLibraryTellsItsVersionItsWordsAndAnId() {

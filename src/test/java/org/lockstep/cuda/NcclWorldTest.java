@@ -8,6 +8,7 @@ import static org.junit.jupiter.api.Assumptions.assumeTrue;
 import java.time.Duration;
 import java.util.List;
 import java.util.Map;
+import java.util.OptionalInt;
 import java.util.Set;
 import java.util.concurrent.CountDownLatch;
 import java.util.concurrent.CyclicBarrier;
@@ -65,10 +66,14 @@ class NcclWorldTest {
     }
 
     static <T> List<T> inWorld(WorldSpec spec, int size, Part<T> part) {
+        return inWorld(spec, size, OPTIONS, part);
+    }
+
+    private static <T> List<T> inWorld(WorldSpec spec, int size, CudaOptions options, Part<T> part) {
         assumeTrue(size <= StandIn.devices().size(), "as many devices as ranks");
         return LocalWorld.of(size).run(rendezvous -> {
             VisibleDevice device = StandIn.devices().get(rendezvous.index());
-            try (CudaBackend backend = CudaBackend.create(device, CpuBackend.create(), OPTIONS);
+            try (CudaBackend backend = CudaBackend.create(device, CpuBackend.create(), options);
                     World world = World.join(rendezvous, backend, spec)) {
                 try {
                     return part.on(world, backend.kernels());
@@ -159,6 +164,30 @@ class NcclWorldTest {
             assertThat(x.toHost().toFloats()).containsExactly(4, 6);
             assertThat(world.communicators().world())
                     .isSameAs(world.communicators().model());
+            return true;
+        });
+    }
+
+    @Test
+    void groupsOfAKindHaveTheirThreadBlocksAndTheirTrafficClass() {
+        WorldSpec spec = WorldSpec.of(ParallelSizes.tensor(2).withPipeline(2));
+        String tensor = GroupKind.TENSOR.token();
+        String pipeline = GroupKind.PIPELINE.token();
+        NcclOptions options =
+                new NcclOptions(NcclOptions.Use.ON, null, Map.of(tensor, 4), Map.of(tensor, 0, pipeline, 106));
+        CyclicBarrier all = new CyclicBarrier(4);
+        inWorld(spec, 4, OPTIONS.withNccl(options), (world, kernels) -> {
+            all.await();
+            assertThat(nccl.communicators(new NcclConfig(OptionalInt.of(4), OptionalInt.of(0))))
+                    .isEqualTo(4);
+            assertThat(nccl.communicators(new NcclConfig(OptionalInt.empty(), OptionalInt.of(106))))
+                    .isEqualTo(4);
+            assertThat(nccl.communicators(NcclConfig.DEFAULT)).isEqualTo(4); // of all ranks
+            all.await();
+            Buffer x = floats(kernels, 1, 2);
+            world.communicators().tensor().allReduce(x, ReduceOp.SUM);
+            world.communicators().pipeline().allReduce(x, ReduceOp.SUM);
+            assertThat(x.toHost().toFloats()).containsExactly(4, 8);
             return true;
         });
     }

@@ -26,6 +26,19 @@ final class StandInNccl {
         library.getFunction("standin_nccl_fail").invokeInt(new Object[] {operations});
     }
 
+    /** The version that it tells from now on, such as 22800; a library that was opened before has the old. */
+    void setVersion(int told) {
+        library.getFunction("standin_nccl_version").invokeInt(new Object[] {told});
+    }
+
+    /** Communicators that nobody has ended, of such a config. */
+    long communicators(NcclConfig config) {
+        Object[] told = {
+            config.maxCtas().orElse(Integer.MIN_VALUE), config.trafficClass().orElse(Integer.MIN_VALUE)
+        };
+        return library.getFunction("standin_nccl_configured").invokeLong(told);
+    }
+
     /** Communicators that nobody has ended. */
     long communicators() {
         return library.getFunction("standin_nccl_communicators").invokeLong(new Object[0]);

@@ -74,6 +74,17 @@ public record Setting<T>(String key, String fallback, String meaning, Function<S
                 text -> text.trim().equalsIgnoreCase("auto") ? OptionalInt.empty() : OptionalInt.of(parseCount(text)));
     }
 
+    /** The same, from zero on. */
+    static Setting<OptionalInt> countFromZeroOrAuto(String key, String meaning) {
+        return new Setting<>(
+                key,
+                "auto",
+                meaning,
+                text -> text.trim().equalsIgnoreCase("auto")
+                        ? OptionalInt.empty()
+                        : OptionalInt.of(parseCountFromZero(text)));
+    }
+
     static Setting<Boolean> flag(String key, boolean fallback, String meaning) {
         return new Setting<>(key, Boolean.toString(fallback), meaning, Setting::parseFlag);
     }
@@ -166,6 +177,14 @@ public record Setting<T>(String key, String fallback, String meaning, Function<S
         int count = Integer.parseInt(text.trim());
         if (count < 1) {
             throw new IllegalArgumentException("not a positive number");
+        }
+        return count;
+    }
+
+    private static int parseCountFromZero(String text) {
+        int count = Integer.parseInt(text.trim());
+        if (count < 0) {
+            throw new IllegalArgumentException("a negative number");
         }
         return count;
     }

@@ -192,6 +192,15 @@ public final class Settings {
     public static final Setting<OptionalInt> NCCL_PIPELINE_CTAS =
             Setting.countOrAuto("spark.lockstep.nccl.pipeline.maxCtas", "the same in pipeline groups");
 
+    public static final Setting<OptionalInt> NCCL_TENSOR_CLASS = Setting.countFromZeroOrAuto(
+            "spark.lockstep.nccl.tensor.trafficClass",
+            "traffic class of what NCCL (2.26 or newer) sends between hosts in tensor groups, 0 or more, as the network defines"
+                    + " it: over InfiniBand and RoCE both the service level and the traffic class, unless NCCL_IB_SL and"
+                    + " NCCL_IB_TC are set; sockets have none; auto: NCCL's choice");
+
+    public static final Setting<OptionalInt> NCCL_PIPELINE_CLASS =
+            Setting.countFromZeroOrAuto("spark.lockstep.nccl.pipeline.trafficClass", "the same in pipeline groups");
+
     public static final Setting<OptionalInt> CPU_THREADS = Setting.countOrAuto(
             "spark.lockstep.cpu.threads",
             "cores that a rank computes on; auto: spark.task.cpus on a cluster; under local[n] the n cores, as far as the"
@@ -239,7 +248,9 @@ public final class Settings {
             GPU_NCCL,
             NCCL_PLAIN,
             NCCL_TENSOR_CTAS,
-            NCCL_PIPELINE_CTAS);
+            NCCL_PIPELINE_CTAS,
+            NCCL_TENSOR_CLASS,
+            NCCL_PIPELINE_CLASS);
 
     private Settings() {}
 

@@ -68,6 +68,16 @@ class SettingsTest {
                 .hasMessageContaining("it is zero");
     }
 
+    @Test
+    void aTrafficClassIsFromZeroOn() {
+        String key = Settings.NCCL_TENSOR_CLASS.key();
+        assertThat(Settings.NCCL_TENSOR_CLASS.in(conf())).isEmpty();
+        assertThat(Settings.NCCL_TENSOR_CLASS.in(conf().set(key, "0"))).hasValue(0);
+        assertThatThrownBy(() -> Settings.NCCL_TENSOR_CLASS.in(conf().set(key, "-1")))
+                .isInstanceOf(LockstepException.class)
+                .hasMessageContaining("a negative number");
+    }
+
     @ParameterizedTest
     @CsvSource({"7,7", "1k,1024", "512m,536870912", "2g,2147483648", "1gb,1073741824"})
     void sizes(String text, long bytes) {
