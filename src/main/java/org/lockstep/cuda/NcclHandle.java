@@ -99,7 +99,10 @@ final class NcclHandle {
                 throw LockstepException.report(
                                 ErrorCode.COLLECTIVE_TIMEOUT,
                                 name + " of " + library + " not complete in " + limit.toMillis() + " ms")
-                        .attempt("NCCL_DEBUG=INFO in the environment of the executors tells what it waits for")
+                        .attempt(
+                                "NCCL_DEBUG=INFO in the environment of the executors tells what it waits for; if that is a"
+                                        + " network that does not reach, NCCL_SOCKET_IFNAME there names the interface, which NCCL"
+                                        + " else chooses itself")
                         .exception();
             }
             LockSupport.parkNanos(LOOK);

@@ -217,6 +217,7 @@ class NcclHandleTest {
                     LockstepException.class, () -> rank.handle.await("init of tensor[0]={0,1}", SHORT, () -> {}));
             assertThat(late.code()).isEqualTo(ErrorCode.COLLECTIVE_TIMEOUT);
             assertThat(late).hasMessageContaining("init of tensor[0]={0,1}").hasMessageContaining("300 ms");
+            assertThat(late.advice()).contains("NCCL_SOCKET_IFNAME");
             return true;
         });
     }
