@@ -14,8 +14,11 @@ import org.lockstep.inference.SamplingParams;
 
 /** A driver in a process of its own, that says which processes its executors are, then generates for long. */
 final class DyingDriver {
+    static final int ROWS = 96;
+
+    /** Few tokens of many rows: the first rows are kept soon, and most are to come when a fault does. */
     static final SamplingParams PARAMS =
-            SamplingParams.greedy().withMaxTokens(200).withIgnoreEos(true);
+            SamplingParams.greedy().withMaxTokens(32).withIgnoreEos(true);
 
     private DyingDriver() {}
 
@@ -39,7 +42,7 @@ final class DyingDriver {
     }
 
     static Dataset<Row> rows(SparkSession session) {
-        List<String> prompts = IntStream.range(0, 32)
+        List<String> prompts = IntStream.range(0, ROWS)
                 .mapToObj(i -> "Once upon a time, " + i + " crows")
                 .toList();
         return session.createDataset(prompts, Encoders.STRING()).toDF("prompt");
