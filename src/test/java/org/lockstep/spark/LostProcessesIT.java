@@ -15,7 +15,6 @@ import java.util.ArrayList;
 import java.util.List;
 import java.util.Map;
 import java.util.concurrent.CompletableFuture;
-import java.util.concurrent.CopyOnWriteArrayList;
 import java.util.concurrent.TimeUnit;
 import java.util.stream.IntStream;
 import java.util.stream.Stream;
@@ -26,9 +25,10 @@ import org.apache.spark.scheduler.cluster.CoarseGrainedSchedulerBackend;
 import org.apache.spark.sql.Row;
 import org.apache.spark.sql.SparkSession;
 import org.awaitility.Awaitility;
-import org.junit.jupiter.api.AfterEach;
-import org.junit.jupiter.api.BeforeEach;
+import org.junit.jupiter.api.AfterAll;
+import org.junit.jupiter.api.BeforeAll;
 import org.junit.jupiter.api.Test;
+import org.junit.jupiter.api.TestInstance;
 import org.junit.jupiter.api.Timeout;
 import org.junit.jupiter.api.io.TempDir;
 import org.lockstep.ErrorCode;
@@ -36,29 +36,41 @@ import org.lockstep.FaultCase;
 import org.lockstep.FaultLog;
 import org.lockstep.LockstepException;
 import org.lockstep.collective.ReduceOp;
-import org.lockstep.inference.SamplingParams;
 import org.lockstep.spark.failure.GangWatchTest;
-import org.lockstep.spark.settings.Settings;
 import org.lockstep.tensor.Buffer;
 import org.lockstep.tensor.HostBuffer;
 import org.lockstep.topology.ParallelSizes;
 
 /** Drivers that die, executors that run out of memory or are taken away, stages that Spark itself tries again. */
 @Timeout(400)
+@TestInstance(TestInstance.Lifecycle.PER_CLASS)
 class LostProcessesIT {
-    private static final String SLOTS = "spark.lockstep.slots.wait";
-
     private SparkSession session;
+    private List<Row> undisturbed = List.of();
 
     @TempDir
     private Path folder;
 
-    @BeforeEach
-    void assumeThatExecutorsStart() throws IOException {
+    /** One cluster for all tests: it starts another executor in the place of each that is lost. */
+    @BeforeAll
+    void start() throws IOException {
         Sessions.assumeThatExecutorsStart();
+        session = Sessions.twoExecutors(Map.of(
+                "spark.lockstep.slots.wait",
+                "240s",
+                "spark.scheduler.barrier.maxConcurrentTasksCheck.interval",
+                "2s",
+                "spark.decommission.enabled",
+                "true",
+                "spark.storage.decommission.enabled",
+                "true",
+                "spark.storage.decommission.rddBlocks.enabled",
+                "true",
+                "spark.storage.decommission.replicationReattemptInterval",
+                "1s"));
     }
 
-    @AfterEach
+    @AfterAll
     void stop() {
         if (session != null) {
             session.stop();
@@ -74,14 +86,15 @@ class LostProcessesIT {
         }
     }
 
+    /** The texts of a run that nothing disturbs, made once: after a fault, on the executors that are there then. */
     private List<Row> undisturbed() {
-        return undisturbed(DyingDriver.PARAMS);
-    }
-
-    private List<Row> undisturbed(SamplingParams params) {
-        try (Llm alone = Llm.bundled(session).dataParallel(1)) {
-            return alone.generate(DyingDriver.rows(session), "prompt", params).collectAsList();
+        if (undisturbed.isEmpty()) {
+            try (Llm alone = Llm.bundled(session).dataParallel(1)) {
+                undisturbed = alone.generate(DyingDriver.rows(session), "prompt", DyingDriver.PARAMS)
+                        .collectAsList();
+            }
         }
+        return undisturbed;
     }
 
     /** No process of its executors outlives it for long, and the next driver goes on with what was kept. */
@@ -118,7 +131,6 @@ class LostProcessesIT {
                 .until(() -> executors.stream().noneMatch(ProcessHandle::isAlive));
         FaultLog.released("F13", Duration.ofNanos(System.nanoTime() - start));
 
-        session = Sessions.local(4);
         try (Llm llm = DyingDriver.llm(session, folder.resolve("kept").toString())) {
             Generation resumed = llm.resume(true).run(DyingDriver.rows(session), "prompt", DyingDriver.PARAMS);
             assertThat(resumed.report().rowsKept()).isPositive();
@@ -130,8 +142,6 @@ class LostProcessesIT {
     @Test
     @FaultCase("F18")
     void aStageThatSparkTriesAgainIsAnotherAttempt() {
-        session = Sessions.twoExecutors(
-                Map.of(SLOTS, "240s", "spark.scheduler.barrier.maxConcurrentTasksCheck.interval", "2s"));
         JavaSparkContext spark = JavaSparkContext.fromSparkContext(session.sparkContext());
         List<String> rows = BarrierStage.over(
                         spark.parallelize(IntStream.range(0, 4).boxed().toList(), 4))
@@ -181,7 +191,6 @@ class LostProcessesIT {
     @FaultCase("F57")
     void whoRunsOutOfMemoryIsTheCulprit() throws Exception {
         String clock = folder.resolve("clock").toString();
-        session = Sessions.twoExecutors(Map.of(SLOTS, "240s"));
         JavaSparkContext spark = JavaSparkContext.fromSparkContext(session.sparkContext());
         LockstepException told = catchThrowableOfType(
                 LockstepException.class,
@@ -207,63 +216,10 @@ class LostProcessesIT {
                 .hasMessageContainingAll("rank 3 failed", "OutOfMemoryError", "culprit : rank 3 ", "more memory");
     }
 
-    /** What holds most of an executor's heap, so that a model which would fit by its numbers does not. */
-    private static final class Held {
-        private static final List<byte[]> ALL = new CopyOnWriteArrayList<>();
-
-        static int hold(int mebibytes) {
-            while (ALL.size() < 4 * mebibytes) {
-                ALL.add(new byte[1 << 18]); // larger ones would take whole regions of the heap for themselves
-            }
-            return ALL.size() / 4;
-        }
-    }
-
-    /** Another attempt would run out too. The executors live, with what was loaded given back. */
-    @Test
-    @FaultCase("F57")
-    void aShareThatOverfillsTheHeapIsNotTriedAgain() throws Exception {
-        session = Sessions.executors(2, 1, Map.of(SLOTS, "240s", Settings.MAX_STEP_LENGTH.key(), "16"));
-        WideModel.write(folder.resolve("wide"), 1 << 18);
-        try (Llm llm = Llm.load(session, folder.resolve("wide").toString())
-                .tensorParallel(2)
-                .maxSequences(1)) {
-            llm.plan();
-            String executors = DyingDriver.executors(session);
-            assertThat(JavaSparkContext.fromSparkContext(session.sparkContext())
-                            .parallelize(IntStream.range(0, 32).boxed().toList(), 32)
-                            .map(i -> Held.hold(600))
-                            .collect())
-                    .allMatch(held -> held >= 600);
-            LockstepException told = catchThrowableOfType(
-                    LockstepException.class, () -> llm.run(DyingDriver.rows(session), "prompt", DyingDriver.PARAMS));
-            assertThat(told.code()).isEqualTo(ErrorCode.MODEL_TOO_LARGE);
-            assertThat(told)
-                    .hasMessageMatching(GangWatchTest.CONTRACT.pattern())
-                    .hasMessageContainingAll(
-                            "'s share of the model is more than there is memory for: weights and cache of a rank need 7",
-                            "the heap is 1,024 MiB",
-                            "culprit : rank ")
-                    .hasMessageNotContaining("attempt :");
-            assertThat(DyingDriver.executors(session)).as("they live").isEqualTo(executors);
-        }
-    }
-
     /** An executor that is to be taken away goes on until its task is done, and its rows move to another one. */
     @Test
     @FaultCase("F17")
     void anExecutorThatIsDecommissionedEndsItsWork() throws Exception {
-        session = Sessions.twoExecutors(Map.of(
-                SLOTS,
-                "240s",
-                "spark.decommission.enabled",
-                "true",
-                "spark.storage.decommission.enabled",
-                "true",
-                "spark.storage.decommission.rddBlocks.enabled",
-                "true",
-                "spark.storage.decommission.replicationReattemptInterval",
-                "1s"));
         Llm llm = DyingDriver.llm(session, folder.resolve("kept").toString());
         llm.plan();
         String process = DyingDriver.executors(session).split(" ")[0];
@@ -282,8 +238,6 @@ class LostProcessesIT {
     @Test
     @FaultCase("F17")
     void anExecutorThatIsTakenAwayIsNoFailureOfTheRun() throws Exception {
-        SamplingParams params = DyingDriver.PARAMS.withMaxTokens(200);
-        session = Sessions.twoExecutors(Map.of(SLOTS, "240s", "spark.decommission.enabled", "true"));
         try (Llm llm =
                 DyingDriver.llm(session, folder.resolve("kept").toString()).attempts(1)) {
             llm.plan();
@@ -293,8 +247,8 @@ class LostProcessesIT {
                             ProcessHandle.current().pid() + " " + SparkEnv.get().executorId())
                     .first()
                     .split(" ");
-            CompletableFuture<Generation> run =
-                    CompletableFuture.supplyAsync(() -> llm.run(DyingDriver.rows(session), "prompt", params));
+            CompletableFuture<Generation> run = CompletableFuture.supplyAsync(
+                    () -> llm.run(DyingDriver.rows(session), "prompt", DyingDriver.PARAMS));
             Awaitility.await().atMost(Duration.ofSeconds(240)).until(() -> run.isDone() || isCommitting());
             assertThat(run).isNotDone();
             signal("PWR", victim[0]);
@@ -306,7 +260,7 @@ class LostProcessesIT {
             Generation ended = run.get(250, TimeUnit.SECONDS);
             assertThat(ended.report().attempts()).isEqualTo(2);
             assertThat(ended.report().rowsKept()).isPositive();
-            assertThat(ended.rows().collectAsList()).isEqualTo(undisturbed(params));
+            assertThat(ended.rows().collectAsList()).isEqualTo(undisturbed());
         }
     }
 
