@@ -47,7 +47,7 @@ class CtrlCTest {
                 "--max-num-seqs",
                 "2",
                 "--max-tokens",
-                "200",
+                "48",
                 "--ignore-eos",
                 "--seed",
                 "3",
