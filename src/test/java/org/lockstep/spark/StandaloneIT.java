@@ -21,9 +21,10 @@ import org.apache.spark.SparkEnv;
 import org.apache.spark.api.java.JavaSparkContext;
 import org.apache.spark.sql.SparkSession;
 import org.awaitility.Awaitility;
-import org.junit.jupiter.api.AfterEach;
-import org.junit.jupiter.api.BeforeEach;
+import org.junit.jupiter.api.AfterAll;
+import org.junit.jupiter.api.BeforeAll;
 import org.junit.jupiter.api.Test;
+import org.junit.jupiter.api.TestInstance;
 import org.junit.jupiter.api.Timeout;
 import org.junit.jupiter.api.io.TempDir;
 import org.lockstep.collective.ReduceOp;
@@ -33,21 +34,34 @@ import org.lockstep.topology.ParallelSizes;
 
 /** One Master, two Workers of two slots, and spark-submit of our jar alone: every one a process of its own. */
 @Timeout(300)
+@TestInstance(TestInstance.Lifecycle.PER_CLASS)
 class StandaloneIT {
     private static final Path DIST = Path.of(System.getProperty("lockstep.dist", "target/dist"));
+    private static final String REGISTERED = "Successfully registered with master";
     private static final Pattern MASTER = Pattern.compile("Starting Spark master at (spark://\\S+)");
 
     private final List<Process> daemons = new ArrayList<>();
+    private String master;
 
     @TempDir
     private Path folder;
 
-    @BeforeEach
-    void assumeThatExecutorsStart() throws IOException {
+    /** One cluster, for one application after the other. */
+    @BeforeAll
+    void startCluster(@TempDir Path place) throws IOException {
         Sessions.assumeThatExecutorsStart();
+        master = startMaster(place);
+        List<Path> logs = List.of(place.resolve("worker-0.log"), place.resolve("worker-1.log"));
+        for (Path log : logs) {
+            startWorker(log, place.resolve(log.getFileName() + ".work"));
+        }
+        Awaitility.await()
+                .atMost(Duration.ofSeconds(60))
+                .until(() -> contents(logs.get(0)).contains(REGISTERED)
+                        && contents(logs.get(1)).contains(REGISTERED));
     }
 
-    @AfterEach
+    @AfterAll
     void stopDaemons() {
         daemons.forEach(Process::destroy);
         daemons.forEach(process -> process.onExit().join());
@@ -73,8 +87,8 @@ class StandaloneIT {
         return Files.exists(log) ? Files.readString(log) : "";
     }
 
-    private String startCluster(int workers) throws IOException {
-        Path masterLog = folder.resolve("master.log");
+    private String startMaster(Path place) throws IOException {
+        Path masterLog = place.resolve("master.log");
         daemon(
                 masterLog,
                 "org.apache.spark.deploy.master.Master",
@@ -89,33 +103,28 @@ class StandaloneIT {
                 .until(() -> MASTER.matcher(contents(masterLog)).find());
         Matcher found = MASTER.matcher(contents(masterLog));
         assertThat(found.find()).isTrue();
-        String master = found.group(1);
-        for (int i = 0; i < workers; i++) {
-            Path log = folder.resolve("worker-" + i + ".log");
-            daemon(
-                    log,
-                    "org.apache.spark.deploy.worker.Worker",
-                    master,
-                    "--cores",
-                    "2",
-                    "--memory",
-                    "1g",
-                    "--host",
-                    "127.0.0.1",
-                    "--webui-port",
-                    "0",
-                    "--work-dir",
-                    folder.resolve("work-" + i).toString());
-            Awaitility.await()
-                    .atMost(Duration.ofSeconds(60))
-                    .until(() -> contents(log).contains("Successfully registered with master"));
-        }
-        return master;
+        return found.group(1);
+    }
+
+    private void startWorker(Path log, Path work) throws IOException {
+        daemon(
+                log,
+                "org.apache.spark.deploy.worker.Worker",
+                master,
+                "--cores",
+                "2",
+                "--memory",
+                "1g",
+                "--host",
+                "127.0.0.1",
+                "--webui-port",
+                "0",
+                "--work-dir",
+                work.toString());
     }
 
     @Test
     void sparkSubmitOfTheJarAloneTellsStories() throws Exception {
-        String master = startCluster(2);
         Path output = folder.resolve("stories.jsonl");
         Path log = folder.resolve("submit.log");
         File jar;
@@ -167,7 +176,6 @@ class StandaloneIT {
 
     @Test
     void tensorGroupsStayInsideTheExecutorsOfACluster() throws Exception {
-        String master = startCluster(2);
         String classes = new File("target/test-classes").getAbsolutePath()
                 + File.pathSeparator
                 + new File("target/classes").getAbsolutePath();
