@@ -35,8 +35,9 @@ class LargeBufferTest {
         assumeMemory(NEEDED_KB);
         List<String> options =
                 List.of("-Xmx2600m", "-Xmn100m", "-XX:+UseSerialGC", "--add-modules=jdk.incubator.vector");
-        try (RankProcesses world =
-                new RankProcesses(List.of(), options, kind, 2, ELEMENTS, Rhythm.DEFAULT)) { // which each checked
+        // each checks what comes of a round: the first one here, and the second one, after which rank 0 hears that it
+        // leaves
+        try (RankProcesses world = new RankProcesses(List.of(), options, 1, kind, 2, ELEMENTS, Rhythm.DEFAULT)) {
             world.rank(0).say("leave");
             assertThat(world.rank(0).ends()).isTrue();
             assertThat(world.rank(1).next("over")).contains("PEER_LOST", "rank 0 left the group");

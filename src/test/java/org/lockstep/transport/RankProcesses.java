@@ -120,11 +120,12 @@ final class RankProcesses implements AutoCloseable {
 
     /** Each run by a command that takes another one at its end. */
     RankProcesses(List<String> runner, Kind kind, int size, int elements, Rhythm rhythm) throws Exception {
-        this(runner, List.of("-Xmx128m", "-XX:TieredStopAtLevel=1"), kind, size, elements, rhythm);
+        this(runner, List.of("-Xmx128m", "-XX:TieredStopAtLevel=1"), 2, kind, size, elements, rhythm);
     }
 
-    /** With these options of Java. */
-    RankProcesses(List<String> runner, List<String> options, Kind kind, int size, int elements, Rhythm rhythm)
+    /** With these options of Java; it is there when each has said that so many rounds are over. */
+    RankProcesses(
+            List<String> runner, List<String> options, int rounds, Kind kind, int size, int elements, Rhythm rhythm)
             throws Exception {
         byte[] key = new byte[32];
         new Random().nextBytes(key);
@@ -161,8 +162,9 @@ final class RankProcesses implements AutoCloseable {
             byRank[Integer.parseInt(each.next("rank"))] = each;
         }
         for (Rank each : byIndex) {
-            each.next("round");
-            each.next("round");
+            for (int round = 0; round < rounds; round++) {
+                each.next("round");
+            }
         }
     }
 
