@@ -155,7 +155,8 @@ public interface Communicator extends AutoCloseable {
     /**
      * This communicator with another deadline, for the operations that are called on what is returned: one, or all from now on. It
      * holds for each, whatever that moves; all else, the end included, is this communicator's. Each rank has its own deadlines:
-     * the shortest ends an operation for all.
+     * the shortest ends an operation for all. A rank that waits for one that itself waits for others has up to a second more, so
+     * that whoever knows who does not come says so first.
      *
      * @param deadline positive
      */

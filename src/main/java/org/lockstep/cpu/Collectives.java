@@ -12,7 +12,7 @@ import org.lockstep.transport.Pairs;
 
 /**
  * The algorithms of the host's collectives, over a {@link Mesh} of links of any kind: here those of one step or two among all
- * ranks, for groups of up to {@value #DIRECT_RANKS} of one host, or of hosts of one each.
+ * ranks, for groups of up to {@value #DIRECT_RANKS} of one host, or of hosts that are not {@link HostwiseCollectives}'.
  *
  * <p>For n ranks and S bytes (as nccl-tests counts them: all-gather what is received in all, reduce-scatter what is sent in
  * all), steps and bytes that each rank sends; over threads of one JVM it sends no bytes above 4 KiB, its peers read as many
@@ -88,6 +88,11 @@ class Collectives {
         if (UnevenCollectives.fits(byHost, size)) {
             return new UnevenCollectives(mesh, rankInGroup, size, byHost);
         }
+        return flat(mesh, rankInGroup, size);
+    }
+
+    /** Those of a group that knows no hosts. */
+    static Collectives flat(Mesh mesh, int rankInGroup, int size) {
         return size > DIRECT_RANKS ? ofLarge(mesh, rankInGroup, size) : new Collectives(mesh, rankInGroup, size);
     }
 

@@ -5,7 +5,6 @@ import org.jspecify.annotations.Nullable;
 import org.lockstep.collective.Blocks;
 import org.lockstep.collective.OperationTag;
 import org.lockstep.collective.ReduceOp;
-import org.lockstep.tensor.DataType;
 import org.lockstep.tensor.HostBuffer;
 import org.lockstep.transport.Mesh;
 
@@ -26,11 +25,10 @@ import org.lockstep.transport.Mesh;
  * <tr><td>barrier</td><td>2 steps</td><td>0</td><td>tags only</td></tr>
  * </table>
  *
- * <p>All others are those of {@link Collectives}: what they move differs for each rank, and crosses once anyway. 16-bit elements
- * cross as f32: the sum of a host must not be rounded. Every rank hears the tags of its host and of its counterparts, and waits for those who wait
+ * <p>16-bit elements cross as f32: the sum of a host must not be rounded. Every rank hears the tags of its host and of its counterparts, and waits for those who wait
  * for others.
  */
-final class LayeredCollectives extends Collectives {
+final class LayeredCollectives extends HostwiseCollectives {
     private final Reach reach;
     private final Mesh.Circle near;
     private final Mesh.Circle across;
@@ -45,8 +43,7 @@ final class LayeredCollectives extends Collectives {
     @Override
     void allReduce(OperationTag tag, HostBuffer send, HostBuffer receive, ReduceOp op) {
         HostBuffer mine = wide(send, op);
-        DataType type = mine.type();
-        HostBuffer result = type == receive.type() ? receive : HostBuffer.allocate(type, receive.length());
+        HostBuffer result = like(mine, receive);
         Blocks shares = Blocks.shares(near.size(), mine.length());
         HostBuffer share = block(shares, result, reach.place());
         HostBuffer part = shareOfHost(tag, mine, shares, op);
@@ -56,7 +53,7 @@ final class LayeredCollectives extends Collectives {
         offerToAll(share);
         targetShares(shares, result);
         mesh.exchange(near, tag, offers, targets);
-        mesh.settle();
+        settle();
         copy(result.to(receive.type()), receive);
     }
 
@@ -83,8 +80,7 @@ final class LayeredCollectives extends Collectives {
         HostBuffer part = shareOfHost(tag, mine, shares, op);
         int home = across.member(root / near.size());
         HostBuffer share = HostBuffer.allocate(part.type(), part.length());
-        offerToAll(null);
-        targetNothing();
+        clear();
         if (me == home) {
             fold(across, tag, part, share, op.kind(), divisor(op));
             reduction.finish(share);
@@ -96,11 +92,11 @@ final class LayeredCollectives extends Collectives {
         }
         HostBuffer result = null;
         if (me == root) {
-            result = part.type() == receive.type() ? receive : HostBuffer.allocate(part.type(), mine.length());
+            result = like(part, receive);
             targetShares(shares, result);
         }
         mesh.exchange(near, tag, offers, targets);
-        mesh.settle();
+        settle();
         if (result != null) {
             copy(share, block(shares, result, reach.place()));
             copy(result.to(receive.type()), receive);
@@ -110,12 +106,11 @@ final class LayeredCollectives extends Collectives {
     @Override
     void reduceScatter(OperationTag tag, HostBuffer send, HostBuffer receive, ReduceOp op, Blocks blocks) {
         HostBuffer mine = wide(send, op);
-        DataType type = mine.type();
-        HostBuffer result = type == receive.type() ? receive : HostBuffer.allocate(type, receive.length());
+        HostBuffer result = like(mine, receive);
         HostBuffer[] parts = new HostBuffer[across.size()];
         for (int host = 0; host < parts.length; host++) {
             int counterpart = across.member(host);
-            parts[host] = HostBuffer.allocate(type, blocks.count(counterpart));
+            parts[host] = HostBuffer.allocate(mine.type(), blocks.count(counterpart));
             for (int i = 0; i < near.size(); i++) {
                 offers[near.member(i)] = block(blocks, mine, host * near.size() + i);
             }
@@ -127,7 +122,7 @@ final class LayeredCollectives extends Collectives {
         }
         fold(across, tag, own, result, op.kind(), divisor(op));
         reduction.finish(result);
-        mesh.settle();
+        settle();
         copy(result.to(receive.type()), receive);
     }
 
@@ -144,7 +139,7 @@ final class LayeredCollectives extends Collectives {
             }
             mesh.exchange(near, tag, offers, targets);
         }
-        mesh.settle();
+        settle();
     }
 
     @Override
@@ -160,7 +155,7 @@ final class LayeredCollectives extends Collectives {
         if (me == root) {
             copy(send, receive);
         }
-        mesh.settle();
+        settle();
     }
 
     private void targetOnly(int from, @Nullable HostBuffer target) {
@@ -170,10 +165,9 @@ final class LayeredCollectives extends Collectives {
 
     @Override
     void barrier(OperationTag tag) {
-        offerToAll(null);
-        targetNothing();
+        clear();
         mesh.exchange(across, tag, offers, targets);
         mesh.exchange(near, tag, offers, targets);
-        mesh.settle();
+        settle();
     }
 }

@@ -11,7 +11,8 @@ import org.lockstep.transport.Mesh;
 import org.lockstep.transport.Mesh.Letter;
 
 /**
- * The algorithms of groups of more than {@value #DIRECT_RANKS} ranks all of which are connected, {@value Pairs#ALL} at most:
+ * The algorithms of groups of more than {@value #DIRECT_RANKS} ranks all of which are connected, {@value Pairs#ALL} at most, that
+ * are not {@link HostwiseCollectives}':
  * reductions of more than {@value #SHARE_BYTES} bytes a rank go in shares among all, gather and scatter to and from the root
  * at once.
  *

@@ -12,7 +12,7 @@ import org.lockstep.transport.Mesh.Letter;
 import org.lockstep.transport.Pairs;
 
 /**
- * The algorithms of groups of more than {@value #DIRECT_RANKS} ranks that are not {@link LayeredCollectives}'. They need no others
+ * The algorithms of groups of more than {@value #DIRECT_RANKS} ranks that are not {@link HostwiseCollectives}'. They need no others
  * than those whose distance around the group is a power of two, but for the all-to-all of groups that have them all. For large
  * data {@link SharesCollectives} and {@link HalvingCollectives} have better ones where they can.
  *
@@ -278,6 +278,7 @@ class TreeCollectives extends Collectives {
             int to = (me + distance) % size;
             int from = Math.floorMod(me - distance, size);
             mesh.transfer(List.of(new Letter(tag, nothing, to)), List.of(new Letter(tag, nothing, from)));
+            mesh.later(1);
         }
     }
 

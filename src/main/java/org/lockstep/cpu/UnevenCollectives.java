@@ -1,6 +1,8 @@
 package org.lockstep.cpu;
 
+import java.util.Arrays;
 import java.util.List;
+import java.util.Objects;
 import java.util.stream.IntStream;
 import org.jspecify.annotations.Nullable;
 import org.lockstep.collective.Blocks;
@@ -11,9 +13,9 @@ import org.lockstep.tensor.HostBuffer;
 import org.lockstep.transport.Mesh;
 
 /**
- * The algorithms of groups over several hosts that {@link LayeredCollectives} does not know: of unequal numbers of ranks, or of
- * numbers whose sums are no subtrees of the sum of all, or that do not follow each other. They go inside the host first too. Of
- * groups of more than {@value #DIRECT_RANKS} ranks only of those with at most as many on a host, and as many hosts.
+ * The algorithms of groups over several hosts that {@link LayeredCollectives} does not know: of unequal numbers of ranks, but at
+ * most twice as many on one host as on another, or of numbers whose sums are no subtrees of the sum of all, or that do not follow
+ * each other. Of groups of more than {@value #DIRECT_RANKS} ranks only of those with at most as many on a host, and as many hosts.
  *
  * <p>As many {@linkplain Hosts columns} cross as the smallest host has ranks. A host cannot add all that its ranks have, for
  * elements are added in one order wherever ranks are: it adds its {@linkplain Segment segments}, and those cross. For k hosts
@@ -21,26 +23,29 @@ import org.lockstep.transport.Mesh;
  *
  * <table>
  * <caption>Algorithms</caption>
- * <tr><td>all-reduce, at most 8 KiB a column</td><td>3 steps</td><td>(k-1) · g · S</td><td>segments, joined on every host, shown in it</td></tr>
+ * <tr><td>all-reduce, where a rank sends at most 16 KiB so</td><td>3 steps</td><td>(k-1) · g · S</td><td>segments, joined on every host, shown in it</td></tr>
  * <tr><td>all-reduce</td><td>4 steps</td><td>(k-1)/k · (g + k) · S</td><td>segments, joined in shares, shown across, then in the host</td></tr>
  * <tr><td>reduce</td><td>4 steps</td><td>(k-1)/k · (g + 1) · S</td><td>segments, joined in shares, collected on the root's host</td></tr>
  * <tr><td>reduce-scatter</td><td>3 steps</td><td>(k-1)/k · g · S where all have alike</td><td>segments, joined on the host of whose block it is</td></tr>
  * <tr><td>all-gather</td><td>3 steps</td><td>(k-1) · S</td><td>across, then shown in the host</td></tr>
- * <tr><td>broadcast</td><td>3 steps</td><td>(k-1) · S</td><td>one rank a host, then in the host</td></tr>
+ * <tr><td>broadcast</td><td>3 steps</td><td>(k-1) · S</td><td>to a column, across, then in the host</td></tr>
  * <tr><td>barrier</td><td>3 steps</td><td>0</td><td>tags only</td></tr>
  * </table>
  *
- * <p>All others are those of {@link Collectives}. 16-bit elements cross as f32, as there. Every operation begins and ends inside
- * the host, so that each rank waits for all, and hears of a mismatch in that operation. Takes room for as much as the caller's
- * buffers, on each rank of a column for that of its column from each rank of its host.
+ * <p>16-bit elements cross as f32, as there. These operations begin and end inside the host, and all columns cross in each, so
+ * that every rank waits for all, and hears of a mismatch in that operation. Reductions go piece by piece of {@value #PIECE_BYTES}
+ * bytes and take room for some six of those on the ranks of columns; an all-gather takes room for as much as it receives.
  */
-final class UnevenCollectives extends Collectives {
-    private static final long ONE_STEP_BYTES = 8 * 1024;
-    private static final long LONGEST = Integer.MAX_VALUE - 64L; // elements of a buffer
+final class UnevenCollectives extends HostwiseCollectives {
+    private static final long ONE_STEP_BYTES = 16 * 1024;
+    private static final int PIECE_BYTES = 16 << 20;
 
     private final Hosts hosts;
     private final int columns;
     private final List<Segment> segments;
+    private final List<Segment> homeSegments;
+    private final int[] widths; // of all segments
+    private final int[] counts; // of segments, by host
     private final Mesh.Circle near;
     private final Mesh.@Nullable Circle across; // of who is in a column
 
@@ -49,67 +54,80 @@ final class UnevenCollectives extends Collectives {
         this.hosts = hosts;
         this.columns = hosts.columns();
         this.segments = hosts.segments();
+        this.homeSegments = segments.stream()
+                .filter(segment -> segment.host() == hosts.home())
+                .toList();
+        this.widths = segments.stream().mapToInt(Segment::width).toArray();
+        this.counts = new int[hosts.count()];
+        segments.forEach(segment -> counts[segment.host()]++);
         this.near = mesh.circle(hosts.near());
         this.across = hosts.isInColumn() ? mesh.circle(hosts.column(hosts.place())) : null;
     }
 
-    private void clear() {
-        offerToAll(null);
-        targetNothing();
+    /** Whether this is what fits a group: no step is among too many, and no column has much more to do than its share. */
+    static boolean fits(Hosts hosts, int size) {
+        return hosts.count() > 1
+                && hosts.count() < size
+                && hosts.most() <= 2 * hosts.columns()
+                && (size <= DIRECT_RANKS || (hosts.count() <= DIRECT_RANKS && hosts.most() <= DIRECT_RANKS));
     }
 
-    /** All ranks of this host are in the operation. */
-    private void meet(OperationTag tag) {
-        clear();
-        mesh.exchange(near, tag, offers, targets);
+    /** Something to do with some elements of a buffer. */
+    private interface OfPiece {
+        void by(long from, long count);
     }
 
-    /** Whether the sums of one host's segments are more than a buffer has room for. */
-    private boolean isTooLong(HostBuffer data) {
-        int most = IntStream.range(0, hosts.count())
-                .map(host -> of(host).size())
-                .max()
-                .orElseThrow();
-        return most * data.length() > LONGEST;
+    /** Goes through {@code length} elements, of {@code ranks} such buffers, at least once. */
+    private static void eachPiece(HostBuffer data, long length, int ranks, OfPiece body) {
+        long most = Math.max(1, PIECE_BYTES / ranks / data.type().bytes());
+        long from = 0;
+        do {
+            body.by(from, Math.min(most, length - from));
+            from += most;
+        } while (from < length);
     }
 
     @Override
     void allReduce(OperationTag tag, HostBuffer send, HostBuffer receive, ReduceOp op) {
-        if (isTooLong(send)) {
-            super.allReduce(tag, send, receive, op);
-            return;
-        }
+        eachPiece(
+                send,
+                send.length(),
+                1,
+                (from, count) -> allReducePiece(tag, send.slice(from, count), receive.slice(from, count), op));
+    }
+
+    private void allReducePiece(OperationTag tag, HostBuffer send, HostBuffer receive, ReduceOp op) {
         HostBuffer mine = wide(send, op);
         HostBuffer result = like(mine, receive);
         ColumnCut cut = ColumnCut.shares(hosts, mine.length());
         int place = hosts.place();
+        boolean atOnce = isSmall(mine);
         HostBuffer[] theirs = columnOfHost(tag, mine, cut);
-        if (across != null) {
+        if (across == null) {
+            mesh.later(atOnce ? 1 : 2);
+        } else if (atOnce) {
             HostBuffer column = cut.column(result, place);
-            if (mine.bytes() <= columns * ONE_STEP_BYTES) {
-                HostBuffer sums = sums(theirs, 0, column.length(), op);
-                join(across, tag, host -> sums, column, op);
-            } else {
-                HostBuffer own = cut.part(result, place, hosts.home());
-                joinShares(across, tag, theirs, cut.hosts().get(place), own, op);
-                clear();
-                for (int host = 0; host < hosts.count(); host++) {
-                    offers[across.member(host)] = own;
-                    targets[across.member(host)] = cut.part(result, place, host);
-                }
-                mesh.exchange(across, tag, offers, targets);
-            }
+            HostBuffer sums = sums(theirs, 0, column.length(), op);
+            join(across, tag, host -> sums, column, op);
         } else {
-            mesh.skip(2);
+            HostBuffer share = cut.part(result, place, hosts.home());
+            joinShares(across, tag, theirs, cut.hosts().get(place), share, op);
+            clear();
+            for (int host = 0; host < hosts.count(); host++) {
+                offers[across.member(host)] = share;
+                targets[across.member(host)] = cut.part(result, place, host);
+            }
+            mesh.exchange(across, tag, offers, targets);
         }
         show(tag, result, cut);
-        mesh.settle();
+        settle();
         copy(result.to(receive.type()), receive);
     }
 
-    /** Where a result in the type of {@code mine} goes that is to be in {@code receive}. */
-    private static HostBuffer like(HostBuffer mine, HostBuffer receive) {
-        return mine.type() == receive.type() ? receive : HostBuffer.allocate(mine.type(), receive.length());
+    /** Whether it costs less to join the sums of all hosts on each than to take another step. */
+    private boolean isSmall(HostBuffer data) {
+        long most = Arrays.stream(counts).max().orElseThrow();
+        return (hosts.count() - 1) * most * data.bytes() <= columns * ONE_STEP_BYTES;
     }
 
     /** What each rank of this host has of this rank's column, by rank in group; nothing of who is in no column. */
@@ -133,9 +151,8 @@ final class UnevenCollectives extends Collectives {
 
     /** The sums of this host's segments, one after the other, over {@code length} elements from {@code from} on. */
     private HostBuffer sums(HostBuffer[] theirs, long from, long length, ReduceOp op) {
-        List<Segment> own = of(hosts.home());
-        HostBuffer sums = HostBuffer.allocate(theirs[me].type(), own.size() * length);
-        for (Segment segment : own) {
+        HostBuffer sums = HostBuffer.allocate(theirs[me].type(), homeSegments.size() * length);
+        for (Segment segment : homeSegments) {
             HostBuffer[] sources = IntStream.range(segment.first(), segment.first() + segment.width())
                     .mapToObj(rank -> theirs[rank].slice(from, length))
                     .toArray(HostBuffer[]::new);
@@ -145,16 +162,12 @@ final class UnevenCollectives extends Collectives {
         return sums;
     }
 
-    private List<Segment> of(int host) {
-        return segments.stream().filter(segment -> segment.host() == host).toList();
-    }
-
     /** What is for a host. */
     private interface ForHost {
         HostBuffer of(int host);
     }
 
-    /** Each host of this column joins its share of it, the calling rank's into {@code result}. */
+    /** Each host of this column joins its share of it, this one into {@code result}. */
     private void joinShares(
             Mesh.Circle circle, OperationTag tag, HostBuffer[] theirs, Blocks shares, HostBuffer result, ReduceOp op) {
         join(circle, tag, host -> sums(theirs, shares.from(host), shares.count(host), op), result, op);
@@ -168,14 +181,13 @@ final class UnevenCollectives extends Collectives {
         for (int host = 0; host < arrived.length; host++) {
             HostBuffer out = sums.of(host);
             offers[circle.member(host)] = out;
-            arrived[host] = host == hosts.home() ? out : HostBuffer.allocate(result.type(), of(host).size() * length);
+            arrived[host] = host == hosts.home() ? out : HostBuffer.allocate(result.type(), counts[host] * length);
             targets[circle.member(host)] = arrived[host];
         }
         mesh.exchange(circle, tag, offers, targets);
         HostBuffer[] sources = segments.stream()
                 .map(segment -> arrived[segment.host()].slice(segment.index() * length, length))
                 .toArray(HostBuffer[]::new);
-        int[] widths = segments.stream().mapToInt(Segment::width).toArray();
         reduction.reduceSubtrees(sources, widths, result, op.kind(), divisor(op));
         reduction.finish(result);
     }
@@ -194,27 +206,29 @@ final class UnevenCollectives extends Collectives {
 
     @Override
     void reduce(OperationTag tag, HostBuffer send, HostBuffer receive, ReduceOp op, int root) {
-        if (isTooLong(send)) {
-            super.reduce(tag, send, receive, op, root);
-            return;
-        }
+        eachPiece(
+                send,
+                send.length(),
+                1,
+                (from, count) -> reducePiece(
+                        tag, send.slice(from, count), me == root ? receive.slice(from, count) : null, op, root));
+    }
+
+    /** @param receive null but on the root */
+    private void reducePiece(OperationTag tag, HostBuffer send, @Nullable HostBuffer receive, ReduceOp op, int root) {
         HostBuffer mine = wide(send, op);
         ColumnCut cut = ColumnCut.shares(hosts, mine.length());
         int place = hosts.place();
         int home = hosts.hostOf(root);
         HostBuffer[] theirs = columnOfHost(tag, mine, cut);
-        HostBuffer whole = null;
-        if (me == root) {
-            whole = like(mine, receive);
-        }
         HostBuffer column = null;
         if (across != null) {
             column = HostBuffer.allocate(mine.type(), cut.columns().count(place));
             Blocks parts = cut.hosts().get(place);
-            HostBuffer own = block(parts, column, hosts.home());
-            joinShares(across, tag, theirs, parts, own, op);
+            HostBuffer share = block(parts, column, hosts.home());
+            joinShares(across, tag, theirs, parts, share, op);
             clear();
-            offers[across.member(home)] = own;
+            offers[across.member(home)] = share;
             if (hosts.home() == home) {
                 for (int host = 0; host < hosts.count(); host++) {
                     targets[across.member(host)] = block(parts, column, host);
@@ -222,18 +236,19 @@ final class UnevenCollectives extends Collectives {
             }
             mesh.exchange(across, tag, offers, targets);
         } else {
-            mesh.skip(2);
+            mesh.later(2);
         }
         clear();
         if (hosts.home() == home) {
             offers[root] = column;
         }
+        HostBuffer whole = receive == null ? null : like(mine, receive);
         for (int i = 0; whole != null && i < columns; i++) {
             targets[near.member(i)] = cut.column(whole, i);
         }
         mesh.exchange(near, tag, offers, targets);
-        mesh.settle();
-        if (whole != null) {
+        settle();
+        if (whole != null && receive != null) {
             if (column != null) {
                 copy(column, cut.column(whole, place));
             }
@@ -243,10 +258,23 @@ final class UnevenCollectives extends Collectives {
 
     @Override
     void reduceScatter(OperationTag tag, HostBuffer send, HostBuffer receive, ReduceOp op, Blocks blocks) {
-        if (isTooLong(send)) {
-            super.reduceScatter(tag, send, receive, op, blocks);
-            return;
-        }
+        long longest = IntStream.range(0, size).mapToLong(blocks::count).max().orElseThrow();
+        eachPiece(send, longest, size, (from, count) -> {
+            long[] counts = new long[size];
+            Arrays.setAll(counts, rank -> Math.max(0, Math.min(count, blocks.count(rank) - from)));
+            Blocks part = Blocks.of(counts);
+            HostBuffer some = HostBuffer.allocate(send.type(), part.total());
+            for (int rank = 0; rank < size; rank++) {
+                if (counts[rank] > 0) {
+                    block(part, some, rank).copyFrom(send.slice(blocks.from(rank) + from, counts[rank]));
+                }
+            }
+            HostBuffer place = counts[me] > 0 ? receive.slice(from, counts[me]) : receive.slice(0, 0);
+            reduceScatterPiece(tag, some, place, op, part);
+        });
+    }
+
+    private void reduceScatterPiece(OperationTag tag, HostBuffer send, HostBuffer receive, ReduceOp op, Blocks blocks) {
         HostBuffer mine = wide(send, op);
         ColumnCut cut = ColumnCut.carrying(hosts, blocks);
         HostBuffer packed = HostBuffer.allocate(mine.type(), mine.length());
@@ -259,17 +287,14 @@ final class UnevenCollectives extends Collectives {
             joinShares(across, tag, theirs, parts, part, op);
             clear();
             cut.eachBlock(part, blocks, hosts.place(), hosts.home(), (rank, place) -> offers[rank] = place);
+            copy(Objects.requireNonNull(offers[me]), result);
         } else {
-            mesh.skip(1);
+            mesh.later(1);
             clear();
             targets[near.member(hosts.place() % columns)] = result;
         }
         mesh.exchange(near, tag, offers, targets);
-        mesh.settle();
-        HostBuffer own = offers[me];
-        if (own != null) {
-            copy(own, result);
-        }
+        settle();
         copy(result.to(receive.type()), receive);
     }
 
@@ -282,8 +307,7 @@ final class UnevenCollectives extends Collectives {
         if (across == null) {
             offers[near.member(place % columns)] = send;
         } else {
-            HostBuffer own = cut.part(packed, place, hosts.home());
-            cut.eachBlock(own, blocks, place, hosts.home(), (rank, room) -> {
+            cut.eachBlock(cut.part(packed, place, hosts.home()), blocks, place, hosts.home(), (rank, room) -> {
                 targets[rank] = room;
                 if (rank == me) {
                     room.copyFrom(send);
@@ -299,63 +323,65 @@ final class UnevenCollectives extends Collectives {
             }
             mesh.exchange(across, tag, offers, targets);
         } else {
-            mesh.skip(1);
+            mesh.later(1);
         }
         show(tag, packed, cut);
-        mesh.settle();
+        settle();
         cut.eachBlock(
                 packed, blocks, (rank, room) -> block(blocks, receive, rank).copyFrom(room));
     }
 
     @Override
     void broadcast(OperationTag tag, HostBuffer send, HostBuffer receive, int root) {
-        meet(tag);
-        int place = hosts.ranks().get(hosts.hostOf(root)).indexOf(root);
-        List<Integer> leaders = hosts.ranks().stream()
-                .map(host -> host.get(place % host.size()))
-                .toList();
-        int leader = leaders.get(hosts.home());
+        int home = hosts.hostOf(root);
+        int column = hosts.ranks().get(home).indexOf(root) % columns;
+        int carrier = near.member(column); // on this host
+        boolean atHome = hosts.home() == home;
         clear();
-        if (me == leader) {
-            if (me == root) {
-                offerToAll(send);
-            } else {
-                targets[root] = receive;
-            }
-            mesh.exchange(mesh.circle(leaders), tag, offers, targets);
-        } else {
-            mesh.skip(1);
-        }
-        clear();
-        if (me == leader) {
-            offerToAll(me == root ? send : receive);
-        } else {
-            targets[leader] = receive;
+        if (me == root) {
+            offers[carrier] = send;
+        } else if (me == carrier && atHome) {
+            targets[root] = receive;
         }
         mesh.exchange(near, tag, offers, targets);
+        HostBuffer data = me == root ? send : receive;
+        clear();
+        if (across != null) {
+            if (me == carrier && atHome) {
+                offerToAll(data);
+            } else if (me == carrier) {
+                targets[across.member(home)] = receive;
+            }
+            mesh.exchange(across, tag, offers, targets);
+        } else {
+            mesh.later(1);
+        }
+        clear();
+        if (me == carrier) {
+            offerToAll(data);
+            if (atHome) {
+                offers[root] = null; // it has it
+            }
+        } else if (me != root) {
+            targets[carrier] = receive;
+        }
+        mesh.exchange(near, tag, offers, targets);
+        settle();
         if (me == root) {
             copy(send, receive);
         }
-        mesh.settle();
     }
 
     @Override
     void barrier(OperationTag tag) {
-        meet(tag);
+        clear();
+        mesh.exchange(near, tag, offers, targets);
         if (across != null) {
-            clear();
             mesh.exchange(across, tag, offers, targets);
         } else {
-            mesh.skip(1);
+            mesh.later(1);
         }
-        meet(tag);
-        mesh.settle();
-    }
-
-    /** Whether this is what fits a group: of several hosts, one of which has several ranks, and no step among too many. */
-    static boolean fits(Hosts hosts, int size) {
-        return hosts.count() > 1
-                && hosts.count() < size
-                && (size <= DIRECT_RANKS || (hosts.count() <= DIRECT_RANKS && hosts.most() <= DIRECT_RANKS));
+        mesh.exchange(near, tag, offers, targets);
+        settle();
     }
 }

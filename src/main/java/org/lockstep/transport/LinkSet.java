@@ -49,11 +49,8 @@ final class LinkSet {
         pause.begin(limit);
     }
 
-    /**
-     * A step ended. Those that are waited for in the next one may themselves wait for others, and know better who does not
-     * come: they have a little time to say so first.
-     */
-    void stepped() {
+    /** Who is waited for from here on may wait for others. */
+    void later() {
         pause.giveGrace();
     }
 

@@ -71,10 +71,7 @@ public final class Mesh {
         return bytes > copiedBytes;
     }
 
-    /**
-     * Begins an operation: what it is called in errors, and how long it may wait in all; a step after the first has up to a second
-     * more, for whoever knows better who does not come.
-     */
+    /** Begins an operation: what it is called in errors, and how long it may wait in all; see {@link #later}. */
     public void begin(Object operation, Duration limit) {
         links.begin(operation, limit);
     }
@@ -102,7 +99,7 @@ public final class Mesh {
         }
     }
 
-    /** The circle of these ranks in group, in ascending order and with this rank. */
+    /** The circle of these ranks in group, this one among them; for a {@link #fold} in ascending order. */
     public Circle circle(List<Integer> members) {
         return new Circle(members.stream().mapToInt(Integer::intValue).toArray());
     }
@@ -144,7 +141,9 @@ public final class Mesh {
             }
         }
         links.pushTo(Long.MAX_VALUE);
-        links.stepped();
+        if (circle.members.length < size) {
+            later(1);
+        }
     }
 
     private void await(int peer, boolean awaits) {
@@ -243,7 +242,9 @@ public final class Mesh {
             }
         }
         links.pushTo(Long.MAX_VALUE);
-        links.stepped();
+        if (circle.members.length < size) {
+            later(1);
+        }
     }
 
     /** Whether elements {@code from} on of the {@code i}th member's message can be read, in its room or where lent. */
@@ -293,14 +294,17 @@ public final class Mesh {
      */
     public void transfer(List<Letter> sends, List<Letter> receives) {
         new Transfers(links, sends, receives).run();
-        links.stepped();
         links.rested();
     }
 
-    /** This rank has no part in so many steps of others. */
-    public void skip(int steps) {
+    /**
+     * Who is waited for from here on may itself wait, for ranks that so many more steps away: it knows better who does not come, and
+     * has a quarter of a second for each, a second in all, to say so first when the time is over. A step among some ranks of the
+     * group is one by itself.
+     */
+    public void later(int steps) {
         for (int i = 0; i < steps; i++) {
-            links.stepped();
+            links.later();
         }
     }
 

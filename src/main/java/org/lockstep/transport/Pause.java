@@ -187,7 +187,7 @@ final class Pause {
         return spun && (!spins || rested >= SPIN_NANOS);
     }
 
-    /** Another step begins: from here on it is later than said when one is late, by a little with each step. */
+    /** From here on one is late a little later. */
     void giveGrace() {
         graceNanos = Math.min(MOST_GRACE_NANOS, graceNanos + GRACE_NANOS);
     }

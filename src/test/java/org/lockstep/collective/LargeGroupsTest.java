@@ -521,6 +521,7 @@ class LargeGroupsTest {
     static Stream<Arguments> faults() {
         return Stream.of(
                         Arguments.of(6, 2, TransportKind.TCP),
+                        Arguments.of(7, 3, TransportKind.TCP),
                         Arguments.of(8, 2, TransportKind.TCP),
                         Arguments.of(17, 1, TransportKind.TCP),
                         Arguments.of(20, 1, TransportKind.TCP),
@@ -535,6 +536,55 @@ class LargeGroupsTest {
         assertTold(ranks, venues, kind, fault.words, "all_reduce #2 sum f32[100]", communicator -> {
             if (communicator.rankInGroup() == 5) {
                 fault.part.run(communicator);
+            } else {
+                communicator.allReduce(HostBuffer.allocate(DataType.F32, 100), ReduceOp.SUM);
+            }
+        });
+    }
+
+    static Stream<Arguments> broadcasts() {
+        return IntStream.of(3, 5)
+                .boxed()
+                .flatMap(ranks -> IntStream.range(0, ranks).boxed().map(root -> Arguments.of(ranks, root)));
+    }
+
+    /** No rank differs from those near it, and each that waits may wait for one of another column. */
+    @ParameterizedTest
+    @MethodSource("broadcasts")
+    void whatAHostIsInIsToldToEveryRank(int ranks, int root) {
+        int first = (ranks + 1) / 2; // on the second host
+        for (Fault other : Fault.values()) {
+            if (other != Fault.SKIPPED && other != Fault.BROADCAST) {
+                String words = other.words;
+                assertTold(ranks, 2, TransportKind.TCP, "broadcast #2 f32[100] root " + root, words, communicator -> {
+                    if (communicator.rankInGroup() < first) {
+                        other.part.run(communicator);
+                    } else {
+                        communicator.broadcast(HostBuffer.allocate(DataType.F32, 100), root);
+                    }
+                });
+            }
+        }
+        String other = "root " + (root + 1) % ranks;
+        assertTold(
+                ranks,
+                2,
+                TransportKind.TCP,
+                "root " + root,
+                other,
+                communicator -> communicator.broadcast(
+                        HostBuffer.allocate(DataType.F32, 100),
+                        communicator.rankInGroup() < first ? root : (root + 1) % ranks));
+    }
+
+    @ParameterizedTest
+    @CsvSource({"20, 5, TCP", "23, 4, TCP"})
+    void aHostThatGathersIsToldToEveryRank(int ranks, int venues, TransportKind kind) {
+        assertTold(ranks, venues, kind, "gather #2 f32[100] root 0", "all_reduce #2 sum f32[100]", communicator -> {
+            if (communicator.rankInGroup() < (ranks + venues - 1) / venues) {
+                HostBuffer all =
+                        communicator.rankInGroup() == 0 ? HostBuffer.allocate(DataType.F32, 100L * ranks) : null;
+                communicator.gather(HostBuffer.allocate(DataType.F32, 100), all, 0);
             } else {
                 communicator.allReduce(HostBuffer.allocate(DataType.F32, 100), ReduceOp.SUM);
             }

@@ -102,6 +102,7 @@ class NetworkBytesTest {
         "8, 2, BARRIER, 0",
         "6, 2, ALL_REDUCE, 3",
         "6, 2, REDUCE_SCATTER, 2",
+        "7, 2, REDUCE, 2", // four and three: segments of four, two and one
         "9, 4, ALL_REDUCE, 9", // three, and thrice two a host: eight segments
         "9, 4, ALL_GATHER, 3",
         "9, 4, BROADCAST, 3"

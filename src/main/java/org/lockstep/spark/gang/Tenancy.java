@@ -23,8 +23,8 @@ import org.slf4j.LoggerFactory;
 public final class Tenancy {
     private static final Logger LOG = LoggerFactory.getLogger(Tenancy.class);
 
-    /** What a wait that looks at its deadline has to end by itself, on a busy machine too. */
-    private static final Duration GRACE = Duration.ofSeconds(2);
+    /** What a wait that looks at its deadline, and lets others speak first, has to end by itself, on a busy machine too. */
+    private static final Duration GRACE = Duration.ofSeconds(3);
 
     private final Residents residents;
     private final Duration idle;
