@@ -17,7 +17,8 @@ import org.lockstep.transport.Mesh;
  *
  * <table>
  * <caption>Algorithms</caption>
- * <tr><td>all-reduce</td><td>3 steps</td><td>(k-1) · S/m</td><td>host's share, joined across, shown in the host</td></tr>
+ * <tr><td>all-reduce, of two hosts, or where a rank sends at most 16 KiB so</td><td>3 steps</td><td>(k-1) · S/m</td><td>host's share, joined across, shown in the host</td></tr>
+ * <tr><td>all-reduce</td><td>4 steps</td><td>2 · S/m · (k-1)/k</td><td>host's share, joined in pieces, shown across, then in the host</td></tr>
  * <tr><td>reduce</td><td>3 steps</td><td>S/m but on the root's host</td><td>host's share, joined on the root's host, shown to it</td></tr>
  * <tr><td>reduce-scatter</td><td>k + 1 steps</td><td>S · (k-1)/(k · m)</td><td>a host's parts, then joined across</td></tr>
  * <tr><td>all-gather</td><td>k + 1 steps</td><td>S · (k-1)/(k · m)</td><td>across, then shown in the host</td></tr>
@@ -25,10 +26,12 @@ import org.lockstep.transport.Mesh;
  * <tr><td>barrier</td><td>2 steps</td><td>0</td><td>tags only</td></tr>
  * </table>
  *
- * <p>16-bit elements cross as f32: the sum of a host must not be rounded. Every rank hears the tags of its host and of its counterparts, and waits for those who wait
- * for others.
+ * <p>16-bit elements cross as f32: the sum of a host must not be rounded. Every rank hears the tags of its host and
+ * of its counterparts, and waits for those who wait for others.
  */
 final class LayeredCollectives extends HostwiseCollectives {
+    private static final long ONE_STEP_BYTES = 16 * 1024;
+
     private final Reach reach;
     private final Mesh.Circle near;
     private final Mesh.Circle across;
@@ -47,14 +50,40 @@ final class LayeredCollectives extends HostwiseCollectives {
         Blocks shares = Blocks.shares(near.size(), mine.length());
         HostBuffer share = block(shares, result, reach.place());
         HostBuffer part = shareOfHost(tag, mine, shares, op);
-        offerToAll(part);
-        fold(across, tag, part, share, op.kind(), divisor(op));
-        reduction.finish(share);
+        if (isSmall(part)) {
+            offerToAll(part);
+            fold(across, tag, part, share, op.kind(), divisor(op));
+            reduction.finish(share);
+        } else {
+            joinByHosts(tag, part, share, op);
+        }
         offerToAll(share);
         targetShares(shares, result);
         mesh.exchange(near, tag, offers, targets);
         settle();
         copy(result.to(receive.type()), receive);
+    }
+
+    /** Whether it costs less to join the parts of all hosts on each than to take another step; of two hosts they send the same. */
+    private boolean isSmall(HostBuffer part) {
+        return across.size() == 2 || (across.size() - 1) * part.bytes() <= ONE_STEP_BYTES;
+    }
+
+    /** Each of this rank's counterparts joins a piece of their parts, and shows it to the others. */
+    private void joinByHosts(OperationTag tag, HostBuffer part, HostBuffer share, ReduceOp op) {
+        Blocks pieces = Blocks.shares(across.size(), part.length());
+        int home = me / near.size();
+        HostBuffer own = block(pieces, share, home);
+        for (int host = 0; host < across.size(); host++) {
+            offers[across.member(host)] = block(pieces, part, host);
+        }
+        fold(across, tag, block(pieces, part, home), own, op.kind(), divisor(op));
+        reduction.finish(own);
+        offerToAll(own);
+        for (int host = 0; host < across.size(); host++) {
+            targets[across.member(host)] = block(pieces, share, host);
+        }
+        mesh.exchange(across, tag, offers, targets);
     }
 
     private void targetShares(Blocks shares, HostBuffer result) {

@@ -71,8 +71,8 @@ class NetworkBytesTest {
     /** @param times how often the whole buffer crosses, from all ranks to all: of k hosts, and m ranks on each */
     @ParameterizedTest
     @CsvSource({
-        "8, 2, ALL_REDUCE, 2", // k (k-1), where all to all is 2 (k-1) m
-        "12, 3, ALL_REDUCE, 6",
+        "8, 2, ALL_REDUCE, 2", // 2 (k-1), where all to all is 2 (k-1) m
+        "12, 3, ALL_REDUCE, 4",
         "8, 2, REDUCE, 1", // k-1
         "12, 3, REDUCE, 2",
         "8, 2, REDUCE_SCATTER, 1", // k-1, where all to all is (k-1) m
@@ -87,7 +87,7 @@ class NetworkBytesTest {
         "32, 2, REDUCE_SCATTER, 1",
         "32, 2, ALL_GATHER, 1",
         "32, 2, BROADCAST, 1",
-        "20, 5, ALL_REDUCE, 20",
+        "20, 5, ALL_REDUCE, 8",
         "20, 5, BROADCAST, 4",
         "24, 8, ALL_REDUCE, 21", // three a host, of which two are added there: (k-1)/k (g + k), with segments g = 16
         "24, 8, REDUCE_SCATTER, 14", // (k-1)/k g
