@@ -70,25 +70,16 @@ class Collectives {
      */
     static Collectives of(Mesh mesh, int rankInGroup, int[] hosts) {
         int size = hosts.length;
-        return Reach.of(hosts, rankInGroup)
-                .filter(reach -> isLayered(reach, size))
-                .<Collectives>map(reach -> new LayeredCollectives(mesh, rankInGroup, size, reach))
-                .orElseGet(() -> unlayered(mesh, rankInGroup, hosts));
-    }
-
-    /** Whether no layer is too large for one step among all. */
-    private static boolean isLayered(Reach reach, int size) {
-        return size <= DIRECT_RANKS
-                || (reach.near().size() <= DIRECT_RANKS && reach.across().size() <= DIRECT_RANKS);
-    }
-
-    private static Collectives unlayered(Mesh mesh, int rankInGroup, int[] hosts) {
-        int size = hosts.length;
         Hosts byHost = Hosts.of(hosts, rankInGroup);
-        if (UnevenCollectives.fits(byHost, size)) {
-            return new UnevenCollectives(mesh, rankInGroup, size, byHost);
+        boolean fits = size <= DIRECT_RANKS || (byHost.count() <= DIRECT_RANKS && byHost.most() <= DIRECT_RANKS);
+        if (!fits || !byHost.isSpread()) {
+            return flat(mesh, rankInGroup, size);
         }
-        return flat(mesh, rankInGroup, size);
+        if (byHost.isCutAlike()) {
+            return new LayeredCollectives(mesh, rankInGroup, size, byHost);
+        }
+        boolean isBalanced = byHost.most() <= 2 * byHost.columns(); // or one column would do all the work
+        return isBalanced ? new UnevenCollectives(mesh, rankInGroup, size, byHost) : flat(mesh, rankInGroup, size);
     }
 
     /** Those of a group that knows no hosts. */

@@ -12,21 +12,38 @@ import java.util.stream.IntStream;
  *
  * <p>As many columns go through all hosts as the smallest has ranks: the first ranks of all hosts, the second ones, and so on. A
  * column carries what belongs to the ranks whose place on their host, modulo the number of columns, is its own.
- *
- * @param ranks in group, by host, each host's in ascending order; hosts in the order of their first ranks
- * @param home the host of the rank that looks
- * @param place of that rank among its host's
  */
-record Hosts(List<List<Integer>> ranks, int home, int place) {
-    Hosts {
-        ranks = ranks.stream().map(List::copyOf).toList();
+final class Hosts {
+    private final List<List<Integer>> ranks;
+    private final int home;
+    private final int place;
+    private final int columns;
+    private final int most;
+    private final List<Segment> segments;
+    private final List<List<List<Integer>>> carried; // by column and host: asked for in every all-gather
+
+    private Hosts(List<List<Integer>> ranks, int home, int place) {
+        this.ranks = ranks.stream().map(List::copyOf).toList();
+        this.home = home;
+        this.place = place;
+        this.columns = ranks.stream().mapToInt(List::size).min().orElseThrow();
+        this.most = ranks.stream().mapToInt(List::size).max().orElseThrow();
+        this.segments = segments(ranks);
+        this.carried = IntStream.range(0, columns)
+                .mapToObj(column -> ranks.stream()
+                        .map(there -> IntStream.iterate(column, at -> at < there.size(), at -> at + columns)
+                                .mapToObj(there::get)
+                                .toList())
+                        .toList())
+                .toList();
     }
 
     /**
      * A run of ranks of one host whose sum is a subtree of the sum of all: as many as a power of two, from a multiple of that on.
      *
-     * @param first rank in group
      * @param index among the segments of its host
+     * @param first rank in group
+     * @param width how many ranks
      */
     record Segment(int host, int index, int first, int width) {}
 
@@ -45,17 +62,34 @@ record Hosts(List<List<Integer>> ranks, int home, int place) {
         return new Hosts(ranks, home, ranks.get(home).indexOf(me));
     }
 
+    /** Ranks in group by host, each host's in ascending order; hosts in the order of their first ranks. */
+    List<List<Integer>> ranks() {
+        return ranks;
+    }
+
+    /** The host of the rank that looks. */
+    int home() {
+        return home;
+    }
+
+    /** The place of the rank that looks among those of its host. */
+    int place() {
+        return place;
+    }
+
+    /** How many hosts there are. */
     int count() {
         return ranks.size();
     }
 
+    /** The ranks of the host with the fewest. */
     int columns() {
-        return ranks.stream().mapToInt(List::size).min().orElseThrow();
+        return columns;
     }
 
     /** The ranks of the host with the most. */
     int most() {
-        return ranks.stream().mapToInt(List::size).max().orElseThrow();
+        return most;
     }
 
     /** On the host of the rank that looks. */
@@ -65,7 +99,7 @@ record Hosts(List<List<Integer>> ranks, int home, int place) {
 
     /** Whether the rank that looks is in a column. */
     boolean isInColumn() {
-        return place < columns();
+        return place < columns;
     }
 
     /** The ranks of one column, by host. */
@@ -75,11 +109,7 @@ record Hosts(List<List<Integer>> ranks, int home, int place) {
 
     /** The ranks for which one column carries on one host. */
     List<Integer> carried(int column, int host) {
-        List<Integer> there = ranks.get(host);
-        int columns = columns();
-        return IntStream.iterate(column, place -> place < there.size(), place -> place + columns)
-                .mapToObj(there::get)
-                .toList();
+        return carried.get(column).get(host);
     }
 
     /** On which host a rank in group is. */
@@ -92,8 +122,22 @@ record Hosts(List<List<Integer>> ranks, int home, int place) {
 
     /** All of them, by their first ranks. */
     List<Segment> segments() {
+        return segments;
+    }
+
+    /** Whether some ranks share a host, and some do not. */
+    boolean isSpread() {
+        return count() > 1 && most > 1;
+    }
+
+    /** Whether all hosts have the same number of ranks, and each is one segment: its ranks follow each other. */
+    boolean isCutAlike() {
+        return most == columns && segments.size() == count();
+    }
+
+    private static List<Segment> segments(List<List<Integer>> ranks) {
         List<Segment> all = new ArrayList<>();
-        for (int host = 0; host < count(); host++) {
+        for (int host = 0; host < ranks.size(); host++) {
             List<Integer> there = ranks.get(host);
             int index = 0;
             for (int from = 0; from < there.size(); index++) {

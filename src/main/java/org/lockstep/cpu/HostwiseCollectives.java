@@ -12,11 +12,34 @@ import org.lockstep.transport.Mesh;
  * barrier that carry their tag: a rank in them would wait for others than one that goes inside its host.
  */
 abstract class HostwiseCollectives extends Collectives {
+    private static final long ONE_STEP_BYTES = 16 * 1024;
+
+    final Hosts hosts;
+    final Mesh.Circle near;
     private final Collectives flat;
 
-    HostwiseCollectives(Mesh mesh, int rankInGroup, int size) {
+    HostwiseCollectives(Mesh mesh, int rankInGroup, int size, Hosts hosts) {
         super(mesh, rankInGroup, size);
+        this.hosts = hosts;
+        this.near = mesh.circle(hosts.near());
         this.flat = flat(mesh, rankInGroup, size);
+    }
+
+    /** Whether it costs less that each rank sends so many bytes to other hosts than that it takes another step. */
+    static boolean isOneStep(long bytes) {
+        return bytes <= ONE_STEP_BYTES;
+    }
+
+    /** Member i of the circle shows block i of {@code whole} to all of it; the caller is the one at {@code place}, or has none. */
+    final void show(Mesh.Circle circle, OperationTag tag, Blocks blocks, HostBuffer whole, int place) {
+        clear();
+        if (place < blocks.ranks()) {
+            offerToAll(block(blocks, whole, place));
+        }
+        for (int i = 0; i < blocks.ranks(); i++) {
+            targets[circle.member(i)] = block(blocks, whole, i);
+        }
+        mesh.exchange(circle, tag, offers, targets);
     }
 
     @Override

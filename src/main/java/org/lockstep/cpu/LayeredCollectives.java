@@ -30,17 +30,11 @@ import org.lockstep.transport.Mesh;
  * of its counterparts, and waits for those who wait for others.
  */
 final class LayeredCollectives extends HostwiseCollectives {
-    private static final long ONE_STEP_BYTES = 16 * 1024;
-
-    private final Reach reach;
-    private final Mesh.Circle near;
     private final Mesh.Circle across;
 
-    LayeredCollectives(Mesh mesh, int rankInGroup, int size, Reach reach) {
-        super(mesh, rankInGroup, size);
-        this.reach = reach;
-        this.near = mesh.circle(reach.near());
-        this.across = mesh.circle(reach.across());
+    LayeredCollectives(Mesh mesh, int rankInGroup, int size, Hosts hosts) {
+        super(mesh, rankInGroup, size, hosts);
+        this.across = mesh.circle(hosts.column(hosts.place()));
     }
 
     @Override
@@ -48,57 +42,40 @@ final class LayeredCollectives extends HostwiseCollectives {
         HostBuffer mine = wide(send, op);
         HostBuffer result = like(mine, receive);
         Blocks shares = Blocks.shares(near.size(), mine.length());
-        HostBuffer share = block(shares, result, reach.place());
+        HostBuffer share = block(shares, result, hosts.place());
         HostBuffer part = shareOfHost(tag, mine, shares, op);
-        if (isSmall(part)) {
+        // of two hosts either way sends the same
+        if (across.size() == 2 || isOneStep((across.size() - 1) * part.bytes())) {
             offerToAll(part);
             fold(across, tag, part, share, op.kind(), divisor(op));
             reduction.finish(share);
         } else {
             joinByHosts(tag, part, share, op);
         }
-        offerToAll(share);
-        targetShares(shares, result);
-        mesh.exchange(near, tag, offers, targets);
+        show(near, tag, shares, result, hosts.place());
         settle();
         copy(result.to(receive.type()), receive);
-    }
-
-    /** Whether it costs less to join the parts of all hosts on each than to take another step; of two hosts they send the same. */
-    private boolean isSmall(HostBuffer part) {
-        return across.size() == 2 || (across.size() - 1) * part.bytes() <= ONE_STEP_BYTES;
     }
 
     /** Each of this rank's counterparts joins a piece of their parts, and shows it to the others. */
     private void joinByHosts(OperationTag tag, HostBuffer part, HostBuffer share, ReduceOp op) {
         Blocks pieces = Blocks.shares(across.size(), part.length());
-        int home = me / near.size();
-        HostBuffer own = block(pieces, share, home);
+        HostBuffer own = block(pieces, share, hosts.home());
         for (int host = 0; host < across.size(); host++) {
             offers[across.member(host)] = block(pieces, part, host);
         }
-        fold(across, tag, block(pieces, part, home), own, op.kind(), divisor(op));
+        fold(across, tag, block(pieces, part, hosts.home()), own, op.kind(), divisor(op));
         reduction.finish(own);
-        offerToAll(own);
-        for (int host = 0; host < across.size(); host++) {
-            targets[across.member(host)] = block(pieces, share, host);
-        }
-        mesh.exchange(across, tag, offers, targets);
-    }
-
-    private void targetShares(Blocks shares, HostBuffer result) {
-        for (int i = 0; i < near.size(); i++) {
-            targets[near.member(i)] = block(shares, result, i);
-        }
+        show(across, tag, pieces, share, hosts.home());
     }
 
     /** This rank's share of what its host adds up to. */
     private HostBuffer shareOfHost(OperationTag tag, HostBuffer mine, Blocks shares, ReduceOp op) {
-        HostBuffer part = HostBuffer.allocate(mine.type(), shares.count(reach.place()));
+        HostBuffer part = HostBuffer.allocate(mine.type(), shares.count(hosts.place()));
         for (int i = 0; i < near.size(); i++) {
             offers[near.member(i)] = block(shares, mine, i);
         }
-        fold(near, tag, block(shares, mine, reach.place()), part, op.kind(), 1);
+        fold(near, tag, block(shares, mine, hosts.place()), part, op.kind(), 1);
         return part;
     }
 
@@ -107,7 +84,7 @@ final class LayeredCollectives extends HostwiseCollectives {
         HostBuffer mine = wide(send, op);
         Blocks shares = Blocks.shares(near.size(), mine.length());
         HostBuffer part = shareOfHost(tag, mine, shares, op);
-        int home = across.member(root / near.size());
+        int home = across.member(hosts.hostOf(root));
         HostBuffer share = HostBuffer.allocate(part.type(), part.length());
         clear();
         if (me == home) {
@@ -122,12 +99,14 @@ final class LayeredCollectives extends HostwiseCollectives {
         HostBuffer result = null;
         if (me == root) {
             result = like(part, receive);
-            targetShares(shares, result);
+            for (int i = 0; i < near.size(); i++) {
+                targets[near.member(i)] = block(shares, result, i);
+            }
         }
         mesh.exchange(near, tag, offers, targets);
         settle();
         if (result != null) {
-            copy(share, block(shares, result, reach.place()));
+            copy(share, block(shares, result, hosts.place()));
             copy(result.to(receive.type()), receive);
         }
     }
@@ -145,7 +124,7 @@ final class LayeredCollectives extends HostwiseCollectives {
             }
             fold(near, tag, block(blocks, mine, counterpart), parts[host], op.kind(), 1);
         }
-        HostBuffer own = parts[me / near.size()];
+        HostBuffer own = parts[hosts.home()];
         for (int host = 0; host < parts.length; host++) {
             offers[across.member(host)] = parts[host];
         }

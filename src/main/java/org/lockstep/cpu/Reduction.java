@@ -51,14 +51,9 @@ final class Reduction {
                     break;
                 }
                 run.join(depth++, sources[rank], at[rank] + from, sources[rank + 1], at[rank + 1] + from, count, op);
-                for (int carry = rank / 2 + 1; (carry & 1) == 0; carry >>= 1) {
-                    depth--;
-                    run.join(depth - 1, count, op);
-                }
+                depth = carry(run, depth, rank / 2 + 1, count, op);
             }
-            for (; depth > 1; depth--) {
-                run.join(depth - 2, count, op);
-            }
+            joinAll(run, depth, count, op);
             run.store(target, start + from, count, divisor);
         }
     }
@@ -81,16 +76,28 @@ final class Reduction {
             int before = 0;
             for (int i = 0; i < sources.length; i++) {
                 run.load(depth++, sources[i], from, count);
-                for (int carry = before / widths[i] + 1; (carry & 1) == 0; carry >>= 1) {
-                    depth--;
-                    run.join(depth - 1, count, op);
-                }
+                depth = carry(run, depth, before / widths[i] + 1, count, op);
                 before += widths[i];
             }
-            for (; depth > 1; depth--) {
-                run.join(depth - 2, count, op);
-            }
+            joinAll(run, depth, count, op);
             run.store(target, from, count, divisor);
+        }
+    }
+
+    /** Joins what the addition of 1 carries, where {@code subtrees} of the last one's size are there; the depth after it. */
+    private static int carry(Lanes run, int depth, int subtrees, int count, ReduceOp.Kind op) {
+        int left = depth;
+        for (int carry = subtrees; (carry & 1) == 0; carry >>= 1) {
+            left--;
+            run.join(left - 1, count, op);
+        }
+        return left;
+    }
+
+    /** Joins what is left, from the right. */
+    private static void joinAll(Lanes run, int depth, int count, ReduceOp.Kind op) {
+        for (int left = depth; left > 1; left--) {
+            run.join(left - 2, count, op);
         }
     }
 

@@ -37,21 +37,17 @@ import org.lockstep.transport.Mesh;
  * bytes and take room for some six of those on the ranks of columns; an all-gather takes room for as much as it receives.
  */
 final class UnevenCollectives extends HostwiseCollectives {
-    private static final long ONE_STEP_BYTES = 16 * 1024;
     private static final int PIECE_BYTES = 16 << 20;
 
-    private final Hosts hosts;
     private final int columns;
     private final List<Segment> segments;
     private final List<Segment> homeSegments;
     private final int[] widths; // of all segments
     private final int[] counts; // of segments, by host
-    private final Mesh.Circle near;
     private final Mesh.@Nullable Circle across; // of who is in a column
 
     UnevenCollectives(Mesh mesh, int rankInGroup, int size, Hosts hosts) {
-        super(mesh, rankInGroup, size);
-        this.hosts = hosts;
+        super(mesh, rankInGroup, size, hosts);
         this.columns = hosts.columns();
         this.segments = hosts.segments();
         this.homeSegments = segments.stream()
@@ -60,16 +56,7 @@ final class UnevenCollectives extends HostwiseCollectives {
         this.widths = segments.stream().mapToInt(Segment::width).toArray();
         this.counts = new int[hosts.count()];
         segments.forEach(segment -> counts[segment.host()]++);
-        this.near = mesh.circle(hosts.near());
         this.across = hosts.isInColumn() ? mesh.circle(hosts.column(hosts.place())) : null;
-    }
-
-    /** Whether this is what fits a group: no step is among too many, and no column has much more to do than its share. */
-    static boolean fits(Hosts hosts, int size) {
-        return hosts.count() > 1
-                && hosts.count() < size
-                && hosts.most() <= 2 * hosts.columns()
-                && (size <= DIRECT_RANKS || (hosts.count() <= DIRECT_RANKS && hosts.most() <= DIRECT_RANKS));
     }
 
     /** Something to do with some elements of a buffer. */
@@ -112,14 +99,9 @@ final class UnevenCollectives extends HostwiseCollectives {
         } else {
             HostBuffer share = cut.part(result, place, hosts.home());
             joinShares(across, tag, theirs, cut.hosts().get(place), share, op);
-            clear();
-            for (int host = 0; host < hosts.count(); host++) {
-                offers[across.member(host)] = share;
-                targets[across.member(host)] = cut.part(result, place, host);
-            }
-            mesh.exchange(across, tag, offers, targets);
+            show(across, tag, cut.hosts().get(place), cut.column(result, place), hosts.home());
         }
-        show(tag, result, cut);
+        show(near, tag, cut.columns(), result, place);
         settle();
         copy(result.to(receive.type()), receive);
     }
@@ -127,7 +109,7 @@ final class UnevenCollectives extends HostwiseCollectives {
     /** Whether it costs less to join the sums of all hosts on each than to take another step. */
     private boolean isSmall(HostBuffer data) {
         long most = Arrays.stream(counts).max().orElseThrow();
-        return (hosts.count() - 1) * most * data.bytes() <= columns * ONE_STEP_BYTES;
+        return isOneStep((hosts.count() - 1) * most * data.bytes() / columns);
     }
 
     /** What each rank of this host has of this rank's column, by rank in group; nothing of who is in no column. */
@@ -190,18 +172,6 @@ final class UnevenCollectives extends HostwiseCollectives {
                 .toArray(HostBuffer[]::new);
         reduction.reduceSubtrees(sources, widths, result, op.kind(), divisor(op));
         reduction.finish(result);
-    }
-
-    /** Each column of {@code whole} comes to all ranks of the host. */
-    private void show(OperationTag tag, HostBuffer whole, ColumnCut cut) {
-        clear();
-        if (across != null) {
-            offerToAll(cut.column(whole, hosts.place()));
-        }
-        for (int column = 0; column < columns; column++) {
-            targets[near.member(column)] = cut.column(whole, column);
-        }
-        mesh.exchange(near, tag, offers, targets);
     }
 
     @Override
@@ -316,16 +286,11 @@ final class UnevenCollectives extends HostwiseCollectives {
         }
         mesh.exchange(near, tag, offers, targets);
         if (across != null) {
-            clear();
-            for (int host = 0; host < hosts.count(); host++) {
-                offers[across.member(host)] = cut.part(packed, place, hosts.home());
-                targets[across.member(host)] = cut.part(packed, place, host);
-            }
-            mesh.exchange(across, tag, offers, targets);
+            show(across, tag, cut.hosts().get(place), cut.column(packed, place), hosts.home());
         } else {
             mesh.later(1);
         }
-        show(tag, packed, cut);
+        show(near, tag, cut.columns(), packed, place);
         settle();
         cut.eachBlock(
                 packed, blocks, (rank, room) -> block(blocks, receive, rank).copyFrom(room));

@@ -49,9 +49,9 @@ final class LinkSet {
         pause.begin(limit);
     }
 
-    /** Who is waited for from here on may wait for others. */
-    void later() {
-        pause.giveGrace();
+    /** Who is waited for from here on may wait for others, so many more steps away. */
+    void later(int steps) {
+        pause.giveGrace(steps);
     }
 
     /** An operation that waits for nobody any more ended. */

@@ -303,9 +303,7 @@ public final class Mesh {
      * group is one by itself.
      */
     public void later(int steps) {
-        for (int i = 0; i < steps; i++) {
-            links.later();
-        }
+        links.later(steps);
     }
 
     /** What {@code peer} is in is not what this rank is in, as an algorithm found. */

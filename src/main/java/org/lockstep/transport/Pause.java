@@ -187,9 +187,9 @@ final class Pause {
         return spun && (!spins || rested >= SPIN_NANOS);
     }
 
-    /** From here on one is late a little later. */
-    void giveGrace() {
-        graceNanos = Math.min(MOST_GRACE_NANOS, graceNanos + GRACE_NANOS);
+    /** From here on one is late a little later, for each of so many steps. */
+    void giveGrace(int steps) {
+        graceNanos = Math.min(MOST_GRACE_NANOS, graceNanos + steps * GRACE_NANOS);
     }
 
     boolean isLate() {

@@ -189,7 +189,7 @@ final class RingLink extends Link {
             throw new IllegalStateException("nothing is expected of rank in group " + peer());
         }
         if (!in.matches(wantedWord, wantedSequence, wantedCount)) {
-            throw mismatch(wanted());
+            throw mismatch();
         }
         here = true;
         lentNow = taken != null && in.mark() == LENT ? taken.look(in.number()) : null;
@@ -201,7 +201,8 @@ final class RingLink extends Link {
         return Frame.tag(wantedWord, wantedSequence, wantedCount);
     }
 
-    private Failed mismatch(OperationTag tag) {
+    private Failed mismatch() {
+        OperationTag tag = wanted();
         try {
             OperationTag theirs = in.tag();
             return new Failed(Verdict.mismatch(

@@ -155,7 +155,7 @@ class PauseTest {
         Pause pause = pause(true, null, false);
         long start = System.nanoTime();
         pause.begin(Duration.ZERO);
-        pause.giveGrace();
+        pause.giveGrace(1);
         pause.turn();
         pause.turn();
         Awaitility.await().atMost(Duration.ofSeconds(20)).until(pause::isLate);

@@ -9,6 +9,7 @@ import java.util.OptionalInt;
 import java.util.OptionalLong;
 import java.util.Set;
 import java.util.function.Function;
+import java.util.function.ToIntFunction;
 import java.util.regex.Matcher;
 import java.util.regex.Pattern;
 import java.util.stream.Collectors;
@@ -67,22 +68,22 @@ public record Setting<T>(String key, String fallback, String meaning, Function<S
 
     /** A number that may be {@code auto}, which is empty. */
     static Setting<OptionalInt> countOrAuto(String key, String meaning) {
-        return new Setting<>(
-                key,
-                "auto",
-                meaning,
-                text -> text.trim().equalsIgnoreCase("auto") ? OptionalInt.empty() : OptionalInt.of(parseCount(text)));
+        return numberOrAuto(key, meaning, Setting::parseCount);
     }
 
     /** The same, from zero on. */
     static Setting<OptionalInt> countFromZeroOrAuto(String key, String meaning) {
+        return numberOrAuto(key, meaning, Setting::parseCountFromZero);
+    }
+
+    private static Setting<OptionalInt> numberOrAuto(String key, String meaning, ToIntFunction<String> number) {
         return new Setting<>(
                 key,
                 "auto",
                 meaning,
                 text -> text.trim().equalsIgnoreCase("auto")
                         ? OptionalInt.empty()
-                        : OptionalInt.of(parseCountFromZero(text)));
+                        : OptionalInt.of(number.applyAsInt(text)));
     }
 
     static Setting<Boolean> flag(String key, boolean fallback, String meaning) {
