@@ -120,6 +120,14 @@ public final class CpuKernels implements Kernels {
     }
 
     @Override
+    public void addRmsNorm(Tensor x, Tensor y, Tensor weight, float epsilon, Tensor out) {
+        long hidden = x.shape().dim(-1);
+        KernelArguments.add(x, y);
+        KernelArguments.rmsNorm(x, weight, out);
+        rows.addRmsNorm(floats(x), floats(y), floats(weight), (int) hidden, epsilon, floats(out));
+    }
+
+    @Override
     public void linear(Tensor x, Weight weight, @Nullable Tensor bias, Tensor out) {
         KernelArguments.linear(x, weight, bias, out);
         product.multiply(

@@ -21,6 +21,7 @@ final class RowKernels {
     private @Nullable HostBuffer first;
     private @Nullable HostBuffer second;
     private @Nullable HostBuffer third;
+    private @Nullable HostBuffer added;
     private int width;
     private float epsilon;
 
@@ -32,7 +33,18 @@ final class RowKernels {
 
     /** {@code out = x / sqrt(mean(x²) + epsilon) · weight} for rows of {@code width}. */
     void rmsNorm(HostBuffer x, HostBuffer weight, int width, float epsilon, HostBuffer out) {
+        norm(x, null, weight, width, epsilon, out);
+    }
+
+    /** {@code x += y}, then {@link #rmsNorm} of it, row by row while it is in the cache. */
+    void addRmsNorm(HostBuffer x, HostBuffer y, HostBuffer weight, int width, float epsilon, HostBuffer out) {
+        norm(x, y, weight, width, epsilon, out);
+    }
+
+    private void norm(
+            HostBuffer x, @Nullable HostBuffer y, HostBuffer weight, int width, float epsilon, HostBuffer out) {
         this.first = x;
+        this.added = y;
         this.second = weight;
         this.third = out;
         this.width = width;
@@ -49,9 +61,13 @@ final class RowKernels {
         HostBuffer x = given(first);
         HostBuffer weight = given(second);
         HostBuffer out = given(third);
+        HostBuffer y = added;
         int from = part * rowsOfAPart() * width;
         int end = Math.min(from + rowsOfAPart() * width, x.size());
         for (int at = from; at < end; at += width) {
+            if (y != null) {
+                add(x.floats(), x.offset() + at, y.floats(), y.offset() + at, width);
+            }
             float squares = arithmetic.sumOfSquares(x.floats(), x.offset() + at, width, lanes[worker]);
             float scale = (float) (1 / Math.sqrt((double) squares / width + epsilon));
             scale(

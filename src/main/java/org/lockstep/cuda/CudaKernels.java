@@ -169,6 +169,22 @@ public final class CudaKernels implements Kernels {
     }
 
     @Override
+    public void addRmsNorm(Tensor x, Tensor y, Tensor weight, float epsilon, Tensor out) {
+        KernelArguments.add(x, y);
+        KernelArguments.rmsNorm(x, weight, out);
+        device.enter();
+        int hidden = (int) x.shape().dim(-1);
+        kernels.with()
+                .pointer(floats(x))
+                .pointer(floats(y))
+                .pointer(floats(weight))
+                .real(epsilon)
+                .number(hidden)
+                .pointer(floats(out))
+                .launch("add_rms_norm", (int) (x.shape().elements() / hidden), THREADS);
+    }
+
+    @Override
     public void linear(Tensor x, Weight weight, @Nullable Tensor bias, Tensor out) {
         KernelArguments.linear(x, weight, bias, out);
         device.enter();

@@ -49,14 +49,20 @@ final class DecoderLayer {
                 Mlp.load(parameters, kernels, tensor, prefix + ".mlp", config, plan));
     }
 
-    /** Moves {@code hidden} one layer on. */
-    void forward(RunState.Activations a, BatchLayout layout, CacheBlocks cache) {
-        kernels.rmsNorm(a.hidden(), attentionNorm, epsilon, a.normed());
+    /**
+     * Moves the residual stream one layer on; what the feed-forward block adds stays in {@code delta}, for who comes next to add.
+     *
+     * @param pending whether {@code delta} holds what the layer before adds
+     */
+    void forward(RunState.Activations a, BatchLayout layout, CacheBlocks cache, boolean pending) {
+        if (pending) {
+            kernels.addRmsNorm(a.hidden(), a.delta(), attentionNorm, epsilon, a.normed());
+        } else {
+            kernels.rmsNorm(a.hidden(), attentionNorm, epsilon, a.normed());
+        }
         attention.forward(a, layout, cache);
-        kernels.add(a.hidden(), a.delta());
 
-        kernels.rmsNorm(a.hidden(), mlpNorm, epsilon, a.normed());
+        kernels.addRmsNorm(a.hidden(), a.delta(), mlpNorm, epsilon, a.normed());
         mlp.forward(a);
-        kernels.add(a.hidden(), a.delta());
     }
 }

@@ -53,13 +53,16 @@ public final class PipelineStage implements AutoCloseable {
 
     /** Layers that follow each other, and their part of the cache. */
     private record Chunk(LayerRange range, List<DecoderLayer> layers, KvCache cache) {
-        void forward(RunState.Activations a, BatchLayout layout) {
+        void forward(RunState.Activations a, BatchLayout layout, Kernels kernels) {
             for (int i = 0; i < layers.size(); i++) {
                 try {
-                    layers.get(i).forward(a, layout, cache.layers().get(i));
+                    layers.get(i).forward(a, layout, cache.layers().get(i), i > 0);
                 } catch (LockstepException failure) {
                     throw failure.code() == ErrorCode.NOT_FINITE ? inLayer(range.start() + i, failure) : failure;
                 }
+            }
+            if (!layers.isEmpty()) {
+                kernels.add(a.hidden(), a.delta());
             }
         }
 
@@ -249,7 +252,7 @@ public final class PipelineStage implements AutoCloseable {
             }
 
             // the layers
-            part.forward(a, layout);
+            part.forward(a, layout, kernels);
 
             // out: what goes to the next stage, or logits
             if (out != null) {

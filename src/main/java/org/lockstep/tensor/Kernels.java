@@ -62,6 +62,15 @@ public interface Kernels extends AutoCloseable {
     void rmsNorm(Tensor x, Tensor weight, float epsilon, Tensor out);
 
     /**
+     * {@code x = x + y}, in place, then {@link #rmsNorm} of it into {@code out}: in one pass, with the bits of two.
+     *
+     * @param x (tokens, hidden)
+     * @param y likewise
+     * @param out the same shape; neither {@code x} nor {@code y}
+     */
+    void addRmsNorm(Tensor x, Tensor y, Tensor weight, float epsilon, Tensor out);
+
+    /**
      * {@code out = x · weightᵀ + bias}.
      *
      * <p>Each dot product is summed in the weight's segments, equal runs of columns whose sums are then added as a balanced

@@ -136,6 +136,12 @@ public class KernelsBenchmark {
     }
 
     @Benchmark
+    public Tensor addRmsNorm() {
+        kernels.addRmsNorm(hidden, delta, norm, 1e-5f, normed);
+        return normed;
+    }
+
+    @Benchmark
     public Tensor rotate() {
         kernels.rotate(query, cos, sin, decoding, HEAD);
         return query;

@@ -185,6 +185,12 @@ final class PlainKernels implements Kernels {
     }
 
     @Override
+    public void addRmsNorm(Tensor x, Tensor y, Tensor weight, float epsilon, Tensor out) {
+        add(x, y);
+        rmsNorm(x, weight, epsilon, out);
+    }
+
+    @Override
     public void linear(Tensor x, Weight weight, @Nullable Tensor bias, Tensor out) {
         float[] from = floats(x);
         float[] to = floats(out);

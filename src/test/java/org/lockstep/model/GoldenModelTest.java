@@ -153,7 +153,8 @@ class GoldenModelTest {
                         states.add(last(a.hidden()));
                         for (int layer = 0; layer < config.layers(); layer++) {
                             DecoderLayer.load(parameters, kernels, tensor, rotary, layer, config, plan)
-                                    .forward(a, layout, cache.layers().get(layer));
+                                    .forward(a, layout, cache.layers().get(layer), false);
+                            kernels.add(a.hidden(), a.delta());
                             states.add(last(a.hidden()));
                         }
                         Tensor norm = parameters.vector("model.norm.weight", config.hiddenSize());

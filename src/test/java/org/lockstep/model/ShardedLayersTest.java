@@ -203,7 +203,8 @@ class ShardedLayersTest {
                             1,
                             config,
                             rank.plan())
-                    .forward(a, layout(), cache(rank).layers().get(0));
+                    .forward(a, layout(), cache(rank).layers().get(0), false);
+            rank.kernels().add(a.hidden(), a.delta());
             return a.hidden();
         });
     }

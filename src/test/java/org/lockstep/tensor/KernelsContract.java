@@ -213,6 +213,28 @@ public abstract class KernelsContract {
     }
 
     @Test
+    void addRmsNormIsBothAfterEachOtherBitByBit() {
+        for (int hidden : new int[] {1, 7, 64, 1030}) {
+            for (int tokens : new int[] {1, 3, 70}) {
+                Tensor x = random(DataType.F32, tokens, hidden);
+                Tensor y = random(DataType.F32, tokens, hidden);
+                Tensor weight = random(DataType.F32, hidden);
+                Tensor sum = kernels.zeros(DataType.F32, tokens, hidden);
+                kernels.add(sum, x);
+                kernels.add(sum, y);
+                Tensor normed = kernels.zeros(DataType.F32, tokens, hidden);
+                kernels.rmsNorm(sum, weight, 0.03f, normed);
+
+                Tensor out = kernels.zeros(DataType.F32, tokens, hidden);
+                kernels.addRmsNorm(x, y, weight, 0.03f, out);
+
+                assertThat(floats(x)).isEqualTo(floats(sum));
+                assertThat(floats(out)).isEqualTo(floats(normed));
+            }
+        }
+    }
+
+    @Test
     void rotateTurnsPairsOfHalvesByThePositionOfTheToken() {
         BatchLayout layout = layout(4, new int[][] {{3, 3}, {1, 9}, {2, 6}});
         int half = 3;
@@ -436,6 +458,7 @@ public abstract class KernelsContract {
                 .hasMessage("prepare: columns (6) are not divisible by segments (4)");
         assertThatThrownBy(() -> kernels.add(x, out)).isInstanceOf(IllegalArgumentException.class);
         assertThatThrownBy(() -> kernels.rmsNorm(x, out, 1e-5f, x)).isInstanceOf(IllegalArgumentException.class);
+        assertThatThrownBy(() -> kernels.addRmsNorm(x, out, x, 1e-5f, x)).isInstanceOf(IllegalArgumentException.class);
     }
 
     // ---- plain forms ----
