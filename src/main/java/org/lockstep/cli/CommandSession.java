@@ -115,6 +115,9 @@ final class CommandSession implements AutoCloseable {
                 conf.setIfMissing("spark.driver.host", "127.0.0.1");
                 conf.setIfMissing("spark.driver.bindAddress", "127.0.0.1");
             }
+            if (!master.equals("local") && !master.startsWith("local[")) {
+                OwnJar.find().ifPresent(jar -> conf.setIfMissing("spark.jars", jar.toString()));
+            }
         }
         return conf;
     }

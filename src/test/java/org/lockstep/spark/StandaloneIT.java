@@ -160,8 +160,40 @@ class StandaloneIT {
                 .redirectErrorStream(true)
                 .redirectOutput(log.toFile())
                 .start();
-        int code = submit.waitFor();
+        assertStories(submit.waitFor(), log, output);
+    }
 
+    /** The launcher has no spark-submit that sends our jar to executors. */
+    @Test
+    void theCommandTellsStoriesOnExecutorsThatKnowNothingOfIt() throws Exception {
+        Path output = folder.resolve("told.jsonl");
+        Path log = folder.resolve("told.log");
+        ProcessBuilder builder = new ProcessBuilder(
+                DIST.resolve("bin/lockstep").toAbsolutePath().toString(),
+                "generate",
+                "--master",
+                master,
+                "-tp",
+                "2",
+                "-pp",
+                "2",
+                "--temperature",
+                "0",
+                "--max-tokens",
+                "16",
+                "--conf",
+                "spark.executor.memory=1g",
+                "--conf",
+                "spark.driver.host=127.0.0.1",
+                "--output",
+                output.toString());
+        builder.environment().remove("SPARK_HOME");
+        Process told =
+                builder.redirectErrorStream(true).redirectOutput(log.toFile()).start();
+        assertStories(told.waitFor(), log, output);
+    }
+
+    private static void assertStories(int code, Path log, Path output) throws IOException {
         assertThat(code).as(contents(log)).isZero();
         List<String> lines = Files.readAllLines(output);
         assertThat(lines).isNotEmpty();
