@@ -40,6 +40,7 @@ record Prompts(Dataset<Row> rows, Set<String> jsonColumns) {
     private static final String BUNDLED = Llm.BUNDLED + "/prompts.jsonl";
     private static final int HANDFUL = 8;
     private static final long READ_TWICE = 64L << 20;
+    private static final Set<String> TABLES = Set.of("csv", "tsv", "orc", "avro", "xlsx");
     private static final Pattern SCHEME = Pattern.compile("[A-Za-z][A-Za-z0-9+.-]+:/.*");
 
     /**
@@ -109,9 +110,25 @@ record Prompts(Dataset<Row> rows, Set<String> jsonColumns) {
         if (isJson(file)) {
             return JsonTable.read(file, content, column);
         }
+        requireText(file);
         List<Row> rows = new ArrayList<>();
         content.forEachRemaining(line -> rows.add(RowFactory.create(line))); // an empty one too: it has its error
         return new JsonTable(new StructType().add(column, DataTypes.StringType), rows, Set.of());
+    }
+
+    /** The lines of a table would be prompts too, head, separators and all. */
+    private static void requireText(String file) {
+        String ending = file.substring(file.lastIndexOf('.') + 1).toLowerCase(Locale.ROOT);
+        if (TABLES.contains(ending)) {
+            throw LockstepException.report(
+                            ErrorCode.USAGE,
+                            "cannot read the prompts in " + file + ": a " + ending
+                                    + " is none of text, JSON lines and Parquet")
+                    .attempt(
+                            "write it as Parquet with Spark, spark.read()…write().parquet(FILE), or give it the ending .txt if"
+                                    + " each line is a prompt")
+                    .exception();
+        }
     }
 
     /** A byte order mark, which some editors put first in a file, is no part of a prompt; further below it is. */
