@@ -17,6 +17,8 @@ import java.util.List;
 import java.util.Map;
 import java.util.stream.Stream;
 import org.apache.spark.launcher.JavaModuleOptions;
+import org.junit.jupiter.api.BeforeAll;
+import org.junit.jupiter.api.TestInstance;
 import org.junit.jupiter.api.Timeout;
 import org.junit.jupiter.api.io.TempDir;
 import org.junit.jupiter.params.ParameterizedTest;
@@ -27,6 +29,7 @@ import org.junit.jupiter.params.provider.MethodSource;
  * same notebook, with the outputs of such a run. {@code -Dlockstep.notebooks.write=true} writes the notes anew.
  */
 @Timeout(300)
+@TestInstance(TestInstance.Lifecycle.PER_CLASS)
 class NotebookIT {
     /** What the cells of a notebook print, among other things. */
     private static final Map<String, List<String>> PRINTED = Map.of(
@@ -70,7 +73,35 @@ class NotebookIT {
                     " from before)"));
 
     @TempDir
-    private Path folder;
+    private static Path folder;
+
+    /** All of them in one process, one after the other. */
+    @BeforeAll
+    void run() throws IOException, InterruptedException {
+        List<String> command = new ArrayList<>();
+        command.add(Path.of(System.getProperty("java.home"), "bin", "java").toString());
+        command.addAll(
+                Arrays.asList(JavaModuleOptions.defaultModuleOptions().trim().split("\\s+")));
+        command.addAll(List.of(
+                "-Xmx2g",
+                "-Dfile.encoding=UTF-8",
+                "-Dspark.master=local[4]",
+                "-Dspark.ui.enabled=false",
+                "-Dspark.driver.host=127.0.0.1",
+                "-Dspark.executor.heartbeatInterval=1s",
+                "-cp",
+                System.getProperty("java.class.path"),
+                NotebookRepl.class.getName()));
+        for (Path file : Notebook.all()) {
+            Notebook notebook = Notebook.read(file);
+            Path place = Files.createDirectory(folder.resolve(notebook.name()));
+            new ObjectMapper().writeValue(place.resolve("cells.json").toFile(), cells(notebook));
+            command.add(place.toString());
+        }
+        Process process = new ProcessBuilder(command).redirectErrorStream(true).start();
+        String log = new String(process.getInputStream().readAllBytes(), StandardCharsets.UTF_8);
+        assertThat(process.waitFor()).as(log).isZero();
+    }
 
     static Stream<Path> notebooks() throws IOException {
         return Notebook.all().stream();
@@ -80,7 +111,7 @@ class NotebookIT {
     @MethodSource("notebooks")
     void everyCellRuns(Path file) throws Exception {
         Notebook notebook = Notebook.read(file);
-        List<String> outputs = run(notebook);
+        List<String> outputs = outputs(notebook);
         assertThat(String.join("\n", outputs)).contains(PRINTED.get(notebook.name()));
 
         Path note = file.resolveSibling(ZeppelinNote.fileName(notebook));
@@ -101,44 +132,21 @@ class NotebookIT {
                         .toList());
     }
 
-    /** The outputs of the notebook's Scala cells, those of the prelude left out. */
-    private List<String> run(Notebook notebook) throws IOException, InterruptedException {
+    /** Those in Scala, after the prelude. */
+    private static List<String> cells(Notebook notebook) {
         List<String> cells = new ArrayList<>(List.of(ZeppelinNote.PRELUDE));
         notebook.cells().stream()
                 .filter(cell -> !cell.isText())
                 .map(Notebook.Cell::content)
                 .forEach(cells::add);
-        ObjectMapper mapper = new ObjectMapper();
-        Path in = folder.resolve("cells.json");
-        Path out = folder.resolve("outputs.json");
-        mapper.writeValue(in.toFile(), cells);
+        return cells;
+    }
 
-        List<String> command = new ArrayList<>();
-        command.add(Path.of(System.getProperty("java.home"), "bin", "java").toString());
-        command.addAll(
-                Arrays.asList(JavaModuleOptions.defaultModuleOptions().trim().split("\\s+")));
-        command.addAll(List.of(
-                "-Xmx2g",
-                "-Dfile.encoding=UTF-8",
-                "-Dspark.master=local[4]",
-                "-Dspark.ui.enabled=false",
-                "-Dspark.driver.host=127.0.0.1",
-                "-Dspark.executor.heartbeatInterval=1s",
-                "-cp",
-                System.getProperty("java.class.path"),
-                NotebookRepl.class.getName(),
-                in.toString(),
-                folder.resolve("classes").toString(),
-                out.toString()));
-        Process process = new ProcessBuilder(command).redirectErrorStream(true).start();
-        String log = new String(process.getInputStream().readAllBytes(), StandardCharsets.UTF_8);
-        int status = process.waitFor();
-        List<String> outputs =
-                Files.exists(out) ? Arrays.asList(mapper.readValue(out.toFile(), String[].class)) : List.of();
-        assertThat(status)
-                .as(() -> log + "\n" + (outputs.isEmpty() ? "" : outputs.get(outputs.size() - 1)))
-                .isZero();
-        assertThat(outputs).hasSameSizeAs(cells);
+    /** The outputs of the notebook's Scala cells, those of the prelude left out. */
+    private List<String> outputs(Notebook notebook) throws IOException {
+        Path file = folder.resolve(notebook.name()).resolve("outputs.json");
+        List<String> outputs = Arrays.asList(new ObjectMapper().readValue(file.toFile(), String[].class));
+        assertThat(outputs).hasSameSizeAs(cells(notebook));
         return outputs.subList(1, outputs.size());
     }
 

@@ -19,11 +19,12 @@ import scala.tools.nsc.interpreter.shell.ReplReporterImpl;
 import scala.tools.nsc.interpreter.shell.ShellConfig$;
 
 /**
- * Runs the cells of a notebook in Scala's interpreter as spark-shell sets it up: a class a line, which the executors load
- * from the driver. A process of its own: the interpreter prints to the process's output.
+ * Runs the cells of notebooks in Scala's interpreter as spark-shell sets it up: a class a line, which the executors load
+ * from the driver; each notebook with an interpreter and a session of its own. A process of its own, for the interpreter prints to
+ * the process's output; one for all, for its compiler is slow until it is warm.
  *
- * <p>Arguments: a file with the cells as a JSON array of strings, a folder for the interpreter's classes, the file for the
- * outputs, a JSON array too. Ends with 1 at the first cell that fails, whose output is then the last.
+ * <p>Arguments: folders, each with the cells of a notebook in {@code cells.json}, an array of strings. Beside them comes
+ * {@code outputs.json}, an array too. A cell that fails ends it all, with what it printed as an exception.
  */
 final class NotebookRepl {
     /** What Zeppelin brings: the table that it draws, and a field of a form, which nobody fills. */
@@ -40,15 +41,24 @@ final class NotebookRepl {
     private NotebookRepl() {}
 
     public static void main(String[] args) throws IOException {
+        PrintStream before = System.out;
+        try {
+            for (String folder : args) {
+                run(Path.of(folder));
+            }
+        } finally {
+            System.setOut(before);
+        }
+    }
+
+    private static void run(Path folder) throws IOException {
         ObjectMapper mapper = new ObjectMapper();
-        String[] cells = mapper.readValue(Path.of(args[0]).toFile(), String[].class);
-        Path classes = Files.createDirectories(Path.of(args[1]));
+        String[] cells = mapper.readValue(folder.resolve("cells.json").toFile(), String[].class);
+        Path classes = Files.createDirectories(folder.resolve("classes"));
         List<String> outputs = new ArrayList<>();
-        boolean failed = false;
 
         ByteArrayOutputStream printed = new ByteArrayOutputStream();
         PrintStream out = new PrintStream(printed, true, StandardCharsets.UTF_8);
-        PrintStream before = System.out;
         System.setOut(out);
 
         Settings settings = new Settings();
@@ -66,19 +76,11 @@ final class NotebookRepl {
                 printed.reset();
                 Results.Result result = Console$.MODULE$.withOut(out, () -> repl.interpret(cell));
                 out.flush();
+                require(result, printed);
                 outputs.add(printed.toString(StandardCharsets.UTF_8));
-                if (result != Results.Success$.MODULE$) {
-                    failed = true;
-                    break;
-                }
             }
-        } finally {
-            System.setOut(before);
-            mapper.writeValue(Path.of(args[2]).toFile(), outputs);
         }
-        if (failed) {
-            System.exit(1);
-        }
+        mapper.writeValue(folder.resolve("outputs.json").toFile(), outputs);
     }
 
     private static scala.collection.immutable.List<String> list(String only) {
