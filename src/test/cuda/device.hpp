@@ -68,6 +68,7 @@ struct Capture {
 struct Stream {
     Device* device;
     bool blocking; // for the default stream
+    int priority = 0;
     std::deque<Operation> queue;
     uint64_t queued = 0;
     uint64_t done = 0;

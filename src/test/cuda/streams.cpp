@@ -6,6 +6,8 @@ using namespace standin;
 
 namespace {
 
+constexpr int GREATEST_PRIORITY = -5; // as devices have it
+
 Event* find_event(void* handle) {
     for (Device& device : devices()) {
         const auto found = device.events.find(static_cast<Event*>(handle));
@@ -47,19 +49,37 @@ Result ready(void* handle, std::shared_ptr<Stream>& stream) {
 
 // ---- streams
 
-API cuStreamCreateWithPriority(void** handle, unsigned flags, int) {
+API cuCtxGetStreamPriorityRange(int* least, int* greatest) {
+    *least = 0;
+    *greatest = GREATEST_PRIORITY;
+    return SUCCESS;
+}
+
+/** Priorities are kept, and change nothing: what runs is what somebody waits for. */
+API cuStreamCreateWithPriority(void** handle, unsigned flags, int priority) {
     Call call;
     Device* device;
     if (const Result bad = working(device)) {
         return bad;
     }
     const auto stream = std::make_shared<Stream>(device, (flags & 1) == 0);
+    stream->priority = std::max(GREATEST_PRIORITY, std::min(priority, 0));
     device->streams[stream.get()] = stream;
     *handle = stream.get();
     return SUCCESS;
 }
 
 API cuStreamCreate(void** handle, unsigned flags) { return cuStreamCreateWithPriority(handle, flags, 0); }
+
+API cuStreamGetPriority(void* handle, int* priority) {
+    Call call;
+    std::shared_ptr<Stream> stream;
+    if (!find_stream(handle, stream)) {
+        return INVALID_HANDLE;
+    }
+    *priority = stream == nullptr ? 0 : stream->priority;
+    return SUCCESS;
+}
 
 API cuStreamDestroy_v2(void* handle) {
     Call call;

@@ -25,6 +25,17 @@ public interface Carrier {
     /** What is called from now on is to be complete on its device within {@code limit}; host memory is waited for elsewhere. */
     default void begin(Duration limit) {}
 
+    /**
+     * What the communicator's own thread is to run for operations that are queued by this call: they begin after all that the
+     * device was given before it, go on beside what the device is given later, and each is complete on return. Thread-safe; where
+     * operations are complete on return anyway these themselves.
+     *
+     * @throws IllegalStateException while a graph of the device is recorded
+     */
+    default Runnable apart(Runnable operations) {
+        return operations;
+    }
+
     void allReduce(OperationTag tag, Buffer send, Buffer receive, ReduceOp op);
 
     void reduce(OperationTag tag, Buffer send, Buffer receive, ReduceOp op, int root);

@@ -46,6 +46,11 @@ abstract class LiveCommunicator extends Operations {
     /** What {@link #abort} does besides letting the queue end. */
     protected abstract void doAbort(Throwable cause);
 
+    /** What the queue's thread is to run for {@code operations} that are queued by this call. */
+    protected Runnable apart(Runnable operations) {
+        return operations;
+    }
+
     /** Called after each operation, when the next thread may be admitted. */
     protected void onLeave() {}
 
@@ -64,12 +69,13 @@ abstract class LiveCommunicator extends Operations {
             mine = other == null ? made : other;
         }
         long now = System.nanoTime();
+        Runnable body = apart(() -> operations.accept(here));
         try {
             return mine.submit(() -> {
                 requireUsable("queued work"); // the communicator may have died since
                 queuedAt = now;
                 try {
-                    operations.accept(here);
+                    body.run();
                 } finally {
                     queuedAt = 0;
                 }

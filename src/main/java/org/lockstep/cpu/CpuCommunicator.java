@@ -236,6 +236,11 @@ final class CpuCommunicator extends GuardedCommunicator {
     }
 
     @Override
+    protected Runnable apart(Runnable operations) {
+        return device.apart(operations);
+    }
+
+    @Override
     protected boolean isDeviceRecordable() {
         return device.isRecordable();
     }

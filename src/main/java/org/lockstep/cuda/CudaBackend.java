@@ -73,7 +73,8 @@ public final class CudaBackend implements Backend {
                 ids,
                 options.nccl()::config,
                 spec.meetingTimeout(),
-                spec.operations().timeout());
+                spec.operations().timeout(),
+                options.nccl().highPriority());
         groups = made;
         return made;
     }

@@ -100,6 +100,11 @@ final class CudaDevice implements AutoCloseable {
      * @throws RuntimeException what the {@link Watch} throws
      */
     void synchronize() {
+        synchronize(stream);
+    }
+
+    /** The same of a stream beside the rank's. */
+    void synchronize(CUstream stream) {
         Watch watching = watch;
         if (watching == null) {
             CudaError.check(JCudaDriver.cuStreamSynchronize(stream), "cuStreamSynchronize");
@@ -188,6 +193,11 @@ final class CudaDevice implements AutoCloseable {
 
     /** From a part of its memory to another that is apart from it. */
     void copy(long from, long to, long bytes) {
+        copy(from, to, bytes, stream);
+    }
+
+    /** The same in a stream beside the rank's. */
+    void copy(long from, long to, long bytes, CUstream stream) {
         CudaError.check(
                 JCudaDriver.cuMemcpyDtoDAsync(Raw.device(to), Raw.device(from), bytes, stream), "cuMemcpyDtoDAsync");
     }

@@ -8,16 +8,16 @@ import java.util.List;
 import java.util.concurrent.ConcurrentLinkedDeque;
 import jcuda.driver.CUevent;
 import jcuda.driver.CUevent_flags;
+import jcuda.driver.CUstream;
 import jcuda.driver.JCudaDriver;
 import org.jspecify.annotations.Nullable;
 import org.lockstep.collective.OperationTag;
 
 /**
  * The operations of one group that were queued and that the device has not come past, oldest first: each has an event behind
- * it in the rank's stream. What is recorded for a graph is none: it is queued by the graph's launch. Thread-safe.
+ * it in its stream. What is recorded for a graph is none: it is queued by the graph's launch. Thread-safe.
  */
 final class InFlight implements AutoCloseable {
-    private final CudaDevice device;
     private final Deque<Entry> queue =
             new ConcurrentLinkedDeque<>(); // read by any thread, also while the driver blocks ours
     private final ArrayDeque<CUevent> free = new ArrayDeque<>();
@@ -38,13 +38,9 @@ final class InFlight implements AutoCloseable {
         }
     }
 
-    InFlight(CudaDevice device) {
-        this.device = device;
-    }
-
-    /** They were queued just now. */
-    synchronized void add(List<OperationTag> tags, Object called, Duration limit) {
-        if (frozen || device.isCapturing()) {
+    /** They were queued just now, behind those before. */
+    synchronized void add(List<OperationTag> tags, Object called, Duration limit, CUstream stream) {
+        if (frozen) {
             return;
         }
         oldest(); // most of the time the one before is complete, and its event is used again
@@ -53,7 +49,7 @@ final class InFlight implements AutoCloseable {
             event = new CUevent();
             CudaError.check(JCudaDriver.cuEventCreate(event, CUevent_flags.CU_EVENT_DISABLE_TIMING), "cuEventCreate");
         }
-        CudaError.check(JCudaDriver.cuEventRecord(event, device.stream()), "cuEventRecord");
+        CudaError.check(JCudaDriver.cuEventRecord(event, stream), "cuEventRecord");
         queue.add(new Entry(tags, called, event, System.nanoTime(), limit));
     }
 

@@ -4,25 +4,18 @@ import com.sun.jna.Memory;
 import com.sun.jna.Pointer;
 import java.time.Duration;
 import java.util.List;
-import java.util.Objects;
-import java.util.Optional;
 import org.jspecify.annotations.Nullable;
-import org.lockstep.ErrorCode;
-import org.lockstep.LockstepException;
 import org.lockstep.collective.Blocks;
 import org.lockstep.collective.Carrier;
-import org.lockstep.collective.Carriers;
-import org.lockstep.collective.CommunicatorException;
 import org.lockstep.collective.OperationTag;
 import org.lockstep.collective.ReduceOp;
 import org.lockstep.collective.Transfer;
 import org.lockstep.tensor.Buffer;
 import org.lockstep.tensor.DataType;
-import org.lockstep.topology.ProcessGroup;
 
 /**
  * Carries a device's buffers by NCCL, in the order of the rank's stream, as kernels are: nothing waits, and a graph can
- * record it. What fails later is seen by who waits for the device ({@link #look}), or by the next operation.
+ * record it. What fails later is seen by who waits for the device, or by the next operation ({@link NcclQueue}).
  *
  * <p>Blocks of unequal length go as a group of broadcasts, or of reductions; what NCCL has no operation for as a group of
  * transfers, as NCCL's manual does it.
@@ -31,37 +24,15 @@ final class NcclCarrier implements Carrier {
     private static final int PREMULTIPLIED_HOST_SCALAR = 1; // ncclScalarHostImmediate
 
     private final NcclGroups rank;
-    private final NcclHandle handle;
-    private final ProcessGroup group;
+    private final NcclQueue queue;
+    private final int size;
     private final int me;
-    private final CudaDevice device;
-    private final Carriers.Life life;
-    private final Duration usual; // deadline
-    private volatile Duration repeated; // deadline of what graphs repeat
-    private final InFlight inFlight;
-    private final long stream;
-    private volatile @Nullable OperationTag last;
-    private Duration limit; // of what is called next
 
-    NcclCarrier(
-            NcclGroups rank,
-            NcclHandle handle,
-            ProcessGroup group,
-            int me,
-            CudaDevice device,
-            Carriers.Life life,
-            Duration usual) {
+    NcclCarrier(NcclGroups rank, NcclQueue queue, int size, int me) {
         this.rank = rank;
-        this.handle = handle;
-        this.group = group;
+        this.queue = queue;
+        this.size = size;
         this.me = me;
-        this.device = device;
-        this.life = life;
-        this.usual = usual;
-        this.limit = usual;
-        this.repeated = usual;
-        this.inFlight = new InFlight(device);
-        this.stream = Raw.handle(device.stream());
     }
 
     @Override
@@ -76,45 +47,16 @@ final class NcclCarrier implements Carrier {
 
     @Override
     public void begin(Duration deadline) {
-        limit = deadline;
+        queue.begin(deadline);
+    }
+
+    @Override
+    public Runnable apart(Runnable operations) {
+        return queue.apart(operations);
     }
 
     private static long address(Buffer buffer) {
         return ((DeviceBuffer) buffer).address();
-    }
-
-    private void call(OperationTag tag, NcclHandle.Call body) {
-        queue(List.of(tag), tag, () -> handle.call(tag, limit, body));
-    }
-
-    private void group(OperationTag tag, NcclHandle.Call body) {
-        queue(List.of(tag), tag, () -> handle.group(tag, limit, body));
-    }
-
-    private void queue(List<OperationTag> tags, Object called, Runnable calls) {
-        device.enter();
-        try {
-            calls.run();
-        } catch (CommunicatorException known) {
-            throw known;
-        } catch (LockstepException failure) {
-            throw failed(tags.get(0), limit, failure);
-        }
-        last = tags.get(0);
-        if (device.isCapturing()) {
-            repeated = limit;
-        }
-        inFlight.add(tags, called, limit);
-    }
-
-    /** What NCCL knows of another rank, that rank's links know better. */
-    private CommunicatorException failed(OperationTag tag, Duration deadline, LockstepException failure) {
-        life.requireAlive(tag); // the first cause, where this is but its consequence
-        boolean ofOthers = failure.code() == ErrorCode.COLLECTIVE_MISMATCH
-                || failure.code() == ErrorCode.COLLECTIVE_TIMEOUT
-                || failure.code() == ErrorCode.PEER_LOST;
-        boolean askable = ofOthers && !tag.operation().isTransfer();
-        return life.fail(tag, failure, askable ? Optional.of(deadline) : Optional.empty());
     }
 
     /** Something that takes NCCL's number of a reduction. */
@@ -129,9 +71,8 @@ final class NcclCarrier implements Carrier {
         }
         try (Memory made = new Memory(Integer.BYTES);
                 Memory factor = NcclNumbers.scalar(type, op.factor())) {
-            handle.call(
+            queue.prepare(
                     tag,
-                    limit,
                     communicator -> NcclFunctions.ncclRedOpCreatePreMulSum(
                             Pointer.nativeValue(made),
                             Pointer.nativeValue(factor),
@@ -140,7 +81,7 @@ final class NcclCarrier implements Carrier {
                             communicator));
             int own = made.getInt(0);
             body.by(own);
-            handle.call(tag, limit, communicator -> NcclFunctions.ncclRedOpDestroy(own, communicator));
+            queue.prepare(tag, communicator -> NcclFunctions.ncclRedOpDestroy(own, communicator));
         }
     }
 
@@ -152,10 +93,16 @@ final class NcclCarrier implements Carrier {
                 tag,
                 send.type(),
                 op,
-                by -> call(
+                by -> queue.call(
                         tag,
                         communicator -> NcclFunctions.ncclAllReduce(
-                                from, to, send.length(), NcclNumbers.of(send.type()), by, communicator, stream)));
+                                from,
+                                to,
+                                send.length(),
+                                NcclNumbers.of(send.type()),
+                                by,
+                                communicator,
+                                queue.stream())));
     }
 
     @Override
@@ -166,20 +113,27 @@ final class NcclCarrier implements Carrier {
                 tag,
                 send.type(),
                 op,
-                by -> call(
+                by -> queue.call(
                         tag,
                         communicator -> NcclFunctions.ncclReduce(
-                                from, to, send.length(), NcclNumbers.of(send.type()), by, root, communicator, stream)));
+                                from,
+                                to,
+                                send.length(),
+                                NcclNumbers.of(send.type()),
+                                by,
+                                root,
+                                communicator,
+                                queue.stream())));
     }
 
     @Override
     public void broadcast(OperationTag tag, Buffer send, Buffer receive, int root) {
         long from = address(send);
         long to = address(receive);
-        call(
+        queue.call(
                 tag,
                 communicator -> NcclFunctions.ncclBroadcast(
-                        from, to, send.length(), NcclNumbers.of(send.type()), root, communicator, stream));
+                        from, to, send.length(), NcclNumbers.of(send.type()), root, communicator, queue.stream()));
     }
 
     @Override
@@ -188,16 +142,25 @@ final class NcclCarrier implements Carrier {
         long to = address(receive);
         int type = NcclNumbers.of(send.type());
         if (tag.operation() == OperationTag.Operation.ALL_GATHER) {
-            call(tag, communicator -> NcclFunctions.ncclAllGather(from, to, send.length(), type, communicator, stream));
+            queue.call(
+                    tag,
+                    communicator ->
+                            NcclFunctions.ncclAllGather(from, to, send.length(), type, communicator, queue.stream()));
             return;
         }
-        group(tag, communicator -> {
+        queue.group(tag, communicator -> {
             int result = NcclResult.SUCCESS;
-            for (int root = 0; root < group.size() && result == NcclResult.SUCCESS; root++) {
+            for (int root = 0; root < size && result == NcclResult.SUCCESS; root++) {
                 if (blocks.count(root) > 0) {
                     long block = to + blocks.from(root) * send.type().bytes();
                     result = NcclFunctions.ncclBroadcast(
-                            root == me ? from : block, block, blocks.count(root), type, root, communicator, stream);
+                            root == me ? from : block,
+                            block,
+                            blocks.count(root),
+                            type,
+                            root,
+                            communicator,
+                            queue.stream());
                 }
             }
             return result;
@@ -211,15 +174,15 @@ final class NcclCarrier implements Carrier {
         int type = NcclNumbers.of(send.type());
         reducing(tag, send.type(), op, by -> {
             if (tag.operation() == OperationTag.Operation.REDUCE_SCATTER) {
-                call(
+                queue.call(
                         tag,
                         communicator -> NcclFunctions.ncclReduceScatter(
-                                from, to, receive.length(), type, by, communicator, stream));
+                                from, to, receive.length(), type, by, communicator, queue.stream()));
                 return;
             }
-            group(tag, communicator -> {
+            queue.group(tag, communicator -> {
                 int result = NcclResult.SUCCESS;
-                for (int root = 0; root < group.size() && result == NcclResult.SUCCESS; root++) {
+                for (int root = 0; root < size && result == NcclResult.SUCCESS; root++) {
                     if (blocks.count(root) > 0) {
                         long block = from + blocks.from(root) * send.type().bytes();
                         result = NcclFunctions.ncclReduce(
@@ -230,7 +193,7 @@ final class NcclCarrier implements Carrier {
                                 by,
                                 root,
                                 communicator,
-                                stream);
+                                queue.stream());
                     }
                 }
                 return result;
@@ -241,33 +204,29 @@ final class NcclCarrier implements Carrier {
     @Override
     public void gather(OperationTag tag, Buffer send, @Nullable Buffer receive, int root) {
         if (receive == null) {
-            call(tag, communicator -> transfer(true, send, root, communicator));
+            queue.call(tag, communicator -> transfer(true, send, root, communicator));
             return;
         }
-        Blocks blocks = Blocks.even(group.size(), send.length());
+        Blocks blocks = Blocks.even(size, send.length());
+        queue.copy(send, blocks.of(receive, me));
         exchange(tag, null, blocks, (DeviceBuffer) receive, blocks);
-        copy((DeviceBuffer) send, (DeviceBuffer) blocks.of(receive, me));
     }
 
     @Override
     public void scatter(OperationTag tag, @Nullable Buffer send, Buffer receive, int root) {
         if (send == null) {
-            call(tag, communicator -> transfer(false, receive, root, communicator));
+            queue.call(tag, communicator -> transfer(false, receive, root, communicator));
             return;
         }
-        Blocks blocks = Blocks.even(group.size(), receive.length());
+        Blocks blocks = Blocks.even(size, receive.length());
+        queue.copy(blocks.of(send, me), receive);
         exchange(tag, (DeviceBuffer) send, blocks, null, blocks);
-        copy((DeviceBuffer) blocks.of(send, me), (DeviceBuffer) receive);
     }
 
     @Override
     public void allToAll(OperationTag tag, Buffer send, Blocks sendBlocks, Buffer receive, Blocks receiveBlocks) {
+        queue.copy(sendBlocks.of(send, me), receiveBlocks.of(receive, me));
         exchange(tag, (DeviceBuffer) send, sendBlocks, (DeviceBuffer) receive, receiveBlocks);
-        copy((DeviceBuffer) sendBlocks.of(send, me), (DeviceBuffer) receiveBlocks.of(receive, me));
-    }
-
-    private static void copy(DeviceBuffer from, DeviceBuffer to) {
-        to.copyFrom(from);
     }
 
     /** Blocks to and from all others; null where there is nothing to send, or to receive. */
@@ -277,9 +236,9 @@ final class NcclCarrier implements Carrier {
             Blocks sendBlocks,
             @Nullable DeviceBuffer receive,
             Blocks receiveBlocks) {
-        group(tag, communicator -> {
+        queue.group(tag, communicator -> {
             int result = NcclResult.SUCCESS;
-            for (int peer = 0; peer < group.size() && result == NcclResult.SUCCESS; peer++) {
+            for (int peer = 0; peer < size && result == NcclResult.SUCCESS; peer++) {
                 if (peer != me && send != null) {
                     result = transfer(true, sendBlocks.of(send, peer), peer, communicator);
                 }
@@ -299,93 +258,33 @@ final class NcclCarrier implements Carrier {
         long at = address(data);
         int type = NcclNumbers.of(data.type());
         return sends
-                ? NcclFunctions.ncclSend(at, data.length(), type, peer, communicator, stream)
-                : NcclFunctions.ncclRecv(at, data.length(), type, peer, communicator, stream);
+                ? NcclFunctions.ncclSend(at, data.length(), type, peer, communicator, queue.stream())
+                : NcclFunctions.ncclRecv(at, data.length(), type, peer, communicator, queue.stream());
     }
 
     @Override
     public void transfer(List<OperationTag> tags, List<Transfer> transfers) {
-        queue(
-                tags,
-                transfers.get(0).called(tags.get(0)),
-                () -> handle.group(tags.get(0), limit, communicator -> {
-                    int result = NcclResult.SUCCESS;
-                    for (Transfer each : transfers) {
-                        if (result == NcclResult.SUCCESS) {
-                            result = transfer(each.sends(), each.buffer(), each.peer(), communicator);
-                        }
-                    }
-                    return result;
-                }));
-    }
-
-    /**
-     * Throws what has failed, here, at a peer or of the world. What a graph repeats has no event of its own: it is known by how
-     * long it is waited for. To be called after {@link #oldest}, which asks the device.
-     *
-     * @param turn whose operation the stream is at: the time of what is behind it does not run yet
-     */
-    void look(long waited, NcclGroups.Turn turn) {
-        InFlight.Entry oldest = inFlight.first();
-        OperationTag tag = oldest == null ? last : oldest.first();
-        if (tag == null || (oldest == null && waited == 0 && !rank.isAborted())) {
-            return; // nothing was ever called, or what was is complete
-        }
-        Duration deadline = oldest == null ? repeated : oldest.limit();
-        life.requireAlive(tag);
-        try {
-            handle.isReady(tag);
-        } catch (LockstepException failure) {
-            throw failed(tag, deadline, failure);
-        }
-        if (Thread.currentThread().isInterrupted()) {
-            throw life.fail(
-                    tag,
-                    new IllegalStateException("its thread was interrupted in " + tag + " in " + group),
-                    Optional.empty());
-        }
-        long since = Objects.equals(oldest, turn.entry()) ? turn.since() : System.nanoTime();
-        long under = oldest == null ? waited : System.nanoTime() - since;
-        if (under > deadline.toNanos()) {
-            throw failed(
-                    tag,
-                    deadline,
-                    LockstepException.report(
-                                    ErrorCode.COLLECTIVE_TIMEOUT,
-                                    (oldest == null ? tag : oldest.called()) + " in " + group + " not complete on "
-                                            + device + " in " + deadline.toMillis() / 1000.0 + " s")
-                            .attempt("NCCL_DEBUG=INFO in the environment of the executors tells what it waits for")
-                            .exception());
-        }
-    }
-
-    /** What of this group the device has not come past, and was queued first. */
-    Optional<InFlight.Entry> oldest() {
-        return Optional.ofNullable(inFlight.oldest());
+        queue.group(tags, transfers.get(0).called(tags.get(0)), communicator -> {
+            int result = NcclResult.SUCCESS;
+            for (Transfer each : transfers) {
+                if (result == NcclResult.SUCCESS) {
+                    result = transfer(each.sends(), each.buffer(), each.peer(), communicator);
+                }
+            }
+            return result;
+        });
     }
 
     @Override
     public List<OperationTag> underWay() {
-        return inFlight.tags();
-    }
-
-    void freeze() {
-        inFlight.freeze();
-    }
-
-    void forget() {
-        inFlight.close();
+        return queue.underWay();
     }
 
     @Override
     public void close() {
-        if (rank.isAborted()) {
-            return;
+        if (!rank.isAborted()) {
+            queue.close();
         }
-        device.enter();
-        device.synchronize();
-        last = null; // all is complete: who waits for the device from now on waits for none of it
-        handle.close(usual);
     }
 
     @Override

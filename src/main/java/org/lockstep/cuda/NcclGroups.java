@@ -31,8 +31,9 @@ final class NcclGroups implements Carriers, CudaDevice.Watch, AutoCloseable {
     private final Function<ProcessGroup, NcclConfig> configs;
     private final Duration meeting;
     private final Duration operation;
+    private final boolean highPriority;
     private final NcclCalls calls = new NcclCalls();
-    private final List<NcclCarrier> live = new CopyOnWriteArrayList<>();
+    private final List<NcclQueue> live = new CopyOnWriteArrayList<>();
     private Turn last = new Turn(null, 0);
 
     /**
@@ -40,6 +41,7 @@ final class NcclGroups implements Carriers, CudaDevice.Watch, AutoCloseable {
      * @param configs of groups
      * @param meeting how long all ranks of a group may take to meet
      * @param operation how long one operation may take
+     * @param highPriority of the streams beside the rank's
      */
     NcclGroups(
             NcclLibrary library,
@@ -47,13 +49,15 @@ final class NcclGroups implements Carriers, CudaDevice.Watch, AutoCloseable {
             Function<ProcessGroup, Optional<UniqueId>> ids,
             Function<ProcessGroup, NcclConfig> configs,
             Duration meeting,
-            Duration operation) {
+            Duration operation,
+            boolean highPriority) {
         this.library = library;
         this.device = device;
         this.ids = ids;
         this.configs = configs;
         this.meeting = meeting;
         this.operation = operation;
+        this.highPriority = highPriority;
         device.watch(this);
     }
 
@@ -74,9 +78,9 @@ final class NcclGroups implements Carriers, CudaDevice.Watch, AutoCloseable {
                 handle.abort();
             }
         }
-        NcclCarrier made = new NcclCarrier(this, handle, group, me, device, life, operation);
-        live.add(made);
-        return made;
+        NcclQueue queue = new NcclQueue(this, handle, group, device, life, operation, highPriority);
+        live.add(queue);
+        return new NcclCarrier(this, queue, group.size(), me);
     }
 
     private void agree(ProcessGroup group, Carrier host, OperationTag tag) {
@@ -105,18 +109,19 @@ final class NcclGroups implements Carriers, CudaDevice.Watch, AutoCloseable {
 
     /** All groups of the rank, for they share its stream. From any thread. Idempotent. */
     void abort() {
-        live.forEach(NcclCarrier::freeze);
+        live.forEach(NcclQueue::freeze);
         calls.abort();
     }
 
     @Override
     public void look(long waited) {
         Turn turn = turn();
-        live.forEach(carrier -> carrier.look(waited, turn));
+        live.forEach(queue -> queue.look(waited, turn));
     }
 
     /**
-     * Whose turn it is in the stream, which all groups share: what is behind it waits for it, not for its own peers.
+     * Whose turn it is in the stream, which all groups share but for what is queued apart: what is behind it waits for it, not for
+     * its own peers.
      *
      * @param entry null where nothing is queued
      * @param since when it was first seen to be its turn
@@ -125,7 +130,7 @@ final class NcclGroups implements Carriers, CudaDevice.Watch, AutoCloseable {
 
     private synchronized Turn turn() {
         InFlight.Entry oldest = live.stream()
-                .map(NcclCarrier::oldest)
+                .map(NcclQueue::oldest)
                 .flatMap(Optional::stream)
                 .min((one, other) -> Long.signum(one.since() - other.since()))
                 .orElse(null);
@@ -141,7 +146,7 @@ final class NcclGroups implements Carriers, CudaDevice.Watch, AutoCloseable {
         abort();
         device.watch(null);
         device.enter();
-        live.forEach(NcclCarrier::forget);
+        live.forEach(NcclQueue::forget);
     }
 
     @Override

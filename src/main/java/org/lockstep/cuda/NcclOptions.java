@@ -17,15 +17,20 @@ import org.lockstep.topology.ProcessGroup;
  * @param maxCtas of a device that the kernels of a group take at most, by the token of its kind, such as {@code tp}; NCCL's own
  *     choice for others
  * @param trafficClass of a group's messages in the network, likewise
+ * @param highPriority of queued operations, {@link org.lockstep.collective.Communicator#async}, on their device
  */
 public record NcclOptions(
-        Use use, @Nullable String library, Map<String, Integer> maxCtas, Map<String, Integer> trafficClass)
+        Use use,
+        @Nullable String library,
+        Map<String, Integer> maxCtas,
+        Map<String, Integer> trafficClass,
+        boolean highPriority)
         implements Serializable {
     /** Where there is one, and each rank has a device of its own. */
-    public static final NcclOptions DEFAULT = new NcclOptions(Use.AUTO, null, Map.of(), Map.of());
+    public static final NcclOptions DEFAULT = new NcclOptions(Use.AUTO, null, Map.of(), Map.of(), false);
 
     /** Never: through the host. */
-    public static final NcclOptions NONE = new NcclOptions(Use.OFF, null, Map.of(), Map.of());
+    public static final NcclOptions NONE = new NcclOptions(Use.OFF, null, Map.of(), Map.of(), false);
 
     /** Whether it is used. */
     public enum Use {
@@ -41,7 +46,7 @@ public record NcclOptions(
 
     /** The same, used otherwise. */
     public NcclOptions withUse(Use other) {
-        return new NcclOptions(other, library, maxCtas, trafficClass);
+        return new NcclOptions(other, library, maxCtas, trafficClass, highPriority);
     }
 
     /** How groups of ranks exchange, so many to a device, in a few words. */

@@ -16,10 +16,11 @@
  *
  * <p>Groups are those of another backend, for host memory, which who composes the rank hands in; here is what carries buffers of
  * the device in them ({@link org.lockstep.collective.Carrier}). By NCCL, where each rank has a device of its own:
- * {@code NcclGroups} makes a communicator of each group, {@code NcclCarrier} queues operations on the rank's stream. Nothing has a
- * thread: who waits for the device looks after what is queued ({@code CudaDevice.Watch}), and an abort, from any thread, ends all
- * communicators of the rank together ({@code NcclCalls}). Else {@code StagedCarrier} copies down, lets the host's group
- * communicate, and copies up. Never here: {@code cpu}, Spark, words of models.
+ * {@code NcclGroups} makes a communicator of each group, {@code NcclCarrier} queues operations on the rank's stream, and what
+ * is asynchronous on one beside it ({@code NcclQueue}). Nothing here makes a thread: who waits for the device looks after what is
+ * queued ({@code CudaDevice.Watch}), and an abort, from any thread, ends all communicators of the rank together
+ * ({@code NcclCalls}). Else {@code StagedCarrier} copies down, lets the host's group communicate, and copies up. Never here:
+ * {@code cpu}, Spark, words of models.
  */
 @NullMarked
 package org.lockstep.cuda;

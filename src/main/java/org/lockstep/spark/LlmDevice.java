@@ -125,9 +125,10 @@ record LlmDevice(
         }
         Map<String, Integer> ctas = ofGroups(conf, Settings.NCCL_TENSOR_CTAS, Settings.NCCL_PIPELINE_CTAS);
         Map<String, Integer> classes = ofGroups(conf, Settings.NCCL_TENSOR_CLASS, Settings.NCCL_PIPELINE_CLASS);
+        boolean first = Settings.NCCL_HIGH_PRIORITY.in(conf);
         return named.equals("auto")
-                ? new NcclOptions(NcclOptions.Use.AUTO, null, ctas, classes)
-                : new NcclOptions(NcclOptions.Use.ON, named, ctas, classes);
+                ? new NcclOptions(NcclOptions.Use.AUTO, null, ctas, classes, first)
+                : new NcclOptions(NcclOptions.Use.ON, named, ctas, classes, first);
     }
 
     private static Map<String, Integer> ofGroups(

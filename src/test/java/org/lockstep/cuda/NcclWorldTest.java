@@ -174,7 +174,7 @@ class NcclWorldTest {
         String tensor = GroupKind.TENSOR.token();
         String pipeline = GroupKind.PIPELINE.token();
         NcclOptions options =
-                new NcclOptions(NcclOptions.Use.ON, null, Map.of(tensor, 4), Map.of(tensor, 0, pipeline, 106));
+                new NcclOptions(NcclOptions.Use.ON, null, Map.of(tensor, 4), Map.of(tensor, 0, pipeline, 106), false);
         CyclicBarrier all = new CyclicBarrier(4);
         inWorld(spec, 4, OPTIONS.withNccl(options), (world, kernels) -> {
             all.await();

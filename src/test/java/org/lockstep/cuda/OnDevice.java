@@ -31,15 +31,17 @@ final class OnDevice implements Communicator {
     private final Communicator real;
     private final Kernels kernels;
     private final @Nullable Map<Object, Mirror> together; // of a group of operations: by array, which they share
+    private final boolean queued; // what is copied up in the queue's thread is waited for, as queued operations do not
 
     OnDevice(Communicator real, Kernels kernels) {
-        this(real, kernels, null);
+        this(real, kernels, null, false);
     }
 
-    private OnDevice(Communicator real, Kernels kernels, @Nullable Map<Object, Mirror> together) {
+    private OnDevice(Communicator real, Kernels kernels, @Nullable Map<Object, Mirror> together, boolean queued) {
         this.real = real;
         this.kernels = kernels;
         this.together = together;
+        this.queued = queued;
     }
 
     /** Device memory that stands for some of a host array, with margins. */
@@ -54,6 +56,9 @@ final class OnDevice implements Communicator {
                 framed.slice(MARGIN, host.length()).copyFrom(host);
             }
             this.whole = kernels.upload(framed, framed.length()).buffer();
+            if (queued) {
+                whole.toHost();
+            }
         }
 
         Buffer of(HostBuffer part) {
@@ -230,7 +235,7 @@ final class OnDevice implements Communicator {
 
     @Override
     public Communicator within(Duration deadline) {
-        return new OnDevice(real.within(deadline), kernels, together);
+        return new OnDevice(real.within(deadline), kernels, together, queued);
     }
 
     @Override
@@ -255,13 +260,13 @@ final class OnDevice implements Communicator {
 
     @Override
     public Work async(Consumer<? super Communicator> operations) {
-        return real.async(queue -> operations.accept(new OnDevice(queue, kernels)));
+        return real.async(queue -> operations.accept(new OnDevice(queue, kernels, null, true)));
     }
 
     @Override
     public void grouped(Consumer<? super Communicator> operations) {
         Map<Object, Mirror> mirrors = new IdentityHashMap<>();
-        real.grouped(group -> operations.accept(new OnDevice(group, kernels, mirrors)));
+        real.grouped(group -> operations.accept(new OnDevice(group, kernels, mirrors, queued)));
         mirrors.values().forEach(mirror -> {
             mirror.down(mirror.host);
             mirror.whole.close();

@@ -77,6 +77,7 @@ class NotebookIT {
 
     /** All of them in one process, one after the other. */
     @BeforeAll
+    @Timeout(600)
     void run() throws IOException, InterruptedException {
         List<String> command = new ArrayList<>();
         command.add(Path.of(System.getProperty("java.home"), "bin", "java").toString());

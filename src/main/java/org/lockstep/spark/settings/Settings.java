@@ -201,6 +201,12 @@ public final class Settings {
     public static final Setting<OptionalInt> NCCL_PIPELINE_CLASS =
             Setting.countFromZeroOrAuto("spark.lockstep.nccl.pipeline.trafficClass", "the same in pipeline groups");
 
+    public static final Setting<Boolean> NCCL_HIGH_PRIORITY = Setting.flag(
+            "spark.lockstep.nccl.highPriority",
+            false,
+            "operations that are queued (Communicator.async) go before other work on the GPU; they have a stream of their own"
+                    + " in any case");
+
     public static final Setting<OptionalInt> CPU_THREADS = Setting.countOrAuto(
             "spark.lockstep.cpu.threads",
             "cores that a rank computes on; auto: spark.task.cpus on a cluster; under local[n] the n cores, as far as the"
@@ -250,7 +256,8 @@ public final class Settings {
             NCCL_TENSOR_CTAS,
             NCCL_PIPELINE_CTAS,
             NCCL_TENSOR_CLASS,
-            NCCL_PIPELINE_CLASS);
+            NCCL_PIPELINE_CLASS,
+            NCCL_HIGH_PRIORITY);
 
     private Settings() {}
 

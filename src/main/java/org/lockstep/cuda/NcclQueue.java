@@ -1,0 +1,235 @@
+package org.lockstep.cuda;
+
+import java.time.Duration;
+import java.util.List;
+import java.util.Objects;
+import java.util.Optional;
+import jcuda.driver.CUevent;
+import jcuda.driver.CUstream;
+import org.jspecify.annotations.Nullable;
+import org.lockstep.ErrorCode;
+import org.lockstep.LockstepException;
+import org.lockstep.collective.Carriers;
+import org.lockstep.collective.CommunicatorException;
+import org.lockstep.collective.OperationTag;
+import org.lockstep.tensor.Buffer;
+import org.lockstep.topology.ProcessGroup;
+
+/**
+ * What one NCCL communicator was given to do: queued in the rank's stream, and looked after until it is complete ({@link #look}).
+ * What its own thread calls goes in a stream of its own, beside the rank's ({@link OwnStream}), and is complete on return.
+ *
+ * <p>Confined to the thread that was admitted, but for {@link #apart}, {@link #look}, {@link #oldest}, {@link #underWay} and
+ * {@link #freeze}.
+ */
+final class NcclQueue {
+    private final NcclGroups rank;
+    private final NcclHandle handle;
+    private final ProcessGroup group;
+    private final CudaDevice device;
+    private final Carriers.Life life;
+    private final Duration usual; // deadline
+    private volatile Duration repeated; // deadline of what graphs repeat
+    private Duration limit; // of what is called next
+    private final InFlight inFlight = new InFlight();
+    private volatile @Nullable OperationTag last;
+    private final boolean highPriority; // of the own stream
+    private volatile @Nullable OwnStream own; // made when it is first needed
+    private boolean isApart; // whether the admitted thread queues in the own stream
+    private CUstream stream; // that it queues in
+
+    NcclQueue(
+            NcclGroups rank,
+            NcclHandle handle,
+            ProcessGroup group,
+            CudaDevice device,
+            Carriers.Life life,
+            Duration usual,
+            boolean highPriority) {
+        this.rank = rank;
+        this.handle = handle;
+        this.group = group;
+        this.device = device;
+        this.life = life;
+        this.usual = usual;
+        this.limit = usual;
+        this.repeated = usual;
+        this.highPriority = highPriority;
+        this.stream = device.stream();
+    }
+
+    void begin(Duration deadline) {
+        limit = deadline;
+    }
+
+    /** The stream for what is called now, as NCCL takes it. */
+    long stream() {
+        return Raw.handle(stream);
+    }
+
+    /** Calls what queues nothing. */
+    void prepare(OperationTag tag, NcclHandle.Call body) {
+        handle.call(tag, limit, body);
+    }
+
+    void call(OperationTag tag, NcclHandle.Call body) {
+        queue(List.of(tag), tag, () -> handle.call(tag, limit, body));
+    }
+
+    void group(OperationTag tag, NcclHandle.Call body) {
+        group(List.of(tag), tag, body);
+    }
+
+    /** @param called what errors call them */
+    void group(List<OperationTag> tags, Object called, NcclHandle.Call body) {
+        queue(tags, called, () -> handle.group(tags.get(0), limit, body));
+    }
+
+    private void queue(List<OperationTag> tags, Object called, Runnable calls) {
+        device.enter();
+        try {
+            calls.run();
+        } catch (CommunicatorException known) {
+            throw known;
+        } catch (LockstepException failure) {
+            throw failed(tags.get(0), limit, failure);
+        }
+        last = tags.get(0);
+        if (!isApart && device.isCapturing()) {
+            repeated = limit;
+            return;
+        }
+        inFlight.add(tags, called, limit, stream);
+        if (isApart) {
+            device.synchronize(stream);
+        }
+    }
+
+    /** What a rank sends itself, before the operation that it is of. */
+    void copy(Buffer from, Buffer to) {
+        long source = ((DeviceBuffer) from).address();
+        long target = ((DeviceBuffer) to).address();
+        if (source != target && from.length() > 0) {
+            device.enter();
+            device.copy(source, target, from.bytes(), stream);
+        }
+    }
+
+    /** As {@link org.lockstep.collective.Carrier#apart}. */
+    Runnable apart(Runnable operations) {
+        device.enter();
+        if (device.isCapturing()) {
+            throw new IllegalStateException(
+                    "operations of " + group + " cannot be queued while a graph of " + device + " is recorded");
+        }
+        OwnStream beside = own();
+        CUevent mark = beside.mark();
+        return () -> {
+            device.enter();
+            beside.begin(mark);
+            isApart = true;
+            stream = beside.stream();
+            try {
+                operations.run();
+            } finally {
+                stream = device.stream();
+                isApart = false;
+            }
+        };
+    }
+
+    private synchronized OwnStream own() {
+        OwnStream made = own;
+        if (made == null) {
+            made = OwnStream.open(device, highPriority);
+            own = made;
+        }
+        return made;
+    }
+
+    /** What NCCL knows of another rank, that rank's links know better. */
+    private CommunicatorException failed(OperationTag tag, Duration deadline, LockstepException failure) {
+        life.requireAlive(tag); // the first cause, where this is but its consequence
+        boolean ofOthers = failure.code() == ErrorCode.COLLECTIVE_MISMATCH
+                || failure.code() == ErrorCode.COLLECTIVE_TIMEOUT
+                || failure.code() == ErrorCode.PEER_LOST;
+        boolean askable = ofOthers && !tag.operation().isTransfer();
+        return life.fail(tag, failure, askable ? Optional.of(deadline) : Optional.empty());
+    }
+
+    /**
+     * Throws what has failed, here, at a peer or of the world. What a graph repeats has no event of its own: it is known by how
+     * long it is waited for. To be called after {@link #oldest}, which asks the device.
+     *
+     * @param turn whose operation the stream is at: the time of what is behind it does not run yet
+     */
+    void look(long waited, NcclGroups.Turn turn) {
+        InFlight.Entry oldest = inFlight.first();
+        OperationTag tag = oldest == null ? last : oldest.first();
+        if (tag == null || (oldest == null && waited == 0 && !rank.isAborted())) {
+            return; // nothing was ever called, or what was is complete
+        }
+        Duration deadline = oldest == null ? repeated : oldest.limit();
+        life.requireAlive(tag);
+        try {
+            handle.isReady(tag);
+        } catch (LockstepException failure) {
+            throw failed(tag, deadline, failure);
+        }
+        if (Thread.currentThread().isInterrupted()) {
+            throw life.fail(
+                    tag,
+                    new IllegalStateException("its thread was interrupted in " + tag + " in " + group),
+                    Optional.empty());
+        }
+        long since = Objects.equals(oldest, turn.entry()) ? turn.since() : System.nanoTime();
+        long under = oldest == null ? waited : System.nanoTime() - since;
+        if (under > deadline.toNanos()) {
+            throw failed(
+                    tag,
+                    deadline,
+                    LockstepException.report(
+                                    ErrorCode.COLLECTIVE_TIMEOUT,
+                                    (oldest == null ? tag : oldest.called()) + " in " + group + " not complete on "
+                                            + device + " in " + deadline.toMillis() / 1000.0 + " s")
+                            .attempt("NCCL_DEBUG=INFO in the environment of the executors tells what it waits for")
+                            .exception());
+        }
+    }
+
+    /** What of this group the device has not come past, and was queued first. */
+    Optional<InFlight.Entry> oldest() {
+        return Optional.ofNullable(inFlight.oldest());
+    }
+
+    List<OperationTag> underWay() {
+        return inFlight.tags();
+    }
+
+    /** What is not complete by now will never be. */
+    void freeze() {
+        inFlight.freeze();
+    }
+
+    /** Orderly end of the communicator too: all that was called is complete, or given up at a deadline. */
+    void close() {
+        device.enter();
+        device.synchronize();
+        last = null; // all is complete: who waits for the device from now on waits for none of it
+        closeOwn();
+        handle.close(usual);
+    }
+
+    /** Frees what is left on the device, on its thread. Idempotent. */
+    void forget() {
+        inFlight.close();
+        closeOwn();
+    }
+
+    private void closeOwn() {
+        OwnStream beside = own;
+        if (beside != null) {
+            beside.close();
+        }
+    }
+}

@@ -1,0 +1,179 @@
+package org.lockstep.cuda;
+
+import static org.assertj.core.api.Assertions.assertThat;
+import static org.assertj.core.api.Assertions.assertThatThrownBy;
+
+import com.sun.jna.Pointer;
+import java.time.Duration;
+import java.util.concurrent.CountDownLatch;
+import jcuda.driver.CUgraph;
+import jcuda.driver.CUstreamCaptureMode;
+import jcuda.driver.JCudaDriver;
+import org.junit.jupiter.api.AfterEach;
+import org.junit.jupiter.api.BeforeEach;
+import org.junit.jupiter.api.Test;
+import org.junit.jupiter.api.Timeout;
+import org.junit.jupiter.params.ParameterizedTest;
+import org.junit.jupiter.params.provider.ValueSource;
+import org.lockstep.ErrorCode;
+import org.lockstep.collective.CommunicatorException;
+import org.lockstep.collective.ReduceOp;
+import org.lockstep.collective.Work;
+import org.lockstep.collective.WorldSpec;
+import org.lockstep.tensor.Buffer;
+import org.lockstep.topology.ParallelSizes;
+
+/** What is queued ({@code async}) on devices goes beside what else they are given, in order with it where it was given before. */
+@HostCuda
+@Timeout(60)
+class NcclQueueTest {
+    private static final WorldSpec SPEC = WorldSpec.of(ParallelSizes.tensor(2));
+
+    @BeforeEach
+    void show() {
+        StandIn.require().setDevices(2);
+    }
+
+    @AfterEach
+    void hide() {
+        assertThat(StandInNccl.require().communicators()).isZero();
+        StandIn.require().setDevices(1);
+    }
+
+    @Test
+    void workIsDoneBesideWhatTheDeviceIsGivenLater() {
+        NcclWorldTest.inWorld(SPEC, 2, (world, kernels) -> {
+            Buffer x = NcclWorldTest.floats(kernels, 1, 2); // not waited for
+            Buffer later = NcclWorldTest.floats(kernels, 3, 4);
+            later.toHost();
+            Work work = world.communicators().tensor().async(group -> group.allReduce(x, ReduceOp.SUM));
+            ((DeviceBuffer) later).zero();
+
+            work.await();
+
+            assertThat(work.isDone()).isTrue();
+            assertThat(raw(x)).containsExactly(2, 4);
+            assertThat(raw(later)).as("nobody waited for it").containsExactly(3, 4);
+            assertThat(later.toHost().floats()).containsExactly(0, 0);
+            return true;
+        });
+    }
+
+    @Test
+    void operationsOfAllKindsGoThereOneAfterTheOther() {
+        NcclWorldTest.inWorld(SPEC, 2, (world, kernels) -> {
+            int rank = world.state().rank();
+            Buffer mine = NcclWorldTest.floats(kernels, rank, 10 + rank);
+            Buffer all = NcclWorldTest.floats(kernels, 0, 0, 0, 0);
+            Buffer turned = NcclWorldTest.floats(kernels, 0, 0, 0, 0);
+            Buffer peers = NcclWorldTest.floats(kernels, 0, 0);
+            Work first = world.communicators().tensor().async(group -> {
+                group.allGather(mine, all);
+                group.allToAll(all, turned);
+            });
+            Work second = world.communicators()
+                    .tensor()
+                    .async(group -> group.grouped(together -> {
+                        together.send(mine);
+                        together.receive(peers);
+                    }));
+            second.await();
+            assertThat(first.isDone()).isTrue();
+            assertThat(raw(all)).containsExactly(0, 10, 1, 11);
+            assertThat(raw(turned)).containsExactly(rank, 10 + rank, rank, 10 + rank);
+            assertThat(raw(peers)).containsExactly(1 - rank, 11 - rank);
+            world.communicators().tensor().allReduce(mine, ReduceOp.SUM); // in the rank's own stream again
+            assertThat(mine.toHost().floats()).containsExactly(1, 21);
+            return true;
+        });
+    }
+
+    @Test
+    void whoDoesNotComeToQueuedWorkIsNamed() {
+        CountDownLatch over = new CountDownLatch(1);
+        NcclWorldTest.inWorld(
+                SPEC.withOperations(SPEC.operations().withTimeout(Duration.ofSeconds(1))), 2, (world, kernels) -> {
+                    Buffer x = NcclWorldTest.floats(kernels, 1, 2);
+                    if (world.state().rank() == 1) {
+                        over.await();
+                        return true;
+                    }
+                    Work work = world.communicators().tensor().async(group -> group.allReduce(x, ReduceOp.SUM));
+                    assertThatThrownBy(work::await)
+                            .isInstanceOfSatisfying(
+                                    CommunicatorException.class,
+                                    failure -> assertThat(failure.code()).isEqualTo(ErrorCode.COLLECTIVE_TIMEOUT))
+                            .hasMessageContaining("all_reduce #1")
+                            .hasMessageContaining("rank 1");
+                    over.countDown();
+                    return true;
+                });
+    }
+
+    @Test
+    void anAbortEndsQueuedWork() {
+        CountDownLatch over = new CountDownLatch(1);
+        NcclWorldTest.inWorld(SPEC, 2, (world, kernels) -> {
+            Buffer x = NcclWorldTest.floats(kernels, 1, 2);
+            if (world.state().rank() == 1) {
+                over.await();
+                return true;
+            }
+            CountDownLatch begun = new CountDownLatch(1);
+            Work work = world.communicators().tensor().async(group -> {
+                begun.countDown();
+                group.allReduce(x, ReduceOp.SUM);
+            });
+            begun.await();
+            world.abort(new IllegalStateException("enough"));
+            assertThatThrownBy(work::await)
+                    .isInstanceOf(CommunicatorException.class)
+                    .hasMessageContaining("enough");
+            over.countDown();
+            return true;
+        });
+    }
+
+    @Test
+    void nothingIsQueuedWhileAGraphIsRecorded() {
+        NcclWorldTest.inWorld(SPEC, 2, (world, kernels) -> {
+            Buffer x = NcclWorldTest.floats(kernels, 1, 2);
+            x.toHost();
+            CudaDevice device = ((DeviceArena.Block) x.memory()).arena().device();
+            CudaError.check(
+                    JCudaDriver.cuStreamBeginCapture(
+                            device.stream(), CUstreamCaptureMode.CU_STREAM_CAPTURE_MODE_THREAD_LOCAL),
+                    "cuStreamBeginCapture");
+            assertThatThrownBy(() -> world.communicators().tensor().async(group -> group.allReduce(x, ReduceOp.SUM)))
+                    .isInstanceOf(IllegalStateException.class)
+                    .hasMessageContaining("while a graph of")
+                    .hasMessageContaining("is recorded");
+            CUgraph graph = new CUgraph();
+            CudaError.check(JCudaDriver.cuStreamEndCapture(device.stream(), graph), "cuStreamEndCapture");
+            CudaError.check(JCudaDriver.cuGraphDestroy(graph), "cuGraphDestroy");
+            world.communicators()
+                    .tensor()
+                    .async(group -> group.allReduce(x, ReduceOp.SUM))
+                    .await();
+            assertThat(raw(x)).containsExactly(2, 4);
+            return true;
+        });
+    }
+
+    @ParameterizedTest
+    @ValueSource(booleans = {false, true})
+    void theStreamBesideTheRanksHasThePriorityThatIsAskedFor(boolean high) {
+        CudaDevice device = CudaDevice.open(StandIn.devices().get(0));
+        try (device;
+                OwnStream own = OwnStream.open(device, high)) {
+            int[] priority = new int[1];
+            CudaError.check(JCudaDriver.cuStreamGetPriority(own.stream(), priority), "cuStreamGetPriority");
+            assertThat(priority[0]).isEqualTo(high ? -5 : 0);
+        }
+    }
+
+    /** What lies there now, waiting for nothing: the stand-in's device memory is host memory. */
+    private static float[] raw(Buffer buffer) {
+        return new Pointer(((DeviceBuffer) buffer).address()).getFloatArray(0, (int) buffer.length());
+    }
+}
