@@ -1,50 +1,52 @@
-// libnccl.so.2 without a GPU: communicators between threads of a process, on the streams of the stand-in for the driver.
+// libnccl.so.2 without a GPU: communicators between threads and between processes, on the streams of the stand-in for the driver.
 //
 // Stricter than NCCL: ranks whose operations differ (kind, count, type, reduction, root), which there hang or mix their data,
-// get an asynchronous error here, and so does an address that is no device memory. An operation is carried out when the
-// streams of all its ranks have come to it; who waits for one moves the streams of the others on. Sums are joined in a
-// balanced tree over the ranks, 16-bit types in f32, so that results are bit by bit those of the other communicators.
+// get an asynchronous error here, and so does an address that is no device memory. A rank whose stream comes to an operation
+// tells all others (links.hpp) what it called, with what they need of its data; who has heard that of all works its own result
+// out. Whom others wait for moves its stream on, even where nobody waits for that. Sums are joined in a balanced tree over
+// the ranks, 16-bit types in f32, so that results are bit by bit those of the other communicators.
 
 #include <algorithm>
-#include <array>
+#include <cerrno>
+#include <chrono>
 #include <cstddef>
 #include <cstdint>
 #include <cstdio>
+#include <cstdlib>
 #include <cstring>
 #include <limits>
 #include <map>
 #include <memory>
-#include <set>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "dialect.hpp"
 #include "cuda_bf16.h"
 #include "cuda_fp16.h"
+#include "links.hpp"
 
 #define API extern "C" __attribute__((visibility("default")))
 
 extern "C" int standin_enqueue(void* stream, int (*operation)(void*), void (*drop)(void*), void* state);
 extern "C" int standin_holds(uint64_t address, uint64_t bytes);
 extern "C" int standin_step(void* stream);
-extern "C" void standin_acquire();
-extern "C" void standin_release();
 extern "C" void standin_wake();
-extern "C" int cuCtxGetCurrent(void** context);
+extern "C" int cuCtxGetDevice(int* device);
+extern "C" int cuDeviceGetPCIBusId(char* text, int length, int device);
 
 namespace {
 
-enum Result { SUCCESS = 0, CUDA_ERROR = 1, INVALID_ARGUMENT = 4, INVALID_USAGE = 5, REMOTE_ERROR = 6, IN_PROGRESS = 7 };
+using links::Bytes;
+using links::Call;
+
+enum Result { SUCCESS = 0, CUDA_ERROR = 1, SYSTEM_ERROR = 2, INVALID_ARGUMENT = 4, INVALID_USAGE = 5, REMOTE_ERROR = 6, IN_PROGRESS = 7 };
 
 constexpr int PENDING = -1; // of an operation on a stream
 constexpr int UNDEFINED = std::numeric_limits<int>::min();
 constexpr unsigned MAGIC = 0xcafebeef;
 constexpr int FIRST_OWN_REDUCTION = 5;
-
-struct Call {
-    Call() { standin_acquire(); }
-    ~Call() { standin_release(); }
-};
+constexpr size_t TEXT = 64; // of a unique id
 
 struct UniqueId {
     char bytes[128];
@@ -67,8 +69,6 @@ static_assert(sizeof(Config) == 48 && offsetof(Config, traffic_class) == 44, "as
 
 enum class Kind { ALL_REDUCE, REDUCE, BROADCAST, ALL_GATHER, REDUCE_SCATTER, SEND, RECEIVE };
 
-struct Communicator;
-
 /** One call, as a rank made it. */
 struct Operation {
     Kind kind;
@@ -81,38 +81,69 @@ struct Operation {
     int root;      // or peer
 };
 
-/** What ranks do together: all of a group, once. */
-struct Round {
-    std::map<int, Operation> arrived;
-    bool done = false;
+bool is_transfer(Kind kind) { return kind == Kind::SEND || kind == Kind::RECEIVE; }
+
+/** What a rank says of a call: the call, and what the rank that hears it needs of its data. */
+struct Parcel {
+    Operation call;
+    Bytes data;
 };
 
-struct World {
-    int size;
-    std::vector<Communicator*> members;
-    std::map<uint64_t, Round> rounds;
-    std::map<std::array<int, 2>, std::vector<Operation>> sent; // from, to
-    std::map<std::array<int, 2>, size_t> taken;
+/** Calls of this rank and of a peer that belong together one by one, in their order. */
+struct Lane {
+    uint64_t called = 0; // by this rank
+    uint64_t heard = 0;  // of the peer
+    std::map<uint64_t, Parcel> waiting;
 };
 
-struct Communicator {
-    std::shared_ptr<World> world;
-    int rank = 0;
-    void* context = nullptr;
+struct Peer {
+    bool is_here = false;
+    Lane together; // operations of all ranks
+    Lane to;       // what this rank sends to it, and it receives
+    Lane from;     // what it sends to this rank
+};
+
+/** What a message begins with. */
+struct Head {
+    enum Word { HELLO, CALLED, FAILED } word;
+    int size;       // of a hello: of the group as that rank has it; then comes its device
+    int result;     // of a failure; then comes its text
+    Operation call; // then comes its data
+};
+
+struct Communicator : links::Owner {
+    const int size;
+    const int rank;
+    const std::string device; // with its host
+    links::Links links;
+    std::vector<Peer> peers; // by rank, this one too
     bool aborted = false;
     bool lost = false; // as if its process stood still
     int state = IN_PROGRESS;
     void* stream = nullptr;
-    uint64_t rounds = 0;
+    int under_way = 0; // launches that its stream has come to
     int max_ctas = UNDEFINED;
     int traffic_class = UNDEFINED;
     std::map<int, double> factors; // of its own reductions
+
+    Communicator(const std::string& group, int size, int rank, std::string device)
+        : size(size), rank(rank), device(std::move(device)), links(group, size, rank, *this), peers(size) {}
+
+    void say(int to, const Head& head, const char* from, size_t bytes);
+    void say_to_all(const Head& head, const std::string& text);
+    void meet();
+    void fail(int result, const std::string& why);
+    bool is_awaited() const;
+
+    void came(int from, const Bytes& message) override;
+    int tend() override;
+    bool stands_still() const override { return lost; }
 };
 
 /** Calls between GroupStart and GroupEnd, of one thread. */
 struct Group {
     int depth = 0;
-    std::vector<std::pair<Communicator*, std::pair<Operation, void*>>> calls;
+    std::vector<std::pair<std::shared_ptr<Communicator>, std::pair<Operation, void*>>> calls;
 };
 
 Group& group() {
@@ -120,14 +151,24 @@ Group& group() {
     return mine;
 }
 
-std::map<std::string, std::shared_ptr<World>>& worlds() {
-    static std::map<std::string, std::shared_ptr<World>> all;
+/** Those that nobody has ended: a process that ends is not to leave their threads running. */
+struct Communicators : std::map<void*, std::shared_ptr<Communicator>> {
+    ~Communicators() {
+        for (const auto& [handle, each] : *this) {
+            each->links.end();
+        }
+    }
+};
+
+Communicators& communicators() {
+    static Communicators all;
     return all;
 }
 
-std::set<Communicator*>& communicators() {
-    static std::set<Communicator*> all;
-    return all;
+/** Null where there is none, or none any more. */
+std::shared_ptr<Communicator> find(void* handle) {
+    const auto found = communicators().find(handle);
+    return found == communicators().end() ? nullptr : found->second;
 }
 
 std::string& last_error() {
@@ -137,7 +178,6 @@ std::string& last_error() {
 
 int lost_rank = -1; // of communicators made from now on, and of those there are
 int64_t fail_after = -1;
-uint64_t ids = 0;
 int version = 22800; // of the library
 
 int refuse(int result, const std::string& why) {
@@ -206,33 +246,35 @@ template <typename W> W join(int reduction, W a, W b) {
 template <typename T> struct Reduction {
     using N = Numbers<T>;
     using W = typename N::Wide;
-    const std::vector<Operation>& ranks;
+    const std::vector<Parcel>& ranks;
 
     W tree(size_t i, int lo, int hi) const {
         if (hi - lo == 1) {
-            const W own = N::wide(reinterpret_cast<const T*>(ranks[lo].send)[i]);
-            return ranks[lo].reduction < FIRST_OWN_REDUCTION ? own : N::wide(N::narrow(own * static_cast<W>(ranks[lo].factor)));
+            const Operation& call = ranks[lo].call;
+            const W own = N::wide(reinterpret_cast<const T*>(ranks[lo].data.data())[i]);
+            return call.reduction < FIRST_OWN_REDUCTION ? own : N::wide(N::narrow(own * static_cast<W>(call.factor)));
         }
         int half = 1;
         while (2 * half < hi - lo) {
             half *= 2;
         }
-        return join<W>(ranks[lo].reduction, tree(i, lo, lo + half), tree(i, lo + half, hi));
+        return join<W>(ranks[lo].call.reduction, tree(i, lo, lo + half), tree(i, lo + half, hi));
     }
 
-    std::vector<char> all(size_t count) const {
-        std::vector<char> out(count * sizeof(T));
+    Bytes all(size_t count) const {
+        Bytes out(count * sizeof(T));
         for (size_t i = 0; i < count; i++) {
             W value = tree(i, 0, static_cast<int>(ranks.size()));
-            value = ranks[0].reduction == 4 ? value / static_cast<W>(ranks.size()) : value;
+            value = ranks[0].call.reduction == 4 ? value / static_cast<W>(ranks.size()) : value;
             reinterpret_cast<T*>(out.data())[i] = N::narrow(one_nan(value));
         }
         return out;
     }
 };
 
-std::vector<char> reduced(const std::vector<Operation>& ranks, size_t count) {
-    switch (ranks[0].type) {
+Bytes reduced(const std::vector<Parcel>& ranks) {
+    const size_t count = ranks[0].call.count;
+    switch (ranks[0].call.type) {
         case 0: return Reduction<int8_t>{ranks}.all(count);
         case 1: return Reduction<uint8_t>{ranks}.all(count);
         case 2: return Reduction<int32_t>{ranks}.all(count);
@@ -246,222 +288,287 @@ std::vector<char> reduced(const std::vector<Operation>& ranks, size_t count) {
     }
 }
 
-void put(uint64_t to, const void* from, size_t bytes) { std::memcpy(reinterpret_cast<void*>(to), from, bytes); }
-
-void carry_out(const std::vector<Operation>& ranks) {
-    const Operation& any = ranks[0];
-    const size_t n = ranks.size();
-    const size_t bytes = any.count * bytes_of(any.type);
-    std::vector<char> all;
-    switch (any.kind) {
-        case Kind::ALL_REDUCE:
-        case Kind::REDUCE:
-            all = reduced(ranks, any.count);
-            for (size_t rank = 0; rank < n; rank++) {
-                if (any.kind == Kind::ALL_REDUCE || static_cast<int>(rank) == any.root) {
-                    put(ranks[rank].receive, all.data(), bytes);
-                }
+/** What has come of a call on all ranks, at the one that makes it. */
+Bytes result_of(const Operation& call, const std::vector<Parcel>& ranks) {
+    switch (call.kind) {
+        case Kind::BROADCAST: return ranks[call.root].data;
+        case Kind::ALL_GATHER: {
+            Bytes all;
+            for (const Parcel& each : ranks) {
+                all.insert(all.end(), each.data.begin(), each.data.end());
             }
-            break;
-        case Kind::BROADCAST:
-            all.assign(reinterpret_cast<char*>(ranks[any.root].send), reinterpret_cast<char*>(ranks[any.root].send) + bytes);
-            for (const Operation& each : ranks) {
-                put(each.receive, all.data(), bytes);
-            }
-            break;
-        case Kind::ALL_GATHER:
-            for (const Operation& each : ranks) {
-                all.insert(all.end(), reinterpret_cast<char*>(each.send), reinterpret_cast<char*>(each.send) + bytes);
-            }
-            for (const Operation& each : ranks) {
-                put(each.receive, all.data(), n * bytes);
-            }
-            break;
-        case Kind::REDUCE_SCATTER:
-            all = reduced(ranks, n * any.count);
-            for (size_t rank = 0; rank < n; rank++) {
-                put(ranks[rank].receive, all.data() + rank * bytes, bytes);
-            }
-            break;
-        default: break;
+            return all;
+        }
+        default: return reduced(ranks);
     }
 }
 
 // ---- meeting
 
-void fail(World& world, int result, const std::string& why) {
-    last_error() = why;
-    for (Communicator* member : world.members) {
-        if (member != nullptr && (member->state == SUCCESS || member->state == IN_PROGRESS)) {
-            member->state = result;
+void Communicator::say(int to, const Head& head, const char* from, size_t bytes) {
+    Bytes message(sizeof(Head) + bytes);
+    std::memcpy(message.data(), &head, sizeof(Head));
+    if (bytes > 0) {
+        std::memcpy(message.data() + sizeof(Head), from, bytes);
+    }
+    if (to == rank) {
+        came(rank, message);
+    } else {
+        links.send(to, message);
+    }
+}
+
+void Communicator::say_to_all(const Head& head, const std::string& text) {
+    for (int to = 0; to < size; to++) {
+        if (to != rank) {
+            say(to, head, text.data(), text.size());
         }
     }
+}
+
+void Communicator::meet() {
+    peers[rank].is_here = true;
+    say_to_all({Head::HELLO, size, 0, {}}, device);
+    links.ring();
+}
+
+/** Ends its work, and that of all ranks. */
+void Communicator::fail(int result, const std::string& why) {
+    last_error() = why;
+    if (state == SUCCESS || state == IN_PROGRESS) {
+        state = result;
+        say_to_all({Head::FAILED, 0, result, {}}, why);
+    }
     standin_wake();
+}
+
+/** Whether a peer's stream has come to something that this one's has not. */
+bool Communicator::is_awaited() const {
+    const auto behind = [](const Lane& lane) { return lane.heard > lane.called; };
+    return std::any_of(
+        peers.begin(), peers.end(), [&](const Peer& peer) { return behind(peer.together) || behind(peer.to) || behind(peer.from); });
+}
+
+void Communicator::came(int from, const Bytes& message) {
+    Head head;
+    std::memcpy(&head, message.data(), sizeof(head));
+    Bytes rest(message.begin() + sizeof(head), message.end());
+    const std::string text(rest.begin(), rest.end());
+    Peer& peer = peers[from];
+    if (head.word == Head::HELLO) {
+        peer.is_here = true;
+        if (head.size != size) {
+            fail(INVALID_USAGE, "ranks of worlds of different sizes");
+        } else if (text == device) {
+            fail(INVALID_USAGE, "Duplicate GPU detected : rank " + std::to_string(rank) + " and rank " + std::to_string(from) + " both on " + device);
+        }
+    } else if (head.word == Head::FAILED) {
+        if (state == SUCCESS || state == IN_PROGRESS) {
+            state = head.result;
+            last_error() = text;
+        }
+    } else {
+        Lane& lane = head.call.kind == Kind::SEND ? peer.from : head.call.kind == Kind::RECEIVE ? peer.to : peer.together;
+        lane.waiting[lane.heard++] = {head.call, std::move(rest)};
+    }
+}
+
+/** Moves the stream on to where the others are, and not beyond. */
+int Communicator::tend() {
+    if (lost) {
+        return 10;
+    }
+    if (state == IN_PROGRESS && std::all_of(peers.begin(), peers.end(), [](const Peer& peer) { return peer.is_here; })) {
+        state = SUCCESS;
+    }
+    while (state == SUCCESS && (under_way > 0 || is_awaited()) && standin_step(stream) != 0) {
+    }
+    standin_wake();
+    return state == IN_PROGRESS ? 1 : state == SUCCESS && is_awaited() ? 10 : -1;
+}
+
+bool receives(const Operation& call, int rank) {
+    return call.kind != Kind::SEND && (call.kind != Kind::REDUCE || rank == call.root);
 }
 
 bool is_memory(const Operation& call, int size, int rank) {
     const uint64_t bytes = call.count * bytes_of(call.type);
     const bool sends = call.kind != Kind::RECEIVE && (call.kind != Kind::BROADCAST || rank == call.root);
-    const bool receives = call.kind != Kind::SEND && (call.kind != Kind::REDUCE || rank == call.root);
     return bytes == 0 || ((!sends || standin_holds(call.send, call.kind == Kind::REDUCE_SCATTER ? size * bytes : bytes)) &&
-        (!receives || standin_holds(call.receive, call.kind == Kind::ALL_GATHER ? size * bytes : bytes)));
+        (!receives(call, rank) || standin_holds(call.receive, call.kind == Kind::ALL_GATHER ? size * bytes : bytes)));
 }
 
 bool agree(const Operation& a, const Operation& b) {
-    return a.kind == b.kind && a.count == b.count && a.type == b.type && a.root == b.root &&
-        std::min(a.reduction, FIRST_OWN_REDUCTION) == std::min(b.reduction, FIRST_OWN_REDUCTION);
+    return is_transfer(a.kind)
+        ? a.count == b.count && a.type == b.type
+        : a.kind == b.kind && a.count == b.count && a.type == b.type && a.root == b.root &&
+            std::min(a.reduction, FIRST_OWN_REDUCTION) == std::min(b.reduction, FIRST_OWN_REDUCTION);
 }
 
 /** What one launch on a stream does for a rank: one operation of all, or transfers together. */
 struct Launch {
-    Communicator* communicator;
-    std::shared_ptr<World> world;
+    std::shared_ptr<Communicator> communicator;
     std::vector<Operation> calls;
-    bool arrived = false;
-    uint64_t number = 0;
-    std::vector<size_t> places; // of transfers, in their pair's order
+    std::vector<uint64_t> places; // of the calls in their lanes, once the stream has come to them
 
     int run() {
-        if (communicators().count(communicator) == 0 || communicator->aborted) {
+        Communicator& mine = *communicator;
+        if (mine.aborted) {
             return SUCCESS; // a kernel that was aborted ends and does nothing
         }
-        if (communicator->lost || communicator->state != SUCCESS) {
+        if (mine.lost || mine.state != SUCCESS) {
             return PENDING;
         }
-        const bool first = !arrived;
-        if (first) {
-            arrive();
-        }
-        const bool over = calls[0].kind == Kind::SEND || calls[0].kind == Kind::RECEIVE ? exchanged() : together();
-        if (over) {
-            arrived = false; // a graph launches it again
-            return SUCCESS;
-        }
-        if (first) {
-            standin_wake();
-        }
-        return PENDING;
-    }
-
-    void arrive() {
-        arrived = true;
-        places.clear();
-        for (const Operation& call : calls) {
-            if (!is_memory(call, world->size, communicator->rank)) {
-                return fail(*world, INVALID_ARGUMENT, "an operation reaches beyond the memory of its device");
-            }
-            if (call.kind == Kind::SEND) {
-                auto& pair = world->sent[{communicator->rank, call.root}];
-                places.push_back(pair.size());
-                pair.push_back(call);
-            } else if (call.kind == Kind::RECEIVE) {
-                places.push_back(0);
-            } else {
-                number = communicator->rounds++;
-                Round& round = world->rounds[number];
-                round.arrived[communicator->rank] = call;
-                for (const auto& [rank, other] : round.arrived) {
-                    if (!agree(other, call)) {
-                        fail(*world, INVALID_USAGE, "ranks disagree about operation " + std::to_string(number));
-                    }
-                }
+        if (places.empty()) {
+            mine.under_way++;
+            for (const Operation& call : calls) {
+                arrive(call);
             }
         }
-    }
-
-    bool together() {
-        Round& round = world->rounds[number];
-        for (int rank = 0; rank < world->size && !round.done; rank++) {
-            while (round.arrived.count(rank) == 0 && !world->members[rank]->lost && standin_step(world->members[rank]->stream) != 0) {
-            }
+        if (mine.state != SUCCESS || !is_met()) {
+            return PENDING;
         }
-        if (communicator->state != SUCCESS) {
-            return false;
-        }
-        if (!round.done && static_cast<int>(round.arrived.size()) == world->size) {
-            std::vector<Operation> ranks;
-            for (const auto& [rank, call] : round.arrived) {
-                ranks.push_back(call);
-            }
-            carry_out(ranks);
-            round.done = true;
-            round.arrived.clear();
-            standin_wake();
-        }
-        return round.done;
-    }
-
-    bool exchanged() {
-        bool over = true;
         for (size_t i = 0; i < calls.size(); i++) {
-            Operation& call = calls[i];
-            if (call.kind == Kind::SEND) {
-                Communicator* peer = world->members[call.root];
-                const size_t& taken = world->taken[{communicator->rank, call.root}];
-                while (taken <= places[i] && !peer->lost && standin_step(peer->stream) != 0) {
-                }
-                over &= taken > places[i];
-            } else if (places[i] == 0) {
-                over &= receive(call, places[i]);
-            }
+            carry_out(calls[i], places[i]);
         }
-        return over && communicator->state == SUCCESS;
+        mine.under_way--;
+        places.clear(); // a graph launches it again
+        return SUCCESS;
     }
 
-    bool receive(const Operation& call, size_t& got) {
-        const std::array<int, 2> pair = {call.root, communicator->rank};
-        const auto& sent = world->sent[pair];
-        size_t& taken = world->taken[pair];
-        Communicator* peer = world->members[call.root];
-        while (taken >= sent.size() && !peer->lost && standin_step(peer->stream) != 0) {
+    Lane& lane(const Operation& call, int peer) const {
+        Peer& other = communicator->peers[peer];
+        return call.kind == Kind::SEND ? other.to : call.kind == Kind::RECEIVE ? other.from : other.together;
+    }
+
+    std::vector<int> ranks_of(const Operation& call) const {
+        if (is_transfer(call.kind)) {
+            return {call.root};
         }
-        if (taken >= sent.size()) {
-            return false;
+        std::vector<int> all;
+        for (int each = 0; each < communicator->size; each++) {
+            all.push_back(each);
         }
-        const Operation& what = sent[taken];
-        if (what.count != call.count || what.type != call.type) {
-            fail(*world, INVALID_USAGE, "what rank " + std::to_string(call.root) + " sends is not what is received");
-            return false;
+        return all;
+    }
+
+    void arrive(const Operation& call) {
+        Communicator& mine = *communicator;
+        if (!is_memory(call, mine.size, mine.rank)) {
+            return mine.fail(INVALID_ARGUMENT, "an operation reaches beyond the memory of its device");
         }
-        std::memmove(reinterpret_cast<void*>(call.receive), reinterpret_cast<void*>(what.send), call.count * bytes_of(call.type));
-        taken++;
-        got = 1;
-        standin_wake();
-        return true;
+        places.push_back(lane(call, call.root).called);
+        for (int other : ranks_of(call)) {
+            lane(call, other).called++;
+            const size_t bytes = needs(call, other) ? call.count * bytes_of(call.type) : 0;
+            const uint64_t from = call.kind == Kind::REDUCE_SCATTER ? call.send + other * bytes : call.send;
+            mine.say(other, {Head::CALLED, 0, 0, call}, reinterpret_cast<const char*>(from), bytes);
+        }
+    }
+
+    /** Whether another rank, or this one, needs this one's data. */
+    bool needs(const Operation& call, int other) const {
+        return call.kind == Kind::BROADCAST ? communicator->rank == call.root
+            : call.kind == Kind::REDUCE     ? other == call.root
+                                            : call.kind != Kind::RECEIVE;
+    }
+
+    /** Whether all have come to all of it, and have been told all of it. */
+    bool is_met() {
+        bool all = true;
+        for (size_t i = 0; i < calls.size(); i++) {
+            for (int other : ranks_of(calls[i])) {
+                const auto& waiting = lane(calls[i], other).waiting;
+                const auto found = waiting.find(places[i]);
+                if (found != waiting.end() && !agree(calls[i], found->second.call)) {
+                    communicator->fail(INVALID_USAGE,
+                        is_transfer(calls[i].kind) ? "what is sent between ranks " + std::to_string(communicator->rank) + " and " +
+                                std::to_string(other) + " is not what is received"
+                                                   : "ranks disagree about operation " + std::to_string(places[i]));
+                    return false;
+                }
+                all = all && found != waiting.end();
+            }
+        }
+        return all && communicator->links.sent();
+    }
+
+    void carry_out(const Operation& call, uint64_t place) {
+        std::vector<Parcel> ranks;
+        for (int other : ranks_of(call)) {
+            auto& waiting = lane(call, other).waiting;
+            const auto found = waiting.find(place);
+            ranks.push_back(std::move(found->second));
+            waiting.erase(found);
+        }
+        if (receives(call, communicator->rank)) {
+            const Bytes result = call.kind == Kind::RECEIVE ? std::move(ranks[0].data) : result_of(call, ranks);
+            std::copy(result.begin(), result.end(), reinterpret_cast<char*>(call.receive));
+        }
     }
 };
 
-int launch(Communicator* communicator, std::vector<Operation> calls, void* stream) {
+int launch(const std::shared_ptr<Communicator>& communicator, std::vector<Operation> calls, void* stream) {
     if (fail_after >= 0 && fail_after-- == 0) {
-        fail(*communicator->world, REMOTE_ERROR, "a peer's connection was closed");
+        communicator->fail(REMOTE_ERROR, "a peer's connection was closed");
     }
     communicator->stream = stream;
     const int queued = standin_enqueue(
         stream, [](void* state) { return static_cast<Launch*>(state)->run(); }, [](void* state) { delete static_cast<Launch*>(state); },
-        new Launch{communicator, communicator->world, std::move(calls), false, 0, {}});
+        new Launch{communicator, std::move(calls), {}});
     return queued == 0 ? SUCCESS : refuse(CUDA_ERROR, "Cuda failure " + std::to_string(queued));
 }
 
 int add(void* handle, const Operation& call, void* stream) {
     Call held;
-    auto* communicator = static_cast<Communicator*>(handle);
-    if (communicators().count(communicator) == 0 || bytes_of(call.type) == 0) {
+    const std::shared_ptr<Communicator> communicator = find(handle);
+    if (communicator == nullptr || bytes_of(call.type) == 0) {
         return refuse(INVALID_ARGUMENT, "no such communicator or type");
     }
-    const int size = communicator->world->size;
-    if (call.root < 0 || call.root >= size || (call.reduction >= FIRST_OWN_REDUCTION && communicator->factors.count(call.reduction) == 0)) {
+    const auto own = communicator->factors.find(call.reduction);
+    const bool is_own = call.reduction >= FIRST_OWN_REDUCTION;
+    if (call.root < 0 || call.root >= communicator->size || (is_own && own == communicator->factors.end())) {
         return refuse(INVALID_ARGUMENT, "root, peer or reduction is none of this communicator");
     }
     if (communicator->state != SUCCESS) {
         return communicator->state == IN_PROGRESS ? refuse(INVALID_ARGUMENT, "the communicator is not ready") : communicator->state;
     }
     Operation whole = call;
-    whole.factor = call.reduction >= FIRST_OWN_REDUCTION ? communicator->factors[call.reduction] : 1;
+    whole.factor = is_own ? own->second : 1;
     if (group().depth > 0) {
         group().calls.push_back({communicator, {whole, stream}});
         return SUCCESS;
     }
     return launch(communicator, {whole}, stream);
+}
+
+/** A unique id's text, of this process and this moment, and the rest of its bytes, which follow from it: all must arrive. */
+void write_id(UniqueId& id, const std::string& text) {
+    std::memset(&id, 0, sizeof(id));
+    std::snprintf(id.bytes, TEXT, "%s", text.c_str());
+    for (size_t i = TEXT; i < sizeof(id.bytes); i++) {
+        id.bytes[i] = static_cast<char>(id.bytes[i - TEXT] * 31 + static_cast<int>(i));
+    }
+}
+
+/** The text of an id; empty where it did not arrive as it was written. */
+std::string text_of(const UniqueId& id) {
+    const std::string text(id.bytes, strnlen(id.bytes, TEXT));
+    UniqueId whole;
+    write_id(whole, text);
+    return std::memcmp(&whole, &id, sizeof(id)) == 0 ? text : "";
+}
+
+/** The current device, as all processes of a host know it; empty where there is none. NCCL_HOSTID makes another host of it. */
+std::string device_here() {
+    int device = 0;
+    char bus[16];
+    if (cuCtxGetDevice(&device) != 0) {
+        return "";
+    }
+    cuDeviceGetPCIBusId(bus, sizeof(bus), device);
+    const char* host = std::getenv("NCCL_HOSTID");
+    return std::string("CUDA device ") + bus + (host == nullptr ? "" : std::string(" of host ") + host);
 }
 
 } // namespace
@@ -472,8 +579,9 @@ int add(void* handle, const Operation& call, void* stream) {
 API void standin_nccl_lose(int rank) {
     Call held;
     lost_rank = rank;
-    for (Communicator* each : communicators()) {
+    for (const auto& [handle, each] : communicators()) {
         each->lost = each->rank == rank;
+        each->links.ring();
     }
 }
 
@@ -499,7 +607,7 @@ API void standin_nccl_version(int told) {
 API int64_t standin_nccl_configured(int max_ctas, int traffic_class) {
     Call held;
     return std::count_if(communicators().begin(), communicators().end(),
-        [&](Communicator* each) { return each->max_ctas == max_ctas && each->traffic_class == traffic_class; });
+        [&](const auto& each) { return each.second->max_ctas == max_ctas && each.second->traffic_class == traffic_class; });
 }
 
 // ---- NCCL
@@ -525,92 +633,80 @@ API const char* ncclGetLastError(void*) {
 
 API int ncclGetUniqueId(UniqueId* id) {
     Call held;
-    std::memset(id, 0, sizeof(UniqueId));
-    std::snprintf(id->bytes, sizeof(id->bytes), "stand-in %llu", static_cast<unsigned long long>(++ids));
-    for (size_t i = 64; i < sizeof(id->bytes); i++) {
-        id->bytes[i] = static_cast<char>(i * 31 + ids); // all of it must arrive
-    }
+    static uint64_t ids = 0;
+    const auto now = std::chrono::steady_clock::now().time_since_epoch().count();
+    write_id(*id, "stand-in " + std::to_string(getpid()) + "-" + std::to_string(now) + "-" + std::to_string(++ids));
     return SUCCESS;
 }
 
-API int ncclCommInitRankConfig(Communicator** made, int size, UniqueId id, int rank, const Config* config) {
+API int ncclCommInitRankConfig(void** made, int size, UniqueId id, int rank, const Config* config) {
     Call held;
-    void* context = nullptr;
-    cuCtxGetCurrent(&context);
     *made = nullptr;
-    if (context == nullptr) {
+    const std::string device = device_here();
+    const std::string group = text_of(id);
+    if (device.empty()) {
         return refuse(CUDA_ERROR, "Cuda failure 'invalid device context'");
     }
-    if (size < 1 || rank < 0 || rank >= size) {
-        return refuse(INVALID_ARGUMENT, "rank or size cannot be");
+    if (group.empty() || size < 1 || rank < 0 || rank >= size) {
+        return refuse(INVALID_ARGUMENT, "id, rank or size cannot be");
     }
     if (const char* why = odd(*config)) {
         return refuse(INVALID_ARGUMENT, why);
     }
-    std::shared_ptr<World>& world = worlds()[std::string(id.bytes, sizeof(id.bytes))];
-    if (world == nullptr) {
-        world = std::make_shared<World>();
-        world->size = size;
-        world->members.resize(size);
+    if (config->blocking != 0) {
+        return refuse(INVALID_USAGE, "the stand-in makes none that block");
     }
-    if (world->size != size || world->members[rank] != nullptr) {
-        return refuse(INVALID_USAGE, "two ranks with one number, or of worlds of different sizes");
+    const auto communicator = std::make_shared<Communicator>(group, size, rank, device);
+    communicator->lost = rank == lost_rank;
+    communicator->max_ctas = config->max_ctas;
+    communicator->traffic_class = config->traffic_class;
+    if (const int why = communicator->links.begin()) {
+        return refuse(why == EADDRINUSE ? INVALID_USAGE : SYSTEM_ERROR,
+            why == EADDRINUSE ? "two ranks with one number" : std::string("no socket: ") + std::strerror(why));
     }
-    *made = new Communicator();
-    (*made)->world = world;
-    (*made)->rank = rank;
-    (*made)->context = context;
-    (*made)->lost = rank == lost_rank;
-    (*made)->max_ctas = config->max_ctas;
-    (*made)->traffic_class = config->traffic_class;
-    communicators().insert(*made);
-    world->members[rank] = *made;
-    const bool all = std::all_of(world->members.begin(), world->members.end(), [](Communicator* each) { return each != nullptr && !each->lost; });
-    for (Communicator* each : world->members) {
-        if (each != nullptr && each != *made && each->context == context) {
-            fail(*world, INVALID_USAGE, "Duplicate GPU detected : rank " + std::to_string(rank) + " and rank " + std::to_string(each->rank));
-            return INVALID_USAGE;
-        }
-    }
-    for (Communicator* each : world->members) {
-        if (all && each->state == IN_PROGRESS) {
-            each->state = SUCCESS;
-        }
-    }
-    return config->blocking == 0 ? IN_PROGRESS : refuse(INVALID_USAGE, "the stand-in makes none that block");
+    communicators()[communicator.get()] = communicator;
+    *made = communicator.get();
+    communicator->meet();
+    return IN_PROGRESS;
 }
 
-API int ncclCommGetAsyncError(Communicator* communicator, int* state) {
+API int ncclCommGetAsyncError(void* handle, int* state) {
     Call held;
-    if (communicators().count(communicator) == 0) {
+    const auto communicator = find(handle);
+    if (communicator == nullptr) {
         return refuse(INVALID_ARGUMENT, "no such communicator");
     }
     *state = communicator->state;
     return SUCCESS;
 }
 
-API int ncclCommAbort(Communicator* communicator) {
-    Call held;
-    if (communicators().count(communicator) == 0) {
-        return refuse(INVALID_ARGUMENT, "no such communicator");
+API int ncclCommAbort(void* handle) {
+    std::shared_ptr<Communicator> communicator;
+    {
+        Call held;
+        communicator = find(handle);
+        if (communicator == nullptr) {
+            return refuse(INVALID_ARGUMENT, "no such communicator");
+        }
+        communicator->aborted = true;
+        communicators().erase(handle);
+        standin_wake();
     }
-    communicator->aborted = true;
-    communicator->lost = true;
-    communicators().erase(communicator); // the struct stays: its peers look at it
-    standin_wake();
+    communicator->links.end(); // its thread may be waiting for the lock
     return SUCCESS;
 }
 
-API int ncclCommFinalize(Communicator* communicator) {
+API int ncclCommFinalize(void* handle) {
     Call held;
-    return communicators().count(communicator) == 0 ? refuse(INVALID_ARGUMENT, "no such communicator") : SUCCESS;
+    return find(handle) == nullptr ? refuse(INVALID_ARGUMENT, "no such communicator") : SUCCESS;
 }
 
-API int ncclCommDestroy(Communicator* communicator) { return ncclCommAbort(communicator); }
+API int ncclCommDestroy(void* handle) { return ncclCommAbort(handle); }
 
-API int ncclRedOpCreatePreMulSum(int* made, const void* scalar, int type, int residence, Communicator* communicator) {
+API int ncclRedOpCreatePreMulSum(int* made, const void* scalar, int type, int residence, void* handle) {
     Call held;
-    if (communicators().count(communicator) == 0 || residence != 1) {
+    const auto communicator = find(handle);
+    if (communicator == nullptr || residence != 1) {
         return refuse(INVALID_ARGUMENT, "no such communicator, or a scalar that is not the host's");
     }
     *made = FIRST_OWN_REDUCTION;
@@ -623,9 +719,10 @@ API int ncclRedOpCreatePreMulSum(int* made, const void* scalar, int type, int re
     return SUCCESS;
 }
 
-API int ncclRedOpDestroy(int reduction, Communicator* communicator) {
+API int ncclRedOpDestroy(int reduction, void* handle) {
     Call held;
-    return communicators().count(communicator) != 0 && communicator->factors.erase(reduction) == 1 ? SUCCESS : INVALID_ARGUMENT;
+    const auto communicator = find(handle);
+    return communicator != nullptr && communicator->factors.erase(reduction) == 1 ? SUCCESS : INVALID_ARGUMENT;
 }
 
 API int ncclGroupStart() {
@@ -646,9 +743,8 @@ API int ncclGroupEnd() {
     group().calls.clear();
     for (size_t i = 0; i < calls.size();) {
         std::vector<Operation> together = {calls[i].second.first};
-        const auto transfers = [](const Operation& call) { return call.kind == Kind::SEND || call.kind == Kind::RECEIVE; };
         size_t next = i + 1;
-        while (next < calls.size() && transfers(together[0]) && transfers(calls[next].second.first) && calls[next].first == calls[i].first) {
+        while (next < calls.size() && is_transfer(together[0].kind) && is_transfer(calls[next].second.first.kind) && calls[next].first == calls[i].first) {
             together.push_back(calls[next++].second.first);
         }
         if (const int bad = launch(calls[i].first, together, calls[i].second.second)) {

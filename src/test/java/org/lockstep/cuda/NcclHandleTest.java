@@ -3,11 +3,13 @@ package org.lockstep.cuda;
 import static org.assertj.core.api.Assertions.assertThat;
 import static org.assertj.core.api.Assertions.assertThatThrownBy;
 import static org.assertj.core.api.Assertions.catchThrowableOfType;
+import static org.awaitility.Awaitility.await;
 import static org.junit.jupiter.api.Assumptions.assumeTrue;
 
 import java.time.Duration;
 import java.util.ArrayList;
 import java.util.List;
+import java.util.Objects;
 import java.util.Optional;
 import java.util.OptionalInt;
 import java.util.concurrent.CountDownLatch;
@@ -15,6 +17,7 @@ import java.util.concurrent.CyclicBarrier;
 import java.util.concurrent.ExecutorService;
 import java.util.concurrent.Executors;
 import java.util.concurrent.Future;
+import java.util.function.IntUnaryOperator;
 import jcuda.driver.CUgraph;
 import jcuda.driver.CUgraphExec;
 import jcuda.driver.CUstreamCaptureMode;
@@ -94,11 +97,27 @@ class NcclHandleTest {
         }
     }
 
+    /** What fails {@code all_reduce #1}, as soon as this rank hears of it; who asks moves its stream on. */
+    private static LockstepException failure(Rank rank) {
+        return await().pollInSameThread()
+                .until(
+                        () -> {
+                            JCudaDriver.cuStreamQuery(rank.device.stream());
+                            return catchThrowableOfType(
+                                    LockstepException.class, () -> rank.handle.isReady("all_reduce #1"));
+                        },
+                        Objects::nonNull);
+    }
+
     private interface Part<T> {
         T on(Rank rank) throws Exception;
     }
 
     private <T> List<T> on(int ranks, Part<T> part) throws Exception {
+        return on(ranks, rank -> rank, part);
+    }
+
+    private <T> List<T> on(int ranks, IntUnaryOperator deviceOf, Part<T> part) throws Exception {
         int devices = StandIn.devices().size();
         assumeTrue(ranks <= devices, ranks + " ranks need as many devices, there are " + devices);
         UniqueId id = library.newId();
@@ -107,7 +126,7 @@ class NcclHandleTest {
             List<Future<T>> running = new ArrayList<>();
             for (int rank = 0; rank < ranks; rank++) {
                 int me = rank;
-                running.add(threads.submit(() -> alone(id, ranks, me, part)));
+                running.add(threads.submit(() -> alone(id, ranks, me, deviceOf.applyAsInt(me), part)));
             }
             List<T> results = new ArrayList<>();
             for (Future<T> each : running) {
@@ -119,8 +138,8 @@ class NcclHandleTest {
         }
     }
 
-    private <T> T alone(UniqueId id, int ranks, int me, Part<T> part) throws Exception {
-        try (CudaDevice device = CudaDevice.open(StandIn.devices().get(me));
+    private <T> T alone(UniqueId id, int ranks, int me, int ordinal, Part<T> part) throws Exception {
+        try (CudaDevice device = CudaDevice.open(StandIn.devices().get(ordinal));
                 DeviceArena arena = DeviceArena.create(device, 64 << 20)) {
             NcclHandle handle = NcclHandle.begin(library, new NcclCalls(), id, ranks, me, NcclConfig.DEFAULT);
             try {
@@ -210,6 +229,16 @@ class NcclHandleTest {
     }
 
     @Test
+    void twoRanksOnOneDeviceAreRefused() throws Exception {
+        StandInNccl.require();
+        on(2, rank -> 0, rank -> {
+            assertThatThrownBy(() -> rank.handle.await("init", LONG, () -> {}))
+                    .hasMessageContaining("Duplicate GPU detected");
+            return true;
+        });
+    }
+
+    @Test
     void whoWaitsForARankThatDoesNotComeIsToldAtTheDeadline() throws Exception {
         StandInNccl.require().lose(1);
         on(2, rank -> {
@@ -257,9 +286,7 @@ class NcclHandleTest {
                 nccl.failAfter(0);
                 rank.allReduce(x);
             }
-            both.await();
-            LockstepException lost = catchThrowableOfType(
-                    LockstepException.class, () -> rank.handle.await("all_reduce #1", LONG, () -> {}));
+            LockstepException lost = failure(rank);
             assertThat(lost.code()).isEqualTo(ErrorCode.PEER_LOST);
             assertThat(lost)
                     .hasMessageContaining("all_reduce #1: remote process exited or there was a network error (6)")
@@ -271,13 +298,7 @@ class NcclHandleTest {
             rank.handle.await("init", LONG, () -> {});
             DeviceBuffer x = rank.floats(1, 2);
             rank.allReduce(rank.number == 0 ? x : x.slice(0, 1));
-            both.await();
-            for (int moved = 0; moved < 8; moved++) { // the stand-in's streams move by one when they are asked
-                JCudaDriver.cuStreamQuery(rank.device.stream());
-            }
-            both.await();
-            LockstepException odd = catchThrowableOfType(
-                    LockstepException.class, () -> rank.handle.await("all_reduce #1", LONG, () -> {}));
+            LockstepException odd = failure(rank);
             assertThat(odd.code()).isEqualTo(ErrorCode.COLLECTIVE_MISMATCH);
             assertThat(odd).hasMessageContaining("ranks disagree");
             both.await();

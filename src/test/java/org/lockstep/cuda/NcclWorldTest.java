@@ -5,6 +5,9 @@ import static org.assertj.core.api.Assertions.catchThrowable;
 import static org.assertj.core.api.Assertions.catchThrowableOfType;
 import static org.junit.jupiter.api.Assumptions.assumeTrue;
 
+import java.io.IOException;
+import java.nio.file.Files;
+import java.nio.file.Path;
 import java.time.Duration;
 import java.util.List;
 import java.util.Map;
@@ -306,7 +309,7 @@ class NcclWorldTest {
     }
 
     @Test
-    void worldsThatComeAndGoLeaveNothing() {
+    void worldsThatComeAndGoLeaveNothing() throws IOException {
         WorldSpec spec = WorldSpec.of(ParallelSizes.tensor(2)).withKinds(Set.of(GroupKind.TENSOR));
         for (int times = 0; times < 20; times++) {
             List<float[]> sums = inWorld(spec.newAttempt(), 2, (world, kernels) -> {
@@ -319,5 +322,7 @@ class NcclWorldTest {
         }
         assertThat(nccl.communicators()).isZero();
         assertThat(StandIn.require().allocations()).isZero();
+        String ours = "@stand-in " + ProcessHandle.current().pid() + "-";
+        assertThat(Files.readString(Path.of("/proc/net/unix"))).doesNotContain(ours);
     }
 }

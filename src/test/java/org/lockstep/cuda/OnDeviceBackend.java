@@ -15,13 +15,24 @@ import org.lockstep.collective.Roster;
 import org.lockstep.collective.Traffic;
 import org.lockstep.collective.UniqueId;
 import org.lockstep.collective.WorldSpec;
+import org.lockstep.rendezvous.Rendezvous;
 import org.lockstep.rendezvous.Venue;
 import org.lockstep.tensor.Kernels;
 import org.lockstep.topology.GroupKind;
 import org.lockstep.topology.ParallelState;
 
 /** A GPU whose groups take buffers of the host, and do on the device what they are asked: {@link OnDevice}. */
-record OnDeviceBackend(CudaBackend real) implements Backend {
+public record OnDeviceBackend(CudaBackend real) implements Backend {
+    private static final CudaOptions OPTIONS = CudaOptions.DEFAULT
+            .withCublas(CudaOptions.NO_CUBLAS)
+            .withNccl(NcclOptions.DEFAULT.withUse(NcclOptions.Use.ON));
+
+    /** A device of the stand-in to each party, whose buffers go by NCCL, beside such a host. */
+    public static OnDeviceBackend byNccl(Rendezvous rendezvous, Backend host) {
+        StandIn.require().setDevices(rendezvous.size());
+        return new OnDeviceBackend(CudaBackend.create(StandIn.devices().get(rendezvous.index()), host, OPTIONS));
+    }
+
     @Override
     public String name() {
         return real.name();

@@ -6,21 +6,19 @@ import java.io.InputStreamReader;
 import java.io.PrintStream;
 import java.nio.charset.StandardCharsets;
 import java.time.Duration;
-import java.util.ArrayList;
 import java.util.HexFormat;
-import java.util.List;
 import java.util.Set;
 import java.util.UUID;
 import java.util.concurrent.CompletableFuture;
 import java.util.concurrent.CompletionException;
+import org.lockstep.collective.Backend;
 import org.lockstep.collective.CommunicatorException;
 import org.lockstep.collective.Key;
 import org.lockstep.collective.ReduceOp;
 import org.lockstep.collective.World;
 import org.lockstep.collective.WorldSpec;
 import org.lockstep.cpu.CpuBackend;
-import org.lockstep.rendezvous.Rendezvous;
-import org.lockstep.rendezvous.Venue;
+import org.lockstep.cuda.OnDeviceBackend;
 import org.lockstep.tensor.DataType;
 import org.lockstep.tensor.HostBuffer;
 import org.lockstep.topology.GroupKind;
@@ -58,8 +56,9 @@ final class RankProcess {
                 Set.of(kind.transport()),
                 kind == RankProcesses.Kind.ENCRYPTED);
         Rhythm rhythm = new Rhythm(millis(args[6]), millis(args[7]), millis(args[8]));
-        try (CpuBackend backend = CpuBackend.create(Listen.loopback(), rhythm);
-                World world = World.join(meeting(in, out, Integer.parseInt(args[2]), size), backend, spec)) {
+        PipeMeeting meeting = new PipeMeeting(in, out, Integer.parseInt(args[2]), size);
+        try (Backend backend = backend(kind, meeting, rhythm);
+                World world = World.join(meeting, backend, spec)) {
             out.println("rank " + world.state().rank());
             world.communicators().controlPlane().serve(PORT, (from, question) -> new CompletableFuture<>());
             HostBuffer x = HostBuffer.allocate(DataType.F32, Integer.parseInt(args[5]));
@@ -89,6 +88,7 @@ final class RankProcess {
                     case "fail" -> throw new IllegalStateException("the row is cursed");
                     case "halt" -> Runtime.getRuntime().halt(1);
                     case "exit" -> System.exit(0);
+                    case "differ" -> world.communicators().world().allReduce(x, ReduceOp.SUM);
                     default -> {} // leaves in order
                 }
             } catch (CommunicatorException end) {
@@ -100,6 +100,11 @@ final class RankProcess {
                 out.println("over " + end.getMessage());
             }
         }
+    }
+
+    private static Backend backend(RankProcesses.Kind kind, PipeMeeting meeting, Rhythm rhythm) {
+        CpuBackend host = CpuBackend.create(Listen.loopback(), rhythm);
+        return kind == RankProcesses.Kind.NCCL ? OnDeviceBackend.byNccl(meeting, host) : host;
     }
 
     private static void requireLargest(HostBuffer x, int size) {
@@ -117,39 +122,5 @@ final class RankProcess {
 
     private static Duration millis(String text) {
         return Duration.ofMillis(Long.parseLong(text));
-    }
-
-    private static Rendezvous meeting(BufferedReader in, PrintStream out, int index, int size) {
-        Venue venue = new Venue();
-        return new Rendezvous() {
-            @Override
-            public int index() {
-                return index;
-            }
-
-            @Override
-            public int size() {
-                return size;
-            }
-
-            @Override
-            public Venue venue() {
-                return venue;
-            }
-
-            @Override
-            public List<String> allGather(String record) {
-                out.println("record " + record);
-                try {
-                    List<String> all = new ArrayList<>();
-                    for (int i = 0; i < size; i++) {
-                        all.add(in.readLine());
-                    }
-                    return all;
-                } catch (IOException failure) {
-                    throw new IllegalStateException(failure);
-                }
-            }
-        };
     }
 }

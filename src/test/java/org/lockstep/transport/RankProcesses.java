@@ -18,15 +18,18 @@ import java.util.function.Predicate;
 import org.lockstep.collective.TransportKind;
 
 /** A world of {@link RankProcess}es that reduce without end, to be hurt. */
-final class RankProcesses implements AutoCloseable {
+public final class RankProcesses implements AutoCloseable {
     /** What their messages go over. */
-    enum Kind {
+    public enum Kind {
         SHARED,
         TCP,
-        ENCRYPTED;
+        ENCRYPTED,
+
+        /** Each with a device of the stand-in. */
+        NCCL;
 
         TransportKind transport() {
-            return this == SHARED ? TransportKind.SHARED : TransportKind.TCP;
+            return this == SHARED || this == NCCL ? TransportKind.SHARED : TransportKind.TCP;
         }
     }
 
@@ -34,13 +37,13 @@ final class RankProcesses implements AutoCloseable {
     private final Rank[] byRank;
 
     /** One of them. */
-    static final class Rank {
+    public static final class Rank {
         private final Process process;
         private final BlockingQueue<String> lines = new LinkedBlockingQueue<>();
         private final BlockingQueue<String> logged = new LinkedBlockingQueue<>();
         private final PrintStream in;
 
-        Rank(Process process) {
+        public Rank(Process process) {
             this.process = process;
             this.in = new PrintStream(process.getOutputStream(), true, StandardCharsets.UTF_8);
             read(process.inputReader(StandardCharsets.UTF_8), lines);
@@ -63,12 +66,12 @@ final class RankProcesses implements AutoCloseable {
         }
 
         /** What comes after {@code word} in its next line that begins so. */
-        String next(String word) throws InterruptedException {
+        public String next(String word) throws InterruptedException {
             return find(lines, line -> line.startsWith(word), word);
         }
 
         /** What comes after {@code words} in the next line that it logs with them. */
-        String logs(String words) throws InterruptedException {
+        public String logs(String words) throws InterruptedException {
             return find(logged, line -> line.contains(words), words);
         }
 
@@ -85,7 +88,7 @@ final class RankProcesses implements AutoCloseable {
         }
 
         /** Whether it says nothing for so long but that it goes on. */
-        boolean isQuietFor(Duration time) throws InterruptedException {
+        public boolean isQuietFor(Duration time) throws InterruptedException {
             long end = System.nanoTime() + time.toNanos();
             String line;
             do {
@@ -94,27 +97,27 @@ final class RankProcesses implements AutoCloseable {
             return line == null;
         }
 
-        void say(String words) {
+        public void say(String words) {
             in.println(words);
         }
 
-        void kill() {
+        public void kill() {
             process.destroyForcibly();
         }
 
         /** Sends {@code STOP}, {@code CONT}, {@code TERM} ... */
-        void signal(String name) throws IOException, InterruptedException {
+        public void signal(String name) throws IOException, InterruptedException {
             new ProcessBuilder("kill", "-" + name, Long.toString(process.pid()))
                     .start()
                     .waitFor();
         }
 
-        boolean ends() throws InterruptedException {
+        public boolean ends() throws InterruptedException {
             return process.waitFor(60, TimeUnit.SECONDS);
         }
     }
 
-    RankProcesses(Kind kind, int size, int elements, Rhythm rhythm) throws Exception {
+    public RankProcesses(Kind kind, int size, int elements, Rhythm rhythm) throws Exception {
         this(List.of(), kind, size, elements, rhythm);
     }
 
@@ -168,16 +171,16 @@ final class RankProcesses implements AutoCloseable {
         }
     }
 
-    int size() {
+    public int size() {
         return byRank.length;
     }
 
-    Rank rank(int rank) {
+    public Rank rank(int rank) {
         return byRank[rank];
     }
 
     /** How all but {@code dead} end, in their order. */
-    List<String> endsOfOthers(int dead) throws InterruptedException {
+    public List<String> endsOfOthers(int dead) throws InterruptedException {
         List<String> ends = new ArrayList<>();
         for (int rank = 0; rank < byRank.length; rank++) {
             if (rank != dead) {

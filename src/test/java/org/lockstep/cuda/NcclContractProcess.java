@@ -1,0 +1,99 @@
+package org.lockstep.cuda;
+
+import java.io.BufferedReader;
+import java.io.IOException;
+import java.io.InputStreamReader;
+import java.io.PrintStream;
+import java.nio.charset.StandardCharsets;
+import java.util.List;
+import java.util.UUID;
+import java.util.function.IntConsumer;
+import org.lockstep.collective.AsyncContract;
+import org.lockstep.collective.Backend;
+import org.lockstep.collective.Key;
+import org.lockstep.collective.MovingContract;
+import org.lockstep.collective.ReductionContract;
+import org.lockstep.collective.TransferContract;
+import org.lockstep.collective.World;
+import org.lockstep.collective.WorldSpec;
+import org.lockstep.cpu.CpuBackend;
+import org.lockstep.rendezvous.LocalWorld;
+import org.lockstep.transport.PipeMeeting;
+
+/**
+ * One rank, with a device, in a process of its own, that does its part of the communicator's contract: all of it that needs no
+ * more than what NCCL promises, and nothing that the ranks would have to share. It says {@code passed n} when n tests are.
+ */
+final class NcclContractProcess implements ReductionContract, MovingContract, TransferContract, AsyncContract {
+    private final PipeMeeting meeting;
+    private final Key key;
+    private int worlds;
+
+    private NcclContractProcess(PipeMeeting meeting, Key key) {
+        this.meeting = meeting;
+        this.key = key;
+    }
+
+    /** Index and size; all that is secret here is secret from nobody. */
+    public static void main(String[] args) throws IOException {
+        BufferedReader in = new BufferedReader(new InputStreamReader(System.in, StandardCharsets.UTF_8));
+        PrintStream out = new PrintStream(System.out, true, StandardCharsets.UTF_8);
+        int size = Integer.parseInt(args[1]);
+        PipeMeeting meeting = new PipeMeeting(in, out, Integer.parseInt(args[0]), size);
+        NcclContractProcess rank = new NcclContractProcess(meeting, Key.of(new byte[Key.BYTES]));
+        List<IntConsumer> tests = rank.tests();
+        tests.forEach(test -> test.accept(size));
+        out.println("passed " + tests.size());
+    }
+
+    private List<IntConsumer> tests() {
+        return List.of(
+                this::allReduceJoinsInTheOrderOfRanks,
+                this::reduceTellsTheRootOnly,
+                this::reduceScatterLeavesEveryRankItsBlock,
+                this::reduceScatterVHasBlocksOfAnyLength,
+                this::reduceScatterMultipliesFirst,
+                this::broadcastCopiesTheRootsBuffer,
+                this::allGatherPutsEveryBlockInItsPlace,
+                this::allGatherVHasBlocksOfAnyLength,
+                this::gatherFillsTheRootOnly,
+                this::scatterGivesEveryRankItsBlock,
+                this::allToAllTransposesTheBlocks,
+                this::allToAllVTransposesBlocksOfAnyLength,
+                this::objectsOfAllRanksAreGatheredInTheirOrder,
+                this::aGroupOfTransfersDoesNotBlockWhateverItsOrder,
+                this::operationsOfAGroupRunAfterItWasSpoken,
+                this::queuedOperationsRunInOrderAndDirectOnesAfterThem);
+    }
+
+    @Override
+    public LocalWorld localWorld(int size) {
+        throw new UnsupportedOperationException("the other ranks are not of this process");
+    }
+
+    /** This rank's part, whose result is the only one there is here. */
+    @Override
+    public <T> List<T> inWorld(int size, WorldSpec spec, Part<World, T> part) {
+        WorldSpec same = new WorldSpec(
+                new UUID(0, worlds++),
+                key,
+                spec.sizes(),
+                spec.order(),
+                spec.kinds(),
+                spec.settings(),
+                spec.objects(),
+                spec.meetingTimeout(),
+                spec.operations(),
+                spec.strictPlacement(),
+                transports(),
+                encrypts());
+        try (Backend backend = OnDeviceBackend.byNccl(meeting, CpuBackend.create());
+                World world = World.join(meeting, backend, same)) {
+            return List.of(part.run(world));
+        } catch (RuntimeException known) {
+            throw known;
+        } catch (Exception failure) {
+            throw new IllegalStateException(failure);
+        }
+    }
+}

@@ -1,0 +1,99 @@
+package org.lockstep.cuda;
+
+import static org.assertj.core.api.Assertions.assertThat;
+
+import java.nio.file.Path;
+import java.util.ArrayList;
+import java.util.List;
+import org.junit.jupiter.api.BeforeEach;
+import org.junit.jupiter.api.Test;
+import org.junit.jupiter.api.Timeout;
+import org.junit.jupiter.params.ParameterizedTest;
+import org.junit.jupiter.params.provider.ValueSource;
+import org.lockstep.transport.RankProcesses;
+import org.lockstep.transport.Rhythm;
+
+/** Groups by NCCL whose ranks are processes, a device each. */
+@HostCuda
+@Timeout(180)
+class NcclProcessTest {
+    private static final String RECORD = "record ";
+
+    @BeforeEach
+    void requireStandIn() {
+        StandInNccl.require();
+    }
+
+    private static RankProcesses reducing(int size, int elements) throws Exception {
+        return new RankProcesses(RankProcesses.Kind.NCCL, size, elements, Rhythm.DEFAULT);
+    }
+
+    @Test
+    void theContractHoldsBetweenProcesses() throws Exception {
+        List<RankProcesses.Rank> ranks = new ArrayList<>();
+        try {
+            for (int index = 0; index < 2; index++) {
+                ranks.add(new RankProcesses.Rank(new ProcessBuilder(
+                                Path.of(System.getProperty("java.home"), "bin", "java")
+                                        .toString(),
+                                "-Xmx256m",
+                                "-cp",
+                                System.getProperty("java.class.path"),
+                                NcclContractProcess.class.getName(),
+                                Integer.toString(index),
+                                "2")
+                        .start()));
+            }
+            List<String> said = next(ranks);
+            while (said.get(0).startsWith(RECORD)) {
+                for (RankProcesses.Rank each : ranks) {
+                    said.forEach(line -> each.say(line.substring(RECORD.length())));
+                }
+                said = next(ranks);
+            }
+            assertThat(said).containsOnly("passed 16");
+        } finally {
+            ranks.forEach(RankProcesses.Rank::kill);
+        }
+    }
+
+    private static List<String> next(List<RankProcesses.Rank> ranks) throws InterruptedException {
+        List<String> lines = new ArrayList<>();
+        for (RankProcesses.Rank each : ranks) {
+            lines.add(each.next(""));
+        }
+        return lines;
+    }
+
+    /** NCCL tells nobody; the links of the host's groups do. */
+    @ParameterizedTest
+    @ValueSource(ints = {4, 1_000_000})
+    void aKilledRankIsLostAndItsPeersAreReleased(int elements) throws Exception {
+        for (int size : new int[] {2, 3}) {
+            try (RankProcesses world = reducing(size, elements)) {
+                world.rank(1).kill();
+                for (String end : world.endsOfOthers(1)) {
+                    assertThat(end).contains("PEER_LOST", "rank 1 is gone", "culprit : rank 1");
+                }
+            }
+        }
+    }
+
+    @Test
+    void aRankThatCallsAnotherReductionIsToldAndSoIsItsPeer() throws Exception {
+        try (RankProcesses world = reducing(2, 1000)) {
+            world.rank(1).say("differ");
+            for (int rank = 0; rank < 2; rank++) {
+                assertThat(world.rank(rank).next("over")).contains("COLLECTIVE_MISMATCH", "max", "sum");
+            }
+        }
+    }
+
+    @Test
+    void theCauseOfAFailureReachesThePeer() throws Exception {
+        try (RankProcesses world = reducing(2, 1000)) {
+            world.rank(1).say("fail");
+            assertThat(world.rank(0).next("over")).contains("ABORTED", "because of rank 1", "the row is cursed");
+        }
+    }
+}
