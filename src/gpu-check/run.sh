@@ -8,6 +8,7 @@
 #   machine    driver, device, libraries
 #   tests      every test of the CUDA twin
 #   kernels    copy bandwidth, each kernel against its bytes, products of cuBLAS, launches alone and in a graph
+#   groups     lockstep bench all --backend nccl of the one rank that a device has room for: copies, and what a call costs
 #   llama-1b   lockstep bench inference on random weights, bf16: decode of 1, 8 and 64, a prompt of 2,048
 #   llama-8b   likewise
 #   peer       Hugging Face transformers on the same shapes, where Python has it
@@ -19,7 +20,7 @@ mkdir -p "$results"
 results=$(cd "$results" && pwd)
 shift $(($# > 2 ? 2 : $#))
 sections=("$@")
-((${#sections[@]})) || sections=(machine tests kernels llama-1b llama-8b peer)
+((${#sections[@]})) || sections=(machine tests kernels groups llama-1b llama-8b peer)
 
 opens=()
 for package in lang lang.invoke lang.reflect io net nio util util.concurrent util.concurrent.atomic; do
@@ -64,13 +65,14 @@ section() {
       ;;
     tests) java 560 org.lockstep.cuda.DeviceTests ;;
     kernels) java 560 org.lockstep.cuda.KernelBench ;;
+    groups) java 280 org.lockstep.cli.Lockstep bench all --backend nccl --ranks 1 -b 8 -e 128M -f 16 -n 20 -w 20 ;;
     llama-1b | llama-8b) llama "$1" ;;
     peer)
       for name in llama-1b llama-8b; do
         timeout 280 python3 "$here/peer.py" "$results/$name.json"
       done
       ;;
-    *) echo "no section $1: machine tests kernels llama-1b llama-8b peer" && return 2 ;;
+    *) echo "no section $1: machine tests kernels groups llama-1b llama-8b peer" && return 2 ;;
   esac
 }
 
@@ -85,7 +87,7 @@ for name in "${sections[@]}"; do
   ((code == 0)) || tail -20 "$results/$name.err" >> "$results/$name.txt"
   ((code > worst)) && worst=$code
 done
-for name in machine tests kernels llama-1b llama-8b peer; do
+for name in machine tests kernels groups llama-1b llama-8b peer; do
   [[ -f $results/$name.txt ]] || continue
   printf '\n== %s\n' "$name"
   cat "$results/$name.txt"

@@ -149,7 +149,7 @@ class HouseTest {
                 "spark      | topology tensor collective cpu cuda checkpoint model inference report commit spark.settings"
                         + " spark.failure spark.preflight spark.device spark.gang spark.rows spark.attempt spark.report ;"
                         + " org.apache.spark.. scala.. org.slf4j..",
-                "cli.bench  | topology tensor rendezvous collective cpu spark spark.failure spark.gang ; com.sun.management"
+                "cli.bench  | topology tensor rendezvous collective cpu cuda spark spark.settings spark.failure spark.gang ; com.sun.management"
                         + " org.apache.spark.. com.fasterxml.jackson..",
                 "cli.bench.inference | topology tensor rendezvous collective checkpoint model inference cli.bench ;"
                         + " com.fasterxml.jackson..",

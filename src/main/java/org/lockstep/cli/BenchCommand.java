@@ -16,6 +16,7 @@ import java.util.stream.Stream;
 import org.jspecify.annotations.Nullable;
 import org.lockstep.ErrorCode;
 import org.lockstep.LockstepException;
+import org.lockstep.cli.bench.BenchBackend;
 import org.lockstep.cli.bench.BenchPlan;
 import org.lockstep.cli.bench.Operation;
 import org.lockstep.cli.bench.Place;
@@ -45,7 +46,7 @@ import picocli.CommandLine.Parameters;
             "0:done",
             "1:done, but some results were wrong",
             "2:usage: a wrong operation, size or option",
-            "3:environment: Spark or the cluster cannot run this",
+            "3:environment: Spark, the cluster or the devices cannot run this",
             "4:the gang of ranks failed"
         },
         footer = {
@@ -54,6 +55,10 @@ import picocli.CommandLine.Parameters;
                     + " rank's mean, of the batches the median. algbw = size / time; busbw = algbw × 2(n-1)/n for"
                     + " all-reduce, × (n-1)/n for operations of blocks, × 1 for the others. size is that of a rank's"
                     + " larger buffer; send-receive goes between the first and the last rank, its time is one way.",
+            "",
+            "Of device memory a batch's calls are queued and waited for once, as in nccl-tests; barriers are the host's. With"
+                    + " --master the configuration gives ranks their devices. One rank alone copies out of place, and in"
+                    + " place does nothing: transport none.",
             "",
             "Results are compared before and after the timed calls, and what these left behind too; where a result is"
                     + " summed in place again and again only before and after.",
@@ -67,6 +72,7 @@ import picocli.CommandLine.Parameters;
             "  lockstep bench all --place threads,jvms --ranks 2 -e 1M",
             "  lockstep bench all-gather reduce-scatter --place tcp --sizes 4K,1M -d bf16 --json",
             "  lockstep bench all-reduce --master local[4] --ranks 4",
+            "  lockstep bench all-reduce --backend nccl --ranks 8 -b 8 -e 1G -f 2",
             "  lockstep bench inference --help",
             "  spark-submit --class org.lockstep.cli.Lockstep lockstep-all.jar bench all-reduce --ranks 8"
         })
@@ -134,7 +140,16 @@ final class BenchCommand implements Callable<Integer> {
             description = "Root of broadcast, reduce, gather and scatter (default: ${DEFAULT-VALUE}).")
     private int root;
 
-    @Option(names = "--ranks", paramLabel = "N", description = "Ranks of the group (default: 2).")
+    @Option(
+            names = "--backend",
+            paramLabel = "NAME",
+            description =
+                    "host: buffers in host memory, carried by --transports. nccl: in the memory of a device for each"
+                            + " rank, carried by NCCL 2.18 or newer; without Spark those are devices 0 to N - 1 of the ones that"
+                            + " are visible (default: ${DEFAULT-VALUE}).")
+    private String backend = "host";
+
+    @Option(names = "--ranks", paramLabel = "N", description = "Ranks of the group (default: 2); 1 is for nccl alone.")
     private @Nullable Integer ranks;
 
     @Option(
@@ -200,7 +215,15 @@ final class BenchCommand implements Callable<Integer> {
     BenchRequest request() {
         try {
             int size = hook ? hooks.integer("RANKS", 2) : or(ranks, 2);
-            require(size >= 2, "ranks (" + size + ") must be at least 2: one has nobody to call");
+            BenchBackend measured = backend();
+            List<Place> where = places();
+            require(
+                    size >= measured.fewestRanks(),
+                    "ranks (" + size + ") must be at least " + measured.fewestRanks()
+                            + (measured == BenchBackend.HOST ? ": one has nobody to call" : ""));
+            require(
+                    measured == BenchBackend.HOST || !where.contains(Place.TCP),
+                    "--place tcp is for --backend host: what carries device memory is not chosen by it");
             require(timeout > 0, "--timeout (" + timeout + ") must be positive");
             DataType elements = dataType();
             ReduceOp.Kind kind = kind();
@@ -210,11 +233,12 @@ final class BenchCommand implements Callable<Integer> {
             require(root >= 0 && root < size, "--root (" + root + ") is no rank of 0.." + (size - 1));
             require(check == 0 || check == 1, "--check (" + check + ") is 0 or 1");
             return new BenchRequest(
-                    places(),
+                    measured,
+                    where,
                     size,
                     transports(),
                     Duration.ofSeconds(timeout),
-                    plan(elements, kind),
+                    plan(elements, kind, size),
                     json || hook,
                     master,
                     conf.settings(),
@@ -227,7 +251,7 @@ final class BenchCommand implements Callable<Integer> {
         }
     }
 
-    private BenchPlan plan(DataType elements, ReduceOp.Kind kind) {
+    private BenchPlan plan(DataType elements, ReduceOp.Kind kind, int size) {
         int batch = hook ? hooks.integer("BATCH_MS", DEFAULT_BATCH_MILLIS) : or(batchMillis, DEFAULT_BATCH_MILLIS);
         int count = hook ? hooks.integer("BATCHES", DEFAULT_BATCHES) : or(batches, DEFAULT_BATCHES);
         require(batch > 0, "a batch of " + batch + " ms is none");
@@ -235,7 +259,7 @@ final class BenchCommand implements Callable<Integer> {
         require(iterations == null || iterations > 0, "--iters (" + iterations + ") must be positive");
         require(warmUps == null || warmUps >= 0, "--warmup-iters (" + warmUps + ") is negative");
         return new BenchPlan(
-                operations(),
+                operations(size),
                 sizes.of(elements, hook ? hooks.words("SIZES") : List.of()),
                 elements,
                 kind,
@@ -248,12 +272,14 @@ final class BenchCommand implements Callable<Integer> {
                 check == 1);
     }
 
-    private List<Operation> operations() {
+    private List<Operation> operations(int size) {
         List<String> asked = hook ? hooks.words("OPS") : words;
         String valid = String.join(", ", Operation.words()) + ", or all";
         require(hook || !asked.isEmpty(), "which operation? " + valid);
         if (asked.isEmpty() || asked.contains("all")) {
-            return List.of(Operation.values());
+            return Stream.of(Operation.values())
+                    .filter(each -> size > 1 || each != Operation.PING_PONG)
+                    .toList();
         }
         Set<Operation> operations = new LinkedHashSet<>();
         for (String word : asked) {
@@ -261,7 +287,14 @@ final class BenchCommand implements Callable<Integer> {
                     .orElseThrow(
                             () -> new IllegalArgumentException("no operation '" + word + "'; there are " + valid)));
         }
+        require(size > 1 || !operations.contains(Operation.PING_PONG), "send-receive is between two ranks, here is 1");
         return List.copyOf(operations);
+    }
+
+    private BenchBackend backend() {
+        return BenchBackend.of(backend)
+                .orElseThrow(() -> new IllegalArgumentException(
+                        "no backend '" + backend + "'; there are " + String.join(", ", BenchBackend.words())));
     }
 
     private DataType dataType() {

@@ -8,14 +8,18 @@ import java.util.Set;
 import java.util.stream.Collectors;
 import java.util.stream.Stream;
 import org.jspecify.annotations.Nullable;
+import org.lockstep.cli.bench.BenchBackend;
 import org.lockstep.cli.bench.BenchPlan;
 import org.lockstep.cli.bench.Place;
 import org.lockstep.cli.bench.RankSpec;
 import org.lockstep.collective.TransportKind;
+import org.lockstep.cuda.CudaOptions;
+import org.lockstep.spark.settings.Settings;
 
 /**
  * What {@code lockstep bench} was asked for.
  *
+ * @param backend of the ranks
  * @param places of the ranks, one after the other
  * @param ranks of the group
  * @param transports that ranks may use besides TCP
@@ -27,6 +31,7 @@ import org.lockstep.collective.TransportKind;
  * @param verbose whether Spark's log is shown
  */
 record BenchRequest(
+        BenchBackend backend,
         List<Place> places,
         int ranks,
         Set<TransportKind> transports,
@@ -52,10 +57,13 @@ record BenchRequest(
                         .distinct()
                         .map(TransportKind::toString)
                         .collect(Collectors.joining(",")));
+        if (backend == BenchBackend.NCCL) {
+            all.putIfAbsent(Settings.GPU_CUBLAS.key(), CudaOptions.NO_CUBLAS); // nothing is multiplied
+        }
         return new SparkRequest("lockstep bench", master, ranks, all, verbose);
     }
 
     RankSpec rankSpec(Place place) {
-        return new RankSpec(ranks, place == Place.TCP ? Set.of() : transports, limit);
+        return new RankSpec(backend, ranks, place == Place.TCP ? Set.of() : transports, limit);
     }
 }

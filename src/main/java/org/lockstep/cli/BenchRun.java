@@ -59,7 +59,11 @@ final class BenchRun implements Callable<Integer> {
         try (CommandSession session = CommandSession.open(request.spark(), screen)) {
             try {
                 SparkRanks.measure(
-                        new JavaSparkContext(session.spark().sparkContext()), request.ranks(), request.plan(), report);
+                        new JavaSparkContext(session.spark().sparkContext()),
+                        request.backend(),
+                        request.ranks(),
+                        request.plan(),
+                        report);
                 return true;
             } catch (Exception e) { // Spark's own are checked, and undeclared
                 if (session.isCancelled()) {

@@ -22,7 +22,7 @@ import org.lockstep.tensor.WeightType;
  * The maths of a decoder on a GPU: weights f32, bf16, f16 or q8, cache f32, bf16 or f16, activations f32.
  *
  * <p>Everything is queued in the order of the rank's stream and runs when the device comes to it; {@link #argmax} and
- * {@link Buffer#toHost} wait. A token's result has the same bits in every batch, but for {@link #linear} of more than eight
+ * {@link Buffer#toHost} wait, and {@link #synchronize}. A token's result has the same bits in every batch, but for {@link #linear} of more than eight
  * tokens where that is cuBLAS's. Shapes that do not fit together are an {@link IllegalArgumentException} naming both. One
  * caller at a time, from any thread; {@link #close} gives all memory back, also what buffers still stand for.
  */
@@ -309,6 +309,12 @@ public final class CudaKernels implements Kernels {
         } finally {
             tables.end();
         }
+    }
+
+    @Override
+    public void synchronize() {
+        device.enter();
+        device.synchronize();
     }
 
     /** Waits for what was queued, and gives all memory back. Idempotent. */

@@ -75,8 +75,8 @@ final class DeviceBuffer implements Buffer {
         block.arena().staging().download(address(), target);
     }
 
-    /** In the order of the rank's stream. */
-    void copyFrom(HostBuffer source) {
+    @Override
+    public void copyFrom(HostBuffer source) {
         if (source.type() != type || source.length() != length) {
             throw new IllegalArgumentException(
                     "cannot copy " + source.type() + "[" + source.length() + "] to " + type + "[" + length + "]");

@@ -20,6 +20,6 @@ final class SoloDevice extends SoloCarrier {
     protected void scale(Buffer buffer, double factor) {
         HostBuffer scaled = buffer.toHost();
         scaled.scale(factor);
-        ((DeviceBuffer) buffer).copyFrom(scaled);
+        buffer.copyFrom(scaled);
     }
 }

@@ -39,15 +39,11 @@ final class StagedCarrier implements Carrier {
         HostBuffer out = send.toHost();
         HostBuffer in = receive == send ? out : room(receive);
         exchange.between(out, in);
-        up(in, receive);
+        receive.copyFrom(in);
     }
 
     private static HostBuffer room(Buffer buffer) {
         return HostBuffer.allocate(buffer.type(), buffer.length());
-    }
-
-    private static void up(HostBuffer from, Buffer to) {
-        ((DeviceBuffer) to).copyFrom(from);
     }
 
     @Override
@@ -61,7 +57,7 @@ final class StagedCarrier implements Carrier {
         HostBuffer in = room(receive);
         host.reduce(tag, out, in, op, root);
         if (root == me) {
-            up(in, receive);
+            receive.copyFrom(in);
         }
     }
 
@@ -72,7 +68,7 @@ final class StagedCarrier implements Carrier {
         } else {
             HostBuffer in = room(receive);
             host.broadcast(tag, in, in, root);
-            up(in, receive);
+            receive.copyFrom(in);
         }
     }
 
@@ -99,7 +95,7 @@ final class StagedCarrier implements Carrier {
     public void scatter(OperationTag tag, @Nullable Buffer send, Buffer receive, int root) {
         HostBuffer in = room(receive);
         host.scatter(tag, send == null ? null : send.toHost(), in, root);
-        up(in, receive);
+        receive.copyFrom(in);
     }
 
     @Override
@@ -118,7 +114,7 @@ final class StagedCarrier implements Carrier {
         host.transfer(tags, staged);
         for (int i = 0; i < transfers.size(); i++) {
             if (!transfers.get(i).sends()) {
-                up(staged.get(i).buffer().toHost(), transfers.get(i).buffer());
+                transfers.get(i).buffer().copyFrom(staged.get(i).buffer().toHost());
             }
         }
     }

@@ -7,6 +7,7 @@ import java.util.Map;
 import java.util.Optional;
 import java.util.OptionalInt;
 import java.util.Set;
+import java.util.function.IntFunction;
 import org.apache.spark.SparkConf;
 import org.apache.spark.SparkContext;
 import org.apache.spark.api.java.JavaRDD;
@@ -26,6 +27,7 @@ import org.lockstep.spark.gang.Residents;
 import org.lockstep.spark.preflight.ClusterPreflight;
 import org.lockstep.spark.preflight.StageChain;
 import org.lockstep.spark.preflight.TaskRequest;
+import org.lockstep.spark.settings.DeviceChoice;
 import org.lockstep.spark.settings.Settings;
 import org.lockstep.topology.GroupKind;
 import org.lockstep.topology.ParallelSizes;
@@ -58,7 +60,7 @@ public final class BarrierStage<T> {
     private final JavaRDD<T> rows;
     private final WorldSpec spec;
     private final OptionalInt ranks;
-    private final BackendFactory backend;
+    private final IntFunction<BackendFactory> backend; // of the world size
     private final Optional<Residence.Stay> stay;
     private final Optional<GangWatch> watch;
 
@@ -66,7 +68,7 @@ public final class BarrierStage<T> {
             JavaRDD<T> rows,
             WorldSpec spec,
             OptionalInt ranks,
-            BackendFactory backend,
+            IntFunction<BackendFactory> backend,
             Optional<Residence.Stay> stay,
             Optional<GangWatch> watch) {
         this.rows = rows;
@@ -92,8 +94,8 @@ public final class BarrierStage<T> {
                 .withStrictPlacement(Settings.STRICT_PLACEMENT.in(conf))
                 .withTransports(Settings.TRANSPORTS.in(conf))
                 .withEncryption(Settings.encrypts(conf));
-        return new BarrierStage<>(
-                rows, spec, OptionalInt.empty(), CpuFactory.of(conf), Optional.empty(), Optional.empty());
+        CpuFactory cpu = CpuFactory.of(conf);
+        return new BarrierStage<>(rows, spec, OptionalInt.empty(), world -> cpu, Optional.empty(), Optional.empty());
     }
 
     private static TaskRequest tasks(JavaRDD<?> rows) {
@@ -144,7 +146,22 @@ public final class BarrierStage<T> {
 
     /** Another device than the CPU. */
     public BarrierStage<T> on(BackendFactory factory) {
-        return new BarrierStage<>(rows, spec, ranks, factory, stay, watch);
+        return new BarrierStage<>(rows, spec, ranks, world -> factory, stay, watch);
+    }
+
+    /**
+     * The kind of device, of which each rank has what the configuration gives it: as {@link Llm#device} has it. What cannot be
+     * is told by {@link #mapRanks}: NO_DEVICE, OLD_DRIVER, NO_LIBRARY.
+     */
+    public BarrierStage<T> on(DeviceChoice device) {
+        LlmDevice asked = LlmDevice.NONE.withChoice(device);
+        return new BarrierStage<>(
+                rows,
+                spec,
+                ranks,
+                world -> asked.resolve(rows.context(), world).factory(rows.context(), tasks(rows)),
+                stay,
+                watch);
     }
 
     /** Ranks that wait for the next stage of the same residence when their task is done. */
@@ -185,7 +202,8 @@ public final class BarrierStage<T> {
         Duration idle = stay.map(Residence.Stay::idle).orElse(Duration.ZERO);
         WorldSpec resolved = spec.withSizes(spec.sizes().resolve(world)).newAttempt();
         ClassTag<U> anything = anyTag();
-        RankTask<T, U> task = new RankTask<>(function, resolved, backend, residents, idle, follower.failures());
+        RankTask<T, U> task =
+                new RankTask<>(function, resolved, backend.apply(world), residents, idle, follower.failures());
         RDD<U> made = input.rdd().barrier().mapPartitions(task, false, anything);
         follower.follow(made);
         return made.toJavaRDD();

@@ -23,6 +23,13 @@ public interface Buffer extends AutoCloseable {
     /** This buffer if it is in host memory, else a copy of it there, complete on return. */
     HostBuffer toHost();
 
+    /**
+     * Overwrites this buffer with {@code source}, which may be written again at once; on a device in the order of its work.
+     *
+     * @throws IllegalArgumentException for another type or length
+     */
+    void copyFrom(HostBuffer source);
+
     /** What it shares with its slices, and with nothing else: two buffers can overlap only if this is the same object. */
     Object memory();
 

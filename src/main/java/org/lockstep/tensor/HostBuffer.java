@@ -202,7 +202,7 @@ public final class HostBuffer implements Buffer {
         return java.util.Arrays.copyOfRange(all, offset, offset + length);
     }
 
-    /** Overwrites this buffer with {@code source}, which has the same type and length. */
+    @Override
     public void copyFrom(HostBuffer source) {
         if (source.type != type || source.length != length) {
             throw new IllegalArgumentException(

@@ -138,6 +138,9 @@ public interface Kernels extends AutoCloseable {
         body.run();
     }
 
+    /** Waits until all that was called is complete; throws what failed on the device since. On the CPU all is at its return. */
+    default void synchronize() {}
+
     @Override
     void close();
 }

@@ -160,6 +160,11 @@ public interface ArgumentsContract extends Ranks {
         }
 
         @Override
+        public void copyFrom(HostBuffer source) {
+            throw new UnsupportedOperationException();
+        }
+
+        @Override
         public void close() {}
     }
 

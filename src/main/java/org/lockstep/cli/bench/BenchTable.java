@@ -59,6 +59,10 @@ public final class BenchTable implements Consumer<Measurement> {
         wrong = 0;
         out.println("# " + first.operation().word() + "  ranks " + first.ranks() + "  place " + place.word()
                 + "  transport " + first.transport());
+        if (first.ranks() == 1) {
+            out.println(
+                    "# one rank has nobody to call: out of place is a copy in its device's memory, in place nothing");
+        }
         out.println(line("# %62s  %-31s  %-31s", "", "out-of-place", "in-place"));
         out.println(line(
                 HEADING, "size", "count", "type", "redop", "root", "time", "algbw", "busbw", "#wrong", "time", "algbw",

@@ -2,6 +2,7 @@ package org.lockstep.cli.bench;
 
 import java.util.function.IntToDoubleFunction;
 import org.jspecify.annotations.Nullable;
+import org.lockstep.tensor.Buffer;
 import org.lockstep.tensor.HostBuffer;
 
 /**
@@ -29,7 +30,7 @@ record Exchange(Loop loop, Content input, Content output, boolean isStable) {
      *
      * @param buffer null where this rank has none
      */
-    record Content(@Nullable HostBuffer buffer, IntToDoubleFunction elements) {
+    record Content(@Nullable Buffer buffer, IntToDoubleFunction elements) {
         static Content none() {
             return new Content(null, index -> 0);
         }
@@ -38,15 +39,24 @@ record Exchange(Loop loop, Content input, Content output, boolean isStable) {
     /** Makes input and output as before a first call; no element of the output is right. */
     void prepare() {
         if (output.buffer != null) {
-            Sample.fill(output.buffer, index -> NOTHING);
+            fill(output.buffer, index -> NOTHING);
         }
         if (input.buffer != null) {
-            Sample.fill(input.buffer, input.elements);
+            fill(input.buffer, input.elements);
+        }
+    }
+
+    private static void fill(Buffer buffer, IntToDoubleFunction elements) {
+        HostBuffer values =
+                buffer instanceof HostBuffer here ? here : HostBuffer.allocate(buffer.type(), buffer.length());
+        Sample.fill(values, elements);
+        if (values != buffer) {
+            buffer.copyFrom(values);
         }
     }
 
     /** Elements of this rank's output that are not the result of one call. */
     long wrong() {
-        return output.buffer == null ? 0 : Sample.wrong(output.buffer, output.elements);
+        return output.buffer == null ? 0 : Sample.wrong(output.buffer.toHost(), output.elements);
     }
 }

@@ -6,31 +6,33 @@ import org.lockstep.cli.bench.Exchange.Loop;
 import org.lockstep.collective.Blocks;
 import org.lockstep.collective.Communicator;
 import org.lockstep.collective.ReduceOp;
+import org.lockstep.tensor.Buffer;
 import org.lockstep.tensor.DataType;
-import org.lockstep.tensor.HostBuffer;
+import org.lockstep.tensor.Kernels;
 
 /**
- * Makes the exchanges of one rank, all in the same two buffers. Confined to the rank's thread.
+ * Makes the exchanges of one rank, all in the same two buffers of its device. Confined to the rank's thread.
  */
 final class Exchanges {
     private final Communicator group;
     private final BenchPlan plan;
     private final int ranks;
     private final int me;
-    private final HostBuffer sending;
-    private final HostBuffer receiving;
+    private final Buffer sending;
+    private final Buffer receiving;
 
-    Exchanges(Communicator group, BenchPlan plan) {
+    Exchanges(Communicator group, Kernels kernels, BenchPlan plan) {
         this.group = group;
         this.plan = plan;
         this.ranks = group.size();
         this.me = group.rankInGroup();
         int room = plan.cases().stream()
                 .mapToInt(each -> each.count(plan.type(), ranks))
+                .filter(count -> count > 0)
                 .max()
-                .orElse(0);
-        this.sending = HostBuffer.allocate(plan.type(), room);
-        this.receiving = HostBuffer.allocate(plan.type(), room);
+                .orElse(1);
+        this.sending = kernels.zeros(plan.type(), room).buffer();
+        this.receiving = kernels.zeros(plan.type(), room).buffer();
     }
 
     /** The exchange of a case; its buffers are those of every other one. */
@@ -73,8 +75,8 @@ final class Exchanges {
     }
 
     private Exchange allReduce(int count, boolean inPlace) {
-        HostBuffer receive = receiving.slice(0, count);
-        HostBuffer send = inPlace ? receive : sending.slice(0, count);
+        Buffer receive = receiving.slice(0, count);
+        Buffer send = inPlace ? receive : sending.slice(0, count);
         ReduceOp op = plan.reduceOp();
         Loop loop = calls -> {
             for (int i = 0; i < calls; i++) {
@@ -85,8 +87,8 @@ final class Exchanges {
     }
 
     private Exchange reduce(int count, boolean inPlace) {
-        HostBuffer receive = receiving.slice(0, count);
-        HostBuffer send = inPlace ? receive : sending.slice(0, count);
+        Buffer receive = receiving.slice(0, count);
+        Buffer send = inPlace ? receive : sending.slice(0, count);
         ReduceOp op = plan.reduceOp();
         int root = plan.root();
         Loop loop = calls -> {
@@ -98,9 +100,9 @@ final class Exchanges {
     }
 
     private Exchange reduceScatter(Blocks blocks, boolean inPlace, boolean uneven) {
-        HostBuffer send = sending.slice(0, blocks.total());
+        Buffer send = sending.slice(0, blocks.total());
         int from = (int) blocks.from(me);
-        HostBuffer receive = inPlace ? send.slice(from, blocks.count(me)) : receiving.slice(0, blocks.count(me));
+        Buffer receive = inPlace ? send.slice(from, blocks.count(me)) : receiving.slice(0, blocks.count(me));
         ReduceOp op = plan.reduceOp();
         long[] counts = counts(blocks);
         Loop loop = uneven
@@ -118,15 +120,15 @@ final class Exchanges {
         return reduction(loop, send, new Content(receive, index -> sample.reduced(from + index)), inPlace);
     }
 
-    private Exchange reduction(Loop loop, HostBuffer send, Content output, boolean inPlace) {
+    private Exchange reduction(Loop loop, Buffer send, Content output, boolean inPlace) {
         Sample sample = sample();
         boolean settles = plan.kind() == ReduceOp.Kind.MIN || plan.kind() == ReduceOp.Kind.MAX;
         return new Exchange(loop, new Content(send, index -> sample.term(me, index)), output, !inPlace || settles);
     }
 
     private Exchange broadcast(int count, boolean inPlace) {
-        HostBuffer receive = receiving.slice(0, count);
-        HostBuffer send = inPlace ? receive : sending.slice(0, count);
+        Buffer receive = receiving.slice(0, count);
+        Buffer send = inPlace ? receive : sending.slice(0, count);
         int root = plan.root();
         Loop loop = calls -> {
             for (int i = 0; i < calls; i++) {
@@ -139,8 +141,8 @@ final class Exchanges {
     }
 
     private Exchange allGather(Blocks blocks, boolean inPlace, boolean uneven) {
-        HostBuffer receive = receiving.slice(0, blocks.total());
-        HostBuffer send = ownBlock(blocks, inPlace, receive, sending);
+        Buffer receive = receiving.slice(0, blocks.total());
+        Buffer send = ownBlock(blocks, inPlace, receive, sending);
         long[] counts = counts(blocks);
         Loop loop = uneven
                 ? calls -> {
@@ -158,8 +160,8 @@ final class Exchanges {
 
     private Exchange gather(Blocks blocks, boolean inPlace) {
         int root = plan.root();
-        HostBuffer receive = receiving.slice(0, blocks.total());
-        HostBuffer send = ownBlock(blocks, inPlace && me == root, receive, sending);
+        Buffer receive = receiving.slice(0, blocks.total());
+        Buffer send = ownBlock(blocks, inPlace && me == root, receive, sending);
         Loop loop = calls -> {
             for (int i = 0; i < calls; i++) {
                 group.gather(send, receive, root);
@@ -170,8 +172,8 @@ final class Exchanges {
 
     private Exchange scatter(Blocks blocks, boolean inPlace) {
         int root = plan.root();
-        HostBuffer send = sending.slice(0, blocks.total());
-        HostBuffer receive = ownBlock(blocks, inPlace && me == root, send, receiving);
+        Buffer send = sending.slice(0, blocks.total());
+        Buffer receive = ownBlock(blocks, inPlace && me == root, send, receiving);
         Loop loop = calls -> {
             for (int i = 0; i < calls; i++) {
                 group.scatter(send, receive, root);
@@ -185,15 +187,15 @@ final class Exchanges {
                 true);
     }
 
-    private HostBuffer ownBlock(Blocks blocks, boolean inPlace, HostBuffer whole, HostBuffer apart) {
+    private Buffer ownBlock(Blocks blocks, boolean inPlace, Buffer whole, Buffer apart) {
         return inPlace ? whole.slice(blocks.from(me), blocks.count(me)) : apart.slice(0, blocks.count(me));
     }
 
-    private Content plain(HostBuffer send) {
+    private Content plain(Buffer send) {
         return new Content(send, index -> Sample.plain(me, index));
     }
 
-    private static Content gathered(HostBuffer receive, Blocks blocks) {
+    private static Content gathered(Buffer receive, Blocks blocks) {
         return new Content(receive, index -> {
             int rank = rankOf(blocks, index);
             return Sample.plain(rank, index - (int) blocks.from(rank));
@@ -201,8 +203,8 @@ final class Exchanges {
     }
 
     private Exchange allToAll(int count) {
-        HostBuffer send = sending.slice(0, count);
-        HostBuffer receive = receiving.slice(0, count);
+        Buffer send = sending.slice(0, count);
+        Buffer receive = receiving.slice(0, count);
         int each = count / ranks;
         Loop loop = calls -> {
             for (int i = 0; i < calls; i++) {
@@ -217,8 +219,8 @@ final class Exchanges {
     }
 
     private Exchange allToAllV(int count) {
-        HostBuffer send = sending.slice(0, count);
-        HostBuffer receive = receiving.slice(0, count);
+        Buffer send = sending.slice(0, count);
+        Buffer receive = receiving.slice(0, count);
         long[] counts =
                 uneven(count, me); // that rank i sends to rank j depends on i + j: what they receive is the same
         Loop loop = calls -> {
@@ -242,8 +244,8 @@ final class Exchanges {
     }
 
     private Exchange pingPong(int count) {
-        HostBuffer send = sending.slice(0, count);
-        HostBuffer receive = receiving.slice(0, count);
+        Buffer send = sending.slice(0, count);
+        Buffer receive = receiving.slice(0, count);
         int last = ranks - 1;
         if (me != 0 && me != last) {
             return new Exchange(calls -> {}, Content.none(), Content.none(), true);

@@ -17,10 +17,10 @@ import java.util.concurrent.atomic.AtomicReference;
 import org.jspecify.annotations.Nullable;
 import org.lockstep.ErrorCode;
 import org.lockstep.LockstepException;
+import org.lockstep.collective.Backend;
 import org.lockstep.collective.Key;
 import org.lockstep.collective.TransportKind;
 import org.lockstep.collective.World;
-import org.lockstep.cpu.CpuBackend;
 
 /**
  * The main class of a JVM that is one rank; {@link JvmRanks} starts it and speaks with it, a line at a time. Down comes
@@ -39,6 +39,7 @@ final class JvmRank {
     /**
      * What a rank is told. The key comes by a pipe: every user of the host can read command lines.
      *
+     * @param backend of every party
      * @param index of this party
      * @param ranks of the world
      * @param transports that they may use
@@ -48,6 +49,7 @@ final class JvmRank {
      * @param plan to measure
      */
     record Order(
+            BenchBackend backend,
             int index,
             int ranks,
             Set<TransportKind> transports,
@@ -56,7 +58,7 @@ final class JvmRank {
             String key,
             BenchPlan plan) {
         RankSpec rankSpec() {
-            return new RankSpec(ranks, transports, Duration.ofMillis(limitMillis));
+            return new RankSpec(backend, ranks, transports, Duration.ofMillis(limitMillis));
         }
 
         /** Without the key. */
@@ -163,10 +165,10 @@ final class JvmRank {
         RankSpec ranks = order.rankSpec();
         Key key = Key.of(HexFormat.of().parseHex(order.key()));
         PipeRendezvous rendezvous = new PipeRendezvous(order.index(), order.ranks(), ranks.limit(), down, up::println);
-        try (CpuBackend backend = CpuBackend.create();
+        try (Backend backend = ranks.backend().open(order.index(), order.ranks());
                 World world = World.join(rendezvous, backend, ranks.world(order.attempt(), key))) {
             joined.set(world);
-            ThreadRanks.measure(world, order.plan(), this::report);
+            ThreadRanks.measure(world, backend, ranks.backend(), order.plan(), this::report);
         }
     }
 

@@ -101,6 +101,7 @@ public final class JvmRanks {
             tell(
                     party,
                     json.writeValueAsString(new JvmRank.Order(
+                            ranks.backend(),
                             party,
                             ranks.ranks(),
                             ranks.transports(),

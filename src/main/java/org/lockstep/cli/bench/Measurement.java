@@ -17,7 +17,7 @@ import java.io.Serializable;
  * @param bestNanos the same of the fastest batch
  * @param calls of a batch
  * @param wrong elements on all ranks that were not what they should have been; -1 where none were compared
- * @param transport that joins the ranks which are farthest apart
+ * @param transport that joins the ranks which are farthest apart, or {@code nccl}; {@code none} of a rank alone
  */
 public record Measurement(
         Operation operation,

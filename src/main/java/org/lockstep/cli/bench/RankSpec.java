@@ -12,14 +12,16 @@ import org.lockstep.topology.ParallelSizes;
 /**
  * The ranks that are measured. Immutable.
  *
- * @param ranks of the one group, at least 2
+ * @param backend of each
+ * @param ranks of the one group, at least as many as the backend needs
  * @param transports that they may use, besides TCP
  * @param limit for meeting, and for all measurements together
  */
-public record RankSpec(int ranks, Set<TransportKind> transports, Duration limit) {
+public record RankSpec(BenchBackend backend, int ranks, Set<TransportKind> transports, Duration limit) {
     public RankSpec {
-        if (ranks < 2) {
-            throw new IllegalArgumentException("ranks (" + ranks + ") must be at least 2: one has nobody to call");
+        if (ranks < backend.fewestRanks()) {
+            throw new IllegalArgumentException("ranks (" + ranks + ") must be at least " + backend.fewestRanks()
+                    + " for backend " + backend.word());
         }
         transports = Set.copyOf(transports);
     }

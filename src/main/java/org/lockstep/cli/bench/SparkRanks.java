@@ -9,6 +9,7 @@ import org.apache.spark.api.java.JavaSparkContext;
 import org.lockstep.LockstepException;
 import org.lockstep.spark.BarrierStage;
 import org.lockstep.spark.failure.GangFailure;
+import org.lockstep.spark.settings.DeviceChoice;
 import org.lockstep.topology.GroupKind;
 import org.lockstep.topology.ParallelSizes;
 
@@ -17,19 +18,24 @@ public final class SparkRanks {
     private SparkRanks() {}
 
     /**
-     * Measures, and reports when all is done.
+     * Measures, and reports when all is done. Devices are those that the configuration gives the ranks.
      *
      * @throws LockstepException for what cannot run on this cluster, or the first cause that a rank failed of
      */
     public static void measure(
-            JavaSparkContext spark, int ranks, BenchPlan plan, Consumer<? super Measurement> report) {
+            JavaSparkContext spark,
+            BenchBackend backend,
+            int ranks,
+            BenchPlan plan,
+            Consumer<? super Measurement> report) {
         List<Integer> parties = IntStream.range(0, ranks).boxed().toList();
         JavaRDD<Measurement> measurements = BarrierStage.over(spark.parallelize(parties, ranks))
                 .with(ParallelSizes.tensor(ranks))
                 .connecting(GroupKind.WORLD)
+                .on(backend == BenchBackend.HOST ? DeviceChoice.CPU : DeviceChoice.CUDA)
                 .mapRanks((rank, rows) -> {
                     List<Measurement> mine = new ArrayList<>();
-                    new Stopwatch(rank.world(), plan, mine::add).run();
+                    new Stopwatch(rank.world(), rank.kernels(), backend, plan, mine::add).run();
                     return mine.iterator();
                 });
         List<Measurement> all;

@@ -5,6 +5,8 @@ import java.util.Comparator;
 import java.util.List;
 import java.util.function.Consumer;
 import java.util.stream.IntStream;
+import org.lockstep.ErrorCode;
+import org.lockstep.LockstepException;
 import org.lockstep.collective.Communicator;
 import org.lockstep.collective.ReduceOp;
 import org.lockstep.collective.Roster;
@@ -12,6 +14,7 @@ import org.lockstep.collective.TransportKind;
 import org.lockstep.collective.World;
 import org.lockstep.tensor.DataType;
 import org.lockstep.tensor.HostBuffer;
+import org.lockstep.tensor.Kernels;
 import org.lockstep.topology.GroupKind;
 
 /**
@@ -43,18 +46,45 @@ final class Stopwatch {
     private static final int FEWEST_BATCHES = 3;
 
     private final Communicator group;
+    private final Kernels kernels;
+    private final BenchBackend backend;
     private final String transport;
     private final BenchPlan plan;
     private final Consumer<? super Measurement> report;
     private final HostBuffer clock = HostBuffer.allocate(DataType.F64, 1);
     private final HostBuffer tally = HostBuffer.allocate(DataType.I64, 1);
 
-    /** A stopwatch whose measurements are given to {@code report} on rank 0, as they are made. */
-    Stopwatch(World world, BenchPlan plan, Consumer<? super Measurement> report) {
+    /**
+     * A stopwatch whose measurements are given to {@code report} on rank 0, as they are made.
+     *
+     * @param kernels of this rank's device
+     * @throws LockstepException NO_EFFECT where the world's groups are not carried by what is to be measured
+     */
+    Stopwatch(
+            World world, Kernels kernels, BenchBackend backend, BenchPlan plan, Consumer<? super Measurement> report) {
         this.group = world.communicators().of(GroupKind.WORLD);
+        this.kernels = kernels;
+        this.backend = backend;
         this.transport = farthest(world.roster()).toString();
         this.plan = plan;
         this.report = report;
+        if (backend == BenchBackend.NCCL && group.size() > 1 && !group.isRecordable()) {
+            throw LockstepException.report(
+                            ErrorCode.NO_EFFECT,
+                            "--backend nccl, but the ranks' devices exchange through the host: there is no NCCL, they share a"
+                                    + " device, or the configuration keeps it out")
+                    .attempt("a device for each rank, and --conf spark.lockstep.gpu.nccl = the path of a libnccl.so.2;"
+                            + " lockstep doctor says what there is")
+                    .exception();
+        }
+    }
+
+    /** What carries an operation: barriers are the host's, and a rank alone has nobody to exchange with. */
+    private String carrier(Operation operation) {
+        if (group.size() == 1) {
+            return "none";
+        }
+        return backend == BenchBackend.HOST || operation == Operation.BARRIER ? transport : backend.word();
     }
 
     /** What carries the data between the first rank and the one that is farthest from it. */
@@ -67,7 +97,7 @@ final class Stopwatch {
 
     /** Warms everything up, then measures it. */
     void run() {
-        Exchanges exchanges = new Exchanges(group, plan);
+        Exchanges exchanges = new Exchanges(group, kernels, plan);
         List<Case> cases = plan.cases();
         for (Case each : cases) {
             Exchange exchange = exchanges.of(each);
@@ -84,7 +114,7 @@ final class Stopwatch {
 
     private void warmUp(Exchange exchange, long bytes) {
         if (plan.warmUps() >= 0) {
-            exchange.loop().repeat(plan.warmUps());
+            repeat(exchange, plan.warmUps());
             return;
         }
         long enough = bytes > LARGE_BYTES ? WARM_NANOS : WARM_NANOS_AT_MOST;
@@ -93,7 +123,7 @@ final class Stopwatch {
         int calls = 1;
         while (spent < enough && (done < WARM_CALLS || spent < WARM_NANOS)) {
             long start = System.nanoTime();
-            exchange.loop().repeat(calls);
+            repeat(exchange, calls);
             double took = slowest((double) (System.nanoTime() - start));
             spent += took;
             done += calls;
@@ -118,7 +148,7 @@ final class Stopwatch {
         while (done < plan.batches() && (done < FEWEST_BATCHES || spent < enough)) {
             group.barrier();
             long start = System.nanoTime();
-            exchange.loop().repeat(calls);
+            repeat(exchange, calls);
             double mine = (double) (System.nanoTime() - start) / calls;
             times[done] = slowest(mine);
             spent += times[done++] * calls;
@@ -145,7 +175,7 @@ final class Stopwatch {
                 times[0] / operation.ways(),
                 calls,
                 plan.check() ? wrong : -1,
-                transport);
+                carrier(operation));
     }
 
     private void settle(Exchange exchange) {
@@ -154,7 +184,7 @@ final class Stopwatch {
         while (!settling.isSettled()) {
             double compiled = Settling.compilation();
             long start = System.nanoTime();
-            exchange.loop().repeat(calls);
+            repeat(exchange, calls);
             double took = slowest((double) (System.nanoTime() - start));
             double rest = Settling.restOfTheJit(JIT_NANOS);
             settling.ran(took, slowest(Settling.compilation() - compiled + rest));
@@ -165,8 +195,14 @@ final class Stopwatch {
         }
     }
 
-    private static long called(Exchange exchange) {
-        exchange.loop().repeat(1);
+    /** What a device is to do is queued, and then waited for once, as nccl-tests does it. */
+    private void repeat(Exchange exchange, int calls) {
+        exchange.loop().repeat(calls);
+        kernels.synchronize();
+    }
+
+    private long called(Exchange exchange) {
+        repeat(exchange, 1);
         return exchange.wrong();
     }
 
@@ -175,7 +211,7 @@ final class Stopwatch {
         double best = Double.MAX_VALUE;
         for (int trial = 0; trial < TRIALS; trial++) {
             long start = System.nanoTime();
-            exchange.loop().repeat(CALLS_OF_A_TRIAL);
+            repeat(exchange, CALLS_OF_A_TRIAL);
             best = Math.min(best, (double) (System.nanoTime() - start) / CALLS_OF_A_TRIAL);
         }
         double each = Math.max(1, slowest(best));

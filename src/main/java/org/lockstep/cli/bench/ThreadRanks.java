@@ -1,9 +1,9 @@
 package org.lockstep.cli.bench;
 
 import java.util.function.Consumer;
+import org.lockstep.collective.Backend;
 import org.lockstep.collective.World;
 import org.lockstep.collective.WorldSpec;
-import org.lockstep.cpu.CpuBackend;
 import org.lockstep.rendezvous.LocalWorld;
 import org.lockstep.rendezvous.Rendezvous;
 
@@ -20,22 +20,27 @@ public final class ThreadRanks {
         WorldSpec spec = ranks.world();
         LocalWorld.of(ranks.ranks())
                 .withDeadline(ranks.limit())
-                .<Boolean>run(rendezvous -> live(rendezvous, spec, plan, report));
+                .<Boolean>run(rendezvous -> live(rendezvous, ranks.backend(), spec, plan, report));
     }
 
     private static Boolean live(
-            Rendezvous rendezvous, WorldSpec spec, BenchPlan plan, Consumer<? super Measurement> report) {
-        try (CpuBackend backend = CpuBackend.create();
+            Rendezvous rendezvous,
+            BenchBackend measured,
+            WorldSpec spec,
+            BenchPlan plan,
+            Consumer<? super Measurement> report) {
+        try (Backend backend = measured.open(rendezvous.index(), rendezvous.size());
                 World world = World.join(rendezvous, backend, spec)) {
-            measure(world, plan, report);
+            measure(world, backend, measured, plan, report);
         }
         return true;
     }
 
     /** What a rank does once it has joined. */
-    static void measure(World world, BenchPlan plan, Consumer<? super Measurement> report) {
+    static void measure(
+            World world, Backend backend, BenchBackend measured, BenchPlan plan, Consumer<? super Measurement> report) {
         try {
-            new Stopwatch(world, plan, report).run();
+            new Stopwatch(world, backend.kernels(), measured, plan, report).run();
         } catch (Throwable failure) {
             world.abort(failure);
             throw failure;

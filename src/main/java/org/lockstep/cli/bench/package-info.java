@@ -4,7 +4,7 @@
  * <p>The numbers are those of nccl-tests (time of a call, algorithm and bus bandwidth, wrong elements), the timing is that
  * of MPI benchmarks: a rank's mean over a batch of calls, of it the slowest rank's, of these the median over the batches.
  * First everything is called until the JIT has compiled it, then everything is measured; in the timed loop is the call
- * alone. What is sent is chosen so that each element of each result is known exactly, and they are compared.
+ * alone; of a device's buffers the calls are queued, and waited for once at the end of a batch. What is sent is chosen so that each element of each result is known exactly, and they are compared.
  *
  * <p><b>Belongs here:</b> plans of measurements, the loop, the check, the ways ranks are started, tables and JSON lines.
  * <b>Never here:</b> options and their words ({@code cli}), anything that a group could not do for every user: ranks are

@@ -69,7 +69,7 @@ class JvmRanksTest {
     }
 
     private static RankSpec ranks(Duration limit) {
-        return new RankSpec(2, EnumSet.allOf(TransportKind.class), limit);
+        return new RankSpec(BenchBackend.HOST, 2, EnumSet.allOf(TransportKind.class), limit);
     }
 
     private static BenchPlan plan(int root) {
