@@ -3,6 +3,7 @@ package org.lockstep.cuda;
 import static org.assertj.core.api.Assertions.assertThat;
 
 import java.nio.file.Path;
+import java.time.Duration;
 import java.util.ArrayList;
 import java.util.List;
 import org.junit.jupiter.api.BeforeEach;
@@ -76,6 +77,27 @@ class NcclProcessTest {
                     assertThat(end).contains("PEER_LOST", "rank 1 is gone", "culprit : rank 1");
                 }
             }
+        }
+    }
+
+    @ParameterizedTest
+    @ValueSource(strings = {"exit", "halt"})
+    void aRankWhoseProcessEndsInTheMiddleIsLost(String how) throws Exception {
+        try (RankProcesses world = reducing(2, 1000)) {
+            world.rank(1).say(how);
+            assertThat(world.rank(0).next("over")).contains("PEER_LOST", "culprit : rank 1");
+            assertThat(world.rank(1).ends()).isTrue();
+        }
+    }
+
+    @Test
+    void aFrozenRankIsLostAndHearsOfItWhenItThaws() throws Exception {
+        Rhythm quick = new Rhythm(Duration.ofMillis(200), Duration.ofMillis(1000), Duration.ofMillis(3000));
+        try (RankProcesses world = new RankProcesses(RankProcesses.Kind.NCCL, 2, 1000, quick)) {
+            world.rank(1).signal("STOP");
+            assertThat(world.rank(0).next("over")).contains("PEER_LOST", "rank 1 gave no sign of life for 3.0 s");
+            world.rank(1).signal("CONT");
+            assertThat(world.rank(1).next("over")).contains("PEER_LOST");
         }
     }
 
