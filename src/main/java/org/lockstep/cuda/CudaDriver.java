@@ -40,6 +40,9 @@ public final class CudaDriver {
     /** In the jar of the classifier {@code cuda-linux-x86_64}, and in {@code -all}. */
     private static final String JCUDA_NATIVE = "/lib/libJCudaDriver-" + JCudaVersion.get() + "-linux-x86_64.so";
 
+    /** What needs no driver. */
+    private static final String INSTEAD = "--device cpu (bench of groups: --backend host)";
+
     private static final String VISIBLE = "CUDA_VISIBLE_DEVICES";
 
     private final int version;
@@ -67,7 +70,7 @@ public final class CudaDriver {
                                     + Optional.ofNullable(System.getenv("LD_LIBRARY_PATH"))
                                             .orElse("not set")
                                     + ") nor where the system's loader looks")
-                    .attempt("--device cpu, or install NVIDIA's driver, 525 or newer"));
+                    .attempt(INSTEAD + ", or install NVIDIA's driver, 525 or newer"));
         }
         int[] version = new int[1];
         CudaError.check(call(library.get(), "cuDriverGetVersion", version), "cuDriverGetVersion");
@@ -76,7 +79,7 @@ public final class CudaDriver {
                             ErrorCode.OLD_DRIVER,
                             "the driver is made for CUDA " + name(version[0]) + ", at least " + name(OLDEST)
                                     + " (driver 525) is needed")
-                    .attempt("--device cpu, or a newer driver"));
+                    .attempt(INSTEAD + ", or a newer driver"));
         }
         int started = call(library.get(), "cuInit", 0);
         int[] count = new int[1];
@@ -86,7 +89,7 @@ public final class CudaDriver {
                             ErrorCode.NO_DEVICE,
                             "the driver (CUDA " + name(version[0]) + ") shows no device: " + CudaError.name(counted)
                                     + ", " + visible())
-                    .attempt("--device cpu, or give this process a device (nvidia-smi -L lists them)"));
+                    .attempt(INSTEAD + ", or give this process a device (nvidia-smi -L lists them)"));
         }
         try {
             loadJCuda();
@@ -122,10 +125,12 @@ public final class CudaDriver {
                                 + System.getProperty("os.arch") + ": " + why.getMessage())
                 .attempt(
                         CudaDriver.class.getResource(JCUDA_NATIVE) == null
-                                ? "--device cpu; the thin jar has no natives of CUDA: beside it (--jars) needs to stand the one"
+                                ? INSTEAD
+                                        + "; the thin jar has no natives of CUDA: beside it (--jars) needs to stand the one"
                                         + " of the classifier cuda-linux-x86_64, lockstep-…-cuda-linux-x86_64.jar, or instead"
                                         + " of it the -all jar, which has them"
-                                : "--device cpu; CUDA needs Linux on x86-64, and a java.io.tmpdir to write to and execute from")
+                                : INSTEAD
+                                        + "; CUDA needs Linux on x86-64, and a java.io.tmpdir to write to and execute from")
                 .cause(why);
     }
 

@@ -96,8 +96,8 @@ class BenchOnCudaTest {
     @CsvSource(
             delimiter = '|',
             value = {
-                "0 | threads | 2 | NO_DEVICE | shows no device",
-                "0 | jvms    | 2 | NO_DEVICE | shows no device",
+                "0 | threads | 2 | NO_DEVICE | (bench of groups: --backend host), or give this process a device",
+                "0 | jvms    | 2 | NO_DEVICE | (bench of groups: --backend host), or give this process a device",
                 "1 | threads | 2 | USAGE     | NCCL is for one rank to a device, here 2 share one",
                 "2 | jvms    | 3 | USAGE     | NCCL is for one rank to a device, here 2 share one",
             })
