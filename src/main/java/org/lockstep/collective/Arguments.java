@@ -86,22 +86,7 @@ final class Arguments {
 
     static void transfer(GuardedCommunicator here, Buffer buffer, int peer) {
         requireMine(here, buffer, buffer);
-        requirePeer(here, buffer, peer);
-    }
-
-    /** Of an object. */
-    static void transfer(GuardedCommunicator here, int peer) {
-        requirePeer(here, null, peer);
-    }
-
-    private static void requirePeer(GuardedCommunicator here, @Nullable Buffer buffer, int peer) {
         peer(here, peer);
-        if (!here.reaches(buffer, peer)) {
-            throw new IllegalArgumentException(
-                    "peer (" + peer + ") has no connection to rank " + here.rankInGroup() + ": of the " + here.size()
-                            + " ranks of " + here.group() + " only those of one host are connected, and those"
-                            + " whose distance around the group is a power of two");
-        }
     }
 
     static void peer(Communicator here, int peer) {

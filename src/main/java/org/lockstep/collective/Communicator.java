@@ -121,12 +121,7 @@ public interface Communicator extends AutoCloseable {
      */
     void allToAllV(Buffer send, long[] sendCounts, Buffer receive, long[] receiveCounts);
 
-    /**
-     * Sends to {@code peer}, which calls {@link #receive} with the same type and count. May return before it did.
-     *
-     * @throws IllegalArgumentException where the two are not connected: in host memory and a group of more than 128 ranks those of
-     *     two hosts are only if their distance around the group is a power of two
-     */
+    /** Sends to {@code peer}, which calls {@link #receive} with the same type and count. May return before it did. */
     void send(Buffer buffer, int peer);
 
     /** {@link #send(Buffer, int)} to the next rank of the group; the last one's next is the first. */

@@ -54,14 +54,6 @@ public abstract class GuardedCommunicator extends LiveCommunicator {
     /** Whether there is a carrier for {@code buffer}; false is an IllegalArgumentException for the caller. */
     protected abstract boolean isMine(Buffer buffer);
 
-    /**
-     * Whether this rank can send to that one, and receive, where {@code buffer} is; false is an IllegalArgumentException for the
-     * caller.
-     *
-     * @param buffer null for an object
-     */
-    protected abstract boolean reaches(@Nullable Buffer buffer, int peer);
-
     /** What was called and is not known to be complete. From any thread. */
     protected abstract List<OperationTag> underWay();
 

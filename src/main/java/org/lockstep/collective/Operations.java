@@ -321,7 +321,7 @@ abstract class Operations implements Communicator {
 
     @Override
     public final void sendObject(Object value, int peer) {
-        Arguments.transfer(real(), peer);
+        Arguments.peer(real(), peer);
         transferObject(Operation.SEND_OBJECT, true, peer, (real, limit) -> {
             real.doSendObject(limit, value, peer);
             return value;
@@ -330,7 +330,7 @@ abstract class Operations implements Communicator {
 
     @Override
     public final <T> T receiveObject(int peer, Class<T> type) {
-        Arguments.transfer(real(), peer);
+        Arguments.peer(real(), peer);
         return transferObject("receive_object", false, peer, (real, limit) -> real.doReceiveObject(limit, peer, type));
     }
 

@@ -113,11 +113,6 @@ public final class SoloCommunicator extends GuardedCommunicator {
     }
 
     @Override
-    protected boolean reaches(@Nullable Buffer buffer, int peer) {
-        return true;
-    }
-
-    @Override
     protected boolean isMine(Buffer buffer) {
         return carrier(buffer).carries(buffer);
     }

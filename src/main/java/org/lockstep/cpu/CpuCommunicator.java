@@ -44,7 +44,6 @@ final class CpuCommunicator extends GuardedCommunicator {
     private final ObjectCodec codec;
     private final Parcels parcels;
     private final Peers peers;
-    private final Vicinity vicinity;
     private final long[] sent;
     private final long[] received;
     private final AtomicBoolean ended = new AtomicBoolean(); // by the thread that is inside
@@ -54,7 +53,7 @@ final class CpuCommunicator extends GuardedCommunicator {
             ProcessGroup group,
             int rankInGroup,
             Mesh mesh,
-            Vicinity vicinity,
+            int[] hosts,
             Fate fate,
             ObjectCodec codec,
             Peers peers,
@@ -63,14 +62,13 @@ final class CpuCommunicator extends GuardedCommunicator {
         this.group = group;
         this.me = rankInGroup;
         this.mesh = mesh;
-        this.collectives = Collectives.of(mesh, rankInGroup, vicinity.hosts());
+        this.collectives = Collectives.of(mesh, rankInGroup, hosts);
         this.host = new HostCarrier(mesh, collectives);
         this.device = host;
         this.fate = fate;
         this.codec = codec;
         this.parcels = new Parcels(mesh, collectives);
         this.peers = peers;
-        this.vicinity = vicinity;
         this.sent = new long[group.size()];
         this.received = new long[group.size()];
         fate.listen(onSeal);
@@ -223,11 +221,6 @@ final class CpuCommunicator extends GuardedCommunicator {
     @Override
     protected boolean isMine(Buffer buffer) {
         return carrier(buffer).carries(buffer);
-    }
-
-    @Override
-    protected boolean reaches(@Nullable Buffer buffer, int peer) {
-        return vicinity.reaches(peer) || (buffer != null && !host.carries(buffer));
     }
 
     @Override

@@ -88,7 +88,7 @@ final class CpuEndpoint implements Backend.Endpoint {
                         group,
                         group.rankInGroup(rank),
                         connected.mesh(group),
-                        Vicinity.of(group, group.rankInGroup(rank), roster),
+                        Hosts.byRank(group, roster),
                         connected.fate(),
                         codec,
                         roster::describe,

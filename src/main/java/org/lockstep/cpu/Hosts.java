@@ -6,6 +6,10 @@ import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Map;
 import java.util.stream.IntStream;
+import org.lockstep.collective.Roster;
+import org.lockstep.collective.TransportKind;
+import org.lockstep.topology.ProcessGroup;
+import org.lockstep.transport.Pairs;
 
 /**
  * The ranks of a group by host, whatever their numbers, as one of them sees it. Immutable.
@@ -46,6 +50,18 @@ final class Hosts {
      * @param width how many ranks
      */
     record Segment(int host, int index, int first, int width) {}
+
+    /** The host of each rank in group, by number; all are of one in a group that is too large for that to matter. */
+    static int[] byRank(ProcessGroup group, Roster roster) {
+        int[] hosts = new int[group.size()];
+        for (int rank = 0; rank < hosts.length && hosts.length <= Pairs.ALL; rank++) {
+            while (hosts[rank] < rank
+                    && roster.transport(group.rank(hosts[rank]), group.rank(rank)) == TransportKind.TCP) {
+                hosts[rank]++;
+            }
+        }
+        return hosts;
+    }
 
     /**
      * As rank in group {@code me} sees it.

@@ -26,12 +26,12 @@ import org.slf4j.Logger;
 import org.slf4j.LoggerFactory;
 
 /**
- * The calls of one rank at the doors of its lower peers, until each has let it in. Confined to one thread.
+ * The calls of one rank at the doors of its peers, until each has let it in. Confined to one thread.
  *
  * <p>A peer's addresses are tried in their order, the next one when the one before failed or has not answered for
  * {@link #STAGGER} (as RFC 8305 does), round and round; the first that proves itself is kept.
  */
-final class Calls {
+final class Calls implements AutoCloseable {
     private static final Duration STAGGER = Duration.ofMillis(250);
     private static final int REFUSALS = 8;
     private static final Logger LOG = LoggerFactory.getLogger(Calls.class);
@@ -40,8 +40,10 @@ final class Calls {
     private final int me;
     private final WorldSpec spec;
     private final Duration patience;
+    private final Duration respite;
     private final Selector selector;
     private final SecureRandom random;
+    private final Taker taker;
     private final Map<Links.Id, Peer> peers = new LinkedHashMap<>();
     private final Set<Integer> elsewhere = new HashSet<>(); // peers, than at their first address
 
@@ -52,13 +54,15 @@ final class Calls {
         private final Set<String> unreachable = new HashSet<>(); // addresses
         private final List<Call> open = new ArrayList<>();
         private int tries;
-        private long nextAt;
+        private long nextAt; // at another address
+        private long againAt; // after a refusal
         private int refusals;
         private String reason = "";
 
         Peer(Links.Id link, Hello hello) {
             this.link = link;
             this.hello = hello;
+            this.againAt = System.nanoTime();
         }
 
         String door() {
@@ -67,29 +71,59 @@ final class Calls {
     }
 
     /** One connection to one address. */
-    record Call(Links.Id link, String address, Handshake shake) {}
+    private record Call(Links.Id link, String address, Handshake shake) {}
 
+    /**
+     * Those of rank {@code me}.
+     *
+     * @param patience for a peer that says nothing
+     * @param respite before the next call at a peer that refused one
+     */
     Calls(
             Roster roster,
             int me,
             WorldSpec spec,
             Duration patience,
+            Duration respite,
             Selector selector,
             SecureRandom random,
-            Set<Links.Id> links) {
+            Taker taker) {
         this.roster = roster;
         this.me = me;
         this.spec = spec;
         this.patience = patience;
+        this.respite = respite;
         this.selector = selector;
         this.random = random;
-        links.forEach(link -> peers.put(link, new Peer(link, roster.hello(link.peer()))));
+        this.taker = taker;
+    }
+
+    /** Calls for this link too, from the next {@link #tick} on. */
+    void add(Links.Id link) {
+        peers.putIfAbsent(link, new Peer(link, roster.hello(link.peer())));
+    }
+
+    /** Whether there are calls for this link. */
+    boolean has(Links.Id link) {
+        return peers.containsKey(link);
+    }
+
+    boolean isEmpty() {
+        return peers.isEmpty();
+    }
+
+    /** Gives up the calls for this link, if there are any. */
+    void drop(Links.Id link) {
+        Peer peer = peers.remove(link);
+        if (peer != null) {
+            peer.open.forEach(call -> Sockets.closeQuietly(call.shake().channel()));
+        }
     }
 
     /** Calls whoever is to be called now, and gives up what took too long. */
     void tick() throws IOException {
         long now = System.nanoTime();
-        for (Peer peer : peers.values()) {
+        for (Peer peer : List.copyOf(peers.values())) {
             for (Call call : List.copyOf(peer.open)) {
                 if (call.shake().until - now <= 0) {
                     end(peer, call);
@@ -99,7 +133,7 @@ final class Calls {
             boolean pending =
                     peer.open.stream().allMatch(call -> call.shake().channel().isConnectionPending());
             boolean another = peer.tries % Math.max(1, peer.hello.addresses().size()) != 0;
-            if (peer.open.isEmpty() || (pending && another && now - peer.nextAt >= 0)) {
+            if (peer.open.isEmpty() ? now - peer.againAt >= 0 : pending && another && now - peer.nextAt >= 0) {
                 call(peer);
             }
         }
@@ -109,11 +143,8 @@ final class Calls {
         List<String> addresses = peer.hello.addresses();
         if (addresses.isEmpty() || peer.refusals >= REFUSALS + addresses.size()) {
             String reason = addresses.isEmpty() ? "has no address" : peer.reason;
-            throw failure(
-                    ErrorCode.UNAUTHENTICATED,
-                    peer.door() + " lets rank " + me + " not in: it " + reason,
-                    null,
-                    peer.link.peer());
+            fail(peer, ErrorCode.UNAUTHENTICATED, peer.door() + " lets rank " + me + " not in: it " + reason, null);
+            return;
         }
         String address = addresses.get(peer.tries++ % addresses.size());
         peer.nextAt = System.nanoTime() + STAGGER.toNanos();
@@ -133,7 +164,8 @@ final class Calls {
         Handshake shake = Handshake.dial(channel, peer.link, spec.key(), spec.attempt(), me, nonce, until);
         Call call = new Call(peer.link, address, shake);
         peer.open.add(call);
-        channel.register(selector, shake.interest(), call);
+        OnReady proceed = key -> proceed(call, key);
+        channel.register(selector, shake.interest(), proceed);
     }
 
     /** Everybody listens since before the meeting: who refuses a connection at all its addresses is gone. */
@@ -141,19 +173,17 @@ final class Calls {
         peer.unreachable.add(address);
         peer.reason = "refused the connection at " + address + ": " + cause.getMessage();
         if (peer.unreachable.containsAll(peer.hello.addresses())) {
-            throw failure(
+            fail(
+                    peer,
                     ErrorCode.PEER_LOST,
                     "rank " + me + " cannot reach " + peer.door() + ": " + cause.getMessage(),
-                    cause,
-                    peer.link.peer());
-        }
-        if (peer.open.isEmpty()) {
+                    cause);
+        } else if (peer.open.isEmpty()) {
             call(peer);
         }
     }
 
-    /** A call can go on. */
-    void proceed(Call call, SelectionKey ready) throws IOException {
+    private void proceed(Call call, SelectionKey ready) throws IOException {
         Peer peer = peers.get(call.link());
         if (peer == null || !ready.isValid()) {
             return;
@@ -177,19 +207,20 @@ final class Calls {
         } catch (Handshake.Refused refused) {
             end(peer, call);
             if (refused.wrongKey) {
-                throw failure(
+                fail(
+                        peer,
                         ErrorCode.UNAUTHENTICATED,
                         "rank " + peer.link.peer() + " " + refused.getMessage() + " of rank " + me + "'s attempt",
-                        null,
-                        peer.link.peer());
+                        null);
+                return;
             }
             refuse(peer, String.valueOf(refused.getMessage()));
             return;
         }
         tell(peer, call.address());
         peer.open.remove(call);
-        peer.open.forEach(other -> Sockets.closeQuietly(other.shake().channel()));
-        peers.remove(call.link());
+        drop(call.link());
+        taker.take(call.link(), shake.proven(ready, spec.encrypted()));
     }
 
     /** Says once for each peer, not each link, that its first address, unreachable or slower, was not the one: data go another way. */
@@ -211,7 +242,8 @@ final class Calls {
     private void refuse(Peer peer, String reason) throws IOException {
         peer.refusals++;
         peer.reason = reason;
-        if (peer.open.isEmpty()) {
+        peer.againAt = System.nanoTime() + respite.toNanos();
+        if (peer.open.isEmpty() && respite.isZero()) {
             call(peer);
         }
     }
@@ -227,15 +259,17 @@ final class Calls {
     }
 
     /** Gives up all calls. */
-    void close() {
-        peers.values()
-                .forEach(peer -> peer.open.forEach(
-                        call -> Sockets.closeQuietly(call.shake().channel())));
+    @Override
+    public void close() {
+        List.copyOf(peers.keySet()).forEach(this::drop);
     }
 
-    private CommunicatorException failure(ErrorCode code, String summary, @Nullable Throwable cause, int culprit) {
-        return new CommunicatorException(LockstepException.report(code, summary)
-                .culprit(roster.describe(culprit))
-                .cause(cause));
+    private void fail(Peer peer, ErrorCode code, String summary, @Nullable Throwable cause) {
+        drop(peer.link);
+        taker.fail(
+                peer.link,
+                new CommunicatorException(LockstepException.report(code, summary)
+                        .culprit(roster.describe(peer.link.peer()))
+                        .cause(cause)));
     }
 }

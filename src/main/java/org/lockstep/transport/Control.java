@@ -12,6 +12,7 @@ import java.util.Map;
 import java.util.Queue;
 import java.util.concurrent.ConcurrentLinkedQueue;
 import java.util.concurrent.TimeUnit;
+import java.util.stream.IntStream;
 import org.jspecify.annotations.Nullable;
 import org.lockstep.ErrorCode;
 import org.lockstep.LockstepException;
@@ -21,8 +22,8 @@ import org.slf4j.Logger;
 import org.slf4j.LoggerFactory;
 
 /**
- * One JVM's part in watching the others of its attempt: signs of life both ways, the first verdict told to all, and the
- * calls that its ranks make ({@link Switchboard}).
+ * One JVM's part in watching the others of its attempt: signs of life both ways, the first verdict told to all, the
+ * calls that its ranks make ({@link Switchboard}), and the doors that they keep ({@link Doorkeeper}).
  *
  * <p>The connections are a star around the JVM of the first rank, which passes verdicts and calls on. A JVM that closes its
  * connection without a goodbye is lost at once, one that is silent for too long after a while. A JVM that was itself
@@ -38,6 +39,7 @@ final class Control {
 
     private static final Logger LOG = LoggerFactory.getLogger(Control.class);
     private static final long FAREWELL_MILLIS = 2000;
+    private static final long BUSY_MILLIS = 100;
 
     private final Fate fate;
     private final Roster roster;
@@ -46,6 +48,7 @@ final class Control {
     private final Selector selector;
     private final Queue<Station> arrivals = new ConcurrentLinkedQueue<>();
     private final List<Station> stations = new ArrayList<>();
+    private final List<Doorkeeper> doorkeepers = new ArrayList<>();
     private final Map<Integer, Station> byRank = new HashMap<>(); // also those that left
     private final List<Message> early = new ArrayList<>(); // to stations that are not here yet
     private final Map<Asker, Integer> unanswered = new HashMap<>(); // whom it asked, through a connection of ours
@@ -84,8 +87,15 @@ final class Control {
             }
         }
         stations.remove(rank);
-        boolean leads = venues.values().stream().anyMatch(ranks -> ranks.get(0) == rank);
-        return leads ? stations : Map.of();
+        return leads(roster, rank) ? stations : Map.of();
+    }
+
+    /** Whether a rank is the lowest of its JVM, which is who watches. */
+    static boolean leads(Roster roster, int rank) {
+        int first = roster.grid().rankOffset();
+        return IntStream.range(first, rank)
+                .noneMatch(
+                        each -> roster.hello(each).venue() == roster.hello(rank).venue());
     }
 
     /** Begins to watch on behalf of this JVM, whose lowest rank is {@code me}, until the fate is over. */
@@ -93,7 +103,7 @@ final class Control {
         try {
             Control control = new Control(fate, roster, me, rhythm, Selector.open());
             fate.listen(control.wake);
-            fate.switchboard().carriedBy(control.wake);
+            fate.watchedBy(control.wake);
             control.thread.start();
             fate.atEnd(control::stop);
             return control;
@@ -132,11 +142,16 @@ final class Control {
             while (!stopped) {
                 long nanos = beatAt - System.nanoTime();
                 if (nanos > 0 && stations.stream().noneMatch(Station::isBusy)) {
-                    selector.select((SelectionKey ready) -> {}, 1 + TimeUnit.NANOSECONDS.toMillis(nanos));
+                    long millis = 1 + TimeUnit.NANOSECONDS.toMillis(nanos);
+                    boolean busy = doorkeepers.stream().anyMatch(Doorkeeper::isBusy);
+                    selector.select(busy ? Math.min(BUSY_MILLIS, millis) : millis);
+                } else {
+                    selector.selectNow();
                 }
                 long last = turn;
                 turn = System.nanoTime();
                 admit();
+                keepDoors();
                 stations.forEach(this::hear);
                 send();
                 forgive(turn - last - 2 * rhythm.beat().toNanos());
@@ -162,6 +177,26 @@ final class Control {
                 late = arrivals.poll();
             }
             stations.forEach(station -> station.close(fate.verdict()));
+            doorkeepers.forEach(Doorkeeper::close);
+        }
+    }
+
+    /** Goes on with who comes to the doors of this JVM's ranks, and whom they call. */
+    private void keepDoors() throws IOException {
+        for (SelectionKey ready : selector.selectedKeys()) {
+            if (ready.attachment() instanceof OnReady one && ready.isValid()) {
+                one.proceed(ready);
+            }
+        }
+        selector.selectedKeys().clear();
+        for (Doorkeeper next = fate.nextDoorkeeper(); next != null; next = fate.nextDoorkeeper()) {
+            next.begin(selector);
+            doorkeepers.add(next);
+        }
+        for (Doorkeeper keeper : List.copyOf(doorkeepers)) {
+            if (!keeper.turn()) {
+                doorkeepers.remove(keeper);
+            }
         }
     }
 

@@ -20,7 +20,8 @@ import org.lockstep.topology.GroupKind;
 import org.lockstep.topology.ProcessGroup;
 
 /**
- * One rank's door: it listens from before the meeting until all its peers are in, then is closed for good.
+ * One rank's door: it listens from before the meeting until all its peers are in; then it is closed for good, or kept by a
+ * {@link Doorkeeper} where the rank may need a peer later that it has no connection to yet.
  *
  * <p>Confined to its rank's thread but for {@link #close}: from another thread it ends a {@link #connect} that is under
  * way, as ABORTED.
@@ -85,10 +86,17 @@ public final class Door implements AutoCloseable {
         if (!listeners.isOpen()) {
             now.end(); // closed before it could be seen connecting
         }
+        boolean kept = false;
         try {
-            connect(roster, rank, groups, connected, deadline);
+            Set<Links.Id> later = connections(roster, rank, groups, false);
+            Doorkeeper keeper = new Doorkeeper(roster, rank, spec, listeners, later, connected.links);
+            connect(roster, rank, groups, connected, keeper, !later.isEmpty(), deadline);
             for (ProcessGroup group : groups) {
                 connected.meshes.put(group, mesh(group, group.rankInGroup(rank), roster, connected, deadline));
+            }
+            if (!later.isEmpty()) {
+                kept = true;
+                connected.fate.keep(keeper);
             }
             return connected;
         } catch (RuntimeException | Error failure) {
@@ -103,43 +111,66 @@ public final class Door implements AutoCloseable {
             throw failure;
         } finally {
             connecting = null;
-            listeners.close();
+            if (!kept) {
+                listeners.close();
+            }
         }
     }
 
-    private void connect(Roster roster, int rank, List<ProcessGroup> groups, Connected connected, Deadline deadline) {
-        Set<Links.Id> wanted = connections(roster, rank, groups);
+    private void connect(
+            Roster roster,
+            int rank,
+            List<ProcessGroup> groups,
+            Connected connected,
+            Doorkeeper keeper,
+            boolean kept,
+            Deadline deadline) {
+        Set<Links.Id> wanted = connections(roster, rank, groups, true);
         Map<Integer, List<Integer>> stations = Control.stations(roster, rank);
         stations.keySet().forEach(peer -> wanted.add(new Links.Id(Control.GROUP, peer)));
+        boolean watches = !stations.isEmpty() || (kept && Control.leads(roster, rank));
+        Control control = watches ? Control.start(connected.fate, roster, rank, rhythm) : null;
         if (wanted.isEmpty()) {
             return;
         }
-        Control control = stations.isEmpty() ? null : Control.start(connected.fate, roster, rank, rhythm);
-        Handshakes.Taker taker = (id, connection) -> {
-            List<Integer> there = stations.get(id.peer());
-            if (id.group() == Control.GROUP && control != null && there != null) {
-                control.add(there, connection);
-            } else {
-                connected.links.put(id, connection);
+        Taker taker = new Taker() {
+            @Override
+            public void take(Links.Id id, Links.Proven connection) {
+                List<Integer> there = stations.get(id.peer());
+                if (id.group() == Control.GROUP && control != null && there != null) {
+                    control.add(there, connection);
+                } else {
+                    keeper.take(id, connection);
+                }
+            }
+
+            @Override
+            public boolean expects(Links.Id id) {
+                return keeper.expects(id);
             }
         };
         new Handshakes(roster, rank, spec, listeners, wanted, connected.fate, taker, deadline, Handshakes.PATIENCE)
                 .run();
     }
 
-    /** The connections that this rank needs: one for each group and peer with whom it shares no memory. */
-    private static Set<Links.Id> connections(Roster roster, int rank, List<ProcessGroup> groups) {
-        Set<Links.Id> wanted = new LinkedHashSet<>();
+    /**
+     * The connections that this rank has: one for each group and peer with whom it shares no memory.
+     *
+     * @param atOnce those of the meeting, or those that are made when they are first used
+     */
+    private static Set<Links.Id> connections(Roster roster, int rank, List<ProcessGroup> groups, boolean atOnce) {
+        Set<Links.Id> found = new LinkedHashSet<>();
         for (ProcessGroup group : groups) {
             int me = group.rankInGroup(rank);
             for (int peer = 0; peer < group.size(); peer++) {
-                if (Pairs.isConnected(group.size(), me, peer)
+                if (peer != me
+                        && Pairs.isConnected(group.size(), me, peer) == atOnce
                         && roster.transport(rank, group.rank(peer)) == TransportKind.TCP) {
-                    wanted.add(new Links.Id(Verdict.groupId(group), group.rank(peer)));
+                    found.add(new Links.Id(Verdict.groupId(group), group.rank(peer)));
                 }
             }
         }
-        return wanted;
+        return found;
     }
 
     /** The mesh of rank in group {@code me}: to each peer a link of the kind that fits the pair. */
@@ -150,7 +181,9 @@ public final class Door implements AutoCloseable {
                 .mapToObj(peer -> roster.transport(rank, peer))
                 .collect(Collectors.toSet());
         Board board = kinds.contains(TransportKind.THREAD) ? connected.fate.board(group) : null;
-        TcpLinks sockets = kinds.contains(TransportKind.TCP) ? new TcpLinks(group, me, connected.links, GRACE) : null;
+        TcpLinks sockets = kinds.contains(TransportKind.TCP)
+                ? new TcpLinks(group, me, connected.links, connected.fate::hurry, GRACE)
+                : null;
         Segment segment = null;
         try {
             segment = kinds.contains(TransportKind.SHARED)
@@ -247,6 +280,7 @@ public final class Door implements AutoCloseable {
         public void end() {
             if (ended.compareAndSet(false, true)) {
                 links.close(fate.verdict());
+                fate.hurry(); // the door is closed too
                 extension.close();
                 fate.leave();
             }

@@ -30,6 +30,8 @@ public final class Fate {
     private final Queue<Runnable> ends = new ConcurrentLinkedQueue<>();
     private final ConcurrentMap<List<Integer>, Board> boards = new ConcurrentHashMap<>(); // by ranks
     private final Switchboard switchboard;
+    private final Queue<Doorkeeper> doorkeepers = new ConcurrentLinkedQueue<>();
+    private volatile Runnable watcher = () -> {};
 
     private record Key(UUID attempt) {}
 
@@ -56,6 +58,29 @@ public final class Fate {
     /** Where the calls of this JVM's ranks meet. */
     Switchboard switchboard() {
         return switchboard;
+    }
+
+    /** Whom to wake when there is something to do for who watches over this JVM: {@link Control}. */
+    void watchedBy(Runnable wake) {
+        watcher = wake;
+        wake.run();
+    }
+
+    /** There is something to do for who watches. */
+    void hurry() {
+        watcher.run();
+    }
+
+    /** A rank's door is to be kept from now on. */
+    void keep(Doorkeeper doorkeeper) {
+        doorkeepers.add(doorkeeper);
+        hurry();
+    }
+
+    /** Who is to keep a door from now on; null if there is nobody new. */
+    @Nullable
+    Doorkeeper nextDoorkeeper() {
+        return doorkeepers.poll();
     }
 
     /** Calls {@code end} when all ranks have left, or all that came where the fate is sealed. It does not throw. */

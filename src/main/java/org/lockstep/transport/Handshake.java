@@ -20,19 +20,23 @@ import org.lockstep.collective.Key;
  * dialler   → hello (64)                        magic, protocol, role, attempt, group, from, to, nonce
  *           ← hello (64), proof (32)            HMAC-SHA256(key, role, dialler's hello, acceptor's hello)
  *           → proof (32)
+ *           ← welcome (1)
  * </pre>
  *
- * <p>Each end's nonce is in both proofs, so an old recording proves nothing; the role in the proof, so a reflected one
+ * <p>An acceptor may let a true dialler wait, or prefer another connection of the same link; so the dialler is through only when
+ * it was welcomed. Each end's nonce is in both proofs, so an old recording proves nothing; the role in the proof, so a reflected one
  * does not either. Confined to one thread.
  */
 final class Handshake {
     static final int HELLO_BYTES = 64;
     static final int MAGIC = 0x4c4b5350; // LKSP
-    static final int PROTOCOL = 1;
+    static final int PROTOCOL = 2;
     static final byte DIALLER = 1;
     static final byte ACCEPTOR = 2;
 
     static final int NONCE_BYTES = 16;
+
+    private static final byte WELCOME = 1;
 
     /** The reason of who said nothing more. */
     static final String HUNG_UP = "closed the connection during the hello";
@@ -48,6 +52,7 @@ final class Handshake {
     private Links.@Nullable Id link;
     private byte[] diallerHello = new byte[0];
     private byte[] acceptorHello = new byte[0];
+    private boolean agreed; // all that this end waited for was here
     private boolean done;
 
     /** When this connection must be through, in the time of {@link System#nanoTime}. */
@@ -158,8 +163,10 @@ final class Handshake {
                 if (out.hasRemaining()) {
                     return;
                 }
-                done = isDialler() && acceptorHello.length > 0;
-                continue;
+            }
+            if (agreed) {
+                done = true;
+                return;
             }
             int read = channel.read(in);
             if (read < 0) {
@@ -169,8 +176,10 @@ final class Handshake {
                 return;
             }
             in.flip();
-            if (isDialler()) {
+            if (isDialler() && acceptorHello.length == 0) {
                 onAnswer();
+            } else if (isDialler()) {
+                onWelcome();
             } else if (diallerHello.length == 0) {
                 onHello(expected);
             } else {
@@ -204,6 +213,14 @@ final class Handshake {
         acceptorHello = bytes;
         requireProof(ACCEPTOR);
         out = ByteBuffer.wrap(proof(DIALLER));
+        in.clear().limit(1);
+    }
+
+    private void onWelcome() throws Refused {
+        if (in.get() != WELCOME) {
+            throw new Refused("answered the proof with something else than a welcome");
+        }
+        agreed = true;
     }
 
     private void onProof(Predicate<Links.Id> expected) throws Refused {
@@ -211,7 +228,8 @@ final class Handshake {
         if (link == null || !expected.test(link)) {
             throw new Refused("is a second connection for the same link");
         }
-        done = true;
+        out = ByteBuffer.wrap(new byte[] {WELCOME});
+        agreed = true;
     }
 
     /** The fixed fields, by comparison only. */
@@ -253,8 +271,14 @@ final class Handshake {
         return bytes;
     }
 
-    /** What seals the frames of this connection from now on: both ends have proven themselves. */
-    Seal seal(boolean encrypted) {
+    /** The connection, from now on without its selector: both ends have proven themselves. */
+    Links.Proven proven(SelectionKey key, boolean encrypted) throws IOException {
+        key.cancel();
+        Sockets.tune(channel);
+        return new Links.Proven(channel, seal(encrypted));
+    }
+
+    private Seal seal(boolean encrypted) {
         if (!encrypted) {
             return new CrcSeal();
         }

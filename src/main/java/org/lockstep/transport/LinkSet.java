@@ -1,10 +1,10 @@
 package org.lockstep.transport;
 
 import java.time.Duration;
-import java.util.ArrayList;
 import java.util.List;
 import java.util.function.Consumer;
 import java.util.function.IntFunction;
+import java.util.stream.IntStream;
 import org.jspecify.annotations.Nullable;
 import org.lockstep.collective.OperationTag;
 import org.lockstep.topology.ProcessGroup;
@@ -15,25 +15,34 @@ import org.lockstep.transport.Mesh.Letter;
  * the thread that its communicator admitted, except {@link #wake}.
  */
 final class LinkSet {
+    private static final int NOBODY = -1;
+
     private final ProcessGroup group;
     private final int me;
-    private final IntFunction<Link> maker;
+    private final IntFunction<@Nullable Link> maker;
     private final @Nullable Link[] links;
     private final boolean[] awaited;
     private final Fate fate;
     private final Pause pause;
     private final Consumer<Boolean> end;
     private boolean ended;
+    private int connecting = NOBODY;
     private Object what = "";
 
     /**
      * The links of rank in group {@code me}.
      *
-     * @param maker of the link to a rank in group, when it is first used
+     * @param maker of the link to a rank in group, when it is first used; null while its connection is being made
      * @param end tells those who wait for this rank that it left, if that was in order, and frees what the links have in
      *     common
      */
-    LinkSet(ProcessGroup group, int me, IntFunction<Link> maker, Fate fate, Pause pause, Consumer<Boolean> end) {
+    LinkSet(
+            ProcessGroup group,
+            int me,
+            IntFunction<@Nullable Link> maker,
+            Fate fate,
+            Pause pause,
+            Consumer<Boolean> end) {
         this.group = group;
         this.me = me;
         this.maker = maker;
@@ -67,9 +76,22 @@ final class LinkSet {
     Link link(int peer) {
         Link link = links[peer];
         if (link == null) {
-            link = maker.apply(peer);
+            link = connect(peer);
             links[peer] = link;
         }
+        return link;
+    }
+
+    /** Waits for the connection where it is only made now, which the peer's thread has no part in; what was begun goes on. */
+    private Link connect(int peer) {
+        Link link = maker.apply(peer);
+        connecting = peer;
+        while (link == null) {
+            push();
+            rest();
+            link = maker.apply(peer);
+        }
+        connecting = NOBODY;
         return link;
     }
 
@@ -114,20 +136,22 @@ final class LinkSet {
         }
         for (int peer = 0; peer < links.length; peer++) {
             Link link = links[peer];
-            if (link != null && (awaited[peer] || !link.isReturned() || !link.pushed())) {
+            if (link != null && isMissing(peer)) {
                 link.check();
             }
         }
         if (pause.isLate()) {
-            List<Integer> missing = new ArrayList<>();
-            for (int peer = 0; peer < links.length; peer++) {
-                Link link = links[peer];
-                if (link != null && (awaited[peer] || !link.isReturned() || !link.pushed())) {
-                    missing.add(peer);
-                }
-            }
+            List<Integer> missing = IntStream.range(0, links.length)
+                    .filter(this::isMissing)
+                    .boxed()
+                    .toList();
             throw new Failed(Verdict.timeout(group, me, what.toString(), pause.limit(), missing));
         }
+    }
+
+    private boolean isMissing(int peer) {
+        Link link = links[peer];
+        return link == null ? peer == connecting : awaited[peer] || !link.isReturned() || !link.pushed();
     }
 
     /** Returns when no peer looks at this rank's memory any more. */

@@ -29,7 +29,6 @@ final class Switchboard {
             ConcurrentHashMap.newKeySet(); // questions to ranks here, not answered yet
     private final AtomicLong numbers = new AtomicLong();
     private final Queue<Message> outgoing = new ConcurrentLinkedQueue<>();
-    private volatile Runnable courier = () -> {};
 
     /** Where a rank of this JVM answers. */
     private record Place(int rank, int port) {}
@@ -43,12 +42,6 @@ final class Switchboard {
     Switchboard(Fate fate) {
         this.fate = fate;
         fate.listen(this::fail);
-    }
-
-    /** Whom to call when something is to go out. */
-    void carriedBy(Runnable wake) {
-        courier = wake;
-        wake.run();
     }
 
     /** What is to go out next; null if there is nothing. */
@@ -163,7 +156,7 @@ final class Switchboard {
 
     private void post(Message message) {
         outgoing.add(message);
-        courier.run();
+        fate.hurry();
     }
 
     private void fail() {

@@ -6,6 +6,7 @@ import java.nio.channels.Selector;
 import java.time.Duration;
 import java.util.ArrayList;
 import java.util.List;
+import org.jspecify.annotations.Nullable;
 import org.lockstep.ErrorCode;
 import org.lockstep.LockstepException;
 import org.lockstep.collective.CommunicatorException;
@@ -13,18 +14,26 @@ import org.lockstep.topology.ProcessGroup;
 
 /** The links over sockets of one rank in one group, and the selector that all of them are watched by. */
 final class TcpLinks {
+    private static final String FIRST = "its first message";
+
     private final ProcessGroup group;
     private final int me;
     private final Links connections;
+    private final Runnable hurry;
     private final Duration patience;
     private final Selector selector;
     private final List<TcpLink> links = new ArrayList<>();
 
-    /** Of connections that are taken as they are needed; for {@code patience} see {@link TcpLink}. */
-    TcpLinks(ProcessGroup group, int me, Links connections, Duration patience) {
+    /**
+     * Of connections that are taken as they are needed; for {@code patience} see {@link TcpLink}.
+     *
+     * @param hurry wakes who makes those that are not there
+     */
+    TcpLinks(ProcessGroup group, int me, Links connections, Runnable hurry, Duration patience) {
         this.group = group;
         this.me = me;
         this.connections = connections;
+        this.hurry = hurry;
         this.patience = patience;
         try {
             this.selector = Selector.open();
@@ -48,15 +57,14 @@ final class TcpLinks {
         links.forEach(TcpLink::awaitReadiness);
     }
 
+    /** The link to a rank in group; null while its connection is being made, until the selector is woken. */
+    @Nullable
     Link link(int peer) {
-        if (!Pairs.isConnected(group.size(), me, peer)) {
-            throw new IllegalStateException("ranks " + group.rank(me) + " and " + group.rank(peer) + " of " + group
-                    + " have no connection: in groups of more than " + Pairs.ALL
-                    + " ranks only those have one whose distance is a power of two");
-        }
-        Links.Proven taken = connections.take(new Links.Id(Verdict.groupId(group), group.rank(peer)));
+        Links.Id id = new Links.Id(Verdict.groupId(group), group.rank(peer));
+        Links.Proven taken = connections.take(id);
         if (taken == null) {
-            throw new Failed(Verdict.lost(group, me, "its first message", peer, "has no connection any more", null));
+            await(id, peer);
+            return null;
         }
         try {
             SelectionKey key = taken.channel().register(selector, 0);
@@ -66,6 +74,21 @@ final class TcpLinks {
         } catch (IOException failure) {
             Sockets.closeQuietly(taken.channel());
             throw failure(failure);
+        }
+    }
+
+    private void await(Links.Id id, int peer) {
+        if (!connections.isOpen()) {
+            throw new Failed(Verdict.lost(group, me, FIRST, peer, "has no connection any more", null));
+        }
+        Links.Failure failure = connections.failure(id);
+        if (failure == null) {
+            if (connections.want(id, selector::wakeup)) {
+                hurry.run();
+            }
+        } else if (System.nanoTime() - failure.since() >= patience.toNanos()) { // nobody told why so soon
+            CommunicatorException why = failure.why();
+            throw new Failed(Verdict.lost(group, me, FIRST, peer, "cannot be reached: " + why.summary(), why));
         }
     }
 }

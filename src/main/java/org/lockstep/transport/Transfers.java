@@ -37,6 +37,8 @@ final class Transfers {
 
     /** Returns when all are there, and what was sent is the caller's again. */
     void run() {
+        receives.forEach(letter -> links.link(letter.peer())); // before anything waits to be read
+        sends.forEach(letter -> links.link(letter.peer()));
         int left = sends.size() + receives.size();
         while (true) {
             for (int i = 0; i < receives.size(); i++) {

@@ -9,9 +9,10 @@
  * {@link org.lockstep.transport.Fate}.
  *
  * <p>A connection is proven by a {@code Handshake} before anything else is read from it; its frames are sealed, by a checksum
- * or by encryption ({@code Seal}). The JVMs of a world watch each other over connections of their own ({@code Control}): that
+ * or by encryption ({@code Seal}). Most are made at the meeting ({@code Handshakes}); in a large group those that its algorithms
+ * do not use are made when a rank first needs them, for which its door stays open ({@code Doorkeeper}). The JVMs of a world watch each other over connections of their own ({@code Control}): that
  * is how a verdict travels, how a death is known where memory is shared and nobody would see it, and how a rank that computes
- * is asked something ({@code Switchboard}). Its thread is the only one here; data moves in the rank's own thread, inside its
+ * is asked something ({@code Switchboard}). Its thread, which keeps the doors too, is the only one here; data moves in the rank's own thread, inside its
  * operations.
  *
  * <p>Never here: what a reduction is, devices other than the host, Spark, words of models.

@@ -1,7 +1,6 @@
 package org.lockstep.collective;
 
 import static org.assertj.core.api.Assertions.assertThat;
-import static org.assertj.core.api.Assertions.assertThatThrownBy;
 import static org.lockstep.collective.Values.assertHolds;
 import static org.lockstep.collective.Values.assertUntouched;
 import static org.lockstep.collective.Values.filled;
@@ -18,7 +17,6 @@ import java.util.Set;
 import java.util.function.IntUnaryOperator;
 import java.util.stream.IntStream;
 import java.util.stream.Stream;
-import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.Timeout;
 import org.junit.jupiter.params.ParameterizedTest;
 import org.junit.jupiter.params.provider.Arguments;
@@ -28,7 +26,6 @@ import org.junit.jupiter.params.provider.ValueSource;
 import org.lockstep.ErrorCode;
 import org.lockstep.cpu.CpuBackend;
 import org.lockstep.rendezvous.LocalWorld;
-import org.lockstep.tensor.Buffer;
 import org.lockstep.tensor.DataType;
 import org.lockstep.tensor.HostBuffer;
 import org.lockstep.topology.GroupKind;
@@ -695,21 +692,6 @@ class LargeGroupsTest {
                     }
                 },
                 Expected.class);
-    }
-
-    @Test
-    void whoHasNoConnectionIsRefusedBeforeAnythingIsSent() {
-        onEvery(130, 2, TransportKind.TCP, communicator -> {
-            int rank = communicator.rankInGroup();
-            HostBuffer one = Buffer.ofFloats(rank);
-            int far = (rank + 65) % 130; // on the other host
-            assertThatThrownBy(() -> communicator.send(one, far))
-                    .isInstanceOf(IllegalArgumentException.class)
-                    .hasMessageContaining("peer (" + far + ") has no connection to rank " + rank);
-            assertThatThrownBy(() -> communicator.sendObject("one", far)).isInstanceOf(IllegalArgumentException.class);
-            communicator.allReduce(one, ReduceOp.SUM);
-            assertThat(one.floats()[0]).isEqualTo(130 * 129 / 2f);
-        });
     }
 
     /** What a rank says that was told of the mismatch. */

@@ -169,7 +169,7 @@ class StrangersTest {
      * @return the one line that is in the log after all this
      */
     private String warned(Duration patience, IntConsumer visit) {
-        try (LogLines log = new LogLines(Handshakes.class)) {
+        try (LogLines log = new LogLines(Guests.class)) {
             CompletableFuture<Links> waiting = CompletableFuture.supplyAsync(() -> connect(0, patience));
             visit.accept(door.port());
             assertThat(waiting).as("rank 0 waits on").isNotDone();

@@ -48,7 +48,7 @@ class TcpLinkTest {
             ours.configureBlocking(false);
             links = new Links();
             links.put(new Links.Id(Verdict.groupId(GROUP), 1), new Links.Proven(ours, new CrcSeal()));
-            all = new TcpLinks(GROUP, 0, links, Duration.ZERO);
+            all = new TcpLinks(GROUP, 0, links, () -> {}, Duration.ZERO);
             link = all.link(1);
         }
     }
