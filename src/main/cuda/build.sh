@@ -7,7 +7,7 @@ set -euo pipefail
 cd "$(dirname "$0")"
 to=${1:-.}
 version=$(nvcc --version | sed -n 's/.*release \([0-9.]*\), V\([0-9.]*\)$/\2/p')
-for name in rows product attention; do
+for name in rows product attention reduce; do
   nvcc -ptx -arch=compute_75 -std=c++17 -fmad=false -o "$to/$name.raw" "$name.cu"
   {
     echo "// $name.cu by nvcc $version, for compute_75, re-labelled to ISA 8.0: see build.sh"

@@ -30,6 +30,12 @@ static __device__ __forceinline__ bool is_wide(const T* p, int64_t stride) {
     return ((reinterpret_cast<uintptr_t>(p) | static_cast<uintptr_t>(stride * sizeof(T))) & 15) == 0;
 }
 
+/** Whether a `To` can be loaded at once from where a pointer points. */
+template <typename To>
+static __device__ __forceinline__ bool is_aligned(const void* p) {
+    return reinterpret_cast<uintptr_t>(p) % alignof(To) == 0;
+}
+
 // The elements of 16 bytes, as floats.
 
 static __device__ __forceinline__ void unpack(uint4 raw, const float*, float (&out)[4]) {

@@ -29,6 +29,18 @@ extern "C" __attribute__((visibility("default"))) void standin_set_memory(int64_
     settings().bytes = static_cast<size_t>(bytes);
 }
 
+/** Whether devices reach each other's memory from now on. */
+extern "C" __attribute__((visibility("default"))) void standin_set_reach(int reach) {
+    Call call;
+    settings().reach = reach != 0;
+}
+
+/** Events of a device that nobody has destroyed. */
+extern "C" __attribute__((visibility("default"))) int64_t standin_events(int device) {
+    Call call;
+    return static_cast<int64_t>(devices()[device].events.size());
+}
+
 /** Kernels that have run in this process. */
 extern "C" __attribute__((visibility("default"))) int64_t standin_launches() {
     Call call;

@@ -164,6 +164,7 @@ void Device::reset() {
     events.clear();
     memory.clear();
     freed.clear();
+    peers.clear();
     used = 0;
     fault = SUCCESS;
 }

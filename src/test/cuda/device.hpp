@@ -8,6 +8,7 @@
 #include <map>
 #include <memory>
 #include <mutex>
+#include <set>
 #include <string>
 #include <vector>
 
@@ -30,6 +31,8 @@ constexpr Result INVALID_HANDLE = 400;
 constexpr Result NOT_FOUND = 500;
 constexpr Result NOT_READY = 600;
 constexpr Result ILLEGAL_ADDRESS = 700;
+constexpr Result PEER_ACCESS_UNSUPPORTED = 217;
+constexpr Result PEER_ACCESS_ALREADY_ENABLED = 704;
 constexpr Result LAUNCH_FAILED = 719;
 constexpr Result NOT_SUPPORTED = 801;
 constexpr Result CAPTURE_UNSUPPORTED = 900;
@@ -102,6 +105,7 @@ struct Device {
     int ordinal = 0;
     int retained = 0; // of the primary context
     size_t used = 0;
+    std::set<int> peers; // whose memory its kernels may read
     Result fault = SUCCESS; // stays until the last one releases the context
     std::map<uintptr_t, Allocation> memory;
     std::map<uintptr_t, Allocation> freed; // kept for a while: who uses it is told
@@ -136,6 +140,7 @@ struct Settings {
     Result fault = ILLEGAL_ADDRESS;
     int64_t refuse_after = -1; // allocations until one is refused
     int64_t launches = 0;
+    bool reach = true; // whether devices reach each other
 };
 
 Settings& settings();

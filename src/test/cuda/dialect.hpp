@@ -33,6 +33,7 @@ struct alignas(16) float4 {
 
 using std::max;
 using std::min;
+using std::signbit;
 
 inline float __uint_as_float(unsigned bits) {
     float x;
@@ -44,6 +45,12 @@ inline unsigned __float_as_uint(float x) {
     unsigned bits;
     std::memcpy(&bits, &x, sizeof(bits));
     return bits;
+}
+
+inline double __longlong_as_double(long long bits) {
+    double x;
+    std::memcpy(&x, &bits, sizeof(x));
+    return x;
 }
 
 inline void __syncthreads() { standin::block_barrier(0); }

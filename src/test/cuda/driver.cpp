@@ -136,6 +136,8 @@ API cuGetErrorName(Result error, const char** name) {
         {NOT_FOUND, "CUDA_ERROR_NOT_FOUND"},
         {NOT_READY, "CUDA_ERROR_NOT_READY"},
         {ILLEGAL_ADDRESS, "CUDA_ERROR_ILLEGAL_ADDRESS"},
+        {PEER_ACCESS_UNSUPPORTED, "CUDA_ERROR_PEER_ACCESS_UNSUPPORTED"},
+        {PEER_ACCESS_ALREADY_ENABLED, "CUDA_ERROR_PEER_ACCESS_ALREADY_ENABLED"},
         {LAUNCH_FAILED, "CUDA_ERROR_LAUNCH_FAILED"},
         {NOT_SUPPORTED, "CUDA_ERROR_NOT_SUPPORTED"},
         {CAPTURE_UNSUPPORTED, "CUDA_ERROR_STREAM_CAPTURE_UNSUPPORTED"},
@@ -324,6 +326,37 @@ API cuCtxSynchronize() {
     }
     device->run_all(false);
     return device->fault;
+}
+
+// ---- peers
+
+API cuDeviceCanAccessPeer(int* can, int from, int to) {
+    Call call;
+    Device* device;
+    if (const Result bad = device_of(from, device)) {
+        return bad;
+    }
+    if (const Result bad = device_of(to, device)) {
+        return bad;
+    }
+    *can = settings().reach && from != to;
+    return SUCCESS;
+}
+
+API cuCtxEnablePeerAccess(void* context, unsigned flags) {
+    Call call;
+    Device* device;
+    if (const Result bad = working(device)) {
+        return bad;
+    }
+    const auto* peer = static_cast<Device*>(context);
+    if (flags != 0 || peer == nullptr || peer == device || peer->retained == 0) {
+        return peer == device ? INVALID_DEVICE : flags != 0 ? INVALID_VALUE : INVALID_CONTEXT;
+    }
+    if (!settings().reach) {
+        return PEER_ACCESS_UNSUPPORTED;
+    }
+    return device->peers.insert(peer->ordinal).second ? SUCCESS : PEER_ACCESS_ALREADY_ENABLED;
 }
 
 // ---- memory

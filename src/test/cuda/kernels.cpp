@@ -7,6 +7,7 @@
 
 #include "attention.cu"
 #include "product.cu"
+#include "reduce.cu"
 #include "rows.cu"
 
 namespace standin {

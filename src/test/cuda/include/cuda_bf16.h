@@ -5,6 +5,8 @@ struct __nv_bfloat16 {
     unsigned short bits;
 };
 
+inline __nv_bfloat16 __ushort_as_bfloat16(unsigned short bits) { return {bits}; }
+
 inline float __bfloat162float(__nv_bfloat16 x) { return __uint_as_float(static_cast<unsigned>(x.bits) << 16); }
 
 inline __nv_bfloat16 __float2bfloat16_rn(float x) {

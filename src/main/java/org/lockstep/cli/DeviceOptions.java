@@ -26,7 +26,7 @@ final class DeviceOptions {
             names = "--enforce-eager",
             description =
                     "On GPUs launch the kernels of each step one by one; else steps that only decode are replayed as CUDA"
-                            + " graphs, but for tensor groups that exchange through the host.")
+                            + " graphs, but for tensor groups that do not exchange by NCCL.")
     private boolean enforceEager;
 
     /** @throws IllegalArgumentException for a part out of range */

@@ -14,7 +14,7 @@ import org.lockstep.topology.ProcessGroup;
 
 /**
  * A GPU as a rank's device: kernels on it, and groups that another backend connects in host memory. Buffers of the device travel
- * in them by NCCL, or through the host. One to a rank.
+ * in them by NCCL, through memory that they reach, or through the host. One to a rank.
  *
  * <p>Memory is taken from the device with the first {@link #kernels}, not before: a rank that stays may hold it until then.
  */
@@ -26,6 +26,7 @@ public final class CudaBackend implements Backend {
     private @Nullable CudaDevice device; // guarded by this
     private @Nullable CudaKernels kernels; // guarded by this; the device's owner
     private @Nullable NcclGroups groups; // guarded by this
+    private @Nullable PeerGroups peers; // guarded by this
     private boolean closed; // guarded by this
 
     private CudaBackend(VisibleDevice seen, Backend host, CudaOptions options, @Nullable NcclLibrary nccl) {
@@ -42,11 +43,10 @@ public final class CudaBackend implements Backend {
      * @throws org.lockstep.LockstepException NO_LIBRARY, NO_EFFECT or USAGE where NCCL cannot be as the options ask for it
      */
     public static CudaBackend create(VisibleDevice device, Backend host, CudaOptions options) {
-        return new CudaBackend(
-                device,
-                host,
-                options,
-                options.nccl().find(options.ranksPerDevice(), System.getenv()).orElse(null));
+        Optional<NcclLibrary> nccl = options.peer().use() == NcclOptions.Use.ON
+                ? Optional.empty()
+                : options.nccl().find(options.ranksPerDevice(), System.getenv());
+        return new CudaBackend(device, host, options, nccl.orElse(null));
     }
 
     /** Tells also how buffers of the device travel: ranks that do it in different ways refuse each other. */
@@ -79,6 +79,18 @@ public final class CudaBackend implements Backend {
         return made;
     }
 
+    PeerOptions peer() {
+        return options.peer();
+    }
+
+    /** What connects groups of this rank that read each other's memory, which it leaves when it closes. */
+    synchronized PeerGroups peers(Venue venue, WorldSpec spec) {
+        PeerGroups made = new PeerGroups(
+                device(), venue, spec.attempt(), spec.operations().timeout());
+        peers = made;
+        return made;
+    }
+
     private CudaDevice device() {
         if (closed) {
             throw new IllegalStateException("the backend is closed");
@@ -108,7 +120,7 @@ public final class CudaBackend implements Backend {
 
     @Override
     public Endpoint open(Venue venue, WorldSpec spec) {
-        return new CudaEndpoint(host.open(venue, spec), spec, this);
+        return new CudaEndpoint(host.open(venue, spec), venue, spec, this);
     }
 
     @Override
@@ -125,10 +137,12 @@ public final class CudaBackend implements Backend {
         closed = true;
         CudaKernels made = kernels;
         NcclGroups connected = groups;
+        PeerGroups reading = peers;
         CudaDevice unused = made == null ? device : null; // else the kernels close it
         try (unused;
                 made;
-                connected) {
+                connected;
+                reading) {
             kernels = null;
         }
     }

@@ -8,6 +8,7 @@ import jcuda.driver.CUcontext;
 import jcuda.driver.CUdevice;
 import jcuda.driver.CUdeviceptr;
 import jcuda.driver.CUevent;
+import jcuda.driver.CUevent_flags;
 import jcuda.driver.CUresult;
 import jcuda.driver.CUstream;
 import jcuda.driver.CUstreamCaptureStatus;
@@ -141,6 +142,52 @@ final class CudaDevice implements AutoCloseable {
         watching.look(0); // it may have come to its end because it was aborted
     }
 
+    /** An event of this device, without a time; the caller destroys it. */
+    CUevent event() {
+        CUevent made = new CUevent();
+        CudaError.check(JCudaDriver.cuEventCreate(made, CUevent_flags.CU_EVENT_DISABLE_TIMING), "cuEventCreate");
+        return made;
+    }
+
+    void destroy(CUevent event) {
+        CudaError.check(JCudaDriver.cuEventDestroy(event), "cuEventDestroy");
+    }
+
+    /** Lets {@code event} stand for what was queued so far. */
+    void record(CUevent event) {
+        CudaError.check(JCudaDriver.cuEventRecord(event, stream), "cuEventRecord");
+    }
+
+    /** Lets what is queued from now on wait for an event that was recorded, here or on another device. */
+    void follow(CUevent event) {
+        CudaError.check(JCudaDriver.cuStreamWaitEvent(stream, event, 0), "cuStreamWaitEvent");
+    }
+
+    /** Whether kernels here can read memory of {@code other}. */
+    boolean reaches(CudaDevice other) {
+        if (isSame(other)) {
+            return true;
+        }
+        int[] can = new int[1];
+        CudaError.check(JCudaDriver.cuDeviceCanAccessPeer(can, device, other.device), "cuDeviceCanAccessPeer");
+        return can[0] != 0;
+    }
+
+    /** Lets kernels here read memory of {@code other}, which it {@link #reaches}, for as long as both are open. */
+    void open(CudaDevice other) {
+        if (!isSame(other)) {
+            enter();
+            int result = JCudaDriver.cuCtxEnablePeerAccess(other.context, 0);
+            if (result != CUresult.CUDA_ERROR_PEER_ACCESS_ALREADY_ENABLED) { // by another rank of this process
+                CudaError.check(result, "cuCtxEnablePeerAccess from " + this + " to " + other);
+            }
+        }
+    }
+
+    private boolean isSame(CudaDevice other) {
+        return seen.ordinal() == other.seen.ordinal();
+    }
+
     /** Whether what is queued now is recorded for a graph. */
     boolean isCapturing() {
         int[] status = new int[1];
@@ -191,7 +238,7 @@ final class CudaDevice implements AutoCloseable {
         CudaError.check(JCudaDriver.cuMemcpyDtoHAsync(pinned, Raw.device(address), bytes, stream), "cuMemcpyDtoHAsync");
     }
 
-    /** From a part of its memory to another that is apart from it. */
+    /** To its memory, from a part of it that is apart, or from memory of a device that it reaches. */
     void copy(long from, long to, long bytes) {
         copy(from, to, bytes, stream);
     }

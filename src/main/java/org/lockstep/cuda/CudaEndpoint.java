@@ -6,24 +6,31 @@ import java.util.OptionalInt;
 import java.util.function.Function;
 import java.util.stream.Stream;
 import org.lockstep.collective.Backend;
+import org.lockstep.collective.Carrier;
 import org.lockstep.collective.Carriers;
 import org.lockstep.collective.Communicators;
 import org.lockstep.collective.GroupPlan;
 import org.lockstep.collective.Roster;
 import org.lockstep.collective.UniqueId;
 import org.lockstep.collective.WorldSpec;
+import org.lockstep.rendezvous.Venue;
 import org.lockstep.topology.ParallelState;
 import org.lockstep.topology.ProcessGrid;
 import org.lockstep.topology.ProcessGroup;
 
-/** A rank's side of the meeting: the host's, and with it NCCL's unique ids where there is an NCCL. */
+/**
+ * A rank's side of the meeting: the host's, and with it NCCL's unique ids where there is an NCCL. A group's buffers of the device
+ * travel by NCCL where there is one, else by what the ranks read of each other's memory where they can, else through the host.
+ */
 final class CudaEndpoint implements Backend.Endpoint {
     private final Backend.Endpoint host;
+    private final Venue venue;
     private final WorldSpec spec;
     private final CudaBackend backend;
 
-    CudaEndpoint(Backend.Endpoint host, WorldSpec spec, CudaBackend backend) {
+    CudaEndpoint(Backend.Endpoint host, Venue venue, WorldSpec spec, CudaBackend backend) {
         this.host = host;
+        this.venue = venue;
         this.spec = spec;
         this.backend = backend;
     }
@@ -56,14 +63,28 @@ final class CudaEndpoint implements Backend.Endpoint {
 
     @Override
     public Communicators connect(Roster roster, ParallelState state) {
-        Carriers several = backend.nccl().isEmpty()
-                ? (group, me, carrier, life, tag) -> new StagedCarrier(carrier, me)
-                : backend.groups(ids(roster), spec);
+        Carriers several = backend.nccl().isEmpty() ? peersOrHost(roster) : backend.groups(ids(roster), spec);
         return host.connect(
                 roster,
                 state,
                 (group, me, carrier, life, tag) ->
                         group.size() == 1 ? new SoloDevice() : several.connect(group, me, carrier, life, tag));
+    }
+
+    private Carriers peersOrHost(Roster roster) {
+        PeerOptions options = backend.peer();
+        if (options.use() == NcclOptions.Use.OFF) {
+            return (group, me, carrier, life, tag) -> new StagedCarrier(carrier, me);
+        }
+        PeerGroups peers = backend.peers(venue, spec);
+        return (group, me, carrier, life, tag) -> {
+            boolean here = roster.shareVenue(group);
+            Optional<Carrier> found = here ? peers.connect(group, me, carrier, life, tag) : Optional.empty();
+            return found.orElseGet(() -> {
+                options.requireOptional(group, here);
+                return new StagedCarrier(carrier, me);
+            });
+        };
     }
 
     private Function<ProcessGroup, Optional<UniqueId>> ids(Roster roster) {

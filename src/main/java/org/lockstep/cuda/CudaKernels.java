@@ -81,7 +81,7 @@ public final class CudaKernels implements Kernels {
         DeviceArena arena = DeviceArena.create(device, options.budget(device.seen()));
         boolean made = false;
         try {
-            KernelModule kernels = KernelModule.load(device);
+            KernelModule kernels = KernelModule.load(device, KernelModule.DECODER);
             CudaKernels all = new CudaKernels(
                     device,
                     arena,

@@ -42,6 +42,10 @@ final class DeviceBuffer implements Buffer {
         return block.arena().name();
     }
 
+    DeviceArena arena() {
+        return block.arena();
+    }
+
     /** Where it is; kernels are given this. */
     long address() {
         return block.address() + offset;
@@ -84,7 +88,7 @@ final class DeviceBuffer implements Buffer {
         block.arena().staging().upload(source, address());
     }
 
-    /** In the order of the rank's stream, from memory of the same device, of the same type and length. */
+    /** In the order of the rank's stream, from memory of the same device, or of one that it reaches, of the same type and length. */
     void copyFrom(DeviceBuffer source) {
         if (source.address() != address() && length > 0) {
             block.arena().device().enter();

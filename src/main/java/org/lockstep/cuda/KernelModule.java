@@ -21,7 +21,9 @@ import jcuda.driver.JCudaDriver;
  * JCuda does. Confined to one thread at a time.
  */
 final class KernelModule implements AutoCloseable {
-    private static final List<String> SOURCES = List.of("rows", "product", "attention");
+    /** Those of a decoder. */
+    static final List<String> DECODER = List.of("rows", "product", "attention");
+
     private static final int MOST_ARGUMENTS = 24;
     private static final int SLOT = 8; // bytes; no argument is larger
 
@@ -47,11 +49,15 @@ final class KernelModule implements AutoCloseable {
         }
     }
 
-    /** Loads all of them; the first time on a machine the driver compiles them, and keeps the result. */
-    static KernelModule load(CudaDevice device) {
+    /**
+     * Loads those of some sources; the first time on a machine the driver compiles them, and keeps the result.
+     *
+     * @param sources names without the ending
+     */
+    static KernelModule load(CudaDevice device, List<String> sources) {
         device.enter();
         List<CUmodule> modules = new ArrayList<>();
-        for (String source : SOURCES) {
+        for (String source : sources) {
             CUmodule module = new CUmodule();
             CudaError.check(JCudaDriver.cuModuleLoadData(module, text(source)), "cuModuleLoadData of " + source);
             modules.add(module);

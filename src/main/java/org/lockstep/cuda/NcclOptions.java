@@ -29,7 +29,7 @@ public record NcclOptions(
     /** Where there is one, and each rank has a device of its own. */
     public static final NcclOptions DEFAULT = new NcclOptions(Use.AUTO, null, Map.of(), Map.of(), false);
 
-    /** Never: through the host. */
+    /** Never. */
     public static final NcclOptions NONE = new NcclOptions(Use.OFF, null, Map.of(), Map.of(), false);
 
     /** Whether it is used. */
@@ -84,7 +84,7 @@ public record NcclOptions(
         if (ranksPerDevice > 1) {
             throw LockstepException.report(
                             ErrorCode.USAGE, "NCCL is for one rank to a device, here " + ranksPerDevice + " share one")
-                    .attempt("as many devices as ranks, or no NCCL: groups then exchange through the host")
+                    .attempt("as many devices as ranks, or no NCCL: groups then exchange otherwise")
                     .exception();
         }
         try {

@@ -1,5 +1,5 @@
 /**
- * The GPU twin of {@code cpu}: device memory, kernels of our own beside those of cuBLAS, and groups through the host.
+ * The GPU twin of {@code cpu}: device memory, kernels of our own beside those of cuBLAS, and groups.
  *
  * <p>The only room with native code. JCuda reaches the driver: devices, memory, streams, modules
  * ({@link org.lockstep.cuda.CudaDriver} loads it and says what is there, or why nothing is). JNA reaches the libraries that
@@ -8,7 +8,8 @@
  *
  * <p>A rank has a {@code CudaDevice}, the primary context of its device and one stream of its own, and in it a
  * {@code DeviceArena} from which all it holds is taken: what is given back is used again, and all of it goes when the
- * {@link org.lockstep.cuda.CudaBackend} closes. Ranks of a process may share a device; they share nothing else. Everything a
+ * {@link org.lockstep.cuda.CudaBackend} closes. Ranks of a process may share a device; but for what
+ * their groups exchange ({@code PeerGroup}) they share nothing else. Everything a
  * rank does is in the order of its stream, so nothing but a copy to the host waits.
  *
  * <p>A step is told to the kernels ahead ({@code StepTables}), and one that only decodes is replayed as a graph
@@ -19,8 +20,10 @@
  * {@code NcclGroups} makes a communicator of each group, {@code NcclCarrier} queues operations on the rank's stream, and what
  * is asynchronous on one beside it ({@code NcclQueue}). Nothing here makes a thread: who waits for the device looks after what is
  * queued ({@code CudaDevice.Watch}), and an abort, from any thread, ends all communicators of the rank together
- * ({@code NcclCalls}). Else {@code StagedCarrier} copies down, lets the host's group communicate, and copies up. Never here:
- * {@code cpu}, Spark, words of models.
+ * ({@code NcclCalls}). Where there is none, or ranks share a device, and all ranks of a group are of one JVM and their devices
+ * reach each other, {@code PeerGroups} lets them read each other's memory: ranks meet in the host's group, and their streams by
+ * events ({@code PeerCarrier}). Else {@code StagedCarrier} copies down, lets the host's group communicate, and copies up. Never
+ * here: {@code cpu}, Spark, words of models.
  */
 @NullMarked
 package org.lockstep.cuda;

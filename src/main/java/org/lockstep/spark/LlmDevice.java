@@ -1,6 +1,7 @@
 package org.lockstep.spark;
 
 import java.util.List;
+import java.util.Locale;
 import java.util.Map;
 import java.util.Optional;
 import java.util.OptionalDouble;
@@ -14,6 +15,7 @@ import org.lockstep.LockstepException;
 import org.lockstep.cuda.CudaDriver;
 import org.lockstep.cuda.CudaOptions;
 import org.lockstep.cuda.NcclOptions;
+import org.lockstep.cuda.PeerOptions;
 import org.lockstep.cuda.VisibleDevice;
 import org.lockstep.spark.device.BackendFactory;
 import org.lockstep.spark.device.RankDevice;
@@ -131,6 +133,11 @@ record LlmDevice(
                 : new NcclOptions(NcclOptions.Use.ON, named, ctas, classes, first);
     }
 
+    private static PeerOptions peer(SparkConf conf) {
+        String use = Settings.GPU_PEER.in(conf).toUpperCase(Locale.ROOT);
+        return PeerOptions.DEFAULT.withUse(NcclOptions.Use.valueOf(use));
+    }
+
     private static Map<String, Integer> ofGroups(
             SparkConf conf, Setting<OptionalInt> tensor, Setting<OptionalInt> pipeline) {
         Map<String, Integer> set = new TreeMap<>();
@@ -144,7 +151,7 @@ record LlmDevice(
         double part = memoryUtilization.orElse(Settings.GPU_MEMORY_UTILIZATION.in(conf));
         boolean eager = enforceEager.orElse(Settings.GPU_ENFORCE_EAGER.in(conf));
         try {
-            return new CudaOptions(cublas.equals("auto") ? null : cublas, part, sharing, eager, nccl(conf));
+            return new CudaOptions(cublas.equals("auto") ? null : cublas, part, sharing, eager, nccl(conf), peer(conf));
         } catch (IllegalArgumentException e) {
             throw LockstepException.report(ErrorCode.USAGE, String.valueOf(e.getMessage()))
                     .attempt("--gpu-memory-utilization 0.9")

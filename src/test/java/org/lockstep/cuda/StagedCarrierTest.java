@@ -83,8 +83,10 @@ class StagedCarrierTest {
 
     private static List<Boolean> onEveryRank(int size, BiConsumer<World, Kernels> part) {
         WorldSpec spec = WorldSpec.of(ParallelSizes.tensor(size));
-        CudaOptions options =
-                CudaOptions.DEFAULT.withCublas(CudaOptions.NO_CUBLAS).withRanksPerDevice(size);
+        CudaOptions options = CudaOptions.DEFAULT
+                .withCublas(CudaOptions.NO_CUBLAS)
+                .withPeer(PeerOptions.NONE)
+                .withRanksPerDevice(size);
         return LocalWorld.of(size).run(rendezvous -> {
             try (Backend backend = CudaBackend.create(StandIn.devices().get(0), CpuBackend.create(), options);
                     World world = World.join(rendezvous, backend, spec)) {

@@ -43,6 +43,16 @@ public final class StandIn {
         return driver.getFunction("standin_allocations").invokeLong(new Object[] {0});
     }
 
+    /** Whether devices reach each other's memory from now on. */
+    public void setReach(boolean reach) {
+        driver.getFunction("standin_set_reach").invokeInt(new Object[] {reach ? 1 : 0});
+    }
+
+    /** Events of the first device that nobody has destroyed. */
+    public long events() {
+        return driver.getFunction("standin_events").invokeLong(new Object[] {0});
+    }
+
     /** Kernels that ran so far in this process. */
     public long launches() {
         return driver.getFunction("standin_launches").invokeLong(new Object[0]);

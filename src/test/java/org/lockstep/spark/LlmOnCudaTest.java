@@ -96,9 +96,7 @@ class LlmOnCudaTest {
         try (Llm llm =
                 Llm.bundled(spark).device(DeviceChoice.CUDA).tensorParallel(2).dataParallel(1)) {
             conf.set(encrypts, "true");
-            assertThat(llm.plan().toString())
-                    .contains("groups through the host")
-                    .doesNotContain("NCCL");
+            assertThat(llm.plan().toString()).contains("else through the host").doesNotContain("NCCL");
             String library = Settings.GPU_NCCL.key();
             conf.set(library, "libnccl.so.2");
             assertThatThrownBy(llm::plan)
@@ -130,7 +128,9 @@ class LlmOnCudaTest {
                 .toString();
         String device = StandIn.devices().get(0).toString();
         assertThat(plan)
-                .contains("a rank: cuda " + device + ", shared by 4 ranks, groups through the host; 2 MiB of weights, ")
+                .contains("a rank: cuda " + device
+                        + ", shared by 4 ranks, groups through each other's device memory where"
+                        + " ranks of one JVM reach it, else through the host; 2 MiB of weights, ")
                 .contains("; 115 MiB of GPU memory");
         assertThat(Llm.bundled(spark).device(DeviceChoice.CPU).plan().toString())
                 .contains("a rank: cpu, ");

@@ -54,6 +54,6 @@ public record RankDevice(Optional<CudaOptions> cuda, List<VisibleDevice> seen) {
                 ? " as Spark gives it"
                 : " " + (seen.size() == 1 ? seen.get(0) : seen.size() + " devices, first " + seen.get(0));
         return "cuda" + where + (sharing == 1 ? "" : ", shared by " + sharing + " ranks") + ", "
-                + cuda.get().nccl().describe(sharing);
+                + cuda.get().exchange();
     }
 }

@@ -166,7 +166,7 @@ public final class Settings {
             "spark.lockstep.gpu.enforceEager",
             false,
             "launch the kernels of each step one by one; else steps that only decode are replayed as CUDA graphs, but for"
-                    + " tensor groups that exchange through the host (--enforce-eager)");
+                    + " tensor groups that do not exchange by NCCL (--enforce-eager)");
 
     public static final Setting<String> GPU_CUBLAS = Setting.text(
             "spark.lockstep.gpu.cublas",
@@ -177,7 +177,16 @@ public final class Settings {
             "spark.lockstep.gpu.nccl",
             "auto",
             "NCCL 2.18 or newer, by which groups of GPUs exchange: auto, the first that is found, if each rank has a GPU of its"
-                    + " own; its path; or none: through the host");
+                    + " own; its path; or none");
+
+    public static final Setting<String> GPU_PEER = Setting.choice(
+            "spark.lockstep.gpu.peer",
+            "auto",
+            "whether ranks of one JVM whose GPUs are the same, or reach each other, exchange by reading each other's GPU memory:"
+                    + " auto, where they can and do not by NCCL; on: it is an error where they cannot; off",
+            "auto",
+            "on",
+            "off");
 
     public static final Setting<Boolean> NCCL_PLAIN = Setting.flag(
             "spark.lockstep.nccl.plain",
@@ -252,6 +261,7 @@ public final class Settings {
             GPU_ENFORCE_EAGER,
             GPU_CUBLAS,
             GPU_NCCL,
+            GPU_PEER,
             NCCL_PLAIN,
             NCCL_TENSOR_CTAS,
             NCCL_PIPELINE_CTAS,

@@ -1,0 +1,258 @@
+package org.lockstep.cuda;
+
+import static org.assertj.core.api.Assertions.assertThat;
+import static org.assertj.core.api.Assertions.assertThatThrownBy;
+import static org.assertj.core.api.Assertions.catchThrowableOfType;
+
+import java.time.Duration;
+import java.util.ArrayList;
+import java.util.List;
+import java.util.Random;
+import java.util.concurrent.CountDownLatch;
+import java.util.concurrent.CyclicBarrier;
+import org.junit.jupiter.api.AfterEach;
+import org.junit.jupiter.api.Test;
+import org.junit.jupiter.api.Timeout;
+import org.junit.jupiter.params.ParameterizedTest;
+import org.junit.jupiter.params.provider.CsvSource;
+import org.junit.jupiter.params.provider.EnumSource;
+import org.lockstep.ErrorCode;
+import org.lockstep.LockstepException;
+import org.lockstep.collective.Communicator;
+import org.lockstep.collective.CommunicatorException;
+import org.lockstep.collective.Ranks;
+import org.lockstep.collective.ReduceOp;
+import org.lockstep.collective.World;
+import org.lockstep.collective.WorldSpec;
+import org.lockstep.cpu.CpuBackend;
+import org.lockstep.rendezvous.LocalWorld;
+import org.lockstep.tensor.Buffer;
+import org.lockstep.tensor.DataType;
+import org.lockstep.tensor.HostBuffer;
+import org.lockstep.tensor.Kernels;
+import org.lockstep.tensor.Shape;
+import org.lockstep.tensor.Tensor;
+import org.lockstep.topology.ParallelSizes;
+
+/** Ranks that read each other's device memory: the bits of their sums, and how worlds of them begin and end. */
+@Timeout(120)
+@HostCuda
+class PeerCarrierTest {
+    private interface Part<T> {
+        T on(World world, Kernels kernels) throws Exception;
+    }
+
+    @AfterEach
+    void hide() {
+        StandIn driver = StandIn.require();
+        driver.setReach(true);
+        driver.setDevices(1);
+        assertThat(driver.allocations()).isZero();
+        assertThat(driver.events()).isZero();
+    }
+
+    private static <T> List<T> inWorld(int size, int devices, CudaOptions options, Part<T> part) {
+        return inWorld(WorldSpec.of(ParallelSizes.tensor(size)), size, devices, options, part);
+    }
+
+    private static <T> List<T> inWorld(WorldSpec spec, int size, int devices, CudaOptions options, Part<T> part) {
+        StandIn.require().setDevices(devices);
+        CudaOptions shared = options.withRanksPerDevice((size + devices - 1) / devices);
+        return LocalWorld.of(size).run(rendezvous -> {
+            VisibleDevice device = StandIn.devices().get(rendezvous.index() % devices);
+            try (CudaBackend backend = CudaBackend.create(device, CpuBackend.create(), shared);
+                    World world = World.join(rendezvous, backend, spec)) {
+                try {
+                    return part.on(world, backend.kernels());
+                } catch (Throwable failure) {
+                    world.abort(failure);
+                    throw failure;
+                }
+            }
+        });
+    }
+
+    private static List<ReduceOp> reductions(DataType type, int rank) {
+        List<ReduceOp> all = new ArrayList<>(List.of(ReduceOp.SUM, ReduceOp.PRODUCT, ReduceOp.MIN, ReduceOp.MAX));
+        if (type.isFloating()) {
+            all.add(ReduceOp.AVG);
+            all.add(ReduceOp.premultipliedSum(0.3 + rank));
+        }
+        return all;
+    }
+
+    /** Any bits: also numbers that are none, infinities, and both zeros. */
+    private static HostBuffer bits(DataType type, int length, long seed) {
+        byte[] bytes = new byte[length * type.bytes()];
+        new Random(seed).nextBytes(bytes);
+        for (int i = 0; i < length; i += 7) { // often of one value on several ranks
+            for (int b = 0; b < type.bytes(); b++) {
+                bytes[i * type.bytes() + b] = (byte) (b == type.bytes() - 1 ? i % 2 * 0x80 : 0);
+            }
+        }
+        return Bits.of(type, bytes);
+    }
+
+    @ParameterizedTest
+    @EnumSource(DataType.class)
+    void reductionsHaveTheBitsOfTheHosts(DataType type) {
+        for (int size : new int[] {2, 5}) {
+            inWorld(size, 1, PeerCommunicatorTest.OPTIONS, (world, kernels) -> {
+                Communicator group = world.communicators().tensor();
+                int rank = group.rankInGroup();
+                for (ReduceOp op : reductions(type, rank)) {
+                    for (int length : new int[] {1, 1003, (600 << 10) / type.bytes()}) {
+                        HostBuffer sent = bits(type, length, 31L * rank + length);
+                        HostBuffer expected = HostBuffer.allocate(type, length);
+                        group.allReduce(sent, expected, op);
+                        Buffer there = kernels.upload(sent, length).buffer();
+                        Buffer apart = kernels.zeros(type, length).buffer();
+                        group.allReduce(there, apart, op);
+                        assertThat(Bits.of(apart.toHost()))
+                                .as("%s of %d", op, length)
+                                .isEqualTo(Bits.of(expected));
+                        assertThat(Bits.of(there.toHost())).isEqualTo(Bits.of(sent));
+                        group.allReduce(there, op);
+                        assertThat(Bits.of(there.toHost()))
+                                .as("%s in place", op)
+                                .isEqualTo(Bits.of(expected));
+                        there.close();
+                        apart.close();
+                    }
+                }
+                return true;
+            });
+        }
+    }
+
+    @ParameterizedTest
+    @CsvSource({"3,1", "4,2", "3,3"})
+    void noBufferGoesThroughTheHost(int size, int devices) {
+        StandIn driver = StandIn.require();
+        inWorld(size, devices, PeerCommunicatorTest.OPTIONS, (world, kernels) -> {
+            Communicator group = world.communicators().tensor();
+            Buffer x = kernels.upload(Buffer.ofFloats(1, 2, group.rankInGroup()), 3)
+                    .buffer();
+            for (int times = 0; times < 20; times++) {
+                group.allReduce(x, ReduceOp.MAX);
+            }
+            assertThat(x.toHost().floats()).containsExactly(1, 2, size - 1f);
+            assertThat(group.isRecordable()).isFalse();
+            return true;
+        });
+        assertThat(driver.launches()).isPositive();
+    }
+
+    @Test
+    void whereDevicesDoNotReachEachOtherGroupsGoThroughTheHostOrRefuse() {
+        StandIn driver = StandIn.require();
+        driver.setReach(false);
+        CudaOptions any = CudaOptions.DEFAULT.withCublas(CudaOptions.NO_CUBLAS).withNccl(NcclOptions.NONE);
+        long before = driver.launches();
+        inWorld(2, 2, any, (world, kernels) -> {
+            Buffer x = kernels.upload(Buffer.ofFloats(1, 2), 2).buffer();
+            world.communicators().tensor().allReduce(x, ReduceOp.SUM);
+            assertThat(x.toHost().floats()).containsExactly(2, 4);
+            return true;
+        });
+        assertThat(driver.launches()).as("kernels").isEqualTo(before);
+        assertThatThrownBy(() -> inWorld(2, 2, PeerCommunicatorTest.OPTIONS, (world, kernels) -> true))
+                .isInstanceOf(LockstepException.class)
+                .hasMessageContaining("a device does not reach another's")
+                .hasMessageContaining("spark.lockstep.gpu.peer=auto");
+    }
+
+    @Test
+    void groupsOfOneDeviceDoSoWithoutBeingAsked() {
+        StandIn driver = StandIn.require();
+        CudaOptions any = CudaOptions.DEFAULT.withCublas(CudaOptions.NO_CUBLAS);
+        long before = driver.launches();
+        inWorld(2, 1, any, (world, kernels) -> {
+            Buffer x = kernels.upload(Buffer.ofFloats(1, 2), 2).buffer();
+            world.communicators().tensor().allReduce(x, ReduceOp.SUM);
+            assertThat(x.toHost().floats()).containsExactly(2, 4);
+            return true;
+        });
+        assertThat(driver.launches()).as("kernels").isEqualTo(before + 2);
+        inWorld(2, 1, any.withPeer(PeerOptions.NONE), (world, kernels) -> {
+            Buffer x = kernels.upload(Buffer.ofFloats(1, 2), 2).buffer();
+            world.communicators().tensor().allReduce(x, ReduceOp.SUM);
+            assertThat(x.toHost().floats()).containsExactly(2, 4);
+            return true;
+        });
+        assertThat(driver.launches()).as("kernels, through the host").isEqualTo(before + 2);
+    }
+
+    @Test
+    void whoDoesNotComeIsNamedAtTheDeadline() {
+        CountDownLatch over = new CountDownLatch(2);
+        WorldSpec spec = WorldSpec.of(ParallelSizes.tensor(3)).withOperationTimeout(Duration.ofMillis(500));
+        inWorld(spec, 3, 1, PeerCommunicatorTest.OPTIONS, (world, kernels) -> {
+            if (world.state().rank() == 2) {
+                over.await();
+                return true;
+            }
+            Buffer x = kernels.upload(Buffer.ofFloats(1, 2), 2).buffer();
+            CommunicatorException failure = catchThrowableOfType(
+                    CommunicatorException.class,
+                    () -> world.communicators().tensor().allReduce(x, ReduceOp.SUM));
+            over.countDown();
+            Ranks.assertAll(
+                    List.of(failure),
+                    ErrorCode.COLLECTIVE_TIMEOUT,
+                    "all_reduce #1 sum f32[2] in tp[0]={0,1,2}",
+                    "rank 2 did not come");
+            return true;
+        });
+    }
+
+    /** What was sent waits in the sender's memory, which it gives back when it was taken. */
+    @Test
+    void whatIsSentStaysAsItWas() {
+        CyclicBarrier both = new CyclicBarrier(2);
+        inWorld(2, 1, PeerCommunicatorTest.OPTIONS, (world, kernels) -> {
+            Communicator group = world.communicators().tensor();
+            for (int n = 0; n < 10; n++) {
+                if (group.rankInGroup() == 0) {
+                    Buffer x = kernels.upload(Buffer.ofFloats(n), 1).buffer();
+                    group.send(x, 1);
+                    Tensor again = new Tensor(x, Shape.of(1));
+                    kernels.add(again, again); // the sender goes on with it
+                    x.close();
+                }
+            }
+            both.await();
+            for (int n = 0; n < 10; n++) {
+                if (group.rankInGroup() == 1) {
+                    Buffer y = kernels.zeros(DataType.F32, 1).buffer();
+                    group.receive(y, 0);
+                    assertThat(y.toHost().floats()).containsExactly(n);
+                    y.close();
+                }
+            }
+            return true;
+        });
+    }
+
+    @Test
+    void anAbortBetweenOperationsEndsAllAndLeavesNothing() {
+        for (int times = 0; times < 20; times++) {
+            inWorld(3, 1, PeerCommunicatorTest.OPTIONS, (world, kernels) -> {
+                Buffer x = kernels.upload(Buffer.ofFloats(1, 2), 2).buffer();
+                Communicator group = world.communicators().tensor();
+                if (world.state().rank() == 1) {
+                    group.allReduce(x, ReduceOp.SUM);
+                    world.abort(new IllegalStateException("the row is cursed"));
+                    return true;
+                }
+                CommunicatorException failure = null;
+                while (failure == null) {
+                    failure = catchThrowableOfType(CommunicatorException.class, () -> group.allReduce(x, ReduceOp.SUM));
+                }
+                x.close();
+                Ranks.assertAll(List.of(failure), ErrorCode.ABORTED, "because of rank 1", "the row is cursed");
+                return true;
+            });
+        }
+    }
+}
