@@ -26,9 +26,9 @@ public interface Carrier {
     default void begin(Duration limit) {}
 
     /**
-     * What the communicator's own thread is to run for operations that are queued by this call: they begin after all that the
-     * device was given before it, go on beside what the device is given later, and each is complete on return. Thread-safe; where
-     * operations are complete on return anyway these themselves.
+     * What the communicator's own thread is to run for operations that are queued by this call. Where the device can do so, they
+     * begin after all that it was given before, go on beside what it is given later, and each is complete on return; else these
+     * operations themselves. Thread-safe.
      *
      * @throws IllegalStateException while a graph of the device is recorded
      */

@@ -188,8 +188,9 @@ public interface Communicator extends AutoCloseable {
      * <p>An exception of the given code itself fails its {@link Work} only: the communicator lives and the queue goes on.
      * The operations that it then left out are missing on this rank, as peers will notice.
      *
-     * <p>On a device they go on beside what it is given after this call, and begin after all that it was given before: what they
-     * read is what is there then. They are done when they are complete there; the given code calls operations, and no kernels.
+     * <p>On a device they begin after all that it was given before this call. What NCCL carries goes on beside what the device is
+     * given later, and is done when it is complete there; else it is done when it is queued with the rest. The given code calls
+     * operations, and no kernels.
      *
      * @param operations what to do, with the communicator to do it with
      */
