@@ -183,7 +183,7 @@ public final class Settings {
             "spark.lockstep.gpu.peer",
             "auto",
             "whether ranks of one JVM whose GPUs are the same, or reach each other, exchange by reading each other's GPU memory:"
-                    + " auto, where they can and do not by NCCL; on: it is an error where they cannot; off",
+                    + " auto, where they can and do not by NCCL; on: never by NCCL, and an error where they cannot; off",
             "auto",
             "on",
             "off");
