@@ -125,7 +125,7 @@ final class Calls implements AutoCloseable {
         long now = System.nanoTime();
         for (Peer peer : List.copyOf(peers.values())) {
             for (Call call : List.copyOf(peer.open)) {
-                if (call.shake().until - now <= 0) {
+                if (call.shake().until - now <= 0 && !call.shake().isAnswered()) {
                     end(peer, call);
                     peer.reason = "did not answer for " + new Deadline(0, patience);
                 }

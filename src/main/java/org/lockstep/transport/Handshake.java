@@ -134,6 +134,11 @@ final class Handshake {
         return done;
     }
 
+    /** Whether only the welcome of an acceptor that has proven itself is missing: it may count on this connection already. */
+    boolean isAnswered() {
+        return isDialler() && acceptorHello.length > 0;
+    }
+
     /** Known from the beginning for the dialler, after its hello for the acceptor. */
     Links.@Nullable Id link() {
         return link;
