@@ -36,8 +36,11 @@ import org.lockstep.transport.Pairs;
  * <p>Confined to the thread that the communicator admitted.
  */
 class Collectives {
-    /** In larger groups one step among all takes too long for small data, and in very large ones not all are connected. */
+    /** In larger groups one step among all takes too long for small data. */
     static final int DIRECT_RANKS = 16;
+
+    /** So many on a host, and so many hosts: of more, the messages of a step among all of a layer outweigh the bytes it spares. */
+    static final int LAYER_RANKS = 32;
 
     private static final long ONE_STEP_BYTES = 8 * 1024;
 
@@ -71,7 +74,7 @@ class Collectives {
     static Collectives of(Mesh mesh, int rankInGroup, int[] hosts) {
         int size = hosts.length;
         Hosts byHost = Hosts.of(hosts, rankInGroup);
-        boolean fits = size <= DIRECT_RANKS || (byHost.count() <= DIRECT_RANKS && byHost.most() <= DIRECT_RANKS);
+        boolean fits = byHost.count() <= LAYER_RANKS && byHost.most() <= LAYER_RANKS;
         if (!fits || !byHost.isSpread()) {
             return flat(mesh, rankInGroup, size);
         }

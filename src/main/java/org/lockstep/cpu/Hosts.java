@@ -9,7 +9,6 @@ import java.util.stream.IntStream;
 import org.lockstep.collective.Roster;
 import org.lockstep.collective.TransportKind;
 import org.lockstep.topology.ProcessGroup;
-import org.lockstep.transport.Pairs;
 
 /**
  * The ranks of a group by host, whatever their numbers, as one of them sees it. Immutable.
@@ -51,13 +50,21 @@ final class Hosts {
      */
     record Segment(int host, int index, int first, int width) {}
 
-    /** The host of each rank in group, by number; all are of one in a group that is too large for that to matter. */
-    static int[] byRank(ProcessGroup group, Roster roster) {
+    /** The host of each rank in group, by its first rank; all are of one where there are more hosts than {@code most}. */
+    static int[] byRank(ProcessGroup group, Roster roster, int most) {
         int[] hosts = new int[group.size()];
-        for (int rank = 0; rank < hosts.length && hosts.length <= Pairs.ALL; rank++) {
-            while (hosts[rank] < rank
-                    && roster.transport(group.rank(hosts[rank]), group.rank(rank)) == TransportKind.TCP) {
-                hosts[rank]++;
+        List<Integer> firsts = new ArrayList<>();
+        for (int rank = 0; rank < hosts.length; rank++) {
+            int mine = group.rank(rank);
+            hosts[rank] = firsts.stream()
+                    .filter(first -> roster.transport(group.rank(first), mine) != TransportKind.TCP)
+                    .findFirst()
+                    .orElse(rank);
+            if (hosts[rank] == rank) {
+                firsts.add(rank);
+            }
+            if (firsts.size() > most) {
+                return new int[group.size()];
             }
         }
         return hosts;

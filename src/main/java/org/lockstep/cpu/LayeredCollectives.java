@@ -10,8 +10,7 @@ import org.lockstep.transport.Mesh;
 
 /**
  * The algorithms of groups over several hosts, cut alike so that each can add what its ranks have: inside the host first, so
- * that each byte crosses to another host once. Of groups of more than {@value #DIRECT_RANKS} ranks only of those with at most as
- * many on a host, and as many hosts.
+ * that each byte crosses to another host once. At most {@value #LAYER_RANKS} ranks on a host, and as many hosts.
  *
  * <p>For k hosts of m ranks and S bytes, steps and bytes that each rank sends over the network:
  *

@@ -15,7 +15,7 @@ import org.lockstep.transport.Mesh;
 /**
  * The algorithms of groups over several hosts that {@link LayeredCollectives} does not know: of unequal numbers of ranks, but at
  * most twice as many on one host as on another, or of numbers whose sums are no subtrees of the sum of all, or that do not follow
- * each other. Of groups of more than {@value #DIRECT_RANKS} ranks only of those with at most as many on a host, and as many hosts.
+ * each other. At most {@value #LAYER_RANKS} ranks on a host, and as many hosts.
  *
  * <p>As many {@linkplain Hosts columns} cross as the smallest host has ranks. A host cannot add all that its ranks have, for
  * elements are added in one order wherever ranks are: it adds its {@linkplain Segment segments}, and those cross. For k hosts

@@ -119,6 +119,9 @@ class LargeGroupsTest {
         "32, 2, TCP",
         "32, 2, SHARED",
         "130, 2, TCP",
+        "150, 7, TCP",
+        "160, 8, TCP",
+        "160, 20, TCP",
         "256, 2, TCP"
     })
     void reductionsAddInTheOrderOfRanksEitherSideOfAThreshold(int ranks, int venues, TransportKind kind) {
@@ -214,7 +217,7 @@ class LargeGroupsTest {
 
     /** Around the group: a rank that is no root has room for the ranks below it in the tree only. */
     @ParameterizedTest
-    @CsvSource({"17, 1, TCP", "20, 5, TCP", "21, 7, TCP", "130, 2, TCP", "131, 1, TCP"})
+    @CsvSource({"17, 1, TCP", "20, 5, TCP", "21, 7, TCP", "130, 2, TCP", "131, 1, TCP", "150, 7, TCP"})
     void whatIsGatheredComesToTheRootOnly(int ranks, int venues, TransportKind kind) {
         onEvery(ranks, venues, kind, communicator -> {
             int rank = communicator.rankInGroup();
@@ -243,7 +246,7 @@ class LargeGroupsTest {
     }
 
     @ParameterizedTest
-    @CsvSource({"17, 1, TCP", "20, 5, TCP", "130, 2, TCP", "131, 1, TCP", "256, 2, TCP"})
+    @CsvSource({"17, 1, TCP", "20, 5, TCP", "130, 2, TCP", "131, 1, TCP", "160, 20, TCP", "256, 2, TCP"})
     void whatIsScatteredComesFromTheRoot(int ranks, int venues, TransportKind kind) {
         onEvery(ranks, venues, kind, communicator -> {
             int rank = communicator.rankInGroup();
@@ -271,7 +274,17 @@ class LargeGroupsTest {
 
     /** Up to 16 KiB a rank along a tree, above it scattered first, in shares of one length or not, and then around a ring. */
     @ParameterizedTest
-    @CsvSource({"17, 1, TCP", "20, 20, TCP", "21, 7, TCP", "23, 4, TCP", "24, 8, SHARED", "130, 2, TCP", "131, 1, TCP"})
+    @CsvSource({
+        "17, 1, TCP",
+        "20, 20, TCP",
+        "21, 7, TCP",
+        "23, 4, TCP",
+        "24, 8, SHARED",
+        "130, 2, TCP",
+        "131, 1, TCP",
+        "150, 7, TCP",
+        "160, 20, TCP"
+    })
     void whatIsBroadcastIsTheSameEitherSideOfAThreshold(int ranks, int venues, TransportKind kind) {
         int threshold = ranks * (16 << 10) / DataType.F64.bytes();
         double[] told = filled(DataType.F64, threshold + ranks, 3).doubles();
@@ -665,7 +678,9 @@ class LargeGroupsTest {
         "17, 1, TCP, 1, 30000",
         "20, 5, TCP, 19, 30000",
         "21, 7, TCP, 19, 30000",
-        "130, 2, TCP, 64, 30000"
+        "130, 2, TCP, 64, 30000",
+        "150, 7, TCP, 64, 30000",
+        "160, 20, TCP, 64, 30000"
     })
     void anotherRootOfAReductionIsToldToEveryRank(int ranks, int venues, TransportKind kind, int root, int length) {
         assertTold(ranks, venues, kind, "root " + root, "root 0", communicator -> {
