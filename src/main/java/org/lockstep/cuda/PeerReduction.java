@@ -8,7 +8,7 @@ import org.lockstep.collective.ReduceOp;
 
 /**
  * Reduces what several ranks offer into memory of this one, on its stream: the kernels of {@code reduce.cu}, whose results have the
- * bits of the host's. Confined to one thread at a time.
+ * bits of the host's. Thread-safe: groups of a rank that have threads of their own share it.
  */
 final class PeerReduction implements AutoCloseable {
     static final String SOURCE = "reduce";
@@ -52,7 +52,7 @@ final class PeerReduction implements AutoCloseable {
      * @param offers by rank, of the type of {@code target}
      * @param target may be those very elements of one of them
      */
-    void reduce(List<PeerGroup.Offer> offers, long from, DeviceBuffer target, ReduceOp.Kind op) {
+    synchronized void reduce(List<PeerGroup.Offer> offers, long from, DeviceBuffer target, ReduceOp.Kind op) {
         long[] sources = new long[2 * offers.size()];
         for (int rank = 0; rank < offers.size(); rank++) {
             PeerGroup.Offer offer = offers.get(rank);
@@ -91,7 +91,7 @@ final class PeerReduction implements AutoCloseable {
 
     /** The device must be done with it; its memory on the device goes with the arena. */
     @Override
-    public void close() {
+    public synchronized void close() {
         try (kernels) {
             DeviceInts ints = table;
             if (ints != null) {
