@@ -275,9 +275,9 @@ class PreflightTest {
         assertThat(Descriptors.limitOf(List.of("Max open files            unlimited            unlimited  files")))
                 .hasValue(Long.MAX_VALUE);
         assertThat(Descriptors.limitOf(List.of())).isEmpty();
-        assertThat(Descriptors.needed(2, List.of(4, 1, 4, 40), 0))
+        assertThat(Descriptors.needed(2, List.of(4, 1, 40, 160), 0))
                 .as("all of small groups, powers of two of large ones")
-                .isEqualTo(2 * (3 + 3 + 10 + 16));
+                .isEqualTo(2 * (3 + 39 + 14 + 16));
         Site few = new Site("7", "gpu-b-2:40001", new Descriptors(50, 64), true);
         long start = System.nanoTime();
         Optional<Finding> found = few.ofDescriptors(2, ParallelSizes.tensor(4).resolve(8), 8);

@@ -101,7 +101,6 @@ class NetworkBytesTest {
         "20, 20, ALL_TO_ALL, 19",
         "20, 20, BROADCAST, 21", // a ring again, and 2 for the scatter before it
         "160, 20, ALL_REDUCE, 38",
-        "160, 20, BROADCAST, 19",
         "256, 2, ALL_REDUCE, 2", // halving: what is left of the whole, of all ranks, in the last step
         "6, 2, BROADCAST, 1",
         "8, 2, BARRIER, 0",

@@ -25,8 +25,8 @@ public record Descriptors(long open, long limit) implements Serializable {
     /** A listener, a selector of two pipes each for connecting, control and each group, and a segment of shared memory. */
     private static final int OF_A_RANK = 16;
 
-    /** Ranks of a group up to so many are all connected with each other, in a larger one as far as powers of two reach. */
-    private static final int DIRECT = 16;
+    /** Ranks of a group up to so many are all connected with each other; in a larger one at first as far as powers of two reach. */
+    private static final int DIRECT = 128;
 
     /** Of this process; empty where the system does not say. */
     public static OptionalLong limitOf(List<String> limits) {
