@@ -33,7 +33,6 @@ import org.slf4j.LoggerFactory;
  */
 final class Calls implements AutoCloseable {
     private static final Duration STAGGER = Duration.ofMillis(250);
-    private static final int REFUSALS = 8;
     private static final Logger LOG = LoggerFactory.getLogger(Calls.class);
 
     private final Roster roster;
@@ -41,6 +40,7 @@ final class Calls implements AutoCloseable {
     private final WorldSpec spec;
     private final Duration patience;
     private final Duration respite;
+    private final int mostRefusals;
     private final Selector selector;
     private final SecureRandom random;
     private final Taker taker;
@@ -78,6 +78,7 @@ final class Calls implements AutoCloseable {
      *
      * @param patience for a peer that says nothing
      * @param respite before the next call at a peer that refused one
+     * @param mostRefusals of one peer, besides one for each of its addresses: after these it is given up
      */
     Calls(
             Roster roster,
@@ -85,6 +86,7 @@ final class Calls implements AutoCloseable {
             WorldSpec spec,
             Duration patience,
             Duration respite,
+            int mostRefusals,
             Selector selector,
             SecureRandom random,
             Taker taker) {
@@ -93,6 +95,7 @@ final class Calls implements AutoCloseable {
         this.spec = spec;
         this.patience = patience;
         this.respite = respite;
+        this.mostRefusals = mostRefusals;
         this.selector = selector;
         this.random = random;
         this.taker = taker;
@@ -141,7 +144,7 @@ final class Calls implements AutoCloseable {
 
     private void call(Peer peer) throws IOException {
         List<String> addresses = peer.hello.addresses();
-        if (addresses.isEmpty() || peer.refusals >= REFUSALS + addresses.size()) {
+        if (addresses.isEmpty() || peer.refusals - addresses.size() >= mostRefusals) {
             String reason = addresses.isEmpty() ? "has no address" : peer.reason;
             fail(peer, ErrorCode.UNAUTHENTICATED, peer.door() + " lets rank " + me + " not in: it " + reason, null);
             return;

@@ -48,7 +48,9 @@ final class Doorkeeper implements Taker {
 
     /** Takes over the door. */
     void begin(Selector selector) throws IOException {
-        calls = new Calls(roster, me, spec, Handshakes.PATIENCE, RESPITE, selector, random, this);
+        // as often as it takes: who refuses may be calling itself, and its call go on for long; the operation has its
+        // time
+        calls = new Calls(roster, me, spec, Handshakes.PATIENCE, RESPITE, Integer.MAX_VALUE, selector, random, this);
         if (listeners.isOpen()) { // or the rank left already
             guests.welcome(listeners, selector);
         }

@@ -26,6 +26,8 @@ import org.lockstep.collective.WorldSpec;
  * Steps: 4 messages a pair; bytes: 193 a pair.
  */
 final class Handshakes {
+    private static final int REFUSALS = 8;
+
     static final Duration PATIENCE = Duration.ofSeconds(5);
 
     private final Roster roster;
@@ -76,7 +78,7 @@ final class Handshakes {
         Guests guests = new Guests(me, spec, patience, random, missing.size(), this::isExpected, this::take);
         try (Selector selector = Selector.open()) {
             guests.welcome(listeners, selector);
-            Calls calls = new Calls(roster, me, spec, patience, Duration.ZERO, selector, random, this::take);
+            Calls calls = new Calls(roster, me, spec, patience, Duration.ZERO, REFUSALS, selector, random, this::take);
             try (calls) {
                 missing.stream().filter(link -> link.peer() < me).forEach(calls::add);
                 while (!missing.isEmpty()) {
