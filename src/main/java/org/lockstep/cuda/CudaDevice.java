@@ -101,11 +101,6 @@ final class CudaDevice implements AutoCloseable {
      * @throws RuntimeException what the {@link Watch} throws
      */
     void synchronize() {
-        synchronize(stream);
-    }
-
-    /** The same of a stream beside the rank's. */
-    void synchronize(CUstream stream) {
         Watch watching = watch;
         if (watching == null) {
             CudaError.check(JCudaDriver.cuStreamSynchronize(stream), "cuStreamSynchronize");
@@ -125,7 +120,7 @@ final class CudaDevice implements AutoCloseable {
     }
 
     /** A wait inside the driver could not be ended: what is queued may be an operation whose peers do not come. */
-    private static void await(IntSupplier query, String call, Watch watching) {
+    static void await(IntSupplier query, String call, Watch watching) {
         long start = System.nanoTime();
         for (int result = query.getAsInt(); result != CUresult.CUDA_SUCCESS; result = query.getAsInt()) {
             if (result != CUresult.CUDA_ERROR_NOT_READY) {

@@ -31,15 +31,16 @@ final class InFlight implements AutoCloseable {
      * @param called what errors call them
      * @param since when they were queued, by {@link System#nanoTime}
      * @param limit how long after that they are to be complete
+     * @param isApart whether that was in another stream than the rank's
      */
-    record Entry(List<OperationTag> tags, Object called, CUevent event, long since, Duration limit) {
+    record Entry(List<OperationTag> tags, Object called, CUevent event, long since, Duration limit, boolean isApart) {
         OperationTag first() {
             return tags.get(0);
         }
     }
 
     /** They were queued just now, behind those before. */
-    synchronized void add(List<OperationTag> tags, Object called, Duration limit, CUstream stream) {
+    synchronized void add(List<OperationTag> tags, Object called, Duration limit, CUstream stream, boolean isApart) {
         if (frozen) {
             return;
         }
@@ -50,7 +51,7 @@ final class InFlight implements AutoCloseable {
             CudaError.check(JCudaDriver.cuEventCreate(event, CUevent_flags.CU_EVENT_DISABLE_TIMING), "cuEventCreate");
         }
         CudaError.check(JCudaDriver.cuEventRecord(event, stream), "cuEventRecord");
-        queue.add(new Entry(tags, called, event, System.nanoTime(), limit));
+        queue.add(new Entry(tags, called, event, System.nanoTime(), limit, isApart));
     }
 
     /** The first that is not complete; a fault of the device is for who waits for it to see. */

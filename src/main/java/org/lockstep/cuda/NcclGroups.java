@@ -34,7 +34,7 @@ final class NcclGroups implements Carriers, CudaDevice.Watch, AutoCloseable {
     private final boolean highPriority;
     private final NcclCalls calls = new NcclCalls();
     private final List<NcclQueue> live = new CopyOnWriteArrayList<>();
-    private Turn last = new Turn(null, 0);
+    private Turn last = new Turn(null, System.nanoTime()); // of look
 
     /**
      * @param ids of groups, as the meeting told them; for a group without one its first rank makes it, and tells the others
@@ -113,25 +113,30 @@ final class NcclGroups implements Carriers, CudaDevice.Watch, AutoCloseable {
         calls.abort();
     }
 
+    /** One thread at a time: who finds a deadline passed is the one to ask the other ranks, and the next is told what it heard. */
     @Override
-    public void look(long waited) {
+    public synchronized void look(long waited) {
         Turn turn = turn();
         live.forEach(queue -> queue.look(waited, turn));
     }
 
     /**
-     * Whose turn it is in the stream, which all groups share but for what is queued apart: what is behind it waits for it, not for
-     * its own peers.
+     * Whose turn it is in the rank's stream, which all groups share: what is behind it waits for it, not for its own peers.
      *
      * @param entry null where nothing is queued
      * @param since when it was first seen to be its turn
      */
-    record Turn(InFlight.@Nullable Entry entry, long since) {}
+    record Turn(InFlight.@Nullable Entry entry, long since) {
+        boolean isBefore(InFlight.Entry other) {
+            return entry != null && entry.since() - other.since() < 0;
+        }
+    }
 
-    private synchronized Turn turn() {
+    private Turn turn() {
         InFlight.Entry oldest = live.stream()
                 .map(NcclQueue::oldest)
                 .flatMap(Optional::stream)
+                .filter(entry -> !entry.isApart())
                 .min((one, other) -> Long.signum(one.since() - other.since()))
                 .orElse(null);
         if (!Objects.equals(oldest, last.entry())) {

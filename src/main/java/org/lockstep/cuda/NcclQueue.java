@@ -29,14 +29,14 @@ final class NcclQueue {
     private final CudaDevice device;
     private final Carriers.Life life;
     private final Duration usual; // deadline
-    private volatile Duration repeated; // deadline of what graphs repeat
+    private volatile @Nullable Duration repeated; // deadline of what graphs repeat; null where none does
     private Duration limit; // of what is called next
     private final InFlight inFlight = new InFlight();
     private volatile @Nullable OperationTag last;
     private final boolean highPriority; // of the own stream
     private volatile @Nullable OwnStream own; // made when it is first needed
-    private boolean isApart; // whether the admitted thread queues in the own stream
-    private CUstream stream; // that it queues in
+    private volatile @Nullable Thread beside; // that queues in the own stream
+    private long begun; // by the own stream, what is queued there last, as far as that thread knows
 
     NcclQueue(
             NcclGroups rank,
@@ -53,9 +53,7 @@ final class NcclQueue {
         this.life = life;
         this.usual = usual;
         this.limit = usual;
-        this.repeated = usual;
         this.highPriority = highPriority;
-        this.stream = device.stream();
     }
 
     void begin(Duration deadline) {
@@ -64,7 +62,15 @@ final class NcclQueue {
 
     /** The stream for what is called now, as NCCL takes it. */
     long stream() {
-        return Raw.handle(stream);
+        return Raw.handle(current());
+    }
+
+    private CUstream current() {
+        return isApart() ? own().stream() : device.stream();
+    }
+
+    private boolean isApart() {
+        return beside == Thread.currentThread();
     }
 
     /** Calls what queues nothing. */
@@ -95,13 +101,15 @@ final class NcclQueue {
             throw failed(tags.get(0), limit, failure);
         }
         last = tags.get(0);
+        boolean isApart = isApart();
         if (!isApart && device.isCapturing()) {
             repeated = limit;
             return;
         }
-        inFlight.add(tags, called, limit, stream);
+        inFlight.add(tags, called, limit, current(), isApart);
         if (isApart) {
-            device.synchronize(stream);
+            begun = System.nanoTime();
+            own().await(() -> rank.look(0)); // how long this waits tells nothing of the rank's stream
         }
     }
 
@@ -111,7 +119,7 @@ final class NcclQueue {
         long target = ((DeviceBuffer) to).address();
         if (source != target && from.length() > 0) {
             device.enter();
-            device.copy(source, target, from.bytes(), stream);
+            device.copy(source, target, from.bytes(), current());
         }
     }
 
@@ -122,18 +130,16 @@ final class NcclQueue {
             throw new IllegalStateException(
                     "operations of " + group + " cannot be queued while a graph of " + device + " is recorded");
         }
-        OwnStream beside = own();
-        CUevent mark = beside.mark();
+        OwnStream stream = own();
+        CUevent mark = stream.mark();
         return () -> {
             device.enter();
-            beside.begin(mark);
-            isApart = true;
-            stream = beside.stream();
+            stream.begin(mark);
+            beside = Thread.currentThread();
             try {
                 operations.run();
             } finally {
-                stream = device.stream();
-                isApart = false;
+                beside = null;
             }
         };
     }
@@ -158,10 +164,10 @@ final class NcclQueue {
     }
 
     /**
-     * Throws what has failed, here, at a peer or of the world. What a graph repeats has no event of its own: it is known by how
-     * long it is waited for. To be called after {@link #oldest}, which asks the device.
+     * Throws what has failed, here, at a peer or of the world. To be called after {@link #oldest}, which asks the device.
      *
-     * @param turn whose operation the stream is at: the time of what is behind it does not run yet
+     * @param waited for the rank's stream
+     * @param turn whose operation that is at: the time of what is behind it does not run yet
      */
     void look(long waited, NcclGroups.Turn turn) {
         InFlight.Entry oldest = inFlight.first();
@@ -169,7 +175,7 @@ final class NcclQueue {
         if (tag == null || (oldest == null && waited == 0 && !rank.isAborted())) {
             return; // nothing was ever called, or what was is complete
         }
-        Duration deadline = oldest == null ? repeated : oldest.limit();
+        Duration deadline = oldest == null ? Objects.requireNonNullElse(repeated, usual) : oldest.limit();
         life.requireAlive(tag);
         try {
             handle.isReady(tag);
@@ -182,9 +188,7 @@ final class NcclQueue {
                     new IllegalStateException("its thread was interrupted in " + tag + " in " + group),
                     Optional.empty());
         }
-        long since = Objects.equals(oldest, turn.entry()) ? turn.since() : System.nanoTime();
-        long under = oldest == null ? waited : System.nanoTime() - since;
-        if (under > deadline.toNanos()) {
+        if (under(oldest, waited, turn) > deadline.toNanos()) {
             throw failed(
                     tag,
                     deadline,
@@ -195,6 +199,28 @@ final class NcclQueue {
                             .attempt("NCCL_DEBUG=INFO in the environment of the executors tells what it waits for")
                             .exception());
         }
+    }
+
+    /**
+     * For how long the device has been at the oldest of this group's. What a graph repeats has no event of its own: it is known by
+     * how long the rank's stream is waited for with nothing else in it. What is in the own stream is for who queued it to say: that
+     * thread is inside, and can ask the other ranks who does not come.
+     */
+    private long under(InFlight.@Nullable Entry oldest, long waited, NcclGroups.Turn turn) {
+        long now = System.nanoTime();
+        if (oldest == null) {
+            return repeated == null || turn.entry() != null ? 0 : Math.min(waited, now - turn.since());
+        }
+        if (!oldest.isApart()) {
+            return oldest.equals(turn.entry()) ? now - turn.since() : 0;
+        }
+        if (!isApart()) {
+            return 0;
+        }
+        if (turn.isBefore(oldest)) {
+            begun = now;
+        }
+        return now - begun;
     }
 
     /** What of this group the device has not come past, and was queued first. */
@@ -227,9 +253,9 @@ final class NcclQueue {
     }
 
     private void closeOwn() {
-        OwnStream beside = own;
-        if (beside != null) {
-            beside.close();
+        OwnStream made = own;
+        if (made != null) {
+            made.close();
         }
     }
 }

@@ -4,6 +4,7 @@ import java.util.ArrayDeque;
 import java.util.Deque;
 import jcuda.driver.CUevent;
 import jcuda.driver.CUevent_flags;
+import jcuda.driver.CUresult;
 import jcuda.driver.CUstream;
 import jcuda.driver.CUstream_flags;
 import jcuda.driver.JCudaDriver;
@@ -56,15 +57,27 @@ final class OwnStream implements AutoCloseable {
         return event;
     }
 
-    /** What is queued here from now on comes after all that the rank's stream had at the mark. */
+    /** What is queued here from now on comes after all that the rank's stream had at the mark; after {@link #close} nothing is. */
     synchronized void begin(CUevent mark) {
+        if (closed) {
+            return;
+        }
         CudaError.check(JCudaDriver.cuStreamWaitEvent(stream, mark, 0), "cuStreamWaitEvent");
         free.push(mark);
     }
 
-    /** Waits for all that was queued here, as {@link CudaDevice#synchronize()} does. */
-    void synchronize() {
-        device.synchronize(stream);
+    /**
+     * Waits for all that was queued here, for nothing after {@link #close}: who aborts does not wait for who waits here.
+     *
+     * @param look called meanwhile, and after; what it throws ends the wait
+     */
+    void await(Runnable look) {
+        CudaDevice.await(this::query, "cuStreamQuery", waited -> look.run());
+    }
+
+    /** Never of a stream that is no more. */
+    private synchronized int query() {
+        return closed ? CUresult.CUDA_SUCCESS : JCudaDriver.cuStreamQuery(stream);
     }
 
     /** On a thread that has entered the device. What is still queued ends as it does. Idempotent. */

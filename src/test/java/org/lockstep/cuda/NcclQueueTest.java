@@ -2,10 +2,14 @@ package org.lockstep.cuda;
 
 import static org.assertj.core.api.Assertions.assertThat;
 import static org.assertj.core.api.Assertions.assertThatThrownBy;
+import static org.awaitility.Awaitility.await;
 
 import com.sun.jna.Pointer;
 import java.time.Duration;
+import java.util.concurrent.CompletableFuture;
 import java.util.concurrent.CountDownLatch;
+import java.util.concurrent.CyclicBarrier;
+import java.util.concurrent.atomic.AtomicInteger;
 import jcuda.driver.CUgraph;
 import jcuda.driver.CUstreamCaptureMode;
 import jcuda.driver.JCudaDriver;
@@ -16,6 +20,7 @@ import org.junit.jupiter.api.Timeout;
 import org.junit.jupiter.params.ParameterizedTest;
 import org.junit.jupiter.params.provider.ValueSource;
 import org.lockstep.ErrorCode;
+import org.lockstep.collective.Communicator;
 import org.lockstep.collective.CommunicatorException;
 import org.lockstep.collective.ReduceOp;
 import org.lockstep.collective.Work;
@@ -28,6 +33,8 @@ import org.lockstep.topology.ParallelSizes;
 @Timeout(60)
 class NcclQueueTest {
     private static final WorldSpec SPEC = WorldSpec.of(ParallelSizes.tensor(2));
+    private static final WorldSpec SQUARE = WorldSpec.of(ParallelSizes.tensor(2).withPipeline(2));
+    private static final Duration LONG = Duration.ofMinutes(10);
 
     @BeforeEach
     void show() {
@@ -110,6 +117,63 @@ class NcclQueueTest {
                 });
     }
 
+    /** Of one group, while another has nothing under way. */
+    @Test
+    void longWorkIsNoTimeoutOfAnotherGroup() {
+        StandIn.require().setDevices(4);
+        Duration brief = Duration.ofSeconds(1);
+        CompletableFuture<Work> begun = new CompletableFuture<>();
+        CyclicBarrier all = new CyclicBarrier(4);
+        NcclWorldTest.inWorld(SQUARE.withOperations(SQUARE.operations().withTimeout(brief)), 4, (world, kernels) -> {
+            Buffer x = NcclWorldTest.floats(kernels, 1, 2);
+            all.await();
+            world.communicators().pipeline().allReduce(x, ReduceOp.SUM);
+            x.toHost();
+            if (world.state().rank() == 1) {
+                Work peers = begun.join();
+                await().until(() -> peers.isDone() || peers.duration().compareTo(brief.multipliedBy(2)) > 0);
+            }
+            if (world.state().rank() < 2) {
+                Work work = world.communicators()
+                        .tensor()
+                        .async(group -> group.within(LONG).allReduce(x, ReduceOp.SUM));
+                begun.complete(work);
+                work.await();
+                assertThat(raw(x)).containsExactly(4, 8);
+            }
+            all.await();
+            return true;
+        });
+    }
+
+    /** What waits in a stream of its own is not ahead of what waits in the rank's. */
+    @Test
+    void aDeadlineRunsBesideThatOfQueuedWork() {
+        StandIn.require().setDevices(4);
+        CountDownLatch over = new CountDownLatch(1);
+        NcclWorldTest.inWorld(
+                SQUARE.withOperations(SQUARE.operations().withTimeout(Duration.ofSeconds(1))), 4, (world, kernels) -> {
+                    Buffer x = NcclWorldTest.floats(kernels, 1, 2);
+                    Buffer y = NcclWorldTest.floats(kernels, 3, 4);
+                    if (world.state().rank() != 0) {
+                        over.await();
+                        return true;
+                    }
+                    Communicator tensor = world.communicators().tensor();
+                    tensor.async(group -> group.within(LONG).allReduce(x, ReduceOp.SUM));
+                    await().until(() -> !tensor.flight().underWay().isEmpty());
+                    world.communicators().pipeline().allReduce(y, ReduceOp.SUM);
+                    assertThatThrownBy(y::toHost)
+                            .isInstanceOfSatisfying(
+                                    CommunicatorException.class,
+                                    failure -> assertThat(failure.code()).isEqualTo(ErrorCode.COLLECTIVE_TIMEOUT))
+                            .hasMessageContaining("all_reduce #1")
+                            .hasMessageContaining("rank 2");
+                    over.countDown();
+                    return true;
+                });
+    }
+
     @Test
     void anAbortEndsQueuedWork() {
         CountDownLatch over = new CountDownLatch(1);
@@ -169,6 +233,19 @@ class NcclQueueTest {
             int[] priority = new int[1];
             CudaError.check(JCudaDriver.cuStreamGetPriority(own.stream(), priority), "cuStreamGetPriority");
             assertThat(priority[0]).isEqualTo(high ? -5 : 0);
+        }
+    }
+
+    /** The driver answers a question about a stream that is no more with a crash. */
+    @Test
+    void whoWaitsForAStreamThatWasClosedLooksAndAsksTheDriverNothing() {
+        CudaDevice device = CudaDevice.open(StandIn.devices().get(0));
+        try (device) {
+            OwnStream own = OwnStream.open(device, false);
+            own.close();
+            AtomicInteger looks = new AtomicInteger();
+            own.await(looks::incrementAndGet);
+            assertThat(looks).hasValue(1);
         }
     }
 
