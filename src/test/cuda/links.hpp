@@ -157,6 +157,9 @@ private:
                 receive_all();
             }
             patience = owner.tend();
+            if (patience < 0 && std::any_of(outs.begin(), outs.end(), [](const Out& out) { return out.socket < 0 && !out.bytes.empty(); })) {
+                patience = 1; // who does not listen yet rings nothing when it does
+            }
             watched = {{bell, POLLIN, 0}};
             if (!owner.stands_still()) {
                 watched.push_back({listener, POLLIN, 0});
