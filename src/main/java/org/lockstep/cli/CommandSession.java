@@ -116,7 +116,7 @@ final class CommandSession implements AutoCloseable {
                 conf.setIfMissing("spark.driver.bindAddress", "127.0.0.1");
             }
             if (!master.equals("local") && !master.startsWith("local[")) {
-                OwnJar.find().ifPresent(jar -> conf.setIfMissing("spark.jars", jar.toString()));
+                OwnJar.find().ifPresent(jar -> conf.set("spark.jars", OwnJar.with(jar, conf.get("spark.jars", ""))));
             }
         }
         return conf;

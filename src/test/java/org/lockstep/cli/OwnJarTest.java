@@ -22,6 +22,15 @@ class OwnJarTest {
     }
 
     @Test
+    void goesBesideTheJarsThatAreAskedFor() {
+        Path ours = folder.resolve("lockstep-1.2.3-all.jar");
+        assertThat(OwnJar.with(ours, "")).isEqualTo(ours.toString());
+        assertThat(OwnJar.with(ours, "a.jar, hdfs:/b.jar")).isEqualTo(ours + ",a.jar,hdfs:/b.jar");
+        assertThat(OwnJar.with(ours, "a.jar,s3://jars/lockstep-1.2.3-all.jar"))
+                .isEqualTo("a.jar,s3://jars/lockstep-1.2.3-all.jar");
+    }
+
+    @Test
     void isNoneOfAFolderOfClasses() {
         assertThat(OwnJar.of(folder)).isEmpty();
         assertThat(OwnJar.find()).isEmpty(); // as tests run
