@@ -113,12 +113,14 @@ class AnyPairTest {
 
     @Test
     void whoAbortedIsNamedAtTheFirstUse() {
+        CyclicBarrier here = new CyclicBarrier(130); // all are through the group's barrier
         CyclicBarrier aborted = new CyclicBarrier(130);
         List<CommunicatorException> failures = Collections.synchronizedList(new ArrayList<>());
         onEvery(130, 2, false, world -> {
             Communicator communicator = world.communicators().world();
             int rank = communicator.rankInGroup();
             communicator.barrier();
+            here.await();
             if (rank == 100) {
                 world.communicators().abort(new IllegalStateException("enough"));
             }
