@@ -190,7 +190,8 @@ public interface Communicator extends AutoCloseable {
      *
      * <p>On a device they begin after all that it was given before this call. What NCCL carries goes on beside what the device is
      * given later, and is done when it is complete there; else it is done when it is queued with the rest. The given code calls
-     * operations, and no kernels.
+     * operations, and no kernels. Of operations of several groups that may be on a device at once, NCCL asks that all ranks queue
+     * them in one order.
      *
      * @param operations what to do, with the communicator to do it with
      */

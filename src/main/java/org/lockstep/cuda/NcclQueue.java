@@ -34,7 +34,8 @@ final class NcclQueue {
     private final InFlight inFlight = new InFlight();
     private volatile @Nullable OperationTag last;
     private final boolean highPriority; // of the own stream
-    private volatile @Nullable OwnStream own; // made when it is first needed
+    private @Nullable OwnStream own; // guarded by this; made when it is first needed
+    private boolean ended; // guarded by this
     private volatile @Nullable Thread beside; // that queues in the own stream
     private long begun; // by the own stream, what is queued there last, as far as that thread knows
 
@@ -147,6 +148,9 @@ final class NcclQueue {
     private synchronized OwnStream own() {
         OwnStream made = own;
         if (made == null) {
+            if (ended) {
+                throw new IllegalStateException("operations of " + group + " cannot be queued after its end");
+            }
             made = OwnStream.open(device, highPriority);
             own = made;
         }
@@ -252,7 +256,8 @@ final class NcclQueue {
         closeOwn();
     }
 
-    private void closeOwn() {
+    private synchronized void closeOwn() {
+        ended = true;
         OwnStream made = own;
         if (made != null) {
             made.close();

@@ -87,7 +87,8 @@ final class OwnStream implements AutoCloseable {
             return;
         }
         closed = true;
+        int destroyed = JCudaDriver.cuStreamDestroy(stream); // whatever becomes of the events
         all.forEach(event -> CudaError.check(JCudaDriver.cuEventDestroy(event), "cuEventDestroy"));
-        CudaError.check(JCudaDriver.cuStreamDestroy(stream), "cuStreamDestroy");
+        CudaError.check(destroyed, "cuStreamDestroy");
     }
 }

@@ -120,7 +120,6 @@ class LargeGroupsTest {
         "32, 2, SHARED",
         "130, 2, TCP",
         "150, 7, TCP",
-        "160, 8, TCP",
         "160, 20, TCP",
         "256, 2, TCP"
     })
