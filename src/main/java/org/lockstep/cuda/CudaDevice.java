@@ -150,6 +150,11 @@ final class CudaDevice implements AutoCloseable {
 
     /** Lets {@code event} stand for what was queued so far. */
     void record(CUevent event) {
+        record(event, stream);
+    }
+
+    /** The same of a stream beside the rank's. */
+    void record(CUevent event, CUstream stream) {
         CudaError.check(JCudaDriver.cuEventRecord(event, stream), "cuEventRecord");
     }
 

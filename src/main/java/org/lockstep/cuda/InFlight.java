@@ -7,7 +7,6 @@ import java.util.Deque;
 import java.util.List;
 import java.util.concurrent.ConcurrentLinkedDeque;
 import jcuda.driver.CUevent;
-import jcuda.driver.CUevent_flags;
 import jcuda.driver.CUstream;
 import jcuda.driver.JCudaDriver;
 import org.jspecify.annotations.Nullable;
@@ -18,6 +17,7 @@ import org.lockstep.collective.OperationTag;
  * it in its stream. What is recorded for a graph is none: it is queued by the graph's launch. Thread-safe.
  */
 final class InFlight implements AutoCloseable {
+    private final CudaDevice device;
     private final Deque<Entry> queue =
             new ConcurrentLinkedDeque<>(); // read by any thread, also while the driver blocks ours
     private final ArrayDeque<CUevent> free = new ArrayDeque<>();
@@ -39,6 +39,10 @@ final class InFlight implements AutoCloseable {
         }
     }
 
+    InFlight(CudaDevice device) {
+        this.device = device;
+    }
+
     /** They were queued just now, behind those before. */
     synchronized void add(List<OperationTag> tags, Object called, Duration limit, CUstream stream, boolean isApart) {
         if (frozen) {
@@ -47,10 +51,9 @@ final class InFlight implements AutoCloseable {
         oldest(); // most of the time the one before is complete, and its event is used again
         CUevent event = free.poll();
         if (event == null) {
-            event = new CUevent();
-            CudaError.check(JCudaDriver.cuEventCreate(event, CUevent_flags.CU_EVENT_DISABLE_TIMING), "cuEventCreate");
+            event = device.event();
         }
-        CudaError.check(JCudaDriver.cuEventRecord(event, stream), "cuEventRecord");
+        device.record(event, stream);
         queue.add(new Entry(tags, called, event, System.nanoTime(), limit, isApart));
     }
 
@@ -91,8 +94,8 @@ final class InFlight implements AutoCloseable {
         closed = true;
         frozen = true;
         while (!free.isEmpty()) {
-            CudaError.check(JCudaDriver.cuEventDestroy(free.pop()), "cuEventDestroy");
+            device.destroy(free.pop());
         }
-        queue.forEach(entry -> CudaError.check(JCudaDriver.cuEventDestroy(entry.event()), "cuEventDestroy"));
+        queue.forEach(entry -> device.destroy(entry.event()));
     }
 }

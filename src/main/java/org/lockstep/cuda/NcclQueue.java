@@ -31,7 +31,7 @@ final class NcclQueue {
     private final Duration usual; // deadline
     private volatile @Nullable Duration repeated; // deadline of what graphs repeat; null where none does
     private Duration limit; // of what is called next
-    private final InFlight inFlight = new InFlight();
+    private final InFlight inFlight;
     private volatile @Nullable OperationTag last;
     private final boolean highPriority; // of the own stream
     private @Nullable OwnStream own; // guarded by this; made when it is first needed
@@ -54,6 +54,7 @@ final class NcclQueue {
         this.life = life;
         this.usual = usual;
         this.limit = usual;
+        this.inFlight = new InFlight(device);
         this.highPriority = highPriority;
     }
 

@@ -3,7 +3,6 @@ package org.lockstep.cuda;
 import java.util.ArrayDeque;
 import java.util.Deque;
 import jcuda.driver.CUevent;
-import jcuda.driver.CUevent_flags;
 import jcuda.driver.CUresult;
 import jcuda.driver.CUstream;
 import jcuda.driver.CUstream_flags;
@@ -49,11 +48,10 @@ final class OwnStream implements AutoCloseable {
     synchronized CUevent mark() {
         CUevent event = free.poll();
         if (event == null) {
-            event = new CUevent();
-            CudaError.check(JCudaDriver.cuEventCreate(event, CUevent_flags.CU_EVENT_DISABLE_TIMING), "cuEventCreate");
+            event = device.event();
             all.add(event);
         }
-        CudaError.check(JCudaDriver.cuEventRecord(event, device.stream()), "cuEventRecord");
+        device.record(event);
         return event;
     }
 
@@ -88,7 +86,7 @@ final class OwnStream implements AutoCloseable {
         }
         closed = true;
         int destroyed = JCudaDriver.cuStreamDestroy(stream); // whatever becomes of the events
-        all.forEach(event -> CudaError.check(JCudaDriver.cuEventDestroy(event), "cuEventDestroy"));
+        all.forEach(device::destroy);
         CudaError.check(destroyed, "cuStreamDestroy");
     }
 }

@@ -4,8 +4,6 @@ import java.nio.ByteBuffer;
 import java.nio.ByteOrder;
 import jcuda.Pointer;
 import jcuda.driver.CUevent;
-import jcuda.driver.CUevent_flags;
-import jcuda.driver.JCudaDriver;
 
 /**
  * Host memory that the device copies from and to by itself, and the event after which it is free again. Confined to one
@@ -27,8 +25,7 @@ final class Pinned implements AutoCloseable {
 
     static Pinned allocate(CudaDevice device, int size) {
         device.enter();
-        CUevent event = new CUevent();
-        CudaError.check(JCudaDriver.cuEventCreate(event, CUevent_flags.CU_EVENT_DISABLE_TIMING), "cuEventCreate");
+        CUevent event = device.event();
         Pointer memory = device.allocatePinned(size);
         ByteBuffer bytes = memory.getByteBuffer(0, size).order(ByteOrder.nativeOrder());
         return new Pinned(device, memory, bytes, event);
@@ -50,7 +47,7 @@ final class Pinned implements AutoCloseable {
 
     /** What was queued so far uses this memory. */
     void use() {
-        CudaError.check(JCudaDriver.cuEventRecord(event, device.stream()), "cuEventRecord");
+        device.record(event);
         used = true;
     }
 
@@ -65,8 +62,10 @@ final class Pinned implements AutoCloseable {
     /** The device must be done with it. */
     @Override
     public void close() {
-        int destroyed = JCudaDriver.cuEventDestroy(event);
-        device.releasePinned(memory);
-        CudaError.check(destroyed, "cuEventDestroy");
+        try {
+            device.destroy(event);
+        } finally {
+            device.releasePinned(memory);
+        }
     }
 }
