@@ -95,9 +95,14 @@ public record WorldSpec(
 
     /** This spec as another attempt, with a fresh name and key. */
     public WorldSpec newAttempt() {
+        return withAttempt(UUID.randomUUID(), Key.random());
+    }
+
+    /** This spec as the attempt of this name and key. */
+    public WorldSpec withAttempt(UUID name, Key secret) {
         return new WorldSpec(
-                UUID.randomUUID(),
-                Key.random(),
+                name,
+                secret,
                 sizes,
                 order,
                 kinds,

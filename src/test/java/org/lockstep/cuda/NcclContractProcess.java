@@ -74,19 +74,9 @@ final class NcclContractProcess implements ReductionContract, MovingContract, Tr
     /** This rank's part, whose result is the only one there is here. */
     @Override
     public <T> List<T> inWorld(int size, WorldSpec spec, Part<World, T> part) {
-        WorldSpec same = new WorldSpec(
-                new UUID(0, worlds++),
-                key,
-                spec.sizes(),
-                spec.order(),
-                spec.kinds(),
-                spec.settings(),
-                spec.objects(),
-                spec.meetingTimeout(),
-                spec.operations(),
-                spec.strictPlacement(),
-                transports(),
-                encrypts());
+        WorldSpec same = spec.withAttempt(new UUID(0, worlds++), key)
+                .withTransports(transports())
+                .withEncryption(encrypts());
         try (Backend backend = OnDeviceBackend.byNccl(meeting, CpuBackend.create());
                 World world = World.join(meeting, backend, same)) {
             return List.of(part.run(world));

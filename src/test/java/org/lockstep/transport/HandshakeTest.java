@@ -394,40 +394,12 @@ class HandshakeTest {
     @Test
     @FaultCase("F33")
     void anotherKeyIsToldAsSuch() {
-        assertRefused(
-                spec -> new WorldSpec(
-                        spec.attempt(),
-                        Key.random(),
-                        spec.sizes(),
-                        spec.order(),
-                        spec.kinds(),
-                        spec.settings(),
-                        spec.objects(),
-                        spec.meetingTimeout(),
-                        spec.operations(),
-                        spec.strictPlacement(),
-                        spec.transports(),
-                        spec.encrypted()),
-                "does not know the key");
+        assertRefused(spec -> spec.withAttempt(spec.attempt(), Key.random()), "does not know the key");
     }
 
     @Test
     @FaultCase("F33")
     void anotherAttemptIsToldAsSuch() {
-        assertRefused(
-                spec -> new WorldSpec(
-                        UUID.randomUUID(),
-                        spec.key(),
-                        spec.sizes(),
-                        spec.order(),
-                        spec.kinds(),
-                        spec.settings(),
-                        spec.objects(),
-                        spec.meetingTimeout(),
-                        spec.operations(),
-                        spec.strictPlacement(),
-                        spec.transports(),
-                        spec.encrypted()),
-                "another attempt");
+        assertRefused(spec -> spec.withAttempt(UUID.randomUUID(), spec.key()), "another attempt");
     }
 }

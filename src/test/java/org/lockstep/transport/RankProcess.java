@@ -41,20 +41,13 @@ final class RankProcess {
         PrintStream out = new PrintStream(System.out, true, StandardCharsets.UTF_8);
         int size = Integer.parseInt(args[3]);
         RankProcesses.Kind kind = RankProcesses.Kind.valueOf(args[4]);
-        WorldSpec told = WorldSpec.of(ParallelSizes.tensor(size));
-        WorldSpec spec = new WorldSpec(
-                UUID.fromString(args[0]),
-                Key.of(HexFormat.of().parseHex(args[1])),
-                told.sizes(),
-                told.order(),
-                Set.of(GroupKind.WORLD),
-                told.settings(),
-                told.objects(),
-                Duration.ofSeconds(60),
-                told.operations().withTimeout(Duration.ofSeconds(120)),
-                false,
-                Set.of(kind.transport()),
-                kind == RankProcesses.Kind.ENCRYPTED);
+        WorldSpec spec = WorldSpec.of(ParallelSizes.tensor(size))
+                .withAttempt(UUID.fromString(args[0]), Key.of(HexFormat.of().parseHex(args[1])))
+                .withKinds(Set.of(GroupKind.WORLD))
+                .withMeetingTimeout(Duration.ofSeconds(60))
+                .withOperationTimeout(Duration.ofSeconds(120))
+                .withTransports(Set.of(kind.transport()))
+                .withEncryption(kind == RankProcesses.Kind.ENCRYPTED);
         Rhythm rhythm = new Rhythm(millis(args[6]), millis(args[7]), millis(args[8]));
         PipeMeeting meeting = new PipeMeeting(in, out, Integer.parseInt(args[2]), size);
         try (Backend backend = backend(kind, meeting, rhythm);

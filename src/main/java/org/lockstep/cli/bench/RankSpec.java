@@ -33,19 +33,11 @@ public record RankSpec(BenchBackend backend, int ranks, Set<TransportKind> trans
 
     /** The attempt of this name. */
     WorldSpec world(UUID attempt, Key key) {
-        WorldSpec usual = WorldSpec.of(ParallelSizes.tensor(ranks));
-        return new WorldSpec(
-                attempt,
-                key,
-                usual.sizes(),
-                usual.order(),
-                Set.of(GroupKind.WORLD),
-                usual.settings(),
-                usual.objects(),
-                limit,
-                usual.operations().withTimeout(limit),
-                usual.strictPlacement(),
-                transports,
-                false);
+        return WorldSpec.of(ParallelSizes.tensor(ranks))
+                .withAttempt(attempt, key)
+                .withKinds(Set.of(GroupKind.WORLD))
+                .withMeetingTimeout(limit)
+                .withOperationTimeout(limit)
+                .withTransports(transports);
     }
 }
