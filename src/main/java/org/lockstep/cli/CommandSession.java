@@ -15,6 +15,7 @@ import org.jspecify.annotations.Nullable;
 import org.lockstep.ErrorCode;
 import org.lockstep.LockstepException;
 import org.lockstep.spark.preflight.ClusterPreflight;
+import org.lockstep.spark.preflight.ConfFindings;
 import org.lockstep.topology.ParallelSizes;
 
 /**
@@ -115,7 +116,7 @@ final class CommandSession implements AutoCloseable {
                 conf.setIfMissing("spark.driver.host", "127.0.0.1");
                 conf.setIfMissing("spark.driver.bindAddress", "127.0.0.1");
             }
-            if (!master.equals("local") && !master.startsWith("local[")) {
+            if (!ConfFindings.isLocal(master)) {
                 OwnJar.find().ifPresent(jar -> conf.set("spark.jars", OwnJar.with(jar, conf.get("spark.jars", ""))));
             }
         }

@@ -200,7 +200,7 @@ public final class ConfFindings {
     }
 
     /** {@code local[*]} and its kind, where all ranks are threads of this JVM. */
-    static boolean isLocal(String master) {
+    public static boolean isLocal(String master) {
         return master.equals("local") || master.startsWith("local[");
     }
 
