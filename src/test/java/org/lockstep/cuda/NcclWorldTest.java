@@ -64,28 +64,13 @@ class NcclWorldTest {
         StandIn.require().setDevices(1);
     }
 
-    interface Part<T> {
-        T on(World world, Kernels kernels) throws Exception;
-    }
-
-    static <T> List<T> inWorld(WorldSpec spec, int size, Part<T> part) {
+    static <T> List<T> inWorld(WorldSpec spec, int size, CudaWorlds.Part<T> part) {
         return inWorld(spec, size, OPTIONS, part);
     }
 
-    private static <T> List<T> inWorld(WorldSpec spec, int size, CudaOptions options, Part<T> part) {
+    private static <T> List<T> inWorld(WorldSpec spec, int size, CudaOptions options, CudaWorlds.Part<T> part) {
         assumeTrue(size <= StandIn.devices().size(), "as many devices as ranks");
-        return LocalWorld.of(size).run(rendezvous -> {
-            VisibleDevice device = StandIn.devices().get(rendezvous.index());
-            try (CudaBackend backend = CudaBackend.create(device, CpuBackend.create(), options);
-                    World world = World.join(rendezvous, backend, spec)) {
-                try {
-                    return part.on(world, backend.kernels());
-                } catch (Throwable failure) {
-                    world.abort(failure);
-                    throw failure;
-                }
-            }
-        });
+        return CudaWorlds.run(spec, size, options, part);
     }
 
     private interface Ending {

@@ -22,14 +22,10 @@ import org.lockstep.collective.Communicator;
 import org.lockstep.collective.CommunicatorException;
 import org.lockstep.collective.Ranks;
 import org.lockstep.collective.ReduceOp;
-import org.lockstep.collective.World;
 import org.lockstep.collective.WorldSpec;
-import org.lockstep.cpu.CpuBackend;
-import org.lockstep.rendezvous.LocalWorld;
 import org.lockstep.tensor.Buffer;
 import org.lockstep.tensor.DataType;
 import org.lockstep.tensor.HostBuffer;
-import org.lockstep.tensor.Kernels;
 import org.lockstep.tensor.Shape;
 import org.lockstep.tensor.Tensor;
 import org.lockstep.topology.ParallelSizes;
@@ -38,10 +34,6 @@ import org.lockstep.topology.ParallelSizes;
 @Timeout(120)
 @HostCuda
 class PeerCarrierTest {
-    private interface Part<T> {
-        T on(World world, Kernels kernels) throws Exception;
-    }
-
     @AfterEach
     void hide() {
         StandIn driver = StandIn.require();
@@ -51,25 +43,15 @@ class PeerCarrierTest {
         assertThat(driver.events()).isZero();
     }
 
-    private static <T> List<T> inWorld(int size, int devices, CudaOptions options, Part<T> part) {
+    private static <T> List<T> inWorld(int size, int devices, CudaOptions options, CudaWorlds.Part<T> part) {
         return inWorld(WorldSpec.of(ParallelSizes.tensor(size)), size, devices, options, part);
     }
 
-    private static <T> List<T> inWorld(WorldSpec spec, int size, int devices, CudaOptions options, Part<T> part) {
+    private static <T> List<T> inWorld(
+            WorldSpec spec, int size, int devices, CudaOptions options, CudaWorlds.Part<T> part) {
         StandIn.require().setDevices(devices);
         CudaOptions shared = options.withRanksPerDevice((size + devices - 1) / devices);
-        return LocalWorld.of(size).run(rendezvous -> {
-            VisibleDevice device = StandIn.devices().get(rendezvous.index() % devices);
-            try (CudaBackend backend = CudaBackend.create(device, CpuBackend.create(), shared);
-                    World world = World.join(rendezvous, backend, spec)) {
-                try {
-                    return part.on(world, backend.kernels());
-                } catch (Throwable failure) {
-                    world.abort(failure);
-                    throw failure;
-                }
-            }
-        });
+        return CudaWorlds.run(spec, size, shared, part);
     }
 
     private static List<ReduceOp> reductions(DataType type, int rank) {
