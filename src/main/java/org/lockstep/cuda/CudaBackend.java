@@ -43,7 +43,7 @@ public final class CudaBackend implements Backend {
      * @throws org.lockstep.LockstepException NO_LIBRARY, NO_EFFECT or USAGE where NCCL cannot be as the options ask for it
      */
     public static CudaBackend create(VisibleDevice device, Backend host, CudaOptions options) {
-        Optional<NcclLibrary> nccl = options.peer().use() == NcclOptions.Use.ON
+        Optional<NcclLibrary> nccl = options.peer().use() == Use.ON
                 ? Optional.empty()
                 : options.nccl().find(options.ranksPerDevice(), System.getenv());
         return new CudaBackend(device, host, options, nccl.orElse(null));

@@ -73,7 +73,7 @@ final class CudaEndpoint implements Backend.Endpoint {
 
     private Carriers peersOrHost(Roster roster) {
         PeerOptions options = backend.peer();
-        if (options.use() == NcclOptions.Use.OFF) {
+        if (options.use() == Use.OFF) {
             return (group, me, carrier, life, tag) -> new StagedCarrier(carrier, me);
         }
         PeerGroups peers = backend.peers(venue, spec);

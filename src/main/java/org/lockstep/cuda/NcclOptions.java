@@ -32,13 +32,6 @@ public record NcclOptions(
     /** Never. */
     public static final NcclOptions NONE = new NcclOptions(Use.OFF, null, Map.of(), Map.of(), false);
 
-    /** Whether it is used. */
-    public enum Use {
-        AUTO,
-        ON,
-        OFF
-    }
-
     public NcclOptions {
         maxCtas = Map.copyOf(maxCtas);
         trafficClass = Map.copyOf(trafficClass);

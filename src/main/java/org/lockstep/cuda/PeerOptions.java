@@ -10,23 +10,22 @@ import org.lockstep.topology.ProcessGroup;
  *
  * @param use of it
  */
-public record PeerOptions(NcclOptions.Use use) implements Serializable {
+public record PeerOptions(Use use) implements Serializable {
     /** Where the devices reach each other. */
-    public static final PeerOptions DEFAULT = new PeerOptions(NcclOptions.Use.AUTO);
+    public static final PeerOptions DEFAULT = new PeerOptions(Use.AUTO);
 
     /** Never. */
-    public static final PeerOptions NONE = new PeerOptions(NcclOptions.Use.OFF);
+    public static final PeerOptions NONE = new PeerOptions(Use.OFF);
 
     /** The same, used otherwise. */
-    public PeerOptions withUse(NcclOptions.Use other) {
+    public PeerOptions withUse(Use other) {
         return new PeerOptions(other);
     }
 
     /** How groups of ranks exchange, so many to a device, in a few words. */
     String describe(NcclOptions nccl, int ranksPerDevice) {
         String otherwise = nccl.describe(ranksPerDevice);
-        boolean byNccl =
-                nccl.use() == NcclOptions.Use.ON || (nccl.use() == NcclOptions.Use.AUTO && ranksPerDevice == 1);
+        boolean byNccl = nccl.use() == Use.ON || (nccl.use() == Use.AUTO && ranksPerDevice == 1);
         return switch (use) {
             case ON -> "groups through each other's device memory";
             case OFF -> otherwise;
@@ -40,7 +39,7 @@ public record PeerOptions(NcclOptions.Use use) implements Serializable {
 
     /** Throws if a group that cannot have it is asked to. */
     void requireOptional(ProcessGroup group, boolean oneJvm) {
-        if (use == NcclOptions.Use.ON) {
+        if (use == Use.ON) {
             throw LockstepException.report(
                             ErrorCode.NO_EFFECT,
                             "ranks of " + group + " cannot exchange through each other's device memory: "

@@ -16,6 +16,7 @@ import org.lockstep.cuda.CudaDriver;
 import org.lockstep.cuda.CudaOptions;
 import org.lockstep.cuda.NcclOptions;
 import org.lockstep.cuda.PeerOptions;
+import org.lockstep.cuda.Use;
 import org.lockstep.cuda.VisibleDevice;
 import org.lockstep.spark.device.BackendFactory;
 import org.lockstep.spark.device.RankDevice;
@@ -129,13 +130,13 @@ record LlmDevice(
         Map<String, Integer> classes = ofGroups(conf, Settings.NCCL_TENSOR_CLASS, Settings.NCCL_PIPELINE_CLASS);
         boolean first = Settings.NCCL_HIGH_PRIORITY.in(conf);
         return named.equals("auto")
-                ? new NcclOptions(NcclOptions.Use.AUTO, null, ctas, classes, first)
-                : new NcclOptions(NcclOptions.Use.ON, named, ctas, classes, first);
+                ? new NcclOptions(Use.AUTO, null, ctas, classes, first)
+                : new NcclOptions(Use.ON, named, ctas, classes, first);
     }
 
     private static PeerOptions peer(SparkConf conf) {
         String use = Settings.GPU_PEER.in(conf).toUpperCase(Locale.ROOT);
-        return PeerOptions.DEFAULT.withUse(NcclOptions.Use.valueOf(use));
+        return PeerOptions.DEFAULT.withUse(Use.valueOf(use));
     }
 
     private static Map<String, Integer> ofGroups(

@@ -148,9 +148,8 @@ class MemoryInFlightTest {
         CountDownLatch over = new CountDownLatch(1);
         LocalWorld.of(2).run(rendezvous -> {
             VisibleDevice device = StandIn.devices().get(rendezvous.index());
-            CudaOptions options = CudaOptions.DEFAULT
-                    .withCublas(CudaOptions.NO_CUBLAS)
-                    .withNccl(NcclOptions.DEFAULT.withUse(NcclOptions.Use.ON));
+            CudaOptions options =
+                    CudaOptions.DEFAULT.withCublas(CudaOptions.NO_CUBLAS).withNccl(NcclOptions.DEFAULT.withUse(Use.ON));
             try (CudaBackend backend = CudaBackend.create(device, CpuBackend.create(), options);
                     World world = World.join(rendezvous, backend, SPEC)) {
                 Buffer x = floats(backend.kernels(), 1, 2);
@@ -176,7 +175,7 @@ class MemoryInFlightTest {
     /** Also where half of the operation was called before that was seen: it ends with the groups. */
     @ParameterizedTest
     @EnumSource
-    void whoUsesWhatItClosedIsRefusedAndItsPeersAreTold(Use use) {
+    void whoUsesWhatItClosedIsRefusedAndItsPeersAreTold(Misuse use) {
         inWorld(SPEC, 2, (world, kernels) -> {
             Buffer open = floats(kernels, 1, 2);
             Buffer other = floats(kernels, 3, 4);
@@ -195,7 +194,7 @@ class MemoryInFlightTest {
         });
     }
 
-    private enum Use {
+    private enum Misuse {
         TRANSFERS,
         ALL_TO_ALL,
         ALL_REDUCE;

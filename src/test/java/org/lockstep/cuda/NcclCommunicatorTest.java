@@ -25,9 +25,8 @@ import org.lockstep.tensor.HostBuffer;
 /** A device to each rank, whose buffers go by NCCL. */
 @HostCuda
 class NcclCommunicatorTest extends CommunicatorContract {
-    private static final CudaOptions OPTIONS = CudaOptions.DEFAULT
-            .withCublas(CudaOptions.NO_CUBLAS)
-            .withNccl(NcclOptions.DEFAULT.withUse(NcclOptions.Use.ON));
+    private static final CudaOptions OPTIONS =
+            CudaOptions.DEFAULT.withCublas(CudaOptions.NO_CUBLAS).withNccl(NcclOptions.DEFAULT.withUse(Use.ON));
 
     @BeforeEach
     void show() {

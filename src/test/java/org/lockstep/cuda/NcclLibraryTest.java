@@ -70,7 +70,7 @@ class NcclLibraryTest {
     @Test
     void aTrafficClassNeedsALibraryThatHasIt() {
         StandInNccl nccl = StandInNccl.require();
-        NcclOptions options = new NcclOptions(NcclOptions.Use.AUTO, null, Map.of(), Map.of("tp", 0), false);
+        NcclOptions options = new NcclOptions(Use.AUTO, null, Map.of(), Map.of("tp", 0), false);
         try {
             nccl.setVersion(22_602);
             assertThat(options.find(1, Map.of())).isPresent();

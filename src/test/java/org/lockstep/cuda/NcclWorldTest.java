@@ -44,9 +44,8 @@ import org.lockstep.topology.ParallelSizes;
 @Timeout(120)
 @HostCuda
 class NcclWorldTest {
-    private static final CudaOptions OPTIONS = CudaOptions.DEFAULT
-            .withCublas(CudaOptions.NO_CUBLAS)
-            .withNccl(NcclOptions.DEFAULT.withUse(NcclOptions.Use.ON));
+    private static final CudaOptions OPTIONS =
+            CudaOptions.DEFAULT.withCublas(CudaOptions.NO_CUBLAS).withNccl(NcclOptions.DEFAULT.withUse(Use.ON));
 
     private StandInNccl nccl = StandInNccl.require();
 
@@ -161,8 +160,7 @@ class NcclWorldTest {
         WorldSpec spec = WorldSpec.of(ParallelSizes.tensor(2).withPipeline(2));
         String tensor = GroupKind.TENSOR.token();
         String pipeline = GroupKind.PIPELINE.token();
-        NcclOptions options =
-                new NcclOptions(NcclOptions.Use.ON, null, Map.of(tensor, 4), Map.of(tensor, 0, pipeline, 106), false);
+        NcclOptions options = new NcclOptions(Use.ON, null, Map.of(tensor, 4), Map.of(tensor, 0, pipeline, 106), false);
         CyclicBarrier all = new CyclicBarrier(4);
         inWorld(spec, 4, OPTIONS.withNccl(options), (world, kernels) -> {
             all.await();

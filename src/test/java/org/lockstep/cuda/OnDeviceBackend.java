@@ -23,9 +23,8 @@ import org.lockstep.topology.ParallelState;
 
 /** A GPU whose groups take buffers of the host, and do on the device what they are asked: {@link OnDevice}. */
 public record OnDeviceBackend(CudaBackend real) implements Backend {
-    private static final CudaOptions OPTIONS = CudaOptions.DEFAULT
-            .withCublas(CudaOptions.NO_CUBLAS)
-            .withNccl(NcclOptions.DEFAULT.withUse(NcclOptions.Use.ON));
+    private static final CudaOptions OPTIONS =
+            CudaOptions.DEFAULT.withCublas(CudaOptions.NO_CUBLAS).withNccl(NcclOptions.DEFAULT.withUse(Use.ON));
 
     /** A device of the stand-in to each party, whose buffers go by NCCL, beside such a host. */
     public static OnDeviceBackend byNccl(Rendezvous rendezvous, Backend host) {

@@ -12,9 +12,8 @@ import org.lockstep.rendezvous.Rendezvous;
 /** All ranks on one device, whose buffers are read where they are. */
 @HostCuda
 class PeerCommunicatorTest extends CommunicatorContract {
-    static final CudaOptions OPTIONS = CudaOptions.DEFAULT
-            .withCublas(CudaOptions.NO_CUBLAS)
-            .withPeer(PeerOptions.DEFAULT.withUse(NcclOptions.Use.ON));
+    static final CudaOptions OPTIONS =
+            CudaOptions.DEFAULT.withCublas(CudaOptions.NO_CUBLAS).withPeer(PeerOptions.DEFAULT.withUse(Use.ON));
 
     @AfterEach
     void nothingIsLeft() {

@@ -24,6 +24,7 @@ import org.lockstep.cuda.CudaOptions;
 import org.lockstep.cuda.HostCuda;
 import org.lockstep.cuda.NcclOptions;
 import org.lockstep.cuda.StandIn;
+import org.lockstep.cuda.Use;
 import org.lockstep.tensor.DataType;
 import org.lockstep.tensor.Kernels;
 import org.lockstep.topology.ParallelSizes;
@@ -196,7 +197,7 @@ class CudaModelTest {
     private static List<Map<String, GreedyDecoding.Seen>> runByNccl(
             Map<String, Golden> models, CudaOptions options, int tensor, int pipeline) {
         StandIn driver = StandIn.require();
-        CudaOptions nccl = options.withNccl(NcclOptions.DEFAULT.withUse(NcclOptions.Use.ON));
+        CudaOptions nccl = options.withNccl(NcclOptions.DEFAULT.withUse(Use.ON));
         AtomicInteger ordinal = new AtomicInteger();
         driver.setDevices(tensor * pipeline);
         try {

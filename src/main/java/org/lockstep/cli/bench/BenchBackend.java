@@ -10,6 +10,7 @@ import org.lockstep.cuda.CudaBackend;
 import org.lockstep.cuda.CudaDriver;
 import org.lockstep.cuda.CudaOptions;
 import org.lockstep.cuda.NcclOptions;
+import org.lockstep.cuda.Use;
 import org.lockstep.cuda.VisibleDevice;
 
 /** In what memory the buffers of ranks are, and what carries them. */
@@ -31,7 +32,7 @@ public enum BenchBackend {
             List<VisibleDevice> devices = driver.devices();
             CudaOptions options = CudaOptions.DEFAULT
                     .withCublas(CudaOptions.NO_CUBLAS)
-                    .withNccl(NcclOptions.DEFAULT.withUse(NcclOptions.Use.ON))
+                    .withNccl(NcclOptions.DEFAULT.withUse(Use.ON))
                     .withRanksPerDevice((ranks + devices.size() - 1) / devices.size());
             return CudaBackend.create(devices.get(party % devices.size()), CpuBackend.create(), options);
         }
