@@ -6,28 +6,12 @@
 // then joined in their order. Prefill does all parts in one block, decode each in a block of its own, and both do this same
 // arithmetic: a token has the same bits however its prompt is cut.
 
-#include "numeric.cuh"
+#include "paged.cuh"
 
 constexpr int PART = 128;     // positions
 constexpr int ROWS = 64;      // queries of a prefill block: tokens times the heads that share a key/value head
 constexpr int GROUP = 8;      // heads of a decode block that share a key/value head
 constexpr int HEAD_SIZE = 256; // at most
-
-/** One key/value head of one sequence's cache. */
-template <typename T>
-struct Context {
-    const T* cache;
-    const int* table;
-    int block_size;
-    int kv_heads;
-    int head;
-    int head_size;
-
-    __device__ __forceinline__ const T* at(int position) const {
-        const int64_t block = table[position / block_size];
-        return cache + ((block * kv_heads + head) * block_size + position % block_size) * head_size;
-    }
-};
 
 /**
  * Makes exponentials of a row of scores, zeros from `visible` on, by one warp.

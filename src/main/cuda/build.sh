@@ -7,10 +7,12 @@ set -euo pipefail
 cd "$(dirname "$0")"
 to=${1:-.}
 version=$(nvcc --version | sed -n 's/.*release \([0-9.]*\), V\([0-9.]*\)$/\2/p')
-for name in rows product attention reduce; do
-  nvcc -ptx -arch=compute_75 -std=c++17 -fmad=false -o "$to/$name.raw" "$name.cu"
+for name in rows product attention flash reduce; do
+  target=75
+  [[ $name == flash ]] && target=80 # whose tensor cores take bf16
+  nvcc -ptx -arch=compute_$target -std=c++17 -fmad=false -o "$to/$name.raw" "$name.cu"
   {
-    echo "// $name.cu by nvcc $version, for compute_75, re-labelled to ISA 8.0: see build.sh"
+    echo "// $name.cu by nvcc $version, for compute_$target, re-labelled to ISA 8.0: see build.sh"
     sed -e '/^\/\//d' -e 's/^\.version .*/.version 8.0/' "$to/$name.raw"
   } > "$to/$name.ptx"
   rm "$to/$name.raw"

@@ -23,7 +23,7 @@ import org.lockstep.tensor.WeightType;
  *
  * <p>Everything is queued in the order of the rank's stream and runs when the device comes to it; {@link #argmax} and
  * {@link Buffer#toHost} wait, and {@link #synchronize}. A token's result has the same bits in every batch, but for {@link #linear} of more than eight
- * tokens where that is cuBLAS's. Shapes that do not fit together are an {@link IllegalArgumentException} naming both. One
+ * tokens where that is cuBLAS's, and for {@link #attention} on tensor cores, which a token that comes alone does without. Shapes that do not fit together are an {@link IllegalArgumentException} naming both. One
  * caller at a time, from any thread; {@link #close} gives all memory back, also what buffers still stand for.
  */
 public final class CudaKernels implements Kernels {
@@ -50,7 +50,7 @@ public final class CudaKernels implements Kernels {
         this.graphs = eager ? null : replayed;
         this.tables = new StepTables(device, arena, replayed::clear);
         this.product = new DeviceProduct(arena, kernels, cublas, replayed::clear);
-        this.attention = new DeviceAttention(arena, kernels, replayed::clear);
+        this.attention = new DeviceAttention(arena, kernels, device.seen().hasBf16TensorCores(), replayed::clear);
     }
 
     /**
@@ -81,7 +81,7 @@ public final class CudaKernels implements Kernels {
         DeviceArena arena = DeviceArena.create(device, options.budget(device.seen()));
         boolean made = false;
         try {
-            KernelModule kernels = KernelModule.load(device, KernelModule.DECODER);
+            KernelModule kernels = KernelModule.decoder(device);
             CudaKernels all = new CudaKernels(
                     device,
                     arena,

@@ -5,39 +5,54 @@ import org.lockstep.tensor.DataType;
 
 /**
  * Attention over a paged cache: sequences that bring many tokens by tiles with a running softmax (FlashAttention, Dao et al.,
- * 2022), those that bring one cut over their context into parts that are then joined (Flash-Decoding, Dao et al., 2023).
- * Confined to one thread at a time.
+ * 2022), on tensor cores where the cache has 16 bits and the device those (FlashAttention-2, Dao, 2023); those that bring one
+ * cut over their context into parts that are then joined (Flash-Decoding, Dao et al., 2023). Confined to one thread at a time.
  */
 final class DeviceAttention {
     private static final int QUERIES = 64; // of a block, over the query heads of a key/value head
     private static final int GROUP = 8; // query heads of a block, where sequences bring one token
     private static final int PART = 128; // positions of the context
     private static final int PREFILL_THREADS = 256;
+    private static final int FLASH_THREADS = 128;
+    private static final int FLASH_HEAD_SIZE = 128; // at most
     private static final int DECODE_THREADS = 128;
 
     private final DeviceArena arena;
-    private final Runnable moved;
     private final KernelModule kernels;
+    private final boolean tensorCores;
+    private final Runnable moved;
     private @Nullable DeviceBuffer parts;
 
-    /** @param moved is told when scratch memory is somewhere else than before */
-    DeviceAttention(DeviceArena arena, KernelModule kernels, Runnable moved) {
+    /**
+     * Without scratch memory yet.
+     *
+     * @param tensorCores whether those of the device take bf16
+     * @param moved is told when scratch memory is somewhere else than before
+     */
+    DeviceAttention(DeviceArena arena, KernelModule kernels, boolean tensorCores, Runnable moved) {
         this.arena = arena;
-        this.moved = moved;
         this.kernels = kernels;
+        this.tensorCores = tensorCores;
+        this.moved = moved;
     }
 
     void attend(long query, int heads, DeviceCache cache, StepTables.Places at, long out) {
         int group = heads / cache.heads();
         if (at.mostTokens() > 1) {
+            boolean flash = tensorCores
+                    && cache.type() != DataType.F32
+                    && cache.headSize() <= FLASH_HEAD_SIZE
+                    && cache.headSize() % 8 == 0;
             arguments(query, heads, cache, at)
                     .pointer(out)
                     .launch(
-                            "attention_prefill_" + cache.type(),
+                            flash
+                                    ? "flash_prefill_" + cache.type() + (cache.headSize() > 64 ? "_128" : "_64")
+                                    : "attention_prefill_" + cache.type(),
                             (at.mostTokens() * group + QUERIES - 1) / QUERIES,
                             cache.heads(),
                             at.sequences(),
-                            PREFILL_THREADS);
+                            flash ? FLASH_THREADS : PREFILL_THREADS);
         }
         if (at.longestDecode() > 0) {
             decode(query, heads, cache, at, out);

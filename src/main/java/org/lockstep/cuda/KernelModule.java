@@ -21,9 +21,6 @@ import jcuda.driver.JCudaDriver;
  * JCuda does. Confined to one thread at a time.
  */
 final class KernelModule implements AutoCloseable {
-    /** Those of a decoder. */
-    static final List<String> DECODER = List.of("rows", "product", "attention");
-
     private static final int MOST_ARGUMENTS = 24;
     private static final int SLOT = 8; // bytes; no argument is larger
 
@@ -47,6 +44,15 @@ final class KernelModule implements AutoCloseable {
             }
             parameters[n] = Pointer.to(slots);
         }
+    }
+
+    /** Those of a decoder. */
+    static KernelModule decoder(CudaDevice device) {
+        List<String> sources = new ArrayList<>(List.of("rows", "product", "attention"));
+        if (device.seen().hasBf16TensorCores()) {
+            sources.add("flash");
+        }
+        return load(device, sources);
     }
 
     /**

@@ -13,6 +13,11 @@ import org.lockstep.collective.Identity;
  * @param capability compute capability, such as 9.0
  */
 public record VisibleDevice(int ordinal, String name, Identity.Gpu gpu, long bytes, String capability) {
+    /** Whether its tensor cores take bf16: those of Ampere and later do. */
+    boolean hasBf16TensorCores() {
+        return Integer.parseInt(capability.substring(0, capability.indexOf('.'))) >= 8;
+    }
+
     @Override
     public String toString() {
         return String.format(Locale.ROOT, "%d: %s, %,d MiB, %s", ordinal, name, bytes >> 20, gpu);

@@ -2,6 +2,7 @@ package org.lockstep.cuda;
 
 import static org.assertj.core.api.Assertions.assertThat;
 import static org.assertj.core.api.Assertions.within;
+import static org.junit.jupiter.api.Assumptions.assumeTrue;
 
 import java.io.IOException;
 import java.util.Arrays;
@@ -80,12 +81,12 @@ class AttentionKernelsTest {
     }
 
     private void prefill(
-            String type, Cache cache, int heads, int most, int sequences, CUdeviceptr[] step, int maxBlocks) {
+            String kernel, Cache cache, int heads, int most, int sequences, CUdeviceptr[] step, int maxBlocks) {
         int group = heads / cache.kvHeads;
         device.launch(
-                "attention_prefill_" + type,
+                kernel,
                 new int[] {(most * group + 63) / 64, cache.kvHeads, sequences},
-                256,
+                kernel.startsWith("flash") ? 128 : 256,
                 step[0],
                 cache.keys,
                 cache.values,
@@ -142,6 +143,23 @@ class AttentionKernelsTest {
     @CsvSource({"f32,4,2,40,16", "bf16,4,2,64,16", "f16,12,1,24,8", "bf16,9,1,256,4", "f16,8,8,5,3", "f32,20,2,8,32"})
     void promptsAndSingleTokensOfAMixedStepMeetTheirOwnContext(
             String type, int heads, int kvHeads, int size, int blockSize) {
+        meetTheirOwnContext("attention_prefill_" + type, type, heads, kvHeads, size, blockSize, 2e-6);
+    }
+
+    @ParameterizedTest
+    @CsvSource({"bf16,4,2,64,16", "bf16,3,1,128,4", "f16,12,1,24,8", "f16,6,2,88,3"})
+    void promptsOnTensorCoresMeetTheirOwnContext(String type, int heads, int kvHeads, int size, int blockSize) {
+        assumeTrue(device.tensorCores, "a device without tensor cores that take bf16");
+        double rounding = type.equals("bf16") ? 0x1p-9 : 0x1p-12; // of an exponential, relative
+        meetTheirOwnContext(flash(type, size), type, heads, kvHeads, size, blockSize, 2 * rounding);
+    }
+
+    private static String flash(String type, int size) {
+        return "flash_prefill_" + type + (size > 64 ? "_128" : "_64");
+    }
+
+    private void meetTheirOwnContext(
+            String kernel, String type, int heads, int kvHeads, int size, int blockSize, double tolerance) {
         int[] contexts = {300, 41, 130, 1, 257}; // of them new: all, one, some, one, one
         int[] fresh = {300, 1, 70, 1, 1};
         int maxBlocks = (300 + blockSize - 1) / blockSize;
@@ -170,16 +188,18 @@ class AttentionKernelsTest {
         float[] query = gaussian(starts[sequences] * heads * size);
         CUdeviceptr out = device.room(4L * query.length);
         CUdeviceptr[] step = {device.of(query), device.of(starts), device.of(contexts), device.of(tables), out};
-        prefill(type, cache, heads, 300, sequences, step, maxBlocks);
+        prefill(kernel, cache, heads, 300, sequences, step, maxBlocks);
         decode(type, cache, heads, 3, sequences, step, maxBlocks);
         float[] actual = device.floats(out, query.length);
+        float[] rounded = rounded(query, kernel.startsWith("flash") ? type : "f32");
         for (int s = 0; s < sequences; s++) {
             for (int t = 0; t < fresh[s]; t++) {
                 int row = starts[s] + t;
                 int visible = contexts[s] - fresh[s] + t + 1;
                 for (int h = 0; h < heads; h++) {
+                    boolean alone = fresh[s] == 1;
                     double[] expected = attend(
-                            query,
+                            alone ? query : rounded,
                             (row * heads + h) * size,
                             keys[s],
                             values[s],
@@ -190,10 +210,49 @@ class AttentionKernelsTest {
                     for (int e = 0; e < size; e++) {
                         assertThat((double) actual[(row * heads + h) * size + e])
                                 .as("sequence %d, token %d, head %d, element %d", s, t, h, e)
-                                .isCloseTo(expected[e], within(2e-6));
+                                .isCloseTo(expected[e], within(alone ? 2e-6 : tolerance));
                     }
                 }
             }
+        }
+    }
+
+    @ParameterizedTest
+    @CsvSource({"bf16,64", "f16,128"})
+    void aTokenOnTensorCoresHasTheSameBitsHoweverItsPromptIsCut(String type, int size) {
+        assumeTrue(device.tensorCores, "a device without tensor cores that take bf16");
+        int length = 150;
+        int heads = 3;
+        Cache cache = cache(type, 38, 4, 1, size);
+        write(
+                type,
+                cache,
+                gaussian(length * size),
+                gaussian(length * size),
+                IntStream.range(0, length).toArray());
+        float[] query = gaussian(length * heads * size);
+        CUdeviceptr table = device.of(IntStream.range(0, 38).toArray());
+        float[] whole = null;
+        for (int[] chunks : new int[][] {{150}, {64, 86}, {2, 3, 61, 84}, {130, 2, 18}}) {
+            float[] all = new float[query.length];
+            int done = 0;
+            for (int chunk : chunks) {
+                int from = done * heads * size;
+                int count = chunk * heads * size;
+                CUdeviceptr out = device.room(4L * count);
+                CUdeviceptr[] step = {
+                    device.of(Arrays.copyOfRange(query, from, from + count)),
+                    device.of(0, chunk),
+                    device.of(done + chunk),
+                    table,
+                    out
+                };
+                prefill(flash(type, size), cache, heads, chunk, 1, step, 38);
+                System.arraycopy(device.floats(out, count), 0, all, from, count);
+                done += chunk;
+            }
+            whole = whole == null ? all : whole;
+            assertThat(all).as("chunks %s", Arrays.toString(chunks)).isEqualTo(whole);
         }
     }
 

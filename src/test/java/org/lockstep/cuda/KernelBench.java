@@ -62,7 +62,10 @@ final class KernelBench {
                 decode(batch, context);
             }
         }
-        prefill(2048);
+        prefill("attention_prefill_bf16", 256, 2048);
+        if (device.tensorCores) {
+            prefill("flash_prefill_bf16_128", 128, 2048);
+        }
         rows();
         launches();
         products();
@@ -158,7 +161,7 @@ final class KernelBench {
         free(keys, values, query, out, partial, stats, starts, contexts, tables);
     }
 
-    private void prefill(int prompt) {
+    private void prefill(String kernel, int threads, int prompt) {
         int length = prompt / shrink;
         int blocks = (length + BLOCK_SIZE - 1) / BLOCK_SIZE;
         CUdeviceptr keys = zeros(2L * blocks * BLOCK_SIZE * KV_HEADS * HEAD_SIZE);
@@ -171,9 +174,9 @@ final class KernelBench {
         double seconds = time(
                 repetitions,
                 i -> device.launch(
-                        "attention_prefill_bf16",
+                        kernel,
                         new int[] {(length * (HEADS / KV_HEADS) + 63) / 64, KV_HEADS, 1},
-                        256,
+                        threads,
                         query,
                         keys,
                         values,
@@ -187,7 +190,7 @@ final class KernelBench {
                         HEAD_SIZE,
                         0.088388346f,
                         out));
-        rate("attention_prefill_bf16 " + length, seconds, 2.0 * length * length * HEADS * HEAD_SIZE);
+        rate(kernel + " " + length, seconds, 2.0 * length * length * HEADS * HEAD_SIZE);
         free(keys, values, query, out, starts, contexts, tables);
     }
 

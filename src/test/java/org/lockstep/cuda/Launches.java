@@ -14,6 +14,7 @@ import jcuda.NativePointerObject;
 import jcuda.Pointer;
 import jcuda.driver.CUcontext;
 import jcuda.driver.CUdevice;
+import jcuda.driver.CUdevice_attribute;
 import jcuda.driver.CUdeviceptr;
 import jcuda.driver.CUfunction;
 import jcuda.driver.CUmodule;
@@ -27,6 +28,7 @@ import jcuda.driver.JCudaDriver;
 final class Launches implements AutoCloseable {
     private final CUdevice device = new CUdevice();
     final CUstream stream = new CUstream();
+    final boolean tensorCores; // that take bf16
     private final List<CUmodule> modules = new ArrayList<>();
     private final List<CUdeviceptr> arrays = new ArrayList<>();
     private final Map<String, CUfunction> functions = new HashMap<>();
@@ -38,7 +40,14 @@ final class Launches implements AutoCloseable {
         check(JCudaDriver.cuDevicePrimaryCtxRetain(context, device));
         check(JCudaDriver.cuCtxSetCurrent(context));
         check(JCudaDriver.cuStreamCreate(stream, 1)); // not blocking
-        for (String name : List.of("rows", "product", "attention")) {
+        int[] major = new int[1];
+        check(JCudaDriver.cuDeviceGetAttribute(
+                major, CUdevice_attribute.CU_DEVICE_ATTRIBUTE_COMPUTE_CAPABILITY_MAJOR, device));
+        tensorCores = major[0] >= 8;
+        for (String name : List.of("rows", "product", "attention", "flash")) {
+            if (name.equals("flash") && !tensorCores) {
+                continue;
+            }
             CUmodule module = new CUmodule();
             check(JCudaDriver.cuModuleLoadData(module, text(name)));
             modules.add(module);
