@@ -81,6 +81,16 @@ struct Operation {
     int root;      // or peer
 };
 
+/** Memory from an address on. */
+struct Range {
+    uint64_t address;
+    uint64_t bytes;
+
+    bool holds(const Range& other) const { return address <= other.address && other.address + other.bytes <= address + bytes; }
+    bool meets(const Range& other) const { return address < other.address + other.bytes && other.address < address + bytes; }
+    bool is_memory() const { return bytes == 0 || standin_holds(address, bytes) != 0; }
+};
+
 bool is_transfer(Kind kind) { return kind == Kind::SEND || kind == Kind::RECEIVE; }
 
 /** What a rank says of a call: the call, and what the rank that hears it needs of its data. */
@@ -125,6 +135,7 @@ struct Communicator : links::Owner {
     int max_ctas = UNDEFINED;
     int traffic_class = UNDEFINED;
     std::map<int, double> factors; // of its own reductions
+    std::map<void*, Range> registered; // by what NCCL calls a handle
 
     Communicator(const std::string& group, int size, int rank, std::string device)
         : size(size), rank(rank), device(std::move(device)), links(group, size, rank, *this), peers(size) {}
@@ -391,11 +402,39 @@ bool receives(const Operation& call, int rank) {
     return call.kind != Kind::SEND && (call.kind != Kind::REDUCE || rank == call.root);
 }
 
-bool is_memory(const Operation& call, int size, int rank) {
+/** What a call reads and writes at a rank. */
+std::vector<Range> ranges_of(const Operation& call, int size, int rank) {
     const uint64_t bytes = call.count * bytes_of(call.type);
-    const bool sends = call.kind != Kind::RECEIVE && (call.kind != Kind::BROADCAST || rank == call.root);
-    return bytes == 0 || ((!sends || standin_holds(call.send, call.kind == Kind::REDUCE_SCATTER ? size * bytes : bytes)) &&
-        (!receives(call, rank) || standin_holds(call.receive, call.kind == Kind::ALL_GATHER ? size * bytes : bytes)));
+    std::vector<Range> all;
+    if (call.kind != Kind::RECEIVE && (call.kind != Kind::BROADCAST || rank == call.root)) {
+        all.push_back({call.send, call.kind == Kind::REDUCE_SCATTER ? size * bytes : bytes});
+    }
+    if (receives(call, rank)) {
+        all.push_back({call.receive, call.kind == Kind::ALL_GATHER ? size * bytes : bytes});
+    }
+    return all;
+}
+
+bool is_memory(const Operation& call, int size, int rank) {
+    const auto ranges = ranges_of(call, size, rank);
+    return std::all_of(ranges.begin(), ranges.end(), [](const Range& range) { return range.is_memory(); });
+}
+
+/**
+ * Why what is registered is not as it must be for a call; null where it is. Stricter than NCCL, which leaves undefined what comes of
+ * memory that was freed, and of a rank that mixes memory that is registered with such that is not.
+ */
+const char* unregistered(const Communicator& communicator, const Operation& call) {
+    const auto& all = communicator.registered;
+    if (std::any_of(all.begin(), all.end(), [](const auto& each) { return !each.second.is_memory(); })) {
+        return "memory was freed that is registered";
+    }
+    for (const Range& range : ranges_of(call, communicator.size, communicator.rank)) {
+        if (!all.empty() && range.bytes > 0 && std::none_of(all.begin(), all.end(), [&](const auto& each) { return each.second.holds(range); })) {
+            return "memory that is not registered beside such that is";
+        }
+    }
+    return nullptr;
 }
 
 bool agree(const Operation& a, const Operation& b) {
@@ -533,6 +572,9 @@ int add(void* handle, const Operation& call, void* stream) {
     if (communicator->state != SUCCESS) {
         return communicator->state == IN_PROGRESS ? refuse(INVALID_ARGUMENT, "the communicator is not ready") : communicator->state;
     }
+    if (const char* why = unregistered(*communicator, call)) {
+        return refuse(INVALID_USAGE, why);
+    }
     Operation whole = call;
     whole.factor = is_own ? own->second : 1;
     if (group().depth > 0) {
@@ -595,6 +637,16 @@ API void standin_nccl_fail(int64_t operations) {
 API int64_t standin_nccl_communicators() {
     Call held;
     return static_cast<int64_t>(communicators().size());
+}
+
+/** Ranges of memory that are registered with communicators that nobody has ended. */
+API int64_t standin_nccl_registered() {
+    Call held;
+    int64_t all = 0;
+    for (const auto& [handle, each] : communicators()) {
+        all += static_cast<int64_t>(each->registered.size());
+    }
+    return all;
 }
 
 /** The version that it tells from now on, such as 22800. */
@@ -701,7 +753,48 @@ API int ncclCommFinalize(void* handle) {
     return find(handle) == nullptr ? refuse(INVALID_ARGUMENT, "no such communicator") : SUCCESS;
 }
 
-API int ncclCommDestroy(void* handle) { return ncclCommAbort(handle); }
+/** Stricter than NCCL, which gives back itself what is still registered. */
+API int ncclCommDestroy(void* handle) {
+    bool is_registered = false;
+    {
+        Call held;
+        const auto communicator = find(handle);
+        is_registered = communicator != nullptr && !communicator->registered.empty();
+    }
+    const int ended = ncclCommAbort(handle);
+    Call held;
+    return is_registered ? refuse(INVALID_USAGE, "a communicator was destroyed with memory that is registered") : ended;
+}
+
+/** Stricter than NCCL, which counts what is registered twice. */
+API int ncclCommRegister(void* handle, uint64_t address, size_t bytes, void** made) {
+    Call held;
+    static uintptr_t handles = 0;
+    const auto communicator = find(handle);
+    const Range range{address, bytes};
+    if (communicator == nullptr || bytes == 0 || !range.is_memory()) {
+        return refuse(INVALID_ARGUMENT, "no such communicator, or no such memory");
+    }
+    const auto& all = communicator->registered;
+    if (std::any_of(all.begin(), all.end(), [&](const auto& each) { return each.second.meets(range); })) {
+        return refuse(INVALID_USAGE, "memory is registered twice");
+    }
+    *made = reinterpret_cast<void*>(++handles);
+    communicator->registered[*made] = range;
+    return SUCCESS;
+}
+
+API int ncclCommDeregister(void* handle, void* registration) {
+    Call held;
+    const auto communicator = find(handle);
+    const auto found = communicator == nullptr ? decltype(communicator->registered.end()){} : communicator->registered.find(registration);
+    if (communicator == nullptr || found == communicator->registered.end()) {
+        return refuse(INVALID_USAGE, "no such communicator, or nothing registered by that handle");
+    }
+    const bool is_memory = found->second.is_memory();
+    communicator->registered.erase(found);
+    return is_memory ? SUCCESS : refuse(INVALID_USAGE, "memory was freed that is registered");
+}
 
 API int ncclRedOpCreatePreMulSum(int* made, const void* scalar, int type, int residence, void* handle) {
     Call held;

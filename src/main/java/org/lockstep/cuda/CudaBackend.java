@@ -71,10 +71,9 @@ public final class CudaBackend implements Backend {
                 Objects.requireNonNull(nccl),
                 device(),
                 ids,
-                options.nccl()::config,
+                options.nccl(),
                 spec.meetingTimeout(),
-                spec.operations().timeout(),
-                options.nccl().highPriority());
+                spec.operations().timeout());
         groups = made;
         return made;
     }

@@ -1,5 +1,7 @@
 package org.lockstep.cuda;
 
+import java.util.Map;
+import java.util.concurrent.ConcurrentHashMap;
 import java.util.concurrent.TimeUnit;
 import java.util.concurrent.locks.LockSupport;
 import java.util.function.IntSupplier;
@@ -31,10 +33,14 @@ final class CudaDevice implements AutoCloseable {
     private final CUdevice device;
     private final CUcontext context;
     private final CUstream stream;
+    private final Map<Long, Long> memory = new ConcurrentHashMap<>(); // what is allocated: address to bytes
     private volatile @Nullable Watch watch;
     private boolean closed;
 
-    /** What is asked while somebody waits for the device, and after: whether what is queued can still come to its end. */
+    /**
+     * What is asked while somebody waits for the device, and after: whether what is queued can still come to its end. Told of the
+     * device's memory, too.
+     */
     @FunctionalInterface
     interface Watch {
         /**
@@ -43,6 +49,12 @@ final class CudaDevice implements AutoCloseable {
          * @param waited since when somebody waits, in nanoseconds
          */
         void look(long waited);
+
+        /** There is more memory now. */
+        default void allocated(long address, long bytes) {}
+
+        /** Memory is about to go back to the driver, and nothing that is queued uses it. */
+        default void releasing(long address) {}
     }
 
     private CudaDevice(VisibleDevice seen, CUdevice device, CUcontext context, CUstream stream) {
@@ -212,11 +224,27 @@ final class CudaDevice implements AutoCloseable {
             return 0;
         }
         CudaError.check(result, "cuMemAlloc of " + bytes + " bytes");
-        return Raw.address(made);
+        long address = Raw.address(made);
+        memory.put(address, bytes);
+        Watch watching = watch;
+        if (watching != null) {
+            watching.allocated(address, bytes);
+        }
+        return address;
     }
 
     void release(long address) {
+        Watch watching = watch;
+        if (watching != null) {
+            watching.releasing(address);
+        }
+        memory.remove(address);
         CudaError.check(JCudaDriver.cuMemFree(Raw.device(address)), "cuMemFree");
+    }
+
+    /** All that is allocated now, address to bytes. */
+    Map<Long, Long> memory() {
+        return Map.copyOf(memory);
     }
 
     /** Host memory that stays where it is, so that the device reads and writes it by itself. */

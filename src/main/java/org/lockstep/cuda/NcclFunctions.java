@@ -9,8 +9,8 @@ import org.jspecify.annotations.Nullable;
 
 /**
  * The functions of NCCL 2.18 that are used, mapped directly: pointers, handles and sizes are their numbers. They belong to the
- * process: it has one NCCL. The names are NVIDIA's; what later versions added is looked for by name, never here, for a class
- * binds all its functions or none.
+ * process: it has one NCCL. The names are NVIDIA's; what later versions added is never here, for a class binds all its functions
+ * or none ({@link NcclFunctions219}).
  */
 final class NcclFunctions {
     private NcclFunctions() {}
@@ -70,12 +70,17 @@ final class NcclFunctions {
      *
      * @throws UnsatisfiedLinkError naming the function that is missing
      */
-    static synchronized void bind(NativeLibrary library) {
-        for (Method method : NcclFunctions.class.getDeclaredMethods()) {
+    static void bind(NativeLibrary library) {
+        bind(NcclFunctions.class, library);
+    }
+
+    /** The same of another version's. */
+    static synchronized void bind(Class<?> functions, NativeLibrary library) {
+        for (Method method : functions.getDeclaredMethods()) {
             if (Modifier.isNative(method.getModifiers())) {
                 library.getFunction(method.getName());
             }
         }
-        Native.register(NcclFunctions.class, library);
+        Native.register(functions, library);
     }
 }

@@ -28,36 +28,32 @@ final class NcclGroups implements Carriers, CudaDevice.Watch, AutoCloseable {
     private final NcclLibrary library;
     private final CudaDevice device;
     private final Function<ProcessGroup, Optional<UniqueId>> ids;
-    private final Function<ProcessGroup, NcclConfig> configs;
+    private final NcclOptions options;
     private final Duration meeting;
     private final Duration operation;
-    private final boolean highPriority;
     private final NcclCalls calls = new NcclCalls();
     private final List<NcclQueue> live = new CopyOnWriteArrayList<>();
     private Turn last = new Turn(null, System.nanoTime()); // of look
 
     /**
      * @param ids of groups, as the meeting told them; for a group without one its first rank makes it, and tells the others
-     * @param configs of groups
+     * @param options of groups
      * @param meeting how long all ranks of a group may take to meet
      * @param operation how long one operation may take
-     * @param highPriority of the streams beside the rank's
      */
     NcclGroups(
             NcclLibrary library,
             CudaDevice device,
             Function<ProcessGroup, Optional<UniqueId>> ids,
-            Function<ProcessGroup, NcclConfig> configs,
+            NcclOptions options,
             Duration meeting,
-            Duration operation,
-            boolean highPriority) {
+            Duration operation) {
         this.library = library;
         this.device = device;
         this.ids = ids;
-        this.configs = configs;
+        this.options = options;
         this.meeting = meeting;
         this.operation = operation;
-        this.highPriority = highPriority;
         device.watch(this);
     }
 
@@ -67,7 +63,7 @@ final class NcclGroups implements Carriers, CudaDevice.Watch, AutoCloseable {
         agree(group, host, tag);
         UniqueId id = ids.apply(group).orElseGet(() -> shared(me, host, tag));
         device.enter();
-        NcclHandle handle = NcclHandle.begin(library, calls, id, group.size(), me, configs.apply(group));
+        NcclHandle handle = NcclHandle.begin(library, calls, id, group.size(), me, options.config(group));
         boolean met = false;
         try {
             String init = "init of " + group;
@@ -78,8 +74,11 @@ final class NcclGroups implements Carriers, CudaDevice.Watch, AutoCloseable {
                 handle.abort();
             }
         }
-        NcclQueue queue = new NcclQueue(this, handle, group, device, life, operation, highPriority);
+        NcclQueue queue = new NcclQueue(this, handle, group, device, life, operation, options.highPriority());
         live.add(queue);
+        if (options.register()) {
+            device.memory().forEach(queue::register);
+        }
         return new NcclCarrier(this, queue, group.size(), me);
     }
 
@@ -105,6 +104,19 @@ final class NcclGroups implements Carriers, CudaDevice.Watch, AutoCloseable {
 
     boolean isAborted() {
         return calls.isAborted();
+    }
+
+    /** All of the rank's memory is registered, or none: ranks that mix the two in one operation have no result that NCCL defines. */
+    @Override
+    public void allocated(long address, long bytes) {
+        if (options.register()) {
+            live.forEach(queue -> queue.register(address, bytes));
+        }
+    }
+
+    @Override
+    public void releasing(long address) {
+        live.forEach(queue -> queue.deregister(address));
     }
 
     /** All groups of the rank, for they share its stream. From any thread. Idempotent. */

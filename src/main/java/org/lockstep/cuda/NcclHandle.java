@@ -3,6 +3,10 @@ package org.lockstep.cuda;
 import com.sun.jna.Memory;
 import com.sun.jna.Pointer;
 import java.time.Duration;
+import java.util.ArrayList;
+import java.util.HashMap;
+import java.util.List;
+import java.util.Map;
 import java.util.concurrent.TimeUnit;
 import java.util.concurrent.locks.LockSupport;
 import java.util.function.IntSupplier;
@@ -21,6 +25,7 @@ final class NcclHandle {
     private final NcclCalls calls;
     private final Memory out; // NCCL writes to it after the call that was given it: it must outlive that
     private final Memory state = new Memory(Integer.BYTES);
+    private final Map<Long, Long> registered = new HashMap<>(); // address to NCCL's handle; inside calls only
     private boolean ended; // inside calls only
 
     private NcclHandle(NcclLibrary library, NcclCalls calls, Memory out) {
@@ -142,6 +147,50 @@ final class NcclHandle {
         return address;
     }
 
+    /**
+     * Lets NCCL reach so many bytes of the device's memory without copies of its own, once, until {@link #deregister} or the end:
+     * an abort gives back what is registered itself. After the end nothing is.
+     *
+     * @throws LockstepException as {@link NcclResult#exception}
+     */
+    void register(long address, long bytes) {
+        try (Memory made = new Memory(Long.BYTES)) {
+            IntSupplier register = () -> {
+                if (ended || registered.containsKey(address)) {
+                    return NcclResult.SUCCESS;
+                }
+                int result =
+                        NcclFunctions219.ncclCommRegister(out.getLong(0), address, bytes, Pointer.nativeValue(made));
+                if (result == NcclResult.SUCCESS) {
+                    registered.put(address, made.getLong(0));
+                }
+                return result;
+            };
+            NcclResult.check(calls.call(register), "ncclCommRegister of " + bytes + " bytes by " + this);
+        }
+    }
+
+    /** Takes memory back that may have been registered: what the device still does must not use it. As {@link #register}. */
+    void deregister(long address) {
+        NcclResult.check(
+                calls.call(() -> {
+                    Long handle = registered.remove(address);
+                    return ended || handle == null
+                            ? NcclResult.SUCCESS
+                            : NcclFunctions219.ncclCommDeregister(out.getLong(0), handle);
+                }),
+                "ncclCommDeregister by " + this);
+    }
+
+    private List<Long> registered() {
+        List<Long> all = new ArrayList<>();
+        calls.call(() -> {
+            all.addAll(registered.keySet());
+            return NcclResult.SUCCESS;
+        });
+        return all;
+    }
+
     /** Ends at once what it does, also on the device: for one that is the rank's only one, or was never in use. Idempotent. */
     void abort() {
         calls.call(() -> {
@@ -176,6 +225,7 @@ final class NcclHandle {
         }
         boolean finalized = false;
         try {
+            registered().forEach(this::deregister);
             call("ncclCommFinalize", limit, NcclFunctions::ncclCommFinalize);
             finalized = true;
         } finally {

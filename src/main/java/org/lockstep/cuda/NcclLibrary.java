@@ -56,7 +56,7 @@ final class NcclLibrary {
         }
     }
 
-    private NcclLibrary(String found, int version, Set<Capability> capabilities) {
+    NcclLibrary(String found, int version, Set<Capability> capabilities) {
         this.found = found;
         this.version = version;
         this.capabilities = Set.copyOf(capabilities);
@@ -114,6 +114,9 @@ final class NcclLibrary {
                 there.add(capability);
             }
         }
+        if (there.contains(Capability.REGISTER)) {
+            NcclFunctions.bind(NcclFunctions219.class, library);
+        }
         return new NcclLibrary(candidate, version, there);
     }
 
@@ -149,6 +152,19 @@ final class NcclLibrary {
                             ErrorCode.NO_EFFECT,
                             this + " has no traffic class for each communicator, as " + name(TRAFFIC_CLASS) + " has")
                     .attempt(VARIABLE + " = the path of a newer libnccl.so.2, or no traffic class")
+                    .exception();
+        }
+    }
+
+    /**
+     * That memory can be registered with its communicators.
+     *
+     * @throws LockstepException NO_EFFECT where it is too old for that
+     */
+    void requireRegister() {
+        if (!capabilities.contains(Capability.REGISTER)) {
+            throw LockstepException.report(ErrorCode.NO_EFFECT, this + " cannot register memory, as 2.19 can")
+                    .attempt(VARIABLE + " = the path of a newer libnccl.so.2, or memory that is not registered")
                     .exception();
         }
     }

@@ -18,19 +18,23 @@ import org.lockstep.topology.ProcessGroup;
  *     choice for others
  * @param trafficClass of a group's messages in the network, likewise
  * @param highPriority of queued operations, {@link org.lockstep.collective.Communicator#async}, on their device
+ * @param register whether a rank's device memory is registered with its communicators, so that NCCL moves data without copies of
+ *     its own. Off where nobody asks for it, as in PyTorch: inside a host NCCL takes memory of {@code cuMemAlloc} only where its
+ *     environment says so, against NVIDIA's advice; it helps networks that reach device memory
  */
 public record NcclOptions(
         Use use,
         @Nullable String library,
         Map<String, Integer> maxCtas,
         Map<String, Integer> trafficClass,
-        boolean highPriority)
+        boolean highPriority,
+        boolean register)
         implements Serializable {
     /** Where there is one, and each rank has a device of its own. */
-    public static final NcclOptions DEFAULT = new NcclOptions(Use.AUTO, null, Map.of(), Map.of(), false);
+    public static final NcclOptions DEFAULT = new NcclOptions(Use.AUTO, null, Map.of(), Map.of(), false, false);
 
     /** Never. */
-    public static final NcclOptions NONE = new NcclOptions(Use.OFF, null, Map.of(), Map.of(), false);
+    public static final NcclOptions NONE = new NcclOptions(Use.OFF, null, Map.of(), Map.of(), false, false);
 
     public NcclOptions {
         maxCtas = Map.copyOf(maxCtas);
@@ -39,18 +43,18 @@ public record NcclOptions(
 
     /** The same, used otherwise. */
     public NcclOptions withUse(Use other) {
-        return new NcclOptions(other, library, maxCtas, trafficClass, highPriority);
+        return new NcclOptions(other, library, maxCtas, trafficClass, highPriority, register);
     }
 
     /** How groups of ranks exchange, so many to a device, in a few words. */
     public String describe(int ranksPerDevice) {
+        String byNccl = "groups by NCCL" + (library == null ? "" : " (" + library + ")")
+                + (register ? " from registered memory" : "");
         return switch (use) {
-            case ON -> "groups by NCCL" + (library == null ? "" : " (" + library + ")");
+            case ON -> byNccl;
             case OFF -> "groups through the host";
             case AUTO ->
-                ranksPerDevice > 1
-                        ? "groups through the host"
-                        : "groups by NCCL where there is one, else through the host";
+                ranksPerDevice > 1 ? "groups through the host" : byNccl + " where there is one, else through the host";
         };
     }
 
@@ -68,7 +72,7 @@ public record NcclOptions(
      *
      * @param ranksPerDevice NCCL refuses more than one
      * @throws LockstepException NO_LIBRARY where it is asked for and does not load; USAGE where it is asked for and would
-     *     refuse; NO_EFFECT where it is too old for a traffic class that is asked for
+     *     refuse; NO_EFFECT where it is too old for a traffic class, or registered memory, that is asked for
      */
     Optional<NcclLibrary> find(int ranksPerDevice, Map<String, String> environment) {
         if (use == Use.OFF || (use == Use.AUTO && ranksPerDevice > 1)) {
@@ -84,6 +88,9 @@ public record NcclOptions(
             NcclLibrary found = NcclLibrary.open(Optional.ofNullable(library), environment);
             if (!trafficClass.isEmpty()) {
                 found.requireTrafficClass();
+            }
+            if (register) {
+                found.requireRegister();
             }
             return Optional.of(found);
         } catch (LockstepException nowhere) {

@@ -58,6 +58,16 @@ final class NcclQueue {
         this.highPriority = highPriority;
     }
 
+    /** As {@link NcclHandle#register}. From any thread. */
+    void register(long address, long bytes) {
+        handle.register(address, bytes);
+    }
+
+    /** As {@link NcclHandle#deregister}. From any thread. */
+    void deregister(long address) {
+        handle.deregister(address);
+    }
+
     void begin(Duration deadline) {
         limit = deadline;
     }

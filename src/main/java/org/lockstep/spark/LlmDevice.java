@@ -129,9 +129,10 @@ record LlmDevice(
         Map<String, Integer> ctas = ofGroups(conf, Settings.NCCL_TENSOR_CTAS, Settings.NCCL_PIPELINE_CTAS);
         Map<String, Integer> classes = ofGroups(conf, Settings.NCCL_TENSOR_CLASS, Settings.NCCL_PIPELINE_CLASS);
         boolean first = Settings.NCCL_HIGH_PRIORITY.in(conf);
+        boolean register = Settings.NCCL_REGISTER.in(conf);
         return named.equals("auto")
-                ? new NcclOptions(Use.AUTO, null, ctas, classes, first)
-                : new NcclOptions(Use.ON, named, ctas, classes, first);
+                ? new NcclOptions(Use.AUTO, null, ctas, classes, first, register)
+                : new NcclOptions(Use.ON, named, ctas, classes, first, register);
     }
 
     private static PeerOptions peer(SparkConf conf) {

@@ -7,6 +7,7 @@ import java.time.Duration;
 import java.util.ArrayList;
 import java.util.Arrays;
 import java.util.List;
+import java.util.Map;
 import java.util.stream.IntStream;
 import org.junit.jupiter.api.AfterEach;
 import org.junit.jupiter.api.BeforeEach;
@@ -22,11 +23,12 @@ import org.lockstep.tensor.Buffer;
 import org.lockstep.tensor.DataType;
 import org.lockstep.tensor.HostBuffer;
 
-/** A device to each rank, whose buffers go by NCCL. */
+/** A device to each rank, whose buffers go by NCCL from memory that is registered; {@link NcclProcessTest} has such that is not. */
 @HostCuda
 class NcclCommunicatorTest extends CommunicatorContract {
-    private static final CudaOptions OPTIONS =
-            CudaOptions.DEFAULT.withCublas(CudaOptions.NO_CUBLAS).withNccl(NcclOptions.DEFAULT.withUse(Use.ON));
+    private static final CudaOptions OPTIONS = CudaOptions.DEFAULT
+            .withCublas(CudaOptions.NO_CUBLAS)
+            .withNccl(new NcclOptions(Use.ON, null, Map.of(), Map.of(), false, true));
 
     @BeforeEach
     void show() {

@@ -214,6 +214,52 @@ class NcclHandleTest {
     }
 
     @Test
+    void registeredMemoryIsGivenBackBeforeItIsFreedAndWithTheCommunicator() throws Exception {
+        StandInNccl nccl = StandInNccl.require();
+        CyclicBarrier both = new CyclicBarrier(2);
+        on(2, rank -> {
+            rank.handle.await("init", LONG, () -> {});
+            DeviceBuffer x = rank.floats(1, 2);
+            DeviceBuffer large = DeviceBuffer.allocate(rank.arena, DataType.U8, 20 << 20); // its memory is its own
+            rank.device.memory().forEach(rank.handle::register);
+            rank.device.memory().forEach(rank.handle::register); // once
+            both.await();
+            assertThat(nccl.registered()).isEqualTo(2 * 2);
+            both.await();
+            rank.allReduce(x);
+            rank.handle.deregister(large.address());
+            rank.handle.deregister(large.address());
+            large.close();
+            rank.allReduce(x);
+            assertThat(rank.read(x)).containsExactly(4, 8);
+            rank.handle.close(LONG);
+            both.await();
+            assertThat(nccl.registered()).isZero();
+            rank.handle.register(x.address(), 8);
+            rank.handle.deregister(x.address());
+            return true;
+        });
+    }
+
+    @Test
+    void memoryThatIsFreedWhileRegisteredAndSuchThatIsNotRegisteredAreRefused() throws Exception {
+        StandInNccl.require();
+        on(1, rank -> {
+            rank.handle.await("init", LONG, () -> {});
+            DeviceBuffer x = rank.floats(1, 2);
+            DeviceBuffer large = DeviceBuffer.allocate(rank.arena, DataType.U8, 20 << 20);
+            rank.handle.register(large.address(), 20 << 20);
+            assertThatThrownBy(() -> rank.allReduce(x))
+                    .hasMessageContaining("memory that is not registered beside such that is");
+            assertThatThrownBy(() -> rank.handle.register(large.address() + 4096, 4096))
+                    .hasMessageContaining("memory is registered twice");
+            large.close();
+            assertThatThrownBy(() -> rank.allReduce(x)).hasMessageContaining("memory was freed that is registered");
+            return true;
+        });
+    }
+
+    @Test
     void aConfigThatTheLibraryCannotHaveIsRefused() {
         StandInNccl.require();
         List<NcclConfig> odd = List.of(

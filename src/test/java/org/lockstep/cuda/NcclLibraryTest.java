@@ -9,6 +9,7 @@ import java.nio.file.Files;
 import java.nio.file.Path;
 import java.util.Map;
 import java.util.Optional;
+import java.util.Set;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.io.TempDir;
 import org.lockstep.ErrorCode;
@@ -70,7 +71,7 @@ class NcclLibraryTest {
     @Test
     void aTrafficClassNeedsALibraryThatHasIt() {
         StandInNccl nccl = StandInNccl.require();
-        NcclOptions options = new NcclOptions(Use.AUTO, null, Map.of(), Map.of("tp", 0), false);
+        NcclOptions options = new NcclOptions(Use.AUTO, null, Map.of(), Map.of("tp", 0), false, false);
         try {
             nccl.setVersion(22_602);
             assertThat(options.find(1, Map.of())).isPresent();
@@ -86,6 +87,19 @@ class NcclLibraryTest {
         } finally {
             nccl.setVersion(22_800);
         }
+    }
+
+    @Test
+    void memoryIsRegisteredByALibraryThatCan() {
+        StandInNccl.require();
+        NcclOptions options = new NcclOptions(Use.ON, null, Map.of(), Map.of(), false, true);
+        assertThat(options.find(1, Map.of())).isPresent();
+        assertThat(options.describe(1)).isEqualTo("groups by NCCL from registered memory");
+        NcclLibrary old = new NcclLibrary("libnccl.so.2", NcclLibrary.OLDEST, Set.of(Capability.SPLIT));
+        assertThatThrownBy(old::requireRegister).isInstanceOfSatisfying(LockstepException.class, e -> {
+            assertThat(e.code()).isEqualTo(ErrorCode.NO_EFFECT);
+            assertThat(e.summary()).contains("NCCL 2.18.0 (libnccl.so.2) cannot register memory, as 2.19 can");
+        });
     }
 
     /** As far as a real library goes without a device; of a file, so that the stand-in of this process is another. */

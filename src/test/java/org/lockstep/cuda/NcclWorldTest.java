@@ -160,7 +160,8 @@ class NcclWorldTest {
         WorldSpec spec = WorldSpec.of(ParallelSizes.tensor(2).withPipeline(2));
         String tensor = GroupKind.TENSOR.token();
         String pipeline = GroupKind.PIPELINE.token();
-        NcclOptions options = new NcclOptions(Use.ON, null, Map.of(tensor, 4), Map.of(tensor, 0, pipeline, 106), false);
+        NcclOptions options =
+                new NcclOptions(Use.ON, null, Map.of(tensor, 4), Map.of(tensor, 0, pipeline, 106), false, false);
         CyclicBarrier all = new CyclicBarrier(4);
         inWorld(spec, 4, OPTIONS.withNccl(options), (world, kernels) -> {
             all.await();
@@ -176,6 +177,65 @@ class NcclWorldTest {
             assertThat(x.toHost().toFloats()).containsExactly(4, 8);
             return true;
         });
+    }
+
+    /** What a rank had before it met the others, what it takes later, and what it gives back before the end. */
+    @Test
+    void theMemoryOfARankIsRegisteredWithEachOfItsCommunicatorsWhileItIsThere() {
+        WorldSpec spec = WorldSpec.of(ParallelSizes.tensor(2).withPipeline(2));
+        CudaOptions options = OPTIONS.withNccl(new NcclOptions(Use.ON, null, Map.of(), Map.of(), false, true));
+        CyclicBarrier all = new CyclicBarrier(4);
+        LocalWorld.of(4).run(rendezvous -> {
+            VisibleDevice device = StandIn.devices().get(rendezvous.index());
+            try (CudaBackend backend = CudaBackend.create(device, CpuBackend.create(), options)) {
+                Buffer x = floats(backend.kernels(), 1, 2);
+                try (World world = World.join(rendezvous, backend, spec)) {
+                    all.await();
+                    long before = nccl.registered();
+                    assertThat(before).isEqualTo(nccl.communicators()).isPositive(); // of one chunk
+                    all.await();
+                    Buffer large = floats(backend.kernels(), new float[5 << 20]); // which has memory of its own
+                    all.await();
+                    assertThat(nccl.registered()).isEqualTo(2 * before);
+                    all.await();
+                    world.communicators().tensor().allReduce(large, ReduceOp.SUM);
+                    world.communicators().pipeline().allReduce(x, ReduceOp.SUM);
+                    large.close();
+                    all.await();
+                    assertThat(nccl.registered()).isEqualTo(before);
+                    all.await();
+                    world.communicators().model().allReduce(x, ReduceOp.SUM);
+                    assertThat(x.toHost().toFloats()).containsExactly(8, 16);
+                }
+                return true;
+            }
+        });
+        assertThat(nccl.registered()).isZero();
+    }
+
+    @Test
+    void anAbortGivesBackWhatIsRegistered() {
+        WorldSpec spec = WorldSpec.of(ParallelSizes.tensor(2));
+        CudaOptions options = OPTIONS.withNccl(new NcclOptions(Use.ON, null, Map.of(), Map.of(), false, true));
+        CyclicBarrier both = new CyclicBarrier(2);
+        inWorld(spec, 2, options, (world, kernels) -> {
+            Buffer large = floats(kernels, new float[5 << 20]);
+            large.toHost();
+            both.await();
+            assertThat(nccl.registered()).isPositive();
+            both.await();
+            if (world.state().rank() == 1) {
+                world.abort(new IllegalStateException("the row is cursed"));
+                return true;
+            }
+            CommunicatorException failure = catchThrowableOfType(CommunicatorException.class, () -> {
+                world.communicators().tensor().allReduce(large, ReduceOp.SUM);
+                large.toHost();
+            });
+            assertThat(failure).hasMessageContaining("the row is cursed");
+            return true;
+        });
+        assertThat(nccl.registered()).isZero();
     }
 
     @Test

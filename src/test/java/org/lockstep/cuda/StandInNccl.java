@@ -39,6 +39,11 @@ final class StandInNccl {
         return library.getFunction("standin_nccl_configured").invokeLong(told);
     }
 
+    /** Ranges of memory that are registered with communicators that nobody has ended. */
+    long registered() {
+        return library.getFunction("standin_nccl_registered").invokeLong(new Object[0]);
+    }
+
     /** Communicators that nobody has ended. */
     long communicators() {
         return library.getFunction("standin_nccl_communicators").invokeLong(new Object[0]);

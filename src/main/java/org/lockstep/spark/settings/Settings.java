@@ -216,6 +216,13 @@ public final class Settings {
             "operations that are queued (Communicator.async) go before other work on the GPU; they have a stream of their own"
                     + " in any case");
 
+    public static final Setting<Boolean> NCCL_REGISTER = Setting.flag(
+            "spark.lockstep.nccl.register",
+            false,
+            "register the GPU memory of ranks with NCCL (2.19 or newer), so that networks that reach it, by GPUDirect RDMA or"
+                    + " SHARP, are given it without a copy: not while NCCL goes by PXN (NCCL_PXN_DISABLE=1); inside a host NCCL"
+                    + " makes no use of it, but for NCCL_LEGACY_CUDA_REGISTER=1, which NVIDIA advises against");
+
     public static final Setting<OptionalInt> CPU_THREADS = Setting.countOrAuto(
             "spark.lockstep.cpu.threads",
             "cores that a rank computes on; auto: spark.task.cpus on a cluster; under local[n] the n cores, as far as the"
@@ -267,7 +274,8 @@ public final class Settings {
             NCCL_PIPELINE_CTAS,
             NCCL_TENSOR_CLASS,
             NCCL_PIPELINE_CLASS,
-            NCCL_HIGH_PRIORITY);
+            NCCL_HIGH_PRIORITY,
+            NCCL_REGISTER);
 
     private Settings() {}
 
