@@ -8,7 +8,8 @@
 #   machine    driver, device, libraries
 #   tests      every test of the CUDA twin
 #   kernels    copy bandwidth, each kernel against its bytes, products of cuBLAS, launches alone and in a graph
-#   groups     lockstep bench all --backend nccl of the one rank that a device has room for: copies, and what a call costs
+#   groups     lockstep bench all --backend nccl of the one rank that a device has room for: copies, and what a call costs; then
+#              of 2 and 4 JVMs that share the device, whose results count, not their times
 #   llama-1b   lockstep bench inference on random weights, bf16: decode of 1, 8 and 64, a prompt of 2,048
 #   llama-8b   likewise
 #   peer       Hugging Face transformers on the same shapes, where Python has it
@@ -65,7 +66,15 @@ section() {
       ;;
     tests) java 560 org.lockstep.cuda.DeviceTests ;;
     kernels) java 560 org.lockstep.cuda.KernelBench ;;
-    groups) java 280 org.lockstep.cli.Lockstep bench all --backend nccl --ranks 1 -b 8 -e 128M -f 16 -n 20 -w 20 ;;
+    groups)
+      local code=0
+      java 280 org.lockstep.cli.Lockstep bench all --backend nccl --ranks 1 -b 8 -e 128M -f 16 -n 20 -w 20 || code=$?
+      for ranks in 2 4; do
+        HEAP=2g java 140 org.lockstep.cli.Lockstep bench all --backend nccl-shared --place jvms --ranks $ranks \
+          --sizes 8,4K,1M -n 2 -w 1 --batches 2 --timeout 130 || code=$?
+      done
+      return $code
+      ;;
     llama-1b | llama-8b) llama "$1" ;;
     peer)
       for name in llama-1b llama-8b; do

@@ -146,7 +146,8 @@ final class BenchCommand implements Callable<Integer> {
             description =
                     "host: buffers in host memory, carried by --transports. nccl: in the memory of a device for each"
                             + " rank, carried by NCCL 2.18 or newer; without Spark those are devices 0 to N - 1 of the ones that"
-                            + " are visible (default: ${DEFAULT-VALUE}).")
+                            + " are visible. nccl-shared: the same of fewer devices than ranks, each rank in a JVM of its own"
+                            + " (--place jvms); for checks, it is slow (default: ${DEFAULT-VALUE}).")
     private String backend = "host";
 
     @Option(names = "--ranks", paramLabel = "N", description = "Ranks of the group (default: 2); 1 is for nccl alone.")

@@ -57,7 +57,10 @@ record BenchRequest(
                         .distinct()
                         .map(TransportKind::toString)
                         .collect(Collectors.joining(",")));
-        if (backend == BenchBackend.NCCL) {
+        if (backend == BenchBackend.NCCL_SHARED) {
+            all.putIfAbsent(Settings.NCCL_SHARED_GPU.key(), "true");
+        }
+        if (backend != BenchBackend.HOST) {
             all.putIfAbsent(Settings.GPU_CUBLAS.key(), CudaOptions.NO_CUBLAS); // nothing is multiplied
         }
         return new SparkRequest("lockstep bench", master, ranks, all, verbose);

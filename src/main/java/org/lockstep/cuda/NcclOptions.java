@@ -21,6 +21,8 @@ import org.lockstep.topology.ProcessGroup;
  * @param register whether a rank's device memory is registered with its communicators, so that NCCL moves data without copies of
  *     its own. Off where nobody asks for it, as in PyTorch: inside a host NCCL takes memory of {@code cuMemAlloc} only where its
  *     environment says so, against NVIDIA's advice; it helps networks that reach device memory
+ * @param shared whether ranks may share a device, each in a process of its own, which NCCL then takes for a host ({@link NcclHost}):
+ *     for checks, for it goes over sockets, and the processes take turns on the device
  */
 public record NcclOptions(
         Use use,
@@ -28,13 +30,14 @@ public record NcclOptions(
         Map<String, Integer> maxCtas,
         Map<String, Integer> trafficClass,
         boolean highPriority,
-        boolean register)
+        boolean register,
+        boolean shared)
         implements Serializable {
     /** Where there is one, and each rank has a device of its own. */
-    public static final NcclOptions DEFAULT = new NcclOptions(Use.AUTO, null, Map.of(), Map.of(), false, false);
+    public static final NcclOptions DEFAULT = new NcclOptions(Use.AUTO, null, Map.of(), Map.of(), false, false, false);
 
     /** Never. */
-    public static final NcclOptions NONE = new NcclOptions(Use.OFF, null, Map.of(), Map.of(), false, false);
+    public static final NcclOptions NONE = new NcclOptions(Use.OFF, null, Map.of(), Map.of(), false, false, false);
 
     public NcclOptions {
         maxCtas = Map.copyOf(maxCtas);
@@ -43,7 +46,17 @@ public record NcclOptions(
 
     /** The same, used otherwise. */
     public NcclOptions withUse(Use other) {
-        return new NcclOptions(other, library, maxCtas, trafficClass, highPriority, register);
+        return new NcclOptions(other, library, maxCtas, trafficClass, highPriority, register, shared);
+    }
+
+    /** The same for ranks that may share a device, or not. */
+    public NcclOptions withShared(boolean may) {
+        return new NcclOptions(use, library, maxCtas, trafficClass, highPriority, register, may);
+    }
+
+    /** Whether groups of ranks exchange by NCCL where there is one, so many to a device. */
+    boolean isFor(int ranksPerDevice) {
+        return use == Use.ON || (use == Use.AUTO && (ranksPerDevice == 1 || shared));
     }
 
     /** How groups of ranks exchange, so many to a device, in a few words. */
@@ -54,7 +67,9 @@ public record NcclOptions(
             case ON -> byNccl;
             case OFF -> "groups through the host";
             case AUTO ->
-                ranksPerDevice > 1 ? "groups through the host" : byNccl + " where there is one, else through the host";
+                isFor(ranksPerDevice)
+                        ? byNccl + " where there is one, else through the host"
+                        : "groups through the host";
         };
     }
 
@@ -70,15 +85,15 @@ public record NcclOptions(
     /**
      * The library that ranks of a device are to use, if any.
      *
-     * @param ranksPerDevice NCCL refuses more than one
+     * @param ranksPerDevice NCCL refuses more than one, of one host
      * @throws LockstepException NO_LIBRARY where it is asked for and does not load; USAGE where it is asked for and would
      *     refuse; NO_EFFECT where it is too old for a traffic class, or registered memory, that is asked for
      */
     Optional<NcclLibrary> find(int ranksPerDevice, Map<String, String> environment) {
-        if (use == Use.OFF || (use == Use.AUTO && ranksPerDevice > 1)) {
+        if (!isFor(ranksPerDevice)) {
             return Optional.empty();
         }
-        if (ranksPerDevice > 1) {
+        if (ranksPerDevice > 1 && !shared) {
             throw LockstepException.report(
                             ErrorCode.USAGE, "NCCL is for one rank to a device, here " + ranksPerDevice + " share one")
                     .attempt("as many devices as ranks, or no NCCL: groups then exchange otherwise")
@@ -91,6 +106,9 @@ public record NcclOptions(
             }
             if (register) {
                 found.requireRegister();
+            }
+            if (ranksPerDevice > 1) {
+                NcclHost.separate();
             }
             return Optional.of(found);
         } catch (LockstepException nowhere) {

@@ -25,12 +25,11 @@ public record PeerOptions(Use use) implements Serializable {
     /** How groups of ranks exchange, so many to a device, in a few words. */
     String describe(NcclOptions nccl, int ranksPerDevice) {
         String otherwise = nccl.describe(ranksPerDevice);
-        boolean byNccl = nccl.use() == Use.ON || (nccl.use() == Use.AUTO && ranksPerDevice == 1);
         return switch (use) {
             case ON -> "groups through each other's device memory";
             case OFF -> otherwise;
             case AUTO ->
-                byNccl
+                nccl.isFor(ranksPerDevice)
                         ? otherwise
                         : "groups through each other's device memory where ranks of one JVM reach it, else through the"
                                 + " host";

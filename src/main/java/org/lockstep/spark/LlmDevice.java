@@ -130,9 +130,10 @@ record LlmDevice(
         Map<String, Integer> classes = ofGroups(conf, Settings.NCCL_TENSOR_CLASS, Settings.NCCL_PIPELINE_CLASS);
         boolean first = Settings.NCCL_HIGH_PRIORITY.in(conf);
         boolean register = Settings.NCCL_REGISTER.in(conf);
+        boolean shared = Settings.NCCL_SHARED_GPU.in(conf);
         return named.equals("auto")
-                ? new NcclOptions(Use.AUTO, null, ctas, classes, first, register)
-                : new NcclOptions(Use.ON, named, ctas, classes, first, register);
+                ? new NcclOptions(Use.AUTO, null, ctas, classes, first, register, shared)
+                : new NcclOptions(Use.ON, named, ctas, classes, first, register, shared);
     }
 
     private static PeerOptions peer(SparkConf conf) {

@@ -202,7 +202,7 @@ class BenchCommandTest {
                 "bench | which operation? all-reduce, all-gather,",
                 "bench all-reduze | no operation 'all-reduze'; there are all-reduce, all-gather,",
                 "bench all-reduce --ranks 1 | ranks (1) must be at least 2",
-                "bench all-reduce --backend moon | no backend 'moon'; there are host, nccl",
+                "bench all-reduce --backend moon | no backend 'moon'; there are host, nccl, nccl-shared",
                 "bench all-reduce --backend nccl --ranks 0 | ranks (0) must be at least 1",
                 "bench all-reduce --backend nccl --place tcp | --place tcp is for --backend host",
                 "bench send-receive --backend nccl --ranks 1 | send-receive is between two ranks",

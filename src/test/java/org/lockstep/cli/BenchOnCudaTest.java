@@ -73,6 +73,18 @@ class BenchOnCudaTest {
     }
 
     @Test
+    void jvmsThatShareADeviceAreRightForChecks() throws Exception {
+        List<JsonNode> lines = json(run(
+                1, "all", "--backend", "nccl-shared", "--place", "jvms", "--ranks", "2", "--sizes", "1000", "--json"));
+        assertThat(operations(lines)).isEqualTo(tokens());
+        lines.forEach(line -> assertLine(
+                line, "lockstep-shm", 2, line.get("op").textValue().equals("barrier") ? "shared" : "nccl-shared"));
+        Run threads = run(1, "all-reduce", "--backend", "nccl-shared", "--sizes", "64");
+        assertThat(threads.code()).isEqualTo(4);
+        assertThat(threads.err()).contains("Duplicate GPU detected", "each on a device of its own");
+    }
+
+    @Test
     void everyOperationOfTasksOfSparkIsRight() throws Exception {
         List<JsonNode> lines =
                 json(run(2, "all", "--backend", "nccl", "--master", "local[2]", "--sizes", "64,4K", "--json"));

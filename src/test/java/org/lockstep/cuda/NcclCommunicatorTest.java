@@ -28,7 +28,7 @@ import org.lockstep.tensor.HostBuffer;
 class NcclCommunicatorTest extends CommunicatorContract {
     private static final CudaOptions OPTIONS = CudaOptions.DEFAULT
             .withCublas(CudaOptions.NO_CUBLAS)
-            .withNccl(new NcclOptions(Use.ON, null, Map.of(), Map.of(), false, true));
+            .withNccl(new NcclOptions(Use.ON, null, Map.of(), Map.of(), false, true, false));
 
     @BeforeEach
     void show() {

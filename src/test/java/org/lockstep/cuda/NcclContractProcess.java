@@ -27,20 +27,23 @@ import org.lockstep.transport.PipeMeeting;
 final class NcclContractProcess implements ReductionContract, MovingContract, TransferContract, AsyncContract {
     private final PipeMeeting meeting;
     private final Key key;
+    private final boolean anyDevices;
     private int worlds;
 
-    private NcclContractProcess(PipeMeeting meeting, Key key) {
+    private NcclContractProcess(PipeMeeting meeting, Key key, boolean anyDevices) {
         this.meeting = meeting;
         this.key = key;
+        this.anyDevices = anyDevices;
     }
 
-    /** Index and size; all that is secret here is secret from nobody. */
+    /** Index, size, and whether the devices are those that there are, rather than one of the stand-in's for each; all that is secret here is secret from nobody. */
     public static void main(String[] args) throws IOException {
         BufferedReader in = new BufferedReader(new InputStreamReader(System.in, StandardCharsets.UTF_8));
         PrintStream out = new PrintStream(System.out, true, StandardCharsets.UTF_8);
         int size = Integer.parseInt(args[1]);
         PipeMeeting meeting = new PipeMeeting(in, out, Integer.parseInt(args[0]), size);
-        NcclContractProcess rank = new NcclContractProcess(meeting, Key.of(new byte[Key.BYTES]));
+        NcclContractProcess rank =
+                new NcclContractProcess(meeting, Key.of(new byte[Key.BYTES]), Boolean.parseBoolean(args[2]));
         List<IntConsumer> tests = rank.tests();
         tests.forEach(test -> test.accept(size));
         out.println("passed " + tests.size());
@@ -77,7 +80,10 @@ final class NcclContractProcess implements ReductionContract, MovingContract, Tr
         WorldSpec same = spec.withAttempt(new UUID(0, worlds++), key)
                 .withTransports(transports())
                 .withEncryption(encrypts());
-        try (Backend backend = OnDeviceBackend.byNccl(meeting, CpuBackend.create());
+        CpuBackend host = CpuBackend.create();
+        try (Backend backend = anyDevices
+                        ? OnDeviceBackend.byNcclOfAny(meeting, host)
+                        : OnDeviceBackend.byNccl(meeting, host);
                 World world = World.join(meeting, backend, same)) {
             return List.of(part.run(world));
         } catch (RuntimeException known) {

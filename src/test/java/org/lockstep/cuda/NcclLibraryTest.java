@@ -71,7 +71,7 @@ class NcclLibraryTest {
     @Test
     void aTrafficClassNeedsALibraryThatHasIt() {
         StandInNccl nccl = StandInNccl.require();
-        NcclOptions options = new NcclOptions(Use.AUTO, null, Map.of(), Map.of("tp", 0), false, false);
+        NcclOptions options = new NcclOptions(Use.AUTO, null, Map.of(), Map.of("tp", 0), false, false, false);
         try {
             nccl.setVersion(22_602);
             assertThat(options.find(1, Map.of())).isPresent();
@@ -92,7 +92,7 @@ class NcclLibraryTest {
     @Test
     void memoryIsRegisteredByALibraryThatCan() {
         StandInNccl.require();
-        NcclOptions options = new NcclOptions(Use.ON, null, Map.of(), Map.of(), false, true);
+        NcclOptions options = new NcclOptions(Use.ON, null, Map.of(), Map.of(), false, true, false);
         assertThat(options.find(1, Map.of())).isPresent();
         assertThat(options.describe(1)).isEqualTo("groups by NCCL from registered memory");
         NcclLibrary old = new NcclLibrary("libnccl.so.2", NcclLibrary.OLDEST, Set.of(Capability.SPLIT));

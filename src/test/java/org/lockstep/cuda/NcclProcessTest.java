@@ -1,39 +1,53 @@
 package org.lockstep.cuda;
 
 import static org.assertj.core.api.Assertions.assertThat;
+import static org.junit.jupiter.api.Assumptions.assumeTrue;
 
 import java.nio.file.Path;
 import java.time.Duration;
 import java.util.ArrayList;
 import java.util.List;
-import org.junit.jupiter.api.BeforeEach;
+import java.util.Optional;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.Timeout;
 import org.junit.jupiter.params.ParameterizedTest;
 import org.junit.jupiter.params.provider.ValueSource;
+import org.lockstep.LockstepException;
 import org.lockstep.transport.RankProcesses;
 import org.lockstep.transport.Rhythm;
 
-/** Groups by NCCL whose ranks are processes, a device each. */
+/** Groups by NCCL whose ranks are processes. */
 @HostCuda
 @Timeout(180)
 class NcclProcessTest {
     private static final String RECORD = "record ";
 
-    @BeforeEach
-    void requireStandIn() {
-        StandInNccl.require();
-    }
-
     private static RankProcesses reducing(int size, int elements) throws Exception {
+        StandInNccl.require();
         return new RankProcesses(RankProcesses.Kind.NCCL, size, elements, Rhythm.DEFAULT);
     }
 
     @Test
     void theContractHoldsBetweenProcesses() throws Exception {
+        StandInNccl.require();
+        assertContract(2, false);
+    }
+
+    /** On a real device too, where there is an NCCL. */
+    @Test
+    void theContractHoldsBetweenProcessesThatShareTheDevices() throws Exception {
+        try {
+            NcclLibrary.open(Optional.empty(), System.getenv());
+        } catch (LockstepException none) {
+            assumeTrue(false, none.summary());
+        }
+        assertContract(1 + StandIn.devices().size(), true);
+    }
+
+    private static void assertContract(int size, boolean anyDevices) throws Exception {
         List<RankProcesses.Rank> ranks = new ArrayList<>();
         try {
-            for (int index = 0; index < 2; index++) {
+            for (int index = 0; index < size; index++) {
                 ranks.add(new RankProcesses.Rank(new ProcessBuilder(
                                 Path.of(System.getProperty("java.home"), "bin", "java")
                                         .toString(),
@@ -42,7 +56,8 @@ class NcclProcessTest {
                                 System.getProperty("java.class.path"),
                                 NcclContractProcess.class.getName(),
                                 Integer.toString(index),
-                                "2")
+                                Integer.toString(size),
+                                Boolean.toString(anyDevices))
                         .start()));
             }
             List<String> said = next(ranks);
@@ -93,6 +108,7 @@ class NcclProcessTest {
     @Test
     void aFrozenRankIsLostAndHearsOfItWhenItThaws() throws Exception {
         Rhythm quick = new Rhythm(Duration.ofMillis(200), Duration.ofMillis(1000), Duration.ofMillis(3000));
+        StandInNccl.require();
         try (RankProcesses world = new RankProcesses(RankProcesses.Kind.NCCL, 2, 1000, quick)) {
             world.rank(1).signal("STOP");
             assertThat(world.rank(0).next("over")).contains("PEER_LOST", "rank 1 gave no sign of life for 3.0 s");

@@ -161,7 +161,7 @@ class NcclWorldTest {
         String tensor = GroupKind.TENSOR.token();
         String pipeline = GroupKind.PIPELINE.token();
         NcclOptions options =
-                new NcclOptions(Use.ON, null, Map.of(tensor, 4), Map.of(tensor, 0, pipeline, 106), false, false);
+                new NcclOptions(Use.ON, null, Map.of(tensor, 4), Map.of(tensor, 0, pipeline, 106), false, false, false);
         CyclicBarrier all = new CyclicBarrier(4);
         inWorld(spec, 4, OPTIONS.withNccl(options), (world, kernels) -> {
             all.await();
@@ -183,7 +183,7 @@ class NcclWorldTest {
     @Test
     void theMemoryOfARankIsRegisteredWithEachOfItsCommunicatorsWhileItIsThere() {
         WorldSpec spec = WorldSpec.of(ParallelSizes.tensor(2).withPipeline(2));
-        CudaOptions options = OPTIONS.withNccl(new NcclOptions(Use.ON, null, Map.of(), Map.of(), false, true));
+        CudaOptions options = OPTIONS.withNccl(new NcclOptions(Use.ON, null, Map.of(), Map.of(), false, true, false));
         CyclicBarrier all = new CyclicBarrier(4);
         LocalWorld.of(4).run(rendezvous -> {
             VisibleDevice device = StandIn.devices().get(rendezvous.index());
@@ -216,7 +216,7 @@ class NcclWorldTest {
     @Test
     void anAbortGivesBackWhatIsRegistered() {
         WorldSpec spec = WorldSpec.of(ParallelSizes.tensor(2));
-        CudaOptions options = OPTIONS.withNccl(new NcclOptions(Use.ON, null, Map.of(), Map.of(), false, true));
+        CudaOptions options = OPTIONS.withNccl(new NcclOptions(Use.ON, null, Map.of(), Map.of(), false, true, false));
         CyclicBarrier both = new CyclicBarrier(2);
         inWorld(spec, 2, options, (world, kernels) -> {
             Buffer large = floats(kernels, new float[5 << 20]);

@@ -26,6 +26,14 @@ public record OnDeviceBackend(CudaBackend real) implements Backend {
     private static final CudaOptions OPTIONS =
             CudaOptions.DEFAULT.withCublas(CudaOptions.NO_CUBLAS).withNccl(NcclOptions.DEFAULT.withUse(Use.ON));
 
+    /** The devices that there are, shared by parties in processes of their own where they are fewer, by NCCL. */
+    static OnDeviceBackend byNcclOfAny(Rendezvous rendezvous, Backend host) {
+        List<VisibleDevice> devices = StandIn.devices();
+        CudaOptions options = OPTIONS.withNccl(OPTIONS.nccl().withShared(true))
+                .withRanksPerDevice((rendezvous.size() + devices.size() - 1) / devices.size());
+        return new OnDeviceBackend(CudaBackend.create(devices.get(rendezvous.index() % devices.size()), host, options));
+    }
+
     /** A device of the stand-in to each party, whose buffers go by NCCL, beside such a host. */
     public static OnDeviceBackend byNccl(Rendezvous rendezvous, Backend host) {
         StandIn.require().setDevices(rendezvous.size());

@@ -27,14 +27,15 @@ public enum BenchBackend {
     NCCL(1) {
         @Override
         Backend open(int party, int ranks) {
-            CudaDriver driver = CudaDriver.create();
-            driver.verifyEnabled();
-            List<VisibleDevice> devices = driver.devices();
-            CudaOptions options = CudaOptions.DEFAULT
-                    .withCublas(CudaOptions.NO_CUBLAS)
-                    .withNccl(NcclOptions.DEFAULT.withUse(Use.ON))
-                    .withRanksPerDevice((ranks + devices.size() - 1) / devices.size());
-            return CudaBackend.create(devices.get(party % devices.size()), CpuBackend.create(), options);
+            return onDevice(party, ranks, NcclOptions.DEFAULT.withUse(Use.ON));
+        }
+    },
+
+    /** The same, of devices that ranks in processes of their own may share: for checks, not to measure by. */
+    NCCL_SHARED(1) {
+        @Override
+        Backend open(int party, int ranks) {
+            return onDevice(party, ranks, NcclOptions.DEFAULT.withUse(Use.ON).withShared(true));
         }
     };
 
@@ -42,6 +43,17 @@ public enum BenchBackend {
 
     BenchBackend(int fewest) {
         this.fewest = fewest;
+    }
+
+    private static Backend onDevice(int party, int ranks, NcclOptions nccl) {
+        CudaDriver driver = CudaDriver.create();
+        driver.verifyEnabled();
+        List<VisibleDevice> devices = driver.devices();
+        CudaOptions options = CudaOptions.DEFAULT
+                .withCublas(CudaOptions.NO_CUBLAS)
+                .withNccl(nccl)
+                .withRanksPerDevice((ranks + devices.size() - 1) / devices.size());
+        return CudaBackend.create(devices.get(party % devices.size()), CpuBackend.create(), options);
     }
 
     /** What a party of {@code ranks} without Spark computes on: of a host with devices the one of its number. */
@@ -64,6 +76,6 @@ public enum BenchBackend {
     }
 
     public String word() {
-        return name().toLowerCase(Locale.ROOT);
+        return name().toLowerCase(Locale.ROOT).replace('_', '-');
     }
 }

@@ -68,10 +68,11 @@ final class Stopwatch {
         this.transport = farthest(world.roster()).toString();
         this.plan = plan;
         this.report = report;
-        if (backend == BenchBackend.NCCL && group.size() > 1 && !group.isRecordable()) {
+        if (backend != BenchBackend.HOST && group.size() > 1 && !group.isRecordable()) {
             throw LockstepException.report(
                             ErrorCode.NO_EFFECT,
-                            "--backend nccl, but the ranks' devices exchange through the host: there is no NCCL, they share a"
+                            "--backend " + backend.word()
+                                    + ", but the ranks' devices exchange through the host: there is no NCCL, they share a"
                                     + " device, or the configuration keeps it out")
                     .attempt("a device for each rank, and --conf spark.lockstep.gpu.nccl = the path of a libnccl.so.2;"
                             + " lockstep doctor says what there is")

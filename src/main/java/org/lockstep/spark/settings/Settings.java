@@ -223,6 +223,13 @@ public final class Settings {
                     + " SHARP, are given it without a copy: not while NCCL goes by PXN (NCCL_PXN_DISABLE=1); inside a host NCCL"
                     + " makes no use of it, but for NCCL_LEGACY_CUDA_REGISTER=1, which NVIDIA advises against");
 
+    public static final Setting<Boolean> NCCL_SHARED_GPU = Setting.flag(
+            "spark.lockstep.nccl.sharedGpu",
+            false,
+            "for checks alone: tasks of several executors that share a GPU (spark.task.resource.gpu.amount below 1) exchange by"
+                    + " NCCL all the same, slowly: each executor is a host of its own to it (NCCL_HOSTID), reached over the"
+                    + " loopback interface unless NCCL_SOCKET_IFNAME names another");
+
     public static final Setting<OptionalInt> CPU_THREADS = Setting.countOrAuto(
             "spark.lockstep.cpu.threads",
             "cores that a rank computes on; auto: spark.task.cpus on a cluster; under local[n] the n cores, as far as the"
@@ -275,7 +282,8 @@ public final class Settings {
             NCCL_TENSOR_CLASS,
             NCCL_PIPELINE_CLASS,
             NCCL_HIGH_PRIORITY,
-            NCCL_REGISTER);
+            NCCL_REGISTER,
+            NCCL_SHARED_GPU);
 
     private Settings() {}
 
