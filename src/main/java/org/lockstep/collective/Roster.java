@@ -308,14 +308,14 @@ public final class Roster {
         return placement.ranksOnHost(rank);
     }
 
-    /** Whether any two ranks of the group are threads of one JVM that may share its memory. */
-    public boolean hasThreads(ProcessGroup group) {
+    /** Whether any two of these ranks are threads of one JVM that may share its memory. */
+    public boolean hasThreads(List<Integer> ranks) {
         return transports.contains(TransportKind.THREAD)
-                && group.stream()
+                && ranks.stream()
                                 .mapToLong(rank -> hello(rank).venue())
                                 .distinct()
                                 .count()
-                        < group.size();
+                        < ranks.size();
     }
 
     /** How many ranks of the world share the venue of {@code rank}, itself included. */

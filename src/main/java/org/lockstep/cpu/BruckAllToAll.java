@@ -29,31 +29,33 @@ final class BruckAllToAll {
     private final int me;
     private final int size;
 
-    BruckAllToAll(Mesh mesh, int rankInGroup, int size) {
+    BruckAllToAll(Mesh mesh) {
         this.mesh = mesh;
-        this.me = rankInGroup;
-        this.size = size;
+        this.me = mesh.rank();
+        this.size = mesh.size();
     }
 
     /** The part of this rank, which is in the operation of this tag with all others. */
     void run(OperationTag tag, HostBuffer send, Blocks sendBlocks, HostBuffer receive, Blocks receiveBlocks) {
         @Nullable HostBuffer[] held = new HostBuffer[size]; // by the distance from where a block began to where it goes
         for (int distance = 1; distance < size; distance++) {
-            held[distance] = Collectives.block(sendBlocks, send, (me + distance) % size);
+            held[distance] = DirectCollectives.block(sendBlocks, send, (me + distance) % size);
         }
-        Collectives.copy(Collectives.block(sendBlocks, send, me), Collectives.block(receiveBlocks, receive, me));
+        DirectCollectives.copy(
+                DirectCollectives.block(sendBlocks, send, me), DirectCollectives.block(receiveBlocks, receive, me));
         for (int step = 1; step < size; step *= 2) {
             int[] passed = passed(step);
             Blocks outBlocks = lengths(held, passed);
             HostBuffer out = HostBuffer.allocate(send.type(), outBlocks.total());
             for (int i = 0; i < passed.length; i++) {
-                Collectives.copy(Objects.requireNonNull(held[passed[i]]), Collectives.block(outBlocks, out, i));
+                DirectCollectives.copy(
+                        Objects.requireNonNull(held[passed[i]]), DirectCollectives.block(outBlocks, out, i));
             }
             Blocks inBlocks = tag.operation().isRagged() ? theirs(tag, outBlocks, step) : outBlocks;
             HostBuffer in = HostBuffer.allocate(send.type(), inBlocks.total());
             swap(tag, out, in, step);
             for (int i = 0; i < passed.length; i++) {
-                HostBuffer block = Collectives.block(inBlocks, in, i);
+                HostBuffer block = DirectCollectives.block(inBlocks, in, i);
                 boolean there = passed[i] < 2 * step;
                 held[passed[i]] = there ? null : block;
                 if (there) {
@@ -94,11 +96,11 @@ final class BruckAllToAll {
     }
 
     private void arrive(OperationTag tag, HostBuffer block, HostBuffer receive, Blocks receiveBlocks, int from) {
-        HostBuffer place = Collectives.block(receiveBlocks, receive, from);
+        HostBuffer place = DirectCollectives.block(receiveBlocks, receive, from);
         if (block.length() != place.length()) {
             throw mesh.differs(tag.withCount(place.length()), from, tag.withCount(block.length()));
         }
-        Collectives.copy(block, place);
+        DirectCollectives.copy(block, place);
     }
 
     private void swap(OperationTag tag, HostBuffer out, HostBuffer in, int step) {

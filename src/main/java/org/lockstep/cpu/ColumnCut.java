@@ -2,79 +2,70 @@ package org.lockstep.cpu;
 
 import java.util.ArrayList;
 import java.util.List;
-import java.util.stream.IntStream;
 import org.lockstep.collective.Blocks;
 import org.lockstep.tensor.HostBuffer;
 
-/**
- * How a buffer lies that is cut into one part for each column of a group, and each of those into one for each host. Immutable.
- *
- * @param group whose columns they are
- * @param columns of the buffer
- * @param hosts of each column
- */
-record ColumnCut(Hosts group, Blocks columns, List<Blocks> hosts) {
-    ColumnCut {
-        hosts = List.copyOf(hosts);
-    }
+/** How the blocks of all ranks lie by who carries them: column after column, and in each host after host. Immutable. */
+final class ColumnCut {
+    private final Blocks blocks;
+    private final long[] at; // where each rank's begins
+    private final Blocks columns;
+    private final List<Blocks> hosts; // of each column
 
-    /** Equal shares of {@code length} elements. */
-    static ColumnCut shares(Hosts group, long length) {
-        Blocks columns = Blocks.shares(group.columns(), length);
-        return new ColumnCut(
-                group,
-                columns,
-                IntStream.range(0, columns.ranks())
-                        .mapToObj(column -> Blocks.shares(group.count(), columns.count(column)))
-                        .toList());
-    }
-
-    /** The blocks of ranks in another order: each with the column that carries it, on the part of its host. */
-    static ColumnCut carrying(Hosts group, Blocks blocks) {
-        List<Blocks> parts = new ArrayList<>();
-        long[] all = new long[group.columns()];
-        for (int column = 0; column < all.length; column++) {
-            long[] counts = new long[group.count()];
-            for (int host = 0; host < counts.length; host++) {
-                counts[host] = group.carried(column, host).stream()
-                        .mapToLong(blocks::count)
-                        .sum();
+    ColumnCut(Hosts group, Blocks blocks) {
+        this.blocks = blocks;
+        this.at = new long[blocks.ranks()];
+        long[] lengths = new long[group.columns()];
+        List<Blocks> all = new ArrayList<>();
+        long end = 0;
+        for (int column = 0; column < lengths.length; column++) {
+            long[] parts = new long[group.count()];
+            for (int host = 0; host < parts.length; host++) {
+                for (int rank : group.carried(column, host)) {
+                    at[rank] = end;
+                    end += blocks.count(rank);
+                    parts[host] += blocks.count(rank);
+                }
             }
-            parts.add(Blocks.of(counts));
-            all[column] = parts.get(column).total();
+            all.add(Blocks.of(parts));
+            lengths[column] = all.get(column).total();
         }
-        return new ColumnCut(group, Blocks.of(all), parts);
+        this.columns = Blocks.of(lengths);
+        this.hosts = List.copyOf(all);
     }
 
-    HostBuffer column(HostBuffer whole, int column) {
-        return (HostBuffer) columns.of(whole, column);
+    /** The columns of the whole. */
+    Blocks columns() {
+        return columns;
     }
 
-    HostBuffer part(HostBuffer whole, int column, int host) {
-        return (HostBuffer) hosts.get(column).of(column(whole, column), host);
+    /** The hosts of one column. */
+    Blocks hosts(int column) {
+        return hosts.get(column);
     }
 
-    /** What to do with a rank's block, and where it lies among those that are carried. */
-    @FunctionalInterface
-    interface OfBlock {
-        void by(int rank, HostBuffer place);
+    HostBuffer column(HostBuffer packed, int column) {
+        return (HostBuffer) columns.of(packed, column);
     }
 
-    /** Goes through the blocks in one part. */
-    void eachBlock(HostBuffer part, Blocks blocks, int column, int host, OfBlock body) {
-        long at = 0;
-        for (int rank : group.carried(column, host)) {
-            body.by(rank, part.slice(at, blocks.count(rank)));
-            at += blocks.count(rank);
+    /** The block of a rank. */
+    HostBuffer block(HostBuffer packed, int rank) {
+        return packed.slice(at[rank], blocks.count(rank));
+    }
+
+    /** All blocks in this order. */
+    HostBuffer pack(HostBuffer whole) {
+        HostBuffer packed = HostBuffer.allocate(whole.type(), whole.length());
+        for (int rank = 0; rank < at.length; rank++) {
+            block(packed, rank).copyFrom((HostBuffer) blocks.of(whole, rank));
         }
+        return packed;
     }
 
-    /** Goes through all blocks. */
-    void eachBlock(HostBuffer whole, Blocks blocks, OfBlock body) {
-        for (int column = 0; column < columns.ranks(); column++) {
-            for (int host = 0; host < group.count(); host++) {
-                eachBlock(part(whole, column, host), blocks, column, host, body);
-            }
+    /** All blocks in the order of ranks. */
+    void unpack(HostBuffer packed, HostBuffer whole) {
+        for (int rank = 0; rank < at.length; rank++) {
+            ((HostBuffer) blocks.of(whole, rank)).copyFrom(block(packed, rank));
         }
     }
 }

@@ -62,7 +62,7 @@ final class CpuCommunicator extends GuardedCommunicator {
         this.group = group;
         this.me = rankInGroup;
         this.mesh = mesh;
-        this.collectives = Collectives.of(mesh, rankInGroup, hosts);
+        this.collectives = Collectives.of(mesh, hosts);
         this.host = new HostCarrier(mesh, collectives);
         this.device = host;
         this.fate = fate;

@@ -88,7 +88,7 @@ final class CpuEndpoint implements Backend.Endpoint {
                         group,
                         group.rankInGroup(rank),
                         connected.mesh(group),
-                        Hosts.byRank(group, roster, Collectives.LAYER_RANKS),
+                        Hosts.byRank(group, roster),
                         connected.fate(),
                         codec,
                         roster::describe,

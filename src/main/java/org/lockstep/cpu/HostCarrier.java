@@ -28,14 +28,30 @@ final class HostCarrier implements Carrier {
         return buffer instanceof HostBuffer;
     }
 
+    private Joining joining(ReduceOp op) {
+        return Joining.of(op, collectives.size());
+    }
+
+    /** This rank's part of a reduction. */
+    private static HostBuffer scaled(Buffer send, ReduceOp op) {
+        HostBuffer mine = (HostBuffer) send;
+        if (op.kind() != ReduceOp.Kind.PREMULTIPLIED_SUM) {
+            return mine;
+        }
+        HostBuffer scaled = HostBuffer.allocate(mine.type(), mine.length());
+        scaled.copyFrom(mine);
+        scaled.scale(op.factor());
+        return scaled;
+    }
+
     @Override
     public void allReduce(OperationTag tag, Buffer send, Buffer receive, ReduceOp op) {
-        collectives.allReduce(tag, (HostBuffer) send, (HostBuffer) receive, op);
+        collectives.allReduce(tag, scaled(send, op), (HostBuffer) receive, joining(op));
     }
 
     @Override
     public void reduce(OperationTag tag, Buffer send, Buffer receive, ReduceOp op, int root) {
-        collectives.reduce(tag, (HostBuffer) send, (HostBuffer) receive, op, root);
+        collectives.reduce(tag, scaled(send, op), (HostBuffer) receive, joining(op), root);
     }
 
     @Override
@@ -50,7 +66,7 @@ final class HostCarrier implements Carrier {
 
     @Override
     public void reduceScatter(OperationTag tag, Buffer send, Buffer receive, ReduceOp op, Blocks blocks) {
-        collectives.reduceScatter(tag, (HostBuffer) send, (HostBuffer) receive, op, blocks);
+        collectives.reduceScatter(tag, scaled(send, op), (HostBuffer) receive, joining(op), blocks);
     }
 
     @Override

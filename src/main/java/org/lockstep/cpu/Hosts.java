@@ -1,7 +1,6 @@
 package org.lockstep.cpu;
 
 import java.util.ArrayList;
-import java.util.Comparator;
 import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Map;
@@ -22,7 +21,6 @@ final class Hosts {
     private final int place;
     private final int columns;
     private final int most;
-    private final List<Segment> segments;
     private final List<List<List<Integer>>> carried; // by column and host: asked for in every all-gather
 
     private Hosts(List<List<Integer>> ranks, int home, int place) {
@@ -31,7 +29,6 @@ final class Hosts {
         this.place = place;
         this.columns = ranks.stream().mapToInt(List::size).min().orElseThrow();
         this.most = ranks.stream().mapToInt(List::size).max().orElseThrow();
-        this.segments = segments(ranks);
         this.carried = IntStream.range(0, columns)
                 .mapToObj(column -> ranks.stream()
                         .map(there -> IntStream.iterate(column, at -> at < there.size(), at -> at + columns)
@@ -41,30 +38,22 @@ final class Hosts {
                 .toList();
     }
 
-    /**
-     * A run of ranks of one host whose sum is a subtree of the sum of all: as many as a power of two, from a multiple of that on.
-     *
-     * @param index among the segments of its host
-     * @param first rank in group
-     * @param width how many ranks
-     */
-    record Segment(int host, int index, int first, int width) {}
-
-    /** The host of each rank in group, by its first rank; all are of one where there are more hosts than {@code most}. */
-    static int[] byRank(ProcessGroup group, Roster roster, int most) {
+    /** The host of each rank in group, by its first rank. */
+    static int[] byRank(ProcessGroup group, Roster roster) {
         int[] hosts = new int[group.size()];
         List<Integer> firsts = new ArrayList<>();
         for (int rank = 0; rank < hosts.length; rank++) {
             int mine = group.rank(rank);
+            if (rank > 0 && roster.transport(group.rank(rank - 1), mine) != TransportKind.TCP) {
+                hosts[rank] = hosts[rank - 1]; // as most are
+                continue;
+            }
             hosts[rank] = firsts.stream()
                     .filter(first -> roster.transport(group.rank(first), mine) != TransportKind.TCP)
                     .findFirst()
                     .orElse(rank);
             if (hosts[rank] == rank) {
                 firsts.add(rank);
-            }
-            if (firsts.size() > most) {
-                return new int[group.size()];
             }
         }
         return hosts;
@@ -110,11 +99,6 @@ final class Hosts {
         return columns;
     }
 
-    /** The ranks of the host with the most. */
-    int most() {
-        return most;
-    }
-
     /** On the host of the rank that looks. */
     List<Integer> near() {
         return ranks.get(home);
@@ -143,41 +127,20 @@ final class Hosts {
                 .orElseThrow();
     }
 
-    /** All of them, by their first ranks. */
-    List<Segment> segments() {
-        return segments;
-    }
-
     /** Whether some ranks share a host, and some do not. */
     boolean isSpread() {
         return count() > 1 && most > 1;
     }
 
-    /** Whether all hosts have the same number of ranks, and each is one segment: its ranks follow each other. */
+    /**
+     * Whether what each host adds up to is a subtree of the one order of addition, and those of all hosts are of one size: as many
+     * ranks on each as a power of two, and those follow each other.
+     */
     boolean isCutAlike() {
-        return most == columns && segments.size() == count();
+        return most == columns && Integer.bitCount(most) == 1 && ranks.stream().allMatch(Hosts::follow);
     }
 
-    private static List<Segment> segments(List<List<Integer>> ranks) {
-        List<Segment> all = new ArrayList<>();
-        for (int host = 0; host < ranks.size(); host++) {
-            List<Integer> there = ranks.get(host);
-            int index = 0;
-            for (int from = 0; from < there.size(); index++) {
-                int first = there.get(from);
-                int width = 1;
-                while (first % (2 * width) == 0 && follow(there, from, 2 * width)) {
-                    width *= 2;
-                }
-                all.add(new Segment(host, index, first, width));
-                from += width;
-            }
-        }
-        return all.stream().sorted(Comparator.comparingInt(Segment::first)).toList();
-    }
-
-    /** Whether so many ranks from one on follow each other. */
-    private static boolean follow(List<Integer> there, int from, int width) {
-        return from + width <= there.size() && there.get(from + width - 1) == there.get(from) + width - 1;
+    private static boolean follow(List<Integer> there) {
+        return there.get(there.size() - 1) - there.get(0) == there.size() - 1;
     }
 }

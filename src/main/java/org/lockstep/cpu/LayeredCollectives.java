@@ -1,180 +1,220 @@
 package org.lockstep.cpu;
 
-import java.util.Arrays;
+import java.util.ArrayList;
+import java.util.List;
 import org.jspecify.annotations.Nullable;
 import org.lockstep.collective.Blocks;
 import org.lockstep.collective.OperationTag;
-import org.lockstep.collective.ReduceOp;
 import org.lockstep.tensor.HostBuffer;
 import org.lockstep.transport.Mesh;
+import org.lockstep.transport.Mesh.Letter;
 
 /**
- * The algorithms of groups over several hosts, cut alike so that each can add what its ranks have: inside the host first, so
- * that each byte crosses to another host once. At most {@value #LAYER_RANKS} ranks on a host, and as many hosts.
+ * The algorithms of groups over several hosts, however many and with any number of ranks on each: inside the host first, so that
+ * a byte crosses to another host once. Each is put together from those of the ranks of a host and of a {@linkplain Hosts column},
+ * which are what fits their numbers.
  *
- * <p>For k hosts of m ranks and S bytes, steps and bytes that each rank sends over the network:
+ * <p>For k hosts and S bytes, the parts, and bytes over the network of all ranks together where those of a column send the least:
  *
  * <table>
  * <caption>Algorithms</caption>
- * <tr><td>all-reduce, of two hosts, or where a rank sends at most 16 KiB so</td><td>3 steps</td><td>(k-1) · S/m</td><td>host's share, joined across, shown in the host</td></tr>
- * <tr><td>all-reduce</td><td>4 steps</td><td>2 · S/m · (k-1)/k</td><td>host's share, joined in pieces, shown across, then in the host</td></tr>
- * <tr><td>reduce</td><td>3 steps</td><td>S/m but on the root's host</td><td>host's share, joined on the root's host, shown to it</td></tr>
- * <tr><td>reduce-scatter</td><td>k + 1 steps</td><td>S · (k-1)/(k · m)</td><td>a host's parts, then joined across</td></tr>
- * <tr><td>all-gather</td><td>k + 1 steps</td><td>S · (k-1)/(k · m)</td><td>across, then shown in the host</td></tr>
- * <tr><td>broadcast</td><td>2 steps</td><td>(k-1) · S at the root</td><td>one rank a host, then in the host</td></tr>
- * <tr><td>barrier</td><td>2 steps</td><td>0</td><td>tags only</td></tr>
+ * <tr><td>all-gather</td><td>(k-1) · S</td><td>to who carries it, of a column, in the host</td></tr>
+ * <tr><td>broadcast</td><td>(k-1) · S</td><td>of the root's column, in the host</td></tr>
  * </table>
  *
- * <p>16-bit elements cross as f32: the sum of a host must not be rounded. Every rank hears the tags of its host and
- * of its counterparts, and waits for those who wait for others.
+ * <p>How they reduce {@link AlikeCollectives} and {@link UnevenCollectives} say. All begin with the group's barrier, so that the
+ * parts may wait for whom they like. An all-gather takes room for as much as it receives. The smallest host's ranks carry what
+ * crosses: beside a host of one, one of each. Small data, and what differs for each rank and crosses once anyway (gather, scatter, all-to-all), go as in a group that
+ * knows no hosts.
  */
-final class LayeredCollectives extends HostwiseCollectives {
-    private final Mesh.Circle across;
+abstract class LayeredCollectives implements Collectives {
+    /** What takes about as long to send as the steps more that layers take: some 60 µs at 1 GB/s. */
+    private static final long FLAT_BYTES = 64 * 1024;
 
-    LayeredCollectives(Mesh mesh, int rankInGroup, int size, Hosts hosts) {
-        super(mesh, rankInGroup, size, hosts);
-        this.across = mesh.circle(hosts.column(hosts.place()));
+    final int me;
+    final Hosts hosts;
+    final Collectives near;
+    private final Mesh nearMesh;
+    private final @Nullable Collectives across; // of this rank's column, if it is in one
+    private final Collectives flat;
+
+    LayeredCollectives(Mesh mesh, Hosts hosts, @Nullable Collectives across) {
+        this.hosts = hosts;
+        this.nearMesh = mesh.among(hosts.near());
+        this.near = Collectives.agreed(nearMesh);
+        this.across = across;
+        this.flat = Collectives.flat(mesh);
+        this.me = mesh.rank();
     }
 
     @Override
-    void allReduce(OperationTag tag, HostBuffer send, HostBuffer receive, ReduceOp op) {
-        HostBuffer mine = wide(send, op);
-        HostBuffer result = like(mine, receive);
-        Blocks shares = Blocks.shares(near.size(), mine.length());
-        HostBuffer share = block(shares, result, hosts.place());
-        HostBuffer part = shareOfHost(tag, mine, shares, op);
-        // of two hosts either way sends the same
-        if (across.size() == 2 || isOneStep((across.size() - 1) * part.bytes())) {
-            offerToAll(part);
-            fold(across, tag, part, share, op.kind(), divisor(op));
-            reduction.finish(share);
+    public final int size() {
+        return flat.size();
+    }
+
+    /** Whether what layers spare, so many bytes for each rank of a host but one, costs less than their steps. */
+    private boolean isSmall(long bytes) {
+        return bytes * (size() - hosts.count()) <= FLAT_BYTES * hosts.count();
+    }
+
+    @Override
+    public final void allReduce(OperationTag tag, HostBuffer send, HostBuffer receive, Joining joining) {
+        if (isSmall(send.bytes())) {
+            flat.allReduce(tag, send, receive, joining);
         } else {
-            joinByHosts(tag, part, share, op);
+            flat.barrier(tag);
+            addToAll(tag, send, receive, joining);
         }
-        show(near, tag, shares, result, hosts.place());
-        settle();
-        copy(result.to(receive.type()), receive);
     }
 
-    /** Each of this rank's counterparts joins a piece of their parts, and shows it to the others. */
-    private void joinByHosts(OperationTag tag, HostBuffer part, HostBuffer share, ReduceOp op) {
-        Blocks pieces = Blocks.shares(across.size(), part.length());
-        HostBuffer own = block(pieces, share, hosts.home());
-        for (int host = 0; host < across.size(); host++) {
-            offers[across.member(host)] = block(pieces, part, host);
-        }
-        fold(across, tag, block(pieces, part, hosts.home()), own, op.kind(), divisor(op));
-        reduction.finish(own);
-        show(across, tag, pieces, share, hosts.home());
-    }
-
-    /** This rank's share of what its host adds up to. */
-    private HostBuffer shareOfHost(OperationTag tag, HostBuffer mine, Blocks shares, ReduceOp op) {
-        HostBuffer part = HostBuffer.allocate(mine.type(), shares.count(hosts.place()));
-        for (int i = 0; i < near.size(); i++) {
-            offers[near.member(i)] = block(shares, mine, i);
-        }
-        fold(near, tag, block(shares, mine, hosts.place()), part, op.kind(), 1);
-        return part;
-    }
+    /** An all-reduce of ranks that are in the same operation. */
+    abstract void addToAll(OperationTag tag, HostBuffer send, HostBuffer receive, Joining joining);
 
     @Override
-    void reduce(OperationTag tag, HostBuffer send, HostBuffer receive, ReduceOp op, int root) {
-        HostBuffer mine = wide(send, op);
-        Blocks shares = Blocks.shares(near.size(), mine.length());
-        HostBuffer part = shareOfHost(tag, mine, shares, op);
-        int home = across.member(hosts.hostOf(root));
-        HostBuffer share = HostBuffer.allocate(part.type(), part.length());
-        clear();
-        if (me == home) {
-            fold(across, tag, part, share, op.kind(), divisor(op));
-            reduction.finish(share);
-            offers[root] = share;
+    public final void reduce(OperationTag tag, HostBuffer send, HostBuffer receive, Joining joining, int root) {
+        if (isSmall(send.bytes())) {
+            flat.reduce(tag, send, receive, joining, root);
         } else {
-            offers[home] = part;
-            mesh.exchange(across, tag, offers, targets);
-            offers[home] = null;
+            flat.barrier(tag);
+            addToOne(tag, send, receive, joining, root);
         }
-        HostBuffer result = null;
-        if (me == root) {
-            result = like(part, receive);
-            for (int i = 0; i < near.size(); i++) {
-                targets[near.member(i)] = block(shares, result, i);
+    }
+
+    /** A reduce of ranks that are in the same operation. */
+    abstract void addToOne(OperationTag tag, HostBuffer send, HostBuffer receive, Joining joining, int root);
+
+    @Override
+    public final void reduceScatter(
+            OperationTag tag, HostBuffer send, HostBuffer receive, Joining joining, Blocks blocks) {
+        if (isSmall(send.bytes())) {
+            flat.reduceScatter(tag, send, receive, joining, blocks);
+        } else {
+            flat.barrier(tag);
+            addToEach(tag, send, receive, joining, blocks);
+        }
+    }
+
+    /** A reduce-scatter of ranks that are in the same operation. */
+    abstract void addToEach(OperationTag tag, HostBuffer send, HostBuffer receive, Joining joining, Blocks blocks);
+
+    /** Small data of few ranks go at once; of more than that they would go around a ring. */
+    @Override
+    public final void allGather(OperationTag tag, HostBuffer send, HostBuffer receive, Blocks blocks) {
+        if (isSmall(receive.bytes()) && size() <= DirectCollectives.DIRECT_RANKS) {
+            flat.allGather(tag, send, receive, blocks);
+        } else {
+            flat.barrier(tag);
+            gatherToAll(tag, send, receive, blocks);
+        }
+    }
+
+    /** An all-gather of ranks that are in the same operation. */
+    final void gatherToAll(OperationTag tag, HostBuffer send, HostBuffer receive, Blocks blocks) {
+        ColumnCut cut = new ColumnCut(hosts, blocks);
+        HostBuffer packed = HostBuffer.allocate(receive.type(), receive.length());
+        int place = hosts.place();
+        if (across == null) {
+            nearMesh.transfer(List.of(new Letter(tag, send, place % hosts.columns())), List.of());
+            nearMesh.later(hosts.count());
+        } else {
+            DirectCollectives.copy(send, cut.block(packed, me));
+            List<Letter> carried = new ArrayList<>();
+            for (int other = place + hosts.columns(); other < near.size(); other += hosts.columns()) {
+                carried.add(new Letter(tag, cut.block(packed, hosts.near().get(other)), other));
+            }
+            nearMesh.transfer(List.of(), carried);
+            HostBuffer column = DirectCollectives.block(cut.columns(), packed, place);
+            Blocks parts = cut.hosts(place);
+            across.allGather(tag, DirectCollectives.block(parts, column, hosts.home()), column, parts);
+        }
+        Blocks shown = cut.columns();
+        if (near.size() > hosts.columns()) {
+            shown = Blocks.shares(near.size(), packed.length());
+            deal(tag, packed, cut.columns(), shown);
+        }
+        near.allGather(tag, DirectCollectives.block(shown, packed, place), packed, shown);
+        cut.unpack(packed, receive);
+    }
+
+    /** What the columns hold of {@code whole} comes to all ranks of the host in shares. */
+    private void deal(OperationTag tag, HostBuffer whole, Blocks columns, Blocks shares) {
+        List<Letter> out = new ArrayList<>();
+        List<Letter> in = new ArrayList<>();
+        for (int column = 0; column < columns.ranks(); column++) {
+            for (int place = 0; place < shares.ranks(); place++) {
+                long from = Math.max(columns.from(column), shares.from(place));
+                long to = Math.min(
+                        columns.from(column) + columns.count(column), shares.from(place) + shares.count(place));
+                if (from < to && column != place) {
+                    if (column == hosts.place()) {
+                        out.add(new Letter(tag, whole.slice(from, to - from), place));
+                    } else if (place == hosts.place()) {
+                        in.add(new Letter(tag, whole.slice(from, to - from), column));
+                    }
+                }
             }
         }
-        mesh.exchange(near, tag, offers, targets);
-        settle();
-        if (result != null) {
-            copy(share, block(shares, result, hosts.place()));
-            copy(result.to(receive.type()), receive);
-        }
+        nearMesh.transfer(out, in);
     }
 
-    @Override
-    void reduceScatter(OperationTag tag, HostBuffer send, HostBuffer receive, ReduceOp op, Blocks blocks) {
-        HostBuffer mine = wide(send, op);
-        HostBuffer result = like(mine, receive);
-        HostBuffer[] parts = new HostBuffer[across.size()];
-        for (int host = 0; host < parts.length; host++) {
-            int counterpart = across.member(host);
-            parts[host] = HostBuffer.allocate(mine.type(), blocks.count(counterpart));
-            for (int i = 0; i < near.size(); i++) {
-                offers[near.member(i)] = block(blocks, mine, host * near.size() + i);
+    /** Each share of {@code whole} that a rank of this host has comes to {@code root}, one of them. */
+    final void collect(OperationTag tag, HostBuffer share, HostBuffer whole, Blocks shares, int root) {
+        if (me != root) {
+            nearMesh.transfer(List.of(new Letter(tag, share, hosts.near().indexOf(root))), List.of());
+            return;
+        }
+        DirectCollectives.copy(share, DirectCollectives.block(shares, whole, hosts.place()));
+        List<Letter> others = new ArrayList<>();
+        for (int place = 0; place < near.size(); place++) {
+            if (place != hosts.place()) {
+                others.add(new Letter(tag, DirectCollectives.block(shares, whole, place), place));
             }
-            fold(near, tag, block(blocks, mine, counterpart), parts[host], op.kind(), 1);
         }
-        HostBuffer own = parts[hosts.home()];
-        for (int host = 0; host < parts.length; host++) {
-            offers[across.member(host)] = parts[host];
-        }
-        fold(across, tag, own, result, op.kind(), divisor(op));
-        reduction.finish(result);
-        settle();
-        copy(result.to(receive.type()), receive);
+        nearMesh.transfer(List.of(), others);
     }
 
     @Override
-    void allGather(OperationTag tag, HostBuffer send, HostBuffer receive, Blocks blocks) {
-        offerToAll(send);
-        targetBlocks(blocks, receive);
-        mesh.exchange(across, tag, offers, targets);
-        copy(send, block(blocks, receive, me));
-        for (int host = 0; host < across.size(); host++) {
-            offerToAll(block(blocks, receive, across.member(host)));
-            for (int i = 0; i < near.size(); i++) {
-                targets[near.member(i)] = block(blocks, receive, host * near.size() + i);
-            }
-            mesh.exchange(near, tag, offers, targets);
+    public final void broadcast(OperationTag tag, HostBuffer send, HostBuffer receive, int root) {
+        if (isSmall(receive.bytes())) {
+            flat.broadcast(tag, send, receive, root);
+            return;
         }
-        settle();
+        flat.barrier(tag);
+        int home = hosts.hostOf(root);
+        int place = hosts.ranks().get(home).indexOf(root);
+        int column = place % hosts.columns();
+        HostBuffer data = me == root ? send : receive;
+        if (me == root && place != column) {
+            nearMesh.transfer(List.of(new Letter(tag, send, column)), List.of());
+        } else if (hosts.home() == home && hosts.place() == column && place != column) {
+            nearMesh.transfer(List.of(), List.of(new Letter(tag, receive, place)));
+        }
+        if (hosts.place() == column && across != null) {
+            across.broadcast(tag, data, receive, home);
+        } else {
+            nearMesh.later(hosts.count());
+        }
+        near.broadcast(tag, receive, receive, column);
     }
 
     @Override
-    void broadcast(OperationTag tag, HostBuffer send, HostBuffer receive, int root) {
-        int place = root % near.size();
-        int leader = near.member(place);
-        offerToAll(me == root ? send : null);
-        targetOnly(root, me != root && me == leader ? receive : null);
-        mesh.exchange(across, tag, offers, targets);
-        offerToAll(me == root ? send : me == leader ? receive : null);
-        targetOnly(leader, me != leader ? receive : null);
-        mesh.exchange(near, tag, offers, targets);
-        if (me == root) {
-            copy(send, receive);
-        }
-        settle();
-    }
-
-    private void targetOnly(int from, @Nullable HostBuffer target) {
-        Arrays.fill(targets, null);
-        targets[from] = target;
+    public final void gather(OperationTag tag, HostBuffer send, @Nullable HostBuffer receive, int root) {
+        flat.gather(tag, send, receive, root);
     }
 
     @Override
-    void barrier(OperationTag tag) {
-        clear();
-        mesh.exchange(across, tag, offers, targets);
-        mesh.exchange(near, tag, offers, targets);
-        settle();
+    public final void scatter(OperationTag tag, @Nullable HostBuffer send, HostBuffer receive, int root) {
+        flat.scatter(tag, send, receive, root);
+    }
+
+    @Override
+    public final void allToAll(
+            OperationTag tag, HostBuffer send, Blocks sendBlocks, HostBuffer receive, Blocks receiveBlocks) {
+        flat.allToAll(tag, send, sendBlocks, receive, receiveBlocks);
+    }
+
+    @Override
+    public final void barrier(OperationTag tag) {
+        flat.barrier(tag);
     }
 }

@@ -42,16 +42,16 @@ final class Parcels {
 
     /** Every rank's bytes, in their order. */
     List<byte[]> allGather(OperationTag tag, byte[] mine) {
-        HostBuffer lengths = HostBuffer.allocate(DataType.I64, collectives.size);
-        collectives.allGather(tag, Buffer.ofLongs(mine.length), lengths, Blocks.even(collectives.size, 1));
-        for (int rank = 0; rank < collectives.size; rank++) {
+        HostBuffer lengths = HostBuffer.allocate(DataType.I64, collectives.size());
+        collectives.allGather(tag, Buffer.ofLongs(mine.length), lengths, Blocks.even(collectives.size(), 1));
+        for (int rank = 0; rank < collectives.size(); rank++) {
             requireLength(tag, lengths.longs()[rank], rank);
         }
         Blocks blocks = Blocks.of(lengths.longs());
         HostBuffer all = HostBuffer.allocate(DataType.U8, blocks.total());
         collectives.allGather(sized(tag, blocks.total(), -1), HostBuffer.of(DataType.U8, mine), all, blocks);
         List<byte[]> parts = new ArrayList<>();
-        for (int rank = 0; rank < collectives.size; rank++) {
+        for (int rank = 0; rank < collectives.size(); rank++) {
             int from = (int) blocks.from(rank);
             parts.add(Arrays.copyOfRange(all.byteArray(), from, from + (int) blocks.count(rank)));
         }
@@ -83,10 +83,10 @@ final class Parcels {
 
     byte[] receive(long number, int peer) {
         HostBuffer length = Buffer.ofLongs(0);
-        OperationTag tag = tag(number, length, collectives.me);
+        OperationTag tag = tag(number, length, mesh.rank());
         mesh.transfer(List.of(), List.of(new Letter(tag, length, peer)));
         HostBuffer content = room(tag, length, peer);
-        mesh.transfer(List.of(), List.of(new Letter(tag(number, content, collectives.me), content, peer)));
+        mesh.transfer(List.of(), List.of(new Letter(tag(number, content, mesh.rank()), content, peer)));
         return content.byteArray();
     }
 

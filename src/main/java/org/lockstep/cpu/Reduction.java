@@ -32,11 +32,10 @@ final class Reduction {
      *
      * @param sources of target's type
      * @param at where the elements begin in each source
-     * @param op an average is a sum here
-     * @param divisor of the result
      */
-    void reduce(
-            HostBuffer[] sources, int[] at, HostBuffer target, int start, int length, ReduceOp.Kind op, int divisor) {
+    void reduce(HostBuffer[] sources, int[] at, HostBuffer target, int start, int length, Joining joining) {
+        ReduceOp.Kind op = joining.kind();
+        int divisor = joining.divisor();
         Lanes run = lanes(target);
         if (sources.length == 2 && divisor == 1 && run.joinTwo(sources, at, target, start, length, op)) {
             return;
@@ -55,32 +54,6 @@ final class Reduction {
             }
             joinAll(run, depth, count, op);
             run.store(target, start + from, count, divisor);
-        }
-    }
-
-    /**
-     * Reduces what runs of ranks add up to, those in their order, into all of {@code target}: the bits that a reduction of
-     * the ranks' own elements gives.
-     *
-     * @param sources of target's type and length
-     * @param widths how many ranks each is the sum of: a power of two, of which the ranks before it are a multiple
-     * @param op an average is a sum here
-     * @param divisor of the result
-     */
-    void reduceSubtrees(HostBuffer[] sources, int[] widths, HostBuffer target, ReduceOp.Kind op, int divisor) {
-        Lanes run = lanes(target);
-        int count;
-        for (int from = 0; from < target.size(); from += count) {
-            count = Math.min(RUN, target.size() - from);
-            int depth = 0;
-            int before = 0;
-            for (int i = 0; i < sources.length; i++) {
-                run.load(depth++, sources[i], from, count);
-                depth = carry(run, depth, before / widths[i] + 1, count, op);
-                before += widths[i];
-            }
-            joinAll(run, depth, count, op);
-            run.store(target, from, count, divisor);
         }
     }
 

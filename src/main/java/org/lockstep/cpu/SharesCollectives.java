@@ -5,18 +5,16 @@ import java.util.stream.IntStream;
 import org.jspecify.annotations.Nullable;
 import org.lockstep.collective.Blocks;
 import org.lockstep.collective.OperationTag;
-import org.lockstep.collective.ReduceOp;
 import org.lockstep.tensor.HostBuffer;
 import org.lockstep.transport.Mesh;
 import org.lockstep.transport.Mesh.Letter;
 
 /**
- * The algorithms of groups of more than {@value #DIRECT_RANKS} ranks all of which are connected, {@value Pairs#ALL} at most, that
- * are not {@link HostwiseCollectives}':
+ * The algorithms of more than {@value #DIRECT_RANKS} ranks, {@value Pairs#ALL} at most, so that any two may be connected:
  * reductions of more than {@value #SHARE_BYTES} bytes a rank go in shares among all, gather and scatter to and from the root
  * at once.
  *
- * <p>For n ranks and S bytes, steps after those that carry the tag and bytes that each rank sends:
+ * <p>For n ranks and S bytes, steps and bytes that each rank sends:
  *
  * <table>
  * <caption>Algorithms</caption>
@@ -33,8 +31,8 @@ final class SharesCollectives extends TreeCollectives {
     /** Of smaller shares the messages of all to all cost more than a tree does. */
     private static final int SHARE_BYTES = 4 * 1024;
 
-    SharesCollectives(Mesh mesh, int rankInGroup, int size) {
-        super(mesh, rankInGroup, size);
+    SharesCollectives(Mesh mesh) {
+        super(mesh);
     }
 
     /** Whether {@code data}, of all ranks, is worth a message from each to each. */
@@ -43,52 +41,47 @@ final class SharesCollectives extends TreeCollectives {
     }
 
     @Override
-    void allReduce(OperationTag tag, HostBuffer send, HostBuffer receive, ReduceOp op) {
+    public void allReduce(OperationTag tag, HostBuffer send, HostBuffer receive, Joining joining) {
         if (!isShared(send)) {
-            super.allReduce(tag, send, receive, op);
+            super.allReduce(tag, send, receive, joining);
             return;
         }
-        agree(tag);
-        allReduceByShares(tag, own(send, op), receive, op);
+        allReduceByShares(tag, send, receive, joining);
         mesh.settle();
     }
 
     @Override
-    void reduce(OperationTag tag, HostBuffer send, HostBuffer receive, ReduceOp op, int root) {
+    public void reduce(OperationTag tag, HostBuffer send, HostBuffer receive, Joining joining, int root) {
         if (!isShared(send)) {
-            super.reduce(tag, send, receive, op, root);
+            super.reduce(tag, send, receive, joining, root);
             return;
         }
-        agree(tag);
         Blocks shares = Blocks.shares(size, send.length());
         HostBuffer share =
                 me == root ? block(shares, receive, me) : HostBuffer.allocate(receive.type(), shares.count(me));
-        foldBlock(tag, shares, own(send, op), share, op);
+        foldBlock(tag, shares, send, share, joining);
         // That a peer sends its share also says that it has read the root's of it, which is overwritten now.
         collect(tag, share, me == root ? receive : null, shares, root);
         mesh.settle();
     }
 
     @Override
-    void reduceScatter(OperationTag tag, HostBuffer send, HostBuffer receive, ReduceOp op, Blocks blocks) {
+    public void reduceScatter(OperationTag tag, HostBuffer send, HostBuffer receive, Joining joining, Blocks blocks) {
         if (!isShared(send)) {
-            super.reduceScatter(tag, send, receive, op, blocks);
+            super.reduceScatter(tag, send, receive, joining, blocks);
             return;
         }
-        agree(tag);
-        foldBlock(tag, blocks, own(send, op), receive, op);
+        foldBlock(tag, blocks, send, receive, joining);
         mesh.settle();
     }
 
     @Override
-    void gather(OperationTag tag, HostBuffer send, @Nullable HostBuffer receive, int root) {
-        agree(tag);
+    public void gather(OperationTag tag, HostBuffer send, @Nullable HostBuffer receive, int root) {
         collect(tag, send, receive, Blocks.even(size, send.length()), root);
     }
 
     @Override
-    void scatter(OperationTag tag, @Nullable HostBuffer send, HostBuffer receive, int root) {
-        agree(tag);
+    public void scatter(OperationTag tag, @Nullable HostBuffer send, HostBuffer receive, int root) {
         if (send == null) {
             mesh.transfer(List.of(), List.of(new Letter(tag, receive, root)));
             return;

@@ -4,7 +4,6 @@ import java.util.List;
 import org.jspecify.annotations.Nullable;
 import org.lockstep.collective.Blocks;
 import org.lockstep.collective.OperationTag;
-import org.lockstep.collective.ReduceOp;
 import org.lockstep.tensor.DataType;
 import org.lockstep.tensor.HostBuffer;
 import org.lockstep.transport.Mesh;
@@ -12,15 +11,11 @@ import org.lockstep.transport.Mesh.Letter;
 import org.lockstep.transport.Pairs;
 
 /**
- * The algorithms of groups of more than {@value #DIRECT_RANKS} ranks that are not {@link HostwiseCollectives}'. They need no others
- * than those whose distance around the group is a power of two, but for the all-to-all of groups that have them all. For large
- * data {@link SharesCollectives} and {@link HalvingCollectives} have better ones where they can.
+ * The algorithms of more than {@value #DIRECT_RANKS} ranks. They need no others than those whose distance around the group is a
+ * power of two, but for the all-to-all of groups that have them all. For large data {@link SharesCollectives} and
+ * {@link HalvingCollectives} have better ones.
  *
- * <p>Every operation begins with the steps of a barrier that carry its tag: trees and rings of two operations wait for
- * different peers, and would wait for each other, where these compare all ranks' tags along the same paths. No rank ends its
- * part before all have begun theirs, so each is told of a mismatch in that operation.
- *
- * <p>For n ranks, S bytes and log = ⌈log2 n⌉, steps after those and bytes that the busiest rank sends:
+ * <p>For n ranks, S bytes and log = ⌈log2 n⌉, steps and bytes that the busiest rank sends:
  *
  * <table>
  * <caption>Algorithms</caption>
@@ -34,7 +29,7 @@ import org.lockstep.transport.Pairs;
  * <tr><td>scatter</td><td>log steps</td><td>S · (n-1)/n at the root, up to S/2 at others</td><td>binomial tree from the root</td></tr>
  * <tr><td>all-to-all, n ≤ {@value Pairs#ALL}</td><td>1 step</td><td>S · (n-1)/n</td><td>direct</td></tr>
  * <tr><td>all-to-all</td><td>log steps, twice as many of unequal blocks</td><td>about log · S/2</td><td>{@link BruckAllToAll}</td></tr>
- * <tr><td>barrier</td><td>none</td><td>0</td><td>dissemination (Hensgen, Finkel, Manber 1988), log steps</td></tr>
+ * <tr><td>barrier</td><td>log steps</td><td>0</td><td>dissemination (Hensgen, Finkel, Manber 1988)</td></tr>
  * </table>
  *
  * <p>The binomial tree to rank 0 joins neighbouring runs of ranks whose lengths are powers of two: it is the balanced tree
@@ -42,21 +37,20 @@ import org.lockstep.transport.Pairs;
  * long as the caller's on each rank that others send to, reduce-scatter for one more; gather and scatter take it for the blocks
  * of those below a rank.
  */
-class TreeCollectives extends Collectives {
+class TreeCollectives extends DirectCollectives {
     /** So many bytes take about as long as a step of the ring between hosts, some 15 µs at 1 GB/s; for fewer: the tree. */
     private static final int RING_BYTES = 16 * 1024;
 
     private final HostBuffer[] two = new HostBuffer[2];
     private final int[] at = new int[2];
 
-    TreeCollectives(Mesh mesh, int rankInGroup, int size) {
-        super(mesh, rankInGroup, size);
+    TreeCollectives(Mesh mesh) {
+        super(mesh);
     }
 
     @Override
-    void allReduce(OperationTag tag, HostBuffer send, HostBuffer receive, ReduceOp op) {
-        agree(tag);
-        HostBuffer sum = sum(tag, send, op);
+    public void allReduce(OperationTag tag, HostBuffer send, HostBuffer receive, Joining joining) {
+        HostBuffer sum = sum(tag, send, joining);
         if (me == 0) {
             copy(sum.to(receive.type()), receive);
         }
@@ -64,8 +58,8 @@ class TreeCollectives extends Collectives {
     }
 
     /** The binomial tree to rank 0, which gets the result, in the type in which parts travel; the others get parts of it. */
-    private HostBuffer sum(OperationTag tag, HostBuffer send, ReduceOp op) {
-        HostBuffer sum = wide(send, op);
+    private HostBuffer sum(OperationTag tag, HostBuffer send, Joining joining) {
+        HostBuffer sum = wide(send);
         int length = sum.size();
         for (int distance = 1; distance < size; distance *= 2) {
             if ((me & distance) != 0) {
@@ -75,10 +69,8 @@ class TreeCollectives extends Collectives {
             if (me + distance < size) {
                 HostBuffer theirs = HostBuffer.allocate(sum.type(), length);
                 receive(tag, theirs, me + distance);
-                two[0] = sum;
-                two[1] = theirs;
                 boolean last = me == 0 && 2 * distance >= size;
-                reduction.reduce(two, at, theirs, 0, length, op.kind(), last ? divisor(op) : 1);
+                joinTwo(sum, theirs, theirs, last ? joining : joining.partial());
                 sum = theirs;
             }
         }
@@ -88,10 +80,16 @@ class TreeCollectives extends Collectives {
         return sum;
     }
 
+    /** What two runs of ranks add up to that follow each other, into either or elsewhere. */
+    final void joinTwo(HostBuffer left, HostBuffer right, HostBuffer target, Joining joining) {
+        two[0] = left;
+        two[1] = right;
+        reduction.reduce(two, at, target, 0, target.size(), joining);
+    }
+
     @Override
-    void reduce(OperationTag tag, HostBuffer send, HostBuffer receive, ReduceOp op, int root) {
-        agree(tag);
-        HostBuffer sum = sum(tag, send, op);
+    public void reduce(OperationTag tag, HostBuffer send, HostBuffer receive, Joining joining, int root) {
+        HostBuffer sum = sum(tag, send, joining);
         int from = 0;
         while (from != root) {
             int to = Pairs.isConnected(size, from, root) ? root : from + Integer.highestOneBit(root - from);
@@ -109,17 +107,15 @@ class TreeCollectives extends Collectives {
     }
 
     @Override
-    void reduceScatter(OperationTag tag, HostBuffer send, HostBuffer receive, ReduceOp op, Blocks blocks) {
-        agree(tag);
-        HostBuffer sum = sum(tag, send, op);
+    public void reduceScatter(OperationTag tag, HostBuffer send, HostBuffer receive, Joining joining, Blocks blocks) {
+        HostBuffer sum = sum(tag, send, joining);
         HostBuffer whole = me == 0 ? sum.to(send.type()) : HostBuffer.allocate(send.type(), send.length());
         deal(tag, new Room(whole, blocks, 0), 0);
         copy(block(blocks, whole, me), receive);
     }
 
     @Override
-    void broadcast(OperationTag tag, HostBuffer send, HostBuffer receive, int root) {
-        agree(tag);
+    public void broadcast(OperationTag tag, HostBuffer send, HostBuffer receive, int root) {
         if (me == root) {
             copy(send, receive);
         }
@@ -155,8 +151,7 @@ class TreeCollectives extends Collectives {
     }
 
     @Override
-    void allGather(OperationTag tag, HostBuffer send, HostBuffer receive, Blocks blocks) {
-        agree(tag);
+    public void allGather(OperationTag tag, HostBuffer send, HostBuffer receive, Blocks blocks) {
         copy(send, block(blocks, receive, me));
         ring(tag, receive, blocks);
     }
@@ -173,8 +168,7 @@ class TreeCollectives extends Collectives {
     }
 
     @Override
-    void gather(OperationTag tag, HostBuffer send, @Nullable HostBuffer receive, int root) {
-        agree(tag);
+    public void gather(OperationTag tag, HostBuffer send, @Nullable HostBuffer receive, int root) {
         int mine = Math.floorMod(me - root, size);
         int below = below(mine);
         Room room = room(receive, send, below);
@@ -191,8 +185,7 @@ class TreeCollectives extends Collectives {
     }
 
     @Override
-    void scatter(OperationTag tag, @Nullable HostBuffer send, HostBuffer receive, int root) {
-        agree(tag);
+    public void scatter(OperationTag tag, @Nullable HostBuffer send, HostBuffer receive, int root) {
         Room room = room(send, receive, below(Math.floorMod(me - root, size)));
         deal(tag, room, root);
         copy(room.own(me), receive);
@@ -257,22 +250,17 @@ class TreeCollectives extends Collectives {
     }
 
     @Override
-    void allToAll(OperationTag tag, HostBuffer send, Blocks sendBlocks, HostBuffer receive, Blocks receiveBlocks) {
-        agree(tag);
+    public void allToAll(
+            OperationTag tag, HostBuffer send, Blocks sendBlocks, HostBuffer receive, Blocks receiveBlocks) {
         if (size <= Pairs.ALL) {
             super.allToAll(tag, send, sendBlocks, receive, receiveBlocks);
         } else {
-            new BruckAllToAll(mesh, me, size).run(tag, send, sendBlocks, receive, receiveBlocks);
+            new BruckAllToAll(mesh).run(tag, send, sendBlocks, receive, receiveBlocks);
         }
     }
 
     @Override
-    void barrier(OperationTag tag) {
-        agree(tag);
-    }
-
-    /** Returns when all ranks are in the operation of this tag. */
-    final void agree(OperationTag tag) {
+    public final void barrier(OperationTag tag) {
         HostBuffer nothing = HostBuffer.allocate(DataType.U8, 0);
         for (int distance = 1; distance < size; distance *= 2) {
             int to = (me + distance) % size;
@@ -286,7 +274,7 @@ class TreeCollectives extends Collectives {
         mesh.transfer(List.of(new Letter(tag, data, peer)), List.of());
     }
 
-    private void receive(OperationTag tag, HostBuffer data, int peer) {
+    final void receive(OperationTag tag, HostBuffer data, int peer) {
         mesh.transfer(List.of(), List.of(new Letter(tag, data, peer)));
     }
 }

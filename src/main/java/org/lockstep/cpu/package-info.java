@@ -4,9 +4,11 @@
  * <p>Communicators come in gloo's three parts. The <b>meeting</b> is over before anything here begins
  * ({@link org.lockstep.collective.World}). A <b>transport</b> carries messages between two ranks, whatever fits the pair
  * ({@link org.lockstep.transport}). The <b>algorithms</b> are written once, over the steps of a
- * {@link org.lockstep.transport.Mesh}: {@code Collectives} for up to 16 ranks, {@code LayeredCollectives} for hosts that are
- * cut alike and {@code UnevenCollectives} for others, {@code TreeCollectives} for more ranks, with {@code SharesCollectives} and {@code HalvingCollectives} for large data of
- * theirs; each documents its steps and bytes.
+ * {@link org.lockstep.transport.Mesh}, which may be some ranks of a group: {@code DirectCollectives} for up to 16,
+ * {@code TreeCollectives} for more, with {@code SharesCollectives} and {@code HalvingCollectives} for large data of theirs.
+ * {@code AgreeingCollectives} have a barrier before. {@code LayeredCollectives} put those of the ranks of a host and those of one
+ * rank a host together, {@code AlikeCollectives} where hosts can add all that they have and {@code UnevenCollectives} elsewhere;
+ * each documents its steps and bytes.
  *
  * <p>Kernels ({@link org.lockstep.cpu.CpuKernels}) are made of the arithmetic of {@link org.lockstep.simd}: weights lie in
  * panels ({@code PanelWeight}), a product goes panel by panel over all tokens ({@code PanelProduct}), attention tile by tile

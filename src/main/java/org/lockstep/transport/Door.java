@@ -238,7 +238,11 @@ public final class Door implements AutoCloseable {
                         processes.close();
                     }
                 });
-        return new Mesh(me, group.size(), roster.hasThreads(group) ? Board.COPIED_BYTES : Long.MAX_VALUE, links);
+        return new Mesh(
+                me,
+                group.size(),
+                some -> roster.hasThreads(some.stream().map(group::rank).toList()),
+                links);
     }
 
     /** What a rank holds after connecting. */

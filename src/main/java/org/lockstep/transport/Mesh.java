@@ -4,6 +4,8 @@ import java.time.Duration;
 import java.util.EnumMap;
 import java.util.List;
 import java.util.Map;
+import java.util.function.Predicate;
+import java.util.stream.IntStream;
 import org.jspecify.annotations.Nullable;
 import org.lockstep.collective.OperationTag;
 import org.lockstep.tensor.DataType;
@@ -12,6 +14,9 @@ import org.lockstep.tensor.HostBuffer;
 /**
  * The links of one rank to the peers of one group, and the steps that algorithms are made of. Each link is of the kind that
  * fits its pair of ranks; a step does not care.
+ *
+ * <p>What is {@link #among} some ranks of a group is a mesh too: an algorithm runs over those as over a group, and they are
+ * numbered from 0 on as in one.
  *
  * <p>In {@link #exchange} and {@link #fold} every rank says its tag to every other and hears theirs, so that each learns of
  * a mismatch at that very operation. All links make progress together.
@@ -25,11 +30,15 @@ public final class Mesh {
     private static final int PIECE_BYTES = 8 * 1024;
 
     private final int me;
-    private final int size;
-    private final long copiedBytes;
+    private final int[] members; // their ranks in group
+    private final boolean whole; // all of the group
+    private final Predicate<List<Integer>> threads;
+    private final boolean lends;
     private final LinkSet links;
     private final boolean[] open; // by peer: what the step still waits for
     private final boolean[] into; // by peer: whether its message has a place to go to
+    private final HostBuffer[] sources; // of a fold, by rank
+    private final int[] at;
     private final Map<DataType, @Nullable HostBuffer[]> pieces = new EnumMap<>(DataType.class);
 
     /**
@@ -40,7 +49,7 @@ public final class Mesh {
         /**
          * Joins elements {@code from} to {@code from + count} of all ranks.
          *
-         * @param sources by member of the circle
+         * @param sources by rank
          * @param at where in each source these elements begin
          */
         void join(HostBuffer[] sources, int[] at, int from, int count);
@@ -52,23 +61,47 @@ public final class Mesh {
     /**
      * The mesh of rank in group {@code me}.
      *
-     * @param copiedBytes the largest message that no two ranks of the group lend each other
+     * @param threads whether any two of these ranks in group are threads of one JVM, and lend each other what is large
      */
-    Mesh(int me, int size, long copiedBytes, LinkSet links) {
+    Mesh(int me, int size, Predicate<List<Integer>> threads, LinkSet links) {
+        this(me, IntStream.range(0, size).toArray(), true, threads, links);
+    }
+
+    private Mesh(int me, int[] members, boolean whole, Predicate<List<Integer>> threads, LinkSet links) {
         this.me = me;
-        this.size = size;
-        this.copiedBytes = copiedBytes;
+        this.members = members;
+        this.whole = whole;
+        this.threads = threads;
+        this.lends = threads.test(IntStream.of(members).boxed().toList());
         this.links = links;
-        this.open = new boolean[size];
-        this.into = new boolean[size];
+        this.open = new boolean[members.length];
+        this.into = new boolean[members.length];
+        this.sources = new HostBuffer[members.length];
+        this.at = new int[members.length];
+    }
+
+    /** The mesh of these ranks of this one, in ascending order and this one among them; its operations are those of the group. */
+    public Mesh among(List<Integer> ranks) {
+        int[] some = ranks.stream().mapToInt(rank -> members[rank]).toArray();
+        return new Mesh(ranks.indexOf(me), some, false, threads, links);
+    }
+
+    /** This rank. */
+    public int rank() {
+        return me;
+    }
+
+    /** How many ranks there are. */
+    public int size() {
+        return members.length;
     }
 
     /**
-     * Whether a message of so many bytes would be lent between some two ranks of the group: shown in place until
-     * {@link #settle}. The same on all ranks, so that algorithms may depend on it.
+     * Whether a message of so many bytes would be lent between some two of its ranks: shown in place until
+     * {@link #settle}. The same on all of them, so that algorithms may depend on it.
      */
     public boolean lends(long bytes) {
-        return bytes > copiedBytes;
+        return lends && bytes > Board.COPIED_BYTES;
     }
 
     /** Begins an operation: what it is called in errors, and how long it may wait in all; see {@link #later}. */
@@ -76,61 +109,32 @@ public final class Mesh {
         links.begin(operation, limit);
     }
 
-    /** Some ranks of the group, this one among them, and room for what they show. Confined as its mesh. */
-    public static final class Circle {
-        private final int[] members;
-        private final HostBuffer[] sources;
-        private final int[] at;
-
-        private Circle(int[] members) {
-            this.members = members;
-            this.sources = new HostBuffer[members.length];
-            this.at = new int[members.length];
-        }
-
-        /** How many they are. */
-        public int size() {
-            return members.length;
-        }
-
-        /** The rank in group of the {@code i}th of them. */
-        public int member(int i) {
-            return members[i];
-        }
-    }
-
-    /** The circle of these ranks in group, this one among them; for a {@link #fold} in ascending order. */
-    public Circle circle(List<Integer> members) {
-        return new Circle(members.stream().mapToInt(Integer::intValue).toArray());
+    private Link link(int peer) {
+        return links.link(members[peer]);
     }
 
     /**
-     * Sends {@code offers[p]} to each peer p of the circle and fills {@code targets[p]} with what p offers. Steps: 1; bytes:
-     * what is offered.
+     * Sends {@code offers[p]} to each peer p and fills {@code targets[p]} with what p offers. Steps: 1; bytes: what is offered.
      *
-     * @param offers by rank in group, null where there are no elements; not to be changed before {@link #settle}
-     * @param targets by rank in group, null where no elements come
+     * @param offers by rank, null where there are no elements; not to be changed before {@link #settle}
+     * @param targets by rank, null where no elements come
      */
-    public void exchange(
-            Circle circle, OperationTag tag, @Nullable HostBuffer[] offers, @Nullable HostBuffer[] targets) {
-        for (int peer : circle.members) {
+    public void exchange(OperationTag tag, @Nullable HostBuffer[] offers, @Nullable HostBuffer[] targets) {
+        for (int peer = 0; peer < members.length; peer++) {
             if (peer != me) {
-                links.link(peer).send(sized(tag, offers[peer]), offers[peer]);
+                link(peer).send(sized(tag, offers[peer]), offers[peer]);
             }
         }
-        int waiting = 0;
-        for (int peer : circle.members) {
+        for (int peer = 0; peer < members.length; peer++) {
             if (peer != me) {
                 HostBuffer target = targets[peer];
-                links.link(peer).expect(sized(tag, target), target == null ? 0 : target.bytes());
-                await(peer, true);
-                into[peer] = false;
-                waiting++;
+                link(peer).expect(sized(tag, target), target == null ? 0 : target.bytes());
             }
         }
+        int waiting = awaitAll();
         while (waiting > 0) {
-            for (int peer : circle.members) {
-                if (open[peer] && isTaken(links.link(peer), targets[peer])) {
+            for (int peer = 0; peer < members.length; peer++) {
+                if (open[peer] && isTaken(peer, targets[peer])) {
                     await(peer, false);
                     waiting--;
                 }
@@ -140,15 +144,31 @@ public final class Mesh {
                 links.rest();
             }
         }
+        endStep();
+    }
+
+    /** Waits for a message of each peer from here on; how many they are. */
+    private int awaitAll() {
+        for (int peer = 0; peer < members.length; peer++) {
+            if (peer != me) {
+                await(peer, true);
+                into[peer] = false;
+            }
+        }
+        return members.length - 1;
+    }
+
+    /** All that was begun goes out. */
+    private void endStep() {
         links.pushTo(Long.MAX_VALUE);
-        if (circle.members.length < size) {
+        if (!whole) {
             later(1);
         }
     }
 
     private void await(int peer, boolean awaits) {
         open[peer] = awaits;
-        links.await(peer, awaits);
+        links.await(members[peer], awaits);
     }
 
     /** Of blocks of unequal length each pair of ranks compares its own count. */
@@ -156,8 +176,9 @@ public final class Mesh {
         return tag.operation().isRagged() ? tag.withCount(data == null ? 0 : data.length()) : tag;
     }
 
-    /** Whether the message that is expected over {@code link} is complete in {@code target}. */
-    private boolean isTaken(Link link, @Nullable HostBuffer target) {
+    /** Whether the message that is expected of {@code peer} is complete in {@code target}. */
+    private boolean isTaken(int peer, @Nullable HostBuffer target) {
+        Link link = link(peer);
         if (!link.arrived()) {
             return false;
         }
@@ -166,9 +187,9 @@ public final class Mesh {
             if (lent != null) {
                 target.copyFrom(lent);
             } else {
-                if (!into[link.peer()]) {
+                if (!into[peer]) {
                     link.into(target);
-                    into[link.peer()] = true;
+                    into[peer] = true;
                 }
                 if (!link.filled()) {
                     return false;
@@ -180,22 +201,20 @@ public final class Mesh {
     }
 
     /**
-     * Sends {@code offers[p]} to each peer p of the circle and joins what all send with {@code own}, piece by piece while it
-     * comes. Steps: 1; bytes: what is offered.
+     * Sends {@code offers[p]} to each peer p and joins what all send with {@code own}, piece by piece while it comes. Steps: 1;
+     * bytes: what is offered.
      *
-     * @param offers by rank in group; not to be changed before {@link #settle}, but for elements that were joined already
-     *     where nothing is lent
+     * @param offers by rank; not to be changed before {@link #settle}, but for elements that were joined already where nothing
+     *     is lent
      * @param own this rank's part, of the type and length of what each peer sends
      */
-    public void fold(Circle circle, OperationTag tag, @Nullable HostBuffer[] offers, HostBuffer own, Fold fold) {
-        int[] members = circle.members;
-        for (int i = 0; i < members.length; i++) {
-            int peer = members[i];
+    public void fold(OperationTag tag, @Nullable HostBuffer[] offers, HostBuffer own, Fold fold) {
+        for (int peer = 0; peer < members.length; peer++) {
             if (peer == me) {
-                circle.sources[i] = own;
+                sources[peer] = own;
             } else {
-                links.link(peer).send(sized(tag, offers[peer]), offers[peer]);
-                links.link(peer).expect(sized(tag, own), own.bytes());
+                link(peer).send(sized(tag, offers[peer]), offers[peer]);
+                link(peer).expect(sized(tag, own), own.bytes());
             }
         }
         int total = own.size();
@@ -204,24 +223,15 @@ public final class Mesh {
         int from = 0;
         do {
             int count = Math.min(piece, total - from);
-            int waiting = 0;
-            for (int peer : members) {
-                if (peer != me) {
-                    await(peer, true);
-                    into[peer] = false;
-                    waiting++;
-                }
-            }
+            at[me] = from;
+            int waiting = awaitAll();
             boolean lent = true;
             while (waiting > 0) {
-                for (int i = 0; i < members.length; i++) {
-                    int peer = members[i];
-                    if (open[peer] && isHere(circle, i, own.type(), from, count)) {
+                for (int peer = 0; peer < members.length; peer++) {
+                    if (open[peer] && isHere(peer, own.type(), from, count)) {
                         await(peer, false);
                         waiting--;
-                        lent &= links.link(peer).lent() != null;
-                    } else if (peer == me) {
-                        circle.at[i] = from;
+                        lent &= link(peer).lent() != null;
                     }
                 }
                 if (waiting > 0) {
@@ -233,38 +243,34 @@ public final class Mesh {
             if (lent) {
                 count = total - from; // all of it is here
             }
-            fold.join(circle.sources, circle.at, from, count);
+            fold.join(sources, at, from, count);
             from += count;
         } while (from < total);
-        for (int peer : members) {
+        for (int peer = 0; peer < members.length; peer++) {
             if (peer != me) {
-                links.link(peer).received();
+                link(peer).received();
             }
         }
-        links.pushTo(Long.MAX_VALUE);
-        if (circle.members.length < size) {
-            later(1);
-        }
+        endStep();
     }
 
-    /** Whether elements {@code from} on of the {@code i}th member's message can be read, in its room or where lent. */
-    private boolean isHere(Circle circle, int i, DataType type, int from, int count) {
-        int peer = circle.members[i];
-        Link link = links.link(peer);
+    /** Whether elements {@code from} on of the peer's message can be read, in its room or where lent. */
+    private boolean isHere(int peer, DataType type, int from, int count) {
+        Link link = link(peer);
         if (!link.arrived()) {
             return false;
         }
         HostBuffer lent = link.lent();
         if (lent != null) {
-            circle.sources[i] = lent;
-            circle.at[i] = from;
+            sources[peer] = lent;
+            at[peer] = from;
             return true;
         }
         if (!into[peer]) {
             HostBuffer room = room(type, peer);
             HostBuffer part = count == room.size() ? room : room.slice(0, count);
-            circle.sources[i] = part;
-            circle.at[i] = 0;
+            sources[peer] = part;
+            at[peer] = 0;
             into[peer] = true;
             if (count > 0) {
                 link.into(part);
@@ -277,7 +283,7 @@ public final class Mesh {
     private HostBuffer room(DataType type, int peer) {
         @Nullable HostBuffer[] rooms = pieces.get(type);
         if (rooms == null) {
-            rooms = new @Nullable HostBuffer[size];
+            rooms = new @Nullable HostBuffer[members.length];
             pieces.put(type, rooms);
         }
         HostBuffer room = rooms[peer];
@@ -293,8 +299,19 @@ public final class Mesh {
      * on return.
      */
     public void transfer(List<Letter> sends, List<Letter> receives) {
-        new Transfers(links, sends, receives).run();
+        new Transfers(links, inGroup(sends), inGroup(receives)).run();
         links.rested();
+        if (!whole) {
+            later(1);
+        }
+    }
+
+    private List<Letter> inGroup(List<Letter> letters) {
+        return whole
+                ? letters
+                : letters.stream()
+                        .map(letter -> new Letter(letter.tag, letter.data, members[letter.peer]))
+                        .toList();
     }
 
     /**
@@ -308,12 +325,12 @@ public final class Mesh {
 
     /** What {@code peer} is in is not what this rank is in, as an algorithm found. */
     public Failed differs(OperationTag mine, int peer, OperationTag theirs) {
-        return links.differs(mine, peer, theirs);
+        return links.differs(mine, members[peer], theirs);
     }
 
     /** What {@code peer} sent cannot be taken. */
     public Failed refused(OperationTag mine, int peer, String what) {
-        return links.refused(mine, peer, what);
+        return links.refused(mine, members[peer], what);
     }
 
     /** Returns when no peer looks at this rank's memory any more. */

@@ -9,7 +9,7 @@ public final class Pairs {
 
     /**
      * Whether two ranks in a group of {@code size} are connected from the beginning: in a large group those whose distance around it is a power
-     * of two, which is what rings, binomial trees of any root, dissemination, Bruck's all-to-all and, of a power of two
+     * of two, which is what rings, binomial trees of any root, dissemination, Bruck's all-to-all and, inside a power of two
      * ranks, recursive halving and doubling use.
      */
     public static boolean isConnected(int size, int a, int b) {

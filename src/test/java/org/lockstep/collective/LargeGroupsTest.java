@@ -108,7 +108,7 @@ class LargeGroupsTest {
         });
     }
 
-    /** Up to 128 ranks trees become shares above 4 KiB a rank; above, if they are a power of two, halving above 64 KiB. */
+    /** Up to 128 ranks trees become shares above 4 KiB a rank; of more ranks, halving above 64 KiB. */
     @ParameterizedTest
     @CsvSource({
         "17, 1, TCP",
@@ -118,10 +118,7 @@ class LargeGroupsTest {
         "23, 4, TCP",
         "32, 2, TCP",
         "32, 2, SHARED",
-        "130, 2, TCP",
-        "150, 7, TCP",
-        "160, 20, TCP",
-        "256, 2, TCP"
+        "131, 1, TCP"
     })
     void reductionsAddInTheOrderOfRanksEitherSideOfAThreshold(int ranks, int venues, TransportKind kind) {
         Values values = new Values();
@@ -216,7 +213,7 @@ class LargeGroupsTest {
 
     /** Around the group: a rank that is no root has room for the ranks below it in the tree only. */
     @ParameterizedTest
-    @CsvSource({"17, 1, TCP", "20, 5, TCP", "21, 7, TCP", "130, 2, TCP", "131, 1, TCP", "150, 7, TCP"})
+    @CsvSource({"17, 1, TCP", "20, 5, TCP", "21, 7, TCP", "131, 1, TCP"})
     void whatIsGatheredComesToTheRootOnly(int ranks, int venues, TransportKind kind) {
         onEvery(ranks, venues, kind, communicator -> {
             int rank = communicator.rankInGroup();
@@ -245,7 +242,7 @@ class LargeGroupsTest {
     }
 
     @ParameterizedTest
-    @CsvSource({"17, 1, TCP", "20, 5, TCP", "130, 2, TCP", "131, 1, TCP", "160, 20, TCP", "256, 2, TCP"})
+    @CsvSource({"17, 1, TCP", "20, 5, TCP", "131, 1, TCP"})
     void whatIsScatteredComesFromTheRoot(int ranks, int venues, TransportKind kind) {
         onEvery(ranks, venues, kind, communicator -> {
             int rank = communicator.rankInGroup();
@@ -273,17 +270,7 @@ class LargeGroupsTest {
 
     /** Up to 16 KiB a rank along a tree, above it scattered first, in shares of one length or not, and then around a ring. */
     @ParameterizedTest
-    @CsvSource({
-        "17, 1, TCP",
-        "20, 20, TCP",
-        "21, 7, TCP",
-        "23, 4, TCP",
-        "24, 8, SHARED",
-        "130, 2, TCP",
-        "131, 1, TCP",
-        "150, 7, TCP",
-        "160, 20, TCP"
-    })
+    @CsvSource({"17, 1, TCP", "20, 20, TCP", "21, 7, TCP", "23, 4, TCP", "24, 8, SHARED", "131, 1, TCP"})
     void whatIsBroadcastIsTheSameEitherSideOfAThreshold(int ranks, int venues, TransportKind kind) {
         int threshold = ranks * (16 << 10) / DataType.F64.bytes();
         double[] told = filled(DataType.F64, threshold + ranks, 3).doubles();
@@ -308,7 +295,7 @@ class LargeGroupsTest {
 
     /** An all-reduce beyond it, whose result is broadcast so; and an object. */
     @ParameterizedTest
-    @CsvSource({"131, 1, TCP", "130, 2, TCP"})
+    @CsvSource({"131, 1, TCP"})
     void whatIsLargeIsBroadcastSoByOtherOperationsToo(int ranks, int venues, TransportKind kind) {
         int length = ranks * (16 << 10) / DataType.F64.bytes() + 7;
         String told = "lockstep ".repeat(ranks * (16 << 10) / 9 + 1);
@@ -333,7 +320,7 @@ class LargeGroupsTest {
     }
 
     @ParameterizedTest
-    @CsvSource({"17, 1, TCP", "20, 5, TCP", "130, 2, TCP", "131, 1, TCP", "256, 2, TCP"})
+    @CsvSource({"17, 1, TCP", "20, 5, TCP", "130, 2, TCP"})
     void allSendToAll(int ranks, int venues, TransportKind kind) {
         onEvery(ranks, venues, kind, communicator -> {
             int rank = communicator.rankInGroup();
@@ -632,8 +619,7 @@ class LargeGroupsTest {
                         Arguments.of(17, 1, TransportKind.TCP),
                         Arguments.of(20, 5, TransportKind.TCP),
                         Arguments.of(21, 7, TransportKind.TCP),
-                        Arguments.of(130, 2, TransportKind.TCP),
-                        Arguments.of(256, 2, TransportKind.TCP))
+                        Arguments.of(130, 2, TransportKind.TCP))
                 .flatMap(world -> with(world, Large.values()));
     }
 
@@ -677,9 +663,8 @@ class LargeGroupsTest {
         "17, 1, TCP, 1, 30000",
         "20, 5, TCP, 19, 30000",
         "21, 7, TCP, 19, 30000",
-        "130, 2, TCP, 64, 30000",
-        "150, 7, TCP, 64, 30000",
-        "160, 20, TCP, 64, 30000"
+        "131, 1, TCP, 64, 30000",
+        "130, 2, TCP, 64, 30000"
     })
     void anotherRootOfAReductionIsToldToEveryRank(int ranks, int venues, TransportKind kind, int root, int length) {
         assertTold(ranks, venues, kind, "root " + root, "root 0", communicator -> {

@@ -4,7 +4,6 @@ import static org.assertj.core.api.Assertions.assertThat;
 
 import java.util.List;
 import org.junit.jupiter.api.Test;
-import org.lockstep.cpu.Hosts.Segment;
 
 /** How a group is cut into hosts of any size. */
 class HostsTest {
@@ -21,7 +20,6 @@ class HostsTest {
         assertThat(hosts.carried(0, 2)).containsExactly(5, 7);
         assertThat(hosts.carried(1, 0)).containsExactly(1);
         assertThat(hosts.hostOf(4)).isEqualTo(1);
-        assertThat(hosts.most()).isEqualTo(4);
     }
 
     @Test
@@ -52,29 +50,5 @@ class HostsTest {
     private static boolean isLayered(int... hosts) {
         Hosts byHost = Hosts.of(hosts, 1);
         return byHost.isSpread() && byHost.isCutAlike();
-    }
-
-    @Test
-    void segmentsAreSubtrees() {
-        assertThat(Hosts.of(new int[] {0, 0, 0, 3, 3, 3, 3, 3, 3}, 0).segments())
-                .containsExactly(
-                        new Segment(0, 0, 0, 2),
-                        new Segment(0, 1, 2, 1),
-                        new Segment(1, 0, 3, 1),
-                        new Segment(1, 1, 4, 4),
-                        new Segment(1, 2, 8, 1));
-    }
-
-    @Test
-    void ranksDealtInTurnAddNothing() {
-        Hosts hosts = Hosts.of(new int[] {0, 1, 0, 1, 0}, 3);
-        assertThat(hosts.near()).containsExactly(1, 3);
-        assertThat(hosts.segments())
-                .containsExactly(
-                        new Segment(0, 0, 0, 1),
-                        new Segment(1, 0, 1, 1),
-                        new Segment(0, 1, 2, 1),
-                        new Segment(1, 1, 3, 1),
-                        new Segment(0, 2, 4, 1));
     }
 }

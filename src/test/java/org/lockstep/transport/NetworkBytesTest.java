@@ -25,7 +25,7 @@ import org.lockstep.topology.GroupKind;
 import org.lockstep.topology.ParallelSizes;
 
 /**
- * What an operation sends from host to host, counted there: groups over hosts cut alike go inside the host first, so that it is
+ * What an operation sends from host to host, counted there: groups over several hosts go inside the host first, so that it is
  * what their algorithms say of themselves, and not what they would send if all were equally far.
  */
 @Timeout(120)
@@ -92,26 +92,28 @@ class NetworkBytesTest {
         "32, 2, BROADCAST, 1",
         "20, 5, ALL_REDUCE, 8",
         "20, 5, BROADCAST, 4",
-        "24, 8, ALL_REDUCE, 21", // three a host, of which two are added there: (k-1)/k (g + k), with segments g = 16
-        "24, 8, REDUCE_SCATTER, 14", // (k-1)/k g
+        "24, 8, ALL_REDUCE, 20", // three a host, whose sums are no subtrees: halving, of 16 and 8, and k-1
+        "24, 8, REDUCE_SCATTER, 13.33",
         "24, 8, ALL_TO_ALL, 21",
         "20, 20, ALL_REDUCE, 38", // no two on a host, shares again: 2 (n-1)
         "20, 20, REDUCE_SCATTER, 19",
         "20, 20, ALL_GATHER, 19", // a ring
         "20, 20, ALL_TO_ALL, 19",
         "20, 20, BROADCAST, 21", // a ring again, and 2 for the scatter before it
-        "160, 20, ALL_REDUCE, 38",
+        "40, 20, ALL_REDUCE, 38",
+        "144, 36, ALL_GATHER, 35",
+        "40, 2, BROADCAST, 1",
         "256, 2, ALL_REDUCE, 2", // halving: what is left of the whole, of all ranks, in the last step
         "6, 2, BROADCAST, 1",
         "8, 2, BARRIER, 0",
-        "6, 2, ALL_REDUCE, 3",
-        "6, 2, REDUCE_SCATTER, 2",
-        "7, 2, REDUCE, 2", // four and three: segments of four, two and one
-        "9, 4, ALL_REDUCE, 9", // three, and thrice two a host: eight segments
+        "6, 2, ALL_REDUCE, 3.25", // halving of 0 to 3, with 3 on the other host: 1.5; 0.75 to add 4 and 5; k-1
+        "6, 2, REDUCE_SCATTER, 2.67",
+        "7, 2, REDUCE, 2", // four and three: 1 to add, and 1 to the root
+        "9, 4, ALL_REDUCE, 9.375", // three, and thrice two a host
         "9, 4, ALL_GATHER, 3",
         "9, 4, BROADCAST, 3"
     })
-    void whatCrossesIsWhatTheAlgorithmSays(int ranks, int hosts, Operation operation, int times) throws IOException {
+    void whatCrossesIsWhatTheAlgorithmSays(int ranks, int hosts, Operation operation, double times) throws IOException {
         WorldSpec spec = WorldSpec.of(ParallelSizes.tensor(ranks))
                 .withKinds(Set.of(GroupKind.WORLD))
                 .withTransports(Set.of(TransportKind.THREAD, TransportKind.TCP));
@@ -144,6 +146,9 @@ class NetworkBytesTest {
             }
         }
         long most = Arrays.stream(counted).max().orElseThrow();
-        assertThat(most).isBetween(times * BYTES, times * BYTES + MORE + (long) ranks * (hosts - 1) * FRAMES);
+        assertThat(most)
+                .isBetween(
+                        (long) (times * BYTES) - BYTES / 100,
+                        (long) (times * BYTES) + MORE + (long) ranks * (hosts - 1) * FRAMES);
     }
 }
