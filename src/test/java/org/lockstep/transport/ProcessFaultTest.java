@@ -37,7 +37,9 @@ class ProcessFaultTest {
     static Stream<Arguments> kinds() {
         Stream<Arguments> plain = Stream.of(Kind.SHARED, Kind.TCP)
                 .flatMap(kind -> IntStream.of(4, 1000, 1_000_000).mapToObj(elements -> Arguments.of(kind, elements)));
-        return Stream.concat(plain, Stream.of(Arguments.of(Kind.ENCRYPTED, 1000)));
+        Stream<Arguments> others =
+                Stream.of(Arguments.of(Kind.ENCRYPTED, 1000), Arguments.of(Kind.MIXED, 1_000_000)); // through layers
+        return Stream.concat(plain, others);
     }
 
     private static void assertLost(RankProcesses world, String faultCase, int dead, String words, long since)

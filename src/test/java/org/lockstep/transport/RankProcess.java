@@ -13,6 +13,7 @@ import java.util.concurrent.CompletableFuture;
 import java.util.concurrent.CompletionException;
 import org.lockstep.collective.Backend;
 import org.lockstep.collective.CommunicatorException;
+import org.lockstep.collective.Identity;
 import org.lockstep.collective.Key;
 import org.lockstep.collective.ReduceOp;
 import org.lockstep.collective.World;
@@ -46,12 +47,16 @@ final class RankProcess {
                 .withKinds(Set.of(GroupKind.WORLD))
                 .withMeetingTimeout(Duration.ofSeconds(60))
                 .withOperationTimeout(Duration.ofSeconds(120))
-                .withTransports(Set.of(kind.transport()))
+                .withTransports(kind.transports())
                 .withEncryption(kind == RankProcesses.Kind.ENCRYPTED);
         Rhythm rhythm = new Rhythm(millis(args[6]), millis(args[7]), millis(args[8]));
-        PipeMeeting meeting = new PipeMeeting(in, out, Integer.parseInt(args[2]), size);
+        int index = Integer.parseInt(args[2]);
+        PipeMeeting meeting = new PipeMeeting(in, out, index, size);
+        Identity here = Identity.local();
+        boolean elsewhere = kind == RankProcesses.Kind.MIXED && index == size - 1;
+        Identity identity = elsewhere ? here.withHost(here.bootId() + 1, here.hostName() + "-2") : here;
         try (Backend backend = backend(kind, meeting, rhythm);
-                World world = World.join(meeting, backend, spec)) {
+                World world = World.join(meeting, backend, spec, identity)) {
             out.println("rank " + world.state().rank());
             world.communicators().controlPlane().serve(PORT, (from, question) -> new CompletableFuture<>());
             HostBuffer x = HostBuffer.allocate(DataType.F32, Integer.parseInt(args[5]));

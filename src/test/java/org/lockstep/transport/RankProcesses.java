@@ -11,6 +11,7 @@ import java.util.ArrayList;
 import java.util.HexFormat;
 import java.util.List;
 import java.util.Random;
+import java.util.Set;
 import java.util.UUID;
 import java.util.concurrent.BlockingQueue;
 import java.util.concurrent.LinkedBlockingQueue;
@@ -29,11 +30,18 @@ public final class RankProcesses implements AutoCloseable {
         TCP,
         ENCRYPTED,
 
+        /** The last one's over TCP, the others' over shared memory: two hosts, of unequal numbers. */
+        MIXED,
+
         /** Each with a device of the stand-in. */
         NCCL;
 
-        TransportKind transport() {
-            return this == SHARED || this == NCCL ? TransportKind.SHARED : TransportKind.TCP;
+        Set<TransportKind> transports() {
+            return switch (this) {
+                case SHARED, NCCL -> Set.of(TransportKind.SHARED);
+                case TCP, ENCRYPTED -> Set.of(TransportKind.TCP);
+                case MIXED -> Set.of(TransportKind.SHARED, TransportKind.TCP);
+            };
         }
     }
 
