@@ -30,7 +30,7 @@ interface Collectives {
         if (!byHost.isInColumn()) {
             return new UnevenCollectives(mesh, byHost, null);
         }
-        Collectives across = agreed(mesh.among(byHost.column(byHost.place())));
+        Collectives across = agreed(mesh.among(byHost.column(byHost.place())), mesh.size());
         return byHost.isCutAlike()
                 ? new AlikeCollectives(mesh, byHost, across)
                 : new UnevenCollectives(mesh, byHost, across);
@@ -38,19 +38,20 @@ interface Collectives {
 
     /** Those of a group that knows no hosts. */
     static Collectives flat(Mesh mesh) {
-        Collectives agreed = agreed(mesh);
+        Collectives agreed = agreed(mesh, mesh.size());
         return mesh.size() > DirectCollectives.DIRECT_RANKS ? new AgreeingCollectives(agreed) : agreed;
     }
 
     /**
-     * Those of ranks that are in the same operation. A larger group may be whole too, of one host; but memory shared with each
-     * other rank is much for all of them.
+     * Those of ranks that are in the same operation. Where not all pairs are connected from the beginning they keep to few.
+     *
+     * @param group how many ranks are in the group whose connections these use
      */
-    static Collectives agreed(Mesh mesh) {
+    static Collectives agreed(Mesh mesh, int group) {
         if (mesh.size() <= DirectCollectives.DIRECT_RANKS) {
             return new DirectCollectives(mesh);
         }
-        return mesh.size() <= Pairs.ALL ? new SharesCollectives(mesh) : new HalvingCollectives(mesh);
+        return group <= Pairs.ALL ? new SharesCollectives(mesh) : new HalvingCollectives(mesh);
     }
 
     /** How many ranks there are. */

@@ -23,9 +23,9 @@ import org.lockstep.transport.Mesh.Letter;
  * </table>
  *
  * <p>How they reduce {@link AlikeCollectives} and {@link UnevenCollectives} say. All begin with the group's barrier, so that the
- * parts may wait for whom they like. An all-gather takes room for as much as it receives. The smallest host's ranks carry what
- * crosses: beside a host of one, one of each. Small data, and what differs for each rank and crosses once anyway (gather, scatter, all-to-all), go as in a group that
- * knows no hosts.
+ * parts may wait for whom they like. An all-gather takes room for as much as it receives. As many ranks of each host carry what
+ * crosses as the smallest has: beside a host of one, one. Small data, and what differs for each rank and crosses once anyway
+ * (gather, scatter, all-to-all), go as in a group that knows no hosts.
  */
 abstract class LayeredCollectives implements Collectives {
     /** What takes about as long to send as the steps more that layers take: some 60 µs at 1 GB/s. */
@@ -41,7 +41,7 @@ abstract class LayeredCollectives implements Collectives {
     LayeredCollectives(Mesh mesh, Hosts hosts, @Nullable Collectives across) {
         this.hosts = hosts;
         this.nearMesh = mesh.among(hosts.near());
-        this.near = Collectives.agreed(nearMesh);
+        this.near = Collectives.agreed(nearMesh, nearMesh.size()); // who shares memory needs no connection
         this.across = across;
         this.flat = Collectives.flat(mesh);
         this.me = mesh.rank();

@@ -108,6 +108,7 @@ class LayersTest {
                     assertHolds(told, filled(DataType.I64, length, root));
                 }
             }
+            assertNotANumber(all);
             assertScatters(all, values);
             assertGathers(all, ragged(all.size()));
             assertGathers(
@@ -126,6 +127,14 @@ class LayersTest {
         assertHolds(send, filled(type, length, all.rankInGroup()));
         all.allReduce(send, Values.op(kind, all.rankInGroup()));
         assertHolds(send, expected);
+    }
+
+    /** What is not a number has the same bits everywhere, whatever those of a rank say. */
+    private static void assertNotANumber(Communicator all) {
+        HostBuffer x = HostBuffer.allocate(DataType.F32, LARGE);
+        x.floats()[LARGE - 1] = all.rankInGroup() == 1 ? Float.intBitsToFloat(0xffc0_1234) : 1;
+        all.allReduce(x, ReduceOp.SUM);
+        assertThat(Float.floatToRawIntBits(x.floats()[LARGE - 1])).isEqualTo(0x7fc0_0000);
     }
 
     private static void assertReducesTo(Communicator all, Values values, int length, int root) {
@@ -196,6 +205,7 @@ class LayersTest {
         int ranks = hosts.stream().mapToInt(Integer::intValue).sum();
         for (int first : new int[] {ranks - 1, ranks - hosts.get(hosts.size() - 1)}) {
             List<Throwable> failures = onEvery(hosts, Duration.ofSeconds(60), all -> {
+                all.barrier(); // all are connected
                 HostBuffer x = HostBuffer.allocate(DataType.F32, LARGE);
                 if (all.rankInGroup() < first) {
                     all.broadcast(x, 1);
@@ -209,8 +219,8 @@ class LayersTest {
                             .isInstanceOfSatisfying(
                                     CommunicatorException.class,
                                     mismatch -> assertThat(mismatch.code()).isEqualTo(ErrorCode.COLLECTIVE_MISMATCH))
-                            .hasMessageContaining("broadcast #1 f32[" + LARGE + "] root 1")
-                            .hasMessageContaining("all_reduce #1 sum f32[7]"));
+                            .hasMessageContaining("broadcast #2 f32[" + LARGE + "] root 1")
+                            .hasMessageContaining("all_reduce #2 sum f32[7]"));
         }
     }
 
