@@ -150,6 +150,9 @@ std::recursive_mutex& lock();
 void wake();
 std::vector<Device>& devices();
 
+/** Whether a device reads and writes the host's memory there by itself. */
+bool is_pinned(uintptr_t address);
+
 /** The calling thread's, or null. */
 Device*& current_device();
 

@@ -2,6 +2,7 @@
 //
 // The threads of a block are fibres (threads.hpp), one after the other on the caller's thread; shared memory is a section of
 // this library. Blocks come one by one, so a kernel that needs two blocks at once would hang here: it is a bug there too.
+// Only where all threads of a block pause() for another kernel's, that one has its turn.
 #pragma once
 
 #include <algorithm>

@@ -100,6 +100,8 @@ Result fill(uintptr_t to, T value, size_t count, void* stream) {
 
 } // namespace
 
+bool standin::is_pinned(uintptr_t address) { return ::is_pinned(reinterpret_cast<const void*>(address), 1); }
+
 // ---- start
 
 API cuInit(unsigned flags) {

@@ -6,6 +6,7 @@
 #include <utility>
 
 #include "attention.cu"
+#include "exchange.cu"
 #include "flash.cu"
 #include "product.cu"
 #include "reduce.cu"

@@ -93,10 +93,11 @@ Result parse(const std::string& text, Module& module) {
     return SUCCESS;
 }
 
-/** Pointers are null or into live memory of the device. */
+/** Pointers are null, or into live memory of the device or pinned memory of the host. */
 Result check_pointers(const Device& device, const Function& function, const std::vector<uint64_t>& values) {
     for (size_t i = 0; i < values.size(); i++) {
-        if (function.kernel->parameters[i].pointer && values[i] != 0 && !device.holds(values[i], 1)) {
+        if (function.kernel->parameters[i].pointer && values[i] != 0 && !device.holds(values[i], 1) &&
+            !is_pinned(values[i])) {
             char text[200];
             std::snprintf(
                 text, sizeof(text), "%s: argument %zu (0x%zx) is not in memory of device %d", function.name.c_str(), i,
@@ -107,22 +108,39 @@ Result check_pointers(const Device& device, const Function& function, const std:
     return SUCCESS;
 }
 
-Result run(Device& device, const Function& function, Size3 grid, Size3 block, const std::vector<uint64_t>& values) {
-    Settings& all = settings();
-    all.launches++;
-    if (all.fault_after >= 0 && all.fault_after-- == 0) {
-        return refuse(all.fault, function.name + ": the fault that was asked for");
+/** The launch of a kernel, which a graph repeats: one run after the other. */
+struct Launch {
+    Device* device;
+    Function function;
+    Size3 grid;
+    Size3 block;
+    std::vector<uint64_t> values;
+    std::unique_ptr<Run> run = nullptr;
+
+    Result go_on() {
+        if (run == nullptr) {
+            Settings& all = settings();
+            all.launches++;
+            if (all.fault_after >= 0 && all.fault_after-- == 0) {
+                return refuse(all.fault, function.name + ": the fault that was asked for");
+            }
+            if (const Result bad = check_pointers(*device, function, values)) {
+                return bad;
+            }
+            run = std::make_unique<Run>(grid, block, function.kernel->call, values);
+        }
+        std::string wrong;
+        if (!run->go_on(wrong)) {
+            return PENDING;
+        }
+        run = nullptr;
+        if (!wrong.empty()) {
+            return refuse(LAUNCH_FAILED, function.name + ": " + wrong);
+        }
+        device->inspect(function.name);
+        return device->fault;
     }
-    if (const Result bad = check_pointers(device, function, values)) {
-        return bad;
-    }
-    const std::string wrong = run_grid(grid, block, function.kernel->call, values.data());
-    if (!wrong.empty()) {
-        return refuse(LAUNCH_FAILED, function.name + ": " + wrong);
-    }
-    device.inspect(function.name);
-    return device.fault;
-}
+};
 
 } // namespace
 
@@ -209,7 +227,6 @@ API cuLaunchKernel(
     for (size_t i = 0; i < values.size(); i++) {
         std::memcpy(&values[i], arguments[i], function.kernel->parameters[i].bytes);
     }
-    return enqueue(stream, [=] {
-        return run(*device, function, {grid_x, grid_y, grid_z}, {block_x, block_y, block_z}, values);
-    });
+    Launch launch = {device, function, {grid_x, grid_y, grid_z}, {block_x, block_y, block_z}, values};
+    return enqueue(stream, [launch = std::make_shared<Launch>(std::move(launch))] { return launch->go_on(); });
 }

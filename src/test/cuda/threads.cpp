@@ -65,19 +65,10 @@ struct Fibre {
     const unsigned* awaited; // a generation that must move on; null for one that can run
     unsigned seen;
     bool ended;
+    bool paused;
 };
 
-char* stacks() {
-    static char* memory = [] {
-        void* mapped = mmap(
-            nullptr, STACK * MOST_THREADS, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
-        if (mapped == MAP_FAILED) {
-            throw std::bad_alloc();
-        }
-        return static_cast<char*>(mapped);
-    }();
-    return memory;
-}
+} // namespace
 
 struct Block {
     std::array<Fibre, MOST_THREADS> fibres;
@@ -87,20 +78,46 @@ struct Block {
     int live = 0;
     int at = 0;
     bool stuck = false;
+    bool paused = false; // until other kernels have run
     void* caller = nullptr;
     void (*kernel)(const void*) = nullptr;
     const void* arguments = nullptr;
+    char* stacks;
+
+    Block() {
+        void* mapped = mmap(
+            nullptr, STACK * MOST_THREADS, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+        if (mapped == MAP_FAILED) {
+            throw std::bad_alloc();
+        }
+        stacks = static_cast<char*>(mapped);
+    }
 };
 
-Block block;
+namespace {
+
+/** Those that no kernel is in; as many are made as kernels wait at the same time. */
+std::vector<Block*>& idle_blocks() {
+    static std::vector<Block*> all;
+    return all;
+}
+
+Block* running = nullptr;
+
+bool can_run(const Fibre& fibre) {
+    return !fibre.ended && !fibre.paused && (fibre.awaited == nullptr || *fibre.awaited != fibre.seen);
+}
 
 /** Goes to the next fibre that can run; back to the caller when all have ended or none can. */
 void next() {
+    Block& block = *running;
     Fibre& mine = block.fibres[block.at];
+    bool pauses = false;
     for (int step = 1; step <= block.count; step++) {
         const int index = block.at + step < block.count ? block.at + step : block.at + step - block.count;
         Fibre& fibre = block.fibres[index];
-        if (fibre.ended || (fibre.awaited != nullptr && *fibre.awaited == fibre.seen)) {
+        pauses |= fibre.paused;
+        if (!can_run(fibre)) {
             continue;
         }
         fibre.awaited = nullptr;
@@ -111,12 +128,13 @@ void next() {
         }
         return;
     }
-    block.stuck = block.live > 0;
+    block.paused = pauses;
+    block.stuck = block.live > 0 && !pauses;
     standin_switch(&mine.stack_pointer, block.caller);
 }
 
 void release_barrier() {
-    Barrier& barrier = block.barrier;
+    Barrier& barrier = running->barrier;
     barrier.result[barrier.generation & 1] = barrier.predicate;
     barrier.predicate = 0;
     barrier.arrived = 0;
@@ -124,6 +142,7 @@ void release_barrier() {
 }
 
 void begin_fibre() {
+    Block& block = *running; // the same as long as it is not left
     block.kernel(block.arguments);
     block.fibres[block.at].ended = true;
     block.live--;
@@ -135,38 +154,60 @@ void begin_fibre() {
 }
 
 void wait(const unsigned& generation, unsigned seen) {
-    Fibre& mine = block.fibres[block.at];
+    Fibre& mine = running->fibres[running->at];
     mine.awaited = &generation;
     mine.seen = seen;
     next();
 }
 
-bool run_block() {
+void begin_block(Block& block, Size3 size) {
     block.warps = {};
     block.barrier = {};
     block.live = block.count;
-    block.stuck = false;
     for (int i = 0; i < block.count; i++) {
-        void** top = reinterpret_cast<void**>(stacks() + STACK * (i + 1));
+        void** top = reinterpret_cast<void**>(block.stacks + STACK * (i + 1));
         *--top = nullptr; // where a caller's return address would be: the stack is then aligned as after a call
         *--top = reinterpret_cast<void*>(&begin_fibre);
         top -= 6; // the registers
-        const unsigned x = i % current_block_size.x;
-        const unsigned y = i / current_block_size.x % current_block_size.y;
-        const unsigned z = i / current_block_size.x / current_block_size.y;
-        block.fibres[i] = {top, {x, y, z}, nullptr, 0, false};
+        const unsigned x = i % size.x;
+        const unsigned y = i / size.x % size.y;
+        const unsigned z = i / size.x / size.y;
+        block.fibres[i] = {top, {x, y, z}, nullptr, 0, false, false};
     }
     block.at = 0;
-    current_thread = block.fibres[0].index;
-    standin_switch(&block.caller, block.fibres[0].stack_pointer);
-    return !block.stuck;
+}
+
+/** Until all threads have ended, wait for each other in vain, or for other kernels. */
+void run_block(Block& block) {
+    block.stuck = false;
+    block.paused = false;
+    for (int i = 0; i < block.count; i++) {
+        block.fibres[i].paused = false;
+    }
+    int first = block.at;
+    while (!can_run(block.fibres[first])) {
+        first = (first + 1) % block.count; // there is one: some were paused
+    }
+    block.at = first;
+    block.fibres[first].awaited = nullptr;
+    current_thread = block.fibres[first].index;
+    Block* outer = running;
+    running = &block;
+    standin_switch(&block.caller, block.fibres[first].stack_pointer);
+    running = outer;
 }
 
 } // namespace
 
-int lane() { return block.at % 32; }
+int lane() { return running->at % 32; }
+
+void pause() {
+    running->fibres[running->at].paused = true;
+    next();
+}
 
 int block_barrier(int predicate) {
+    Block& block = *running;
     Barrier& barrier = block.barrier;
     const unsigned mine = barrier.generation;
     barrier.predicate |= predicate != 0;
@@ -179,7 +220,7 @@ int block_barrier(int predicate) {
 }
 
 const uint64_t* exchange(unsigned mask, uint64_t value) {
-    Warp& warp = block.warps[block.at / 32];
+    Warp& warp = running->warps[running->at / 32];
     const unsigned mine = warp.generation;
     warp.values[mine & 1][lane()] = value;
     warp.arrived |= 1u << lane();
@@ -192,25 +233,45 @@ const uint64_t* exchange(unsigned mask, uint64_t value) {
     return warp.values[mine & 1];
 }
 
-std::string run_grid(Size3 grid, Size3 size, void (*kernel)(const void*), const void* arguments) {
-    std::memset(__start_cuda_shared, 0xff, __stop_cuda_shared - __start_cuda_shared); // nobody has written to it
+Run::Run(Size3 grid, Size3 size, void (*kernel)(const void*), std::vector<uint64_t> values)
+    : grid(grid), size(size), arguments(std::move(values)) {
+    if (idle_blocks().empty()) {
+        idle_blocks().push_back(new Block);
+    }
+    block = idle_blocks().back();
+    idle_blocks().pop_back();
+    block->count = static_cast<int>(size.x * size.y * size.z);
+    block->kernel = kernel;
+    block->arguments = arguments.data();
+}
+
+Run::~Run() { idle_blocks().push_back(block); }
+
+bool Run::go_on(std::string& wrong) {
     current_grid_size = grid;
     current_block_size = size;
-    block.count = static_cast<int>(size.x * size.y * size.z);
-    block.kernel = kernel;
-    block.arguments = arguments;
-    for (unsigned z = 0; z < grid.z; z++) {
-        for (unsigned y = 0; y < grid.y; y++) {
-            for (unsigned x = 0; x < grid.x; x++) {
-                current_block = {x, y, z};
-                if (!run_block()) {
-                    return "threads of block (" + std::to_string(x) + ", " + std::to_string(y) + ", " + std::to_string(z) +
-                        ") wait for others that do not come: a barrier or a shuffle that not all reach";
-                }
-            }
+    if (at == 0 && !begun) {
+        std::memset(__start_cuda_shared, 0xff, __stop_cuda_shared - __start_cuda_shared); // nobody has written to it
+    }
+    for (; at < grid.x * grid.y * grid.z; at++) {
+        current_block = {at % grid.x, at / grid.x % grid.y, at / grid.x / grid.y};
+        if (!begun) {
+            begin_block(*block, size);
+            begun = true;
+        }
+        run_block(*block);
+        if (block->paused) {
+            return false;
+        }
+        begun = false;
+        if (block->stuck) {
+            wrong = "threads of block (" + std::to_string(current_block.x) + ", " + std::to_string(current_block.y) + ", " +
+                std::to_string(current_block.z) +
+                ") wait for others that do not come: a barrier or a shuffle that not all reach";
+            return true;
         }
     }
-    return {};
+    return true;
 }
 
 } // namespace standin

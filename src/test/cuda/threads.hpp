@@ -5,6 +5,7 @@
 #include <cstring>
 #include <string>
 #include <type_traits>
+#include <vector>
 
 namespace standin {
 
@@ -22,8 +23,31 @@ inline const Size3& block_index() { return current_block; }
 inline const Size3& block_size() { return current_block_size; }
 inline const Size3& grid_size() { return current_grid_size; }
 
-/** Runs a kernel, block by block. One at a time. @return what went wrong, or nothing */
-std::string run_grid(Size3 grid, Size3 block, void (*kernel)(const void*), const void* arguments);
+/**
+ * A kernel that runs, block by block. Where its threads wait for another kernel's it stands still, and others run, until it is
+ * asked to go on.
+ */
+class Run {
+  public:
+    Run(Size3 grid, Size3 block, void (*kernel)(const void*), std::vector<uint64_t> arguments);
+    ~Run();
+    Run(const Run&) = delete;
+    Run& operator=(const Run&) = delete;
+
+    /** Goes on. @return whether it ended; @param wrong what went wrong, if anything did */
+    bool go_on(std::string& wrong);
+
+  private:
+    struct Block* block;
+    Size3 grid;
+    Size3 size;
+    unsigned at = 0; // blocks that ended
+    bool begun = false; // the one after them
+    std::vector<uint64_t> arguments;
+};
+
+/** Lets the other threads run, and other kernels where all of this one's wait so. */
+void pause();
 
 /** Waits for all threads of the block that have not ended. @return whether any brought a predicate */
 int block_barrier(int predicate);

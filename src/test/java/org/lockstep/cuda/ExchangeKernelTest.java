@@ -1,0 +1,248 @@
+package org.lockstep.cuda;
+
+import static org.assertj.core.api.Assertions.assertThat;
+
+import java.util.ArrayList;
+import java.util.List;
+import java.util.Random;
+import jcuda.Pointer;
+import jcuda.driver.CUgraph;
+import jcuda.driver.CUgraphExec;
+import jcuda.driver.CUresult;
+import jcuda.driver.CUstreamCaptureMode;
+import jcuda.driver.JCudaDriver;
+import org.junit.jupiter.api.AfterEach;
+import org.junit.jupiter.api.BeforeEach;
+import org.junit.jupiter.api.Test;
+import org.junit.jupiter.api.Timeout;
+import org.junit.jupiter.params.ParameterizedTest;
+import org.junit.jupiter.params.provider.CsvSource;
+import org.lockstep.tensor.DataType;
+import org.lockstep.tensor.HostBuffer;
+
+/** Kernels of several devices that wait for each other: {@code exchange.cu}. */
+@Timeout(60)
+@HostCuda
+class ExchangeKernelTest {
+    private static final int HEAD = 2560; // bytes of Signals
+    private static final int CAPACITY = 256 << 10;
+    private static final int SOURCE = 16; // bytes
+
+    private final List<Rank> ranks = new ArrayList<>();
+
+    @BeforeEach
+    void show() {
+        StandIn.require().setDevices(8);
+    }
+
+    @AfterEach
+    void nothingIsLeft() {
+        ranks.forEach(Rank::close);
+        assertThat(StandIn.require().allocations()).isZero();
+        StandIn.require().setDevices(1);
+    }
+
+    /** A device with what its kernels of an all-reduce need. */
+    private static final class Rank {
+        final int me;
+        final CudaDevice device;
+        final KernelModule exchange;
+        final KernelModule reduce;
+        final Pinned ended;
+        final long memory;
+        final long table;
+        final long out;
+
+        Rank(int me) {
+            this.me = me;
+            device = CudaDevice.open(StandIn.devices().get(me));
+            device.enter();
+            exchange = KernelModule.load(device, List.of("exchange"));
+            reduce = KernelModule.load(device, List.of("reduce"));
+            ended = Pinned.allocate(device, Integer.BYTES);
+            ended.bytes().putInt(0, 0);
+            memory = device.allocate(HEAD + 2L * CAPACITY);
+            device.zero(memory, HEAD);
+            table = device.allocate(8L * SOURCE);
+            out = device.allocate(CAPACITY);
+        }
+
+        void know(List<Rank> all) {
+            long[] sources = new long[2 * all.size()];
+            for (Rank each : all) {
+                sources[2 * each.me] = each.memory + HEAD;
+                sources[2 * each.me + 1] = Double.doubleToRawLongBits(1);
+            }
+            device.enter();
+            Launches.check(JCudaDriver.cuMemcpyHtoD(Raw.device(table), Pointer.to(sources), 8L * sources.length));
+        }
+
+        void bring(float[] values) {
+            device.enter();
+            Launches.check(JCudaDriver.cuMemcpyHtoD(
+                    Raw.device(memory + HEAD), Pointer.to(values), (long) Float.BYTES * values.length));
+        }
+
+        void launch(int size, int n, boolean twoShots) {
+            device.enter();
+            exchange.with()
+                    .pointer(table)
+                    .number(me)
+                    .number(size)
+                    .wide(n)
+                    .wide(CAPACITY)
+                    .number(0)
+                    .number(1)
+                    .number(twoShots ? 1 : 0)
+                    .pointer(ended.address())
+                    .pointer(out)
+                    .launch("exchange_f32", Math.min(36, DeviceProduct.blocks(n)), 256);
+        }
+
+        float[] result(int n) {
+            float[] values = new float[n];
+            device.enter();
+            Launches.check(JCudaDriver.cuMemcpyDtoH(Pointer.to(values), Raw.device(out), (long) Float.BYTES * n));
+            return values;
+        }
+
+        boolean isDone() {
+            device.enter();
+            int result = JCudaDriver.cuStreamQuery(device.stream());
+            if (result != CUresult.CUDA_ERROR_NOT_READY) {
+                Launches.check(result);
+            }
+            return result == CUresult.CUDA_SUCCESS;
+        }
+
+        void close() {
+            device.enter();
+            exchange.close();
+            reduce.close();
+            ended.close();
+            device.release(memory);
+            device.release(table);
+            device.release(out);
+            device.close();
+        }
+    }
+
+    private void start(int size) {
+        for (int rank = 0; rank < size; rank++) {
+            ranks.add(new Rank(rank));
+        }
+        ranks.forEach(rank -> {
+            rank.know(ranks);
+            rank.device.synchronize();
+        });
+    }
+
+    /** All devices move on, as real ones do by themselves. */
+    private void finish() {
+        boolean over = false;
+        while (!over) {
+            over = true;
+            for (Rank rank : ranks) {
+                over &= rank.isDone();
+            }
+        }
+    }
+
+    private static float[] values(int rank, int n, int salt) {
+        HostBuffer random = HostBuffer.allocate(DataType.F32, n);
+        Random source = new Random(31L * rank + salt);
+        for (int i = 0; i < n; i++) {
+            random.floats()[i] = (float) source.nextGaussian();
+        }
+        return random.floats();
+    }
+
+    /** The bits of the kernel that joins what lies still, which are the host's. */
+    private float[] expected(int n) {
+        Rank first = ranks.get(0);
+        first.device.enter();
+        first.reduce
+                .with()
+                .pointer(first.table)
+                .number(ranks.size())
+                .wide(0)
+                .wide(n)
+                .number(0)
+                .number(1)
+                .pointer(first.out)
+                .launch("reduce_f32", DeviceProduct.blocks(n), 256);
+        first.device.synchronize();
+        return first.result(n);
+    }
+
+    @ParameterizedTest
+    @CsvSource({"2,1", "2,1003", "3,5000", "7,1003", "7,40000"})
+    void allGetTheSumInOneShotAndInTwo(int size, int n) {
+        start(size);
+        for (int times = 0; times < 3; times++) {
+            for (boolean twoShots : new boolean[] {false, true}) {
+                for (Rank rank : ranks) {
+                    rank.bring(values(rank.me, n, times));
+                }
+                float[] sum = expected(n);
+                ranks.forEach(rank -> rank.launch(size, n, twoShots));
+                finish();
+                for (Rank rank : ranks) {
+                    assertThat(rank.result(n))
+                            .as("rank %d, two shots: %s", rank.me, twoShots)
+                            .isEqualTo(sum);
+                }
+            }
+        }
+    }
+
+    @Test
+    void aGraphRepeatsIt() {
+        int n = 3000;
+        start(3);
+        List<CUgraphExec> graphs = ranks.stream().map(rank -> recorded(rank, n)).toList();
+        for (int times = 0; times < 3; times++) {
+            for (Rank rank : ranks) {
+                rank.bring(values(rank.me, n, times));
+            }
+            float[] sum = expected(n);
+            for (Rank rank : ranks) {
+                rank.device.enter();
+                Launches.check(JCudaDriver.cuGraphLaunch(graphs.get(rank.me), rank.device.stream()));
+            }
+            finish();
+            for (Rank rank : ranks) {
+                assertThat(rank.result(n)).isEqualTo(sum);
+            }
+        }
+        graphs.forEach(graph -> Launches.check(JCudaDriver.cuGraphExecDestroy(graph)));
+    }
+
+    private static CUgraphExec recorded(Rank rank, int n) {
+        CUgraph graph = new CUgraph();
+        CUgraphExec made = new CUgraphExec();
+        rank.device.enter();
+        Launches.check(JCudaDriver.cuStreamBeginCapture(
+                rank.device.stream(), CUstreamCaptureMode.CU_STREAM_CAPTURE_MODE_THREAD_LOCAL));
+        rank.launch(3, n, true);
+        rank.launch(3, n, false);
+        Launches.check(JCudaDriver.cuStreamEndCapture(rank.device.stream(), graph));
+        Launches.check(JCudaDriver.cuGraphInstantiate(made, graph, 0));
+        Launches.check(JCudaDriver.cuGraphDestroy(graph));
+        return made;
+    }
+
+    @Test
+    void whoWaitsForARankThatDoesNotComeWaitsUntilTheWordIsSet() {
+        start(2);
+        Rank first = ranks.get(0);
+        first.bring(values(0, 100, 0));
+        first.launch(2, 100, false);
+        for (int looks = 0; looks < 1000; looks++) {
+            assertThat(first.isDone()).isFalse();
+        }
+        first.ended.bytes().putInt(0, 1);
+        first.device.synchronize();
+        assertThat(first.isDone()).isTrue();
+    }
+}
