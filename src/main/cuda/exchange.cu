@@ -7,32 +7,61 @@
 #define MOST_RANKS 15
 #define MOST_BLOCKS 36
 
-/** In front of what a rank brings; blocks of one number wait for each other. Counters only grow, so that a graph can repeat it. */
+/** In front of what a rank brings; blocks of one number wait for each other. Turns only grow, so that a graph can repeat them. */
 struct __align__(256) Signals {
-    uint32_t arrived[MOST_BLOCKS][MOST_RANKS + 1]; // by rank: the turn that its block has come to
+    Source sources[MOST_RANKS + 1]; // what all bring, where this device reaches it; each tells the others its factor
+    uint64_t arrived[MOST_BLOCKS][MOST_RANKS + 1]; // by rank: the fingerprint of its call, and the turn that its block has come to
     uint32_t turn[MOST_BLOCKS];
+    uint32_t broken; // not 0 once a wait was in vain: nothing is exchanged any more, and what was told last stays
+};
+
+/** In the host's memory. */
+struct Told {
+    uint32_t ended; // by the host: not 0 where waits are to end
+    uint32_t unused;
+    uint64_t differing; // by the device: the fingerprint of another call, and 1 + the rank that came with it
 };
 
 static __device__ __forceinline__ Signals* signals_of(const Source& source) {
     return reinterpret_cast<Signals*>(const_cast<void*>(source.elements)) - 1;
 }
 
-/** Waits for the same block of all ranks, whose writes it sees then. @return whether they came; else the wait was ended */
-static __device__ __forceinline__ bool meet(
-    const Source* sources, int me, int ranks, uint32_t turn, const uint32_t* ended) {
-    __syncthreads();
-    int failed = 0;
-    if (static_cast<int>(threadIdx.x) < ranks) {
-        release_word(&signals_of(sources[threadIdx.x])->arrived[blockIdx.x][me], turn);
-        const uint32_t* theirs = &signals_of(sources[me])->arrived[blockIdx.x][threadIdx.x];
-        for (unsigned looks = 1; static_cast<int32_t>(acquire_word(theirs) - turn) < 0; looks++) {
-            if (looks % 256 == 0 && acquire_word(ended) != 0) { // which is in the host's memory, and slow
-                failed = 1;
-                break;
-            }
-            pause_thread();
-        }
+static __device__ __forceinline__ uint64_t pair_of(uint32_t high, uint32_t low) { return static_cast<uint64_t>(high) << 32 | low; }
+
+/** Waits for the same block of another rank. @return whether it came, with the same call; else nothing is exchanged any more */
+static __device__ __forceinline__ bool meet_rank(
+    Signals* mine, int me, int rank, uint32_t fingerprint, uint32_t turn, Told* told) {
+    if (acquire_word(&mine->broken) != 0) {
+        return false;
     }
+    release_word(&signals_of(mine->sources[rank])->arrived[blockIdx.x][me], pair_of(fingerprint, turn));
+    for (unsigned looks = 1;; looks++) {
+        const uint64_t seen = acquire_word(&mine->arrived[blockIdx.x][rank]);
+        const auto ahead = static_cast<int32_t>(static_cast<uint32_t>(seen) - turn);
+        const auto theirs = static_cast<uint32_t>(seen >> 32);
+        if (ahead == 0 && theirs != fingerprint) {
+            release_word(&told->differing, pair_of(theirs, rank + 1));
+            break;
+        }
+        if (ahead >= 0) { // who is further has compared
+            return true;
+        }
+        if ((looks % 16 == 0 && acquire_word(&mine->broken) != 0) ||
+            (looks % 256 == 0 && acquire_word(&told->ended) != 0)) { // which is in the host's memory, and slow
+            break;
+        }
+        pause_thread();
+    }
+    release_word(&mine->broken, 1u);
+    return false;
+}
+
+/** Waits for the same block of all ranks, whose writes it sees then. @return whether all came */
+static __device__ __forceinline__ bool meet(
+    Signals* mine, int me, int ranks, uint32_t fingerprint, uint32_t turn, Told* told) {
+    __syncthreads();
+    const int rank = static_cast<int>(threadIdx.x);
+    const bool failed = rank < ranks && !meet_rank(mine, me, rank, fingerprint, turn, told);
     return __syncthreads_or(failed) == 0;
 }
 
@@ -61,15 +90,18 @@ static __device__ __forceinline__ void copy_share(const T* from, int64_t n, T* o
 
 /**
  * out[i] = the join of what all ranks bring, for i below n. In one shot each reads everything; in two each joins its share, then
- * reads the others'. @param ended not 0 where the wait is to end
+ * reads the others'. @param fingerprint of the call, equal on all ranks
  */
 template <typename T>
 static __device__ __forceinline__ void exchange(
-    const Source* sources, int me, int ranks, int64_t n, int64_t capacity, int op, int divisor, int two_shot,
-    const uint32_t* ended, T* out) {
-    Signals* mine = signals_of(sources[me]);
+    Signals* mine, int me, int ranks, int64_t n, int64_t capacity, int op, int divisor, double factor, int two_shot,
+    uint32_t fingerprint, Told* told, T* out) {
+    const Source* sources = mine->sources;
     uint32_t turn = mine->turn[blockIdx.x];
-    if (!meet(sources, me, ranks, ++turn, ended)) {
+    if (op == SCALED_SUM && static_cast<int>(threadIdx.x) < ranks) {
+        signals_of(sources[threadIdx.x])->sources[me].factor = factor; // all blocks write the same
+    }
+    if (!meet(mine, me, ranks, fingerprint, ++turn, told)) {
         return;
     }
     const bool shares = two_shot != 0;
@@ -79,7 +111,7 @@ static __device__ __forceinline__ void exchange(
     const int64_t to = shares ? min(n, from + share) : n;
     reduce(sources, ranks, from, to - from, op, divisor, shares ? results : out);
     if (shares) {
-        if (!meet(sources, me, ranks, ++turn, ended)) {
+        if (!meet(mine, me, ranks, fingerprint, ++turn, told)) {
             return;
         }
         for (int i = 0; i < ranks; i++) {
@@ -89,16 +121,16 @@ static __device__ __forceinline__ void exchange(
             copy_share(theirs, min(n, begin + share) - begin, out + begin);
         }
     }
-    if (meet(sources, me, ranks, ++turn, ended) && threadIdx.x == 0) { // all have read what this rank brought
+    if (meet(mine, me, ranks, fingerprint, ++turn, told) && threadIdx.x == 0) { // all have read what this rank brought
         mine->turn[blockIdx.x] = turn;
     }
 }
 
 #define EXCHANGE(name, T)                                                                                                \
     extern "C" __global__ void __launch_bounds__(256, 1) exchange_##name(                                                   \
-        const Source* sources, int me, int ranks, int64_t n, int64_t capacity, int op, int divisor, int two_shot,        \
-        const uint32_t* ended, T* out) {                                                                                 \
-        exchange(sources, me, ranks, n, capacity, op, divisor, two_shot, ended, out);                                    \
+        Signals* mine, int me, int ranks, int64_t n, int64_t capacity, int op, int divisor, double factor, int two_shot, \
+        uint32_t fingerprint, Told* told, T* out) {                                                                      \
+        exchange(mine, me, ranks, n, capacity, op, divisor, factor, two_shot, fingerprint, told, out);                   \
     }
 
 EXCHANGE(f64, double)

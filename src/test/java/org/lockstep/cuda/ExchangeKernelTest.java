@@ -24,9 +24,9 @@ import org.lockstep.tensor.HostBuffer;
 @Timeout(60)
 @HostCuda
 class ExchangeKernelTest {
-    private static final int HEAD = 2560; // bytes of Signals
+    private static final int HEAD = 5120; // bytes of Signals
     private static final int CAPACITY = 256 << 10;
-    private static final int SOURCE = 16; // bytes
+    private static final int CALL = 0x1234;
 
     private final List<Rank> ranks = new ArrayList<>();
 
@@ -48,9 +48,8 @@ class ExchangeKernelTest {
         final CudaDevice device;
         final KernelModule exchange;
         final KernelModule reduce;
-        final Pinned ended;
+        final Pinned told;
         final long memory;
-        final long table;
         final long out;
 
         Rank(int me) {
@@ -59,11 +58,11 @@ class ExchangeKernelTest {
             device.enter();
             exchange = KernelModule.load(device, List.of("exchange"));
             reduce = KernelModule.load(device, List.of("reduce"));
-            ended = Pinned.allocate(device, Integer.BYTES);
-            ended.bytes().putInt(0, 0);
+            told = Pinned.allocate(device, 2 * Long.BYTES);
+            told.bytes().putLong(0, 0).putLong(Long.BYTES, 0);
             memory = device.allocate(HEAD + 2L * CAPACITY);
             device.zero(memory, HEAD);
-            table = device.allocate(8L * SOURCE);
+            device.synchronize();
             out = device.allocate(CAPACITY);
         }
 
@@ -74,7 +73,7 @@ class ExchangeKernelTest {
                 sources[2 * each.me + 1] = Double.doubleToRawLongBits(1);
             }
             device.enter();
-            Launches.check(JCudaDriver.cuMemcpyHtoD(Raw.device(table), Pointer.to(sources), 8L * sources.length));
+            Launches.check(JCudaDriver.cuMemcpyHtoD(Raw.device(memory), Pointer.to(sources), 8L * sources.length));
         }
 
         void bring(float[] values) {
@@ -84,17 +83,23 @@ class ExchangeKernelTest {
         }
 
         void launch(int size, int n, boolean twoShots) {
+            launch(size, n, twoShots, CALL);
+        }
+
+        void launch(int size, int n, boolean twoShots, int fingerprint) {
             device.enter();
             exchange.with()
-                    .pointer(table)
+                    .pointer(memory)
                     .number(me)
                     .number(size)
                     .wide(n)
                     .wide(CAPACITY)
                     .number(0)
                     .number(1)
+                    .wide(Double.doubleToRawLongBits(1))
                     .number(twoShots ? 1 : 0)
-                    .pointer(ended.address())
+                    .number(fingerprint)
+                    .pointer(told.address())
                     .pointer(out)
                     .launch("exchange_f32", Math.min(36, DeviceProduct.blocks(n)), 256);
         }
@@ -104,6 +109,11 @@ class ExchangeKernelTest {
             device.enter();
             Launches.check(JCudaDriver.cuMemcpyDtoH(Pointer.to(values), Raw.device(out), (long) Float.BYTES * n));
             return values;
+        }
+
+        /** The fingerprint of another call, and 1 + the rank it is of. */
+        long differing() {
+            return told.bytes().getLong(Long.BYTES);
         }
 
         boolean isDone() {
@@ -119,9 +129,8 @@ class ExchangeKernelTest {
             device.enter();
             exchange.close();
             reduce.close();
-            ended.close();
+            told.close();
             device.release(memory);
-            device.release(table);
             device.release(out);
             device.close();
         }
@@ -163,7 +172,7 @@ class ExchangeKernelTest {
         first.device.enter();
         first.reduce
                 .with()
-                .pointer(first.table)
+                .pointer(first.memory) // whose sources come first
                 .number(ranks.size())
                 .wide(0)
                 .wide(n)
@@ -241,8 +250,30 @@ class ExchangeKernelTest {
         for (int looks = 0; looks < 1000; looks++) {
             assertThat(first.isDone()).isFalse();
         }
-        first.ended.bytes().putInt(0, 1);
+        first.told.bytes().putInt(0, 1);
         first.device.synchronize();
         assertThat(first.isDone()).isTrue();
+        assertThat(first.differing()).isZero();
+    }
+
+    /** The counts differ too: blocks that one rank has alone wait for nobody. */
+    @ParameterizedTest
+    @CsvSource({"100,100", "100,30000", "30000,100"})
+    void whoMeetsAnotherCallSaysWhoseAndDoesNothingFromThenOn(int n, int other) {
+        int stranger = 1;
+        start(3);
+        for (Rank rank : ranks) {
+            boolean differs = rank.me == stranger;
+            rank.launch(3, 10, false);
+            rank.launch(3, differs ? other : n, differs, differs ? CALL + 1 : CALL);
+            rank.launch(3, n, false, differs ? CALL : CALL + 1); // what would fit if the call before were forgotten
+        }
+        finish();
+        for (Rank rank : ranks) {
+            long theirs = rank.me == stranger ? CALL : CALL + 1;
+            assertThat(rank.differing() >>> Integer.SIZE).isEqualTo(theirs);
+            int met = (int) rank.differing() - 1;
+            assertThat(met == stranger).isEqualTo(rank.me != stranger);
+        }
     }
 }
