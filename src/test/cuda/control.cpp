@@ -53,6 +53,12 @@ extern "C" __attribute__((visibility("default"))) int64_t standin_allocations(in
     return static_cast<int64_t>(devices()[device].memory.size());
 }
 
+/** Memory of other processes that a device has mapped. */
+extern "C" __attribute__((visibility("default"))) int64_t standin_imports(int device) {
+    Call call;
+    return static_cast<int64_t>(devices()[device].imports.size());
+}
+
 /** Queues an operation of another library's on a stream, asked again while it says -1: what the stand-ins for cuBLAS and NCCL are built on. */
 extern "C" __attribute__((visibility("default"))) int standin_enqueue(void* stream, int (*operation)(void*), void (*drop)(void*), void* state) {
     Call call;

@@ -9,6 +9,11 @@
 #include <functional>
 #include <thread>
 
+#include <fcntl.h>
+#include <sys/mman.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
 namespace standin {
 
 namespace {
@@ -18,6 +23,7 @@ constexpr unsigned char GUARD_BYTE = 0xa5;
 constexpr unsigned char UNWRITTEN = 0xff; // NaN in every floating type, -1 in every integer
 constexpr int MOST_DEVICES = 8; // that a test may ask for later
 constexpr size_t MOST_FREED = 64 << 20;
+constexpr size_t LEAST_EXPORTED = 1 << 20; // smaller blocks are of no file
 
 long long number(const char* name, long long otherwise) {
     const char* text = std::getenv(name);
@@ -31,6 +37,61 @@ bool all(const unsigned char* from, size_t count, unsigned char value) {
 std::condition_variable_any& progress() {
     static std::condition_variable_any all;
     return all;
+}
+
+/** What a device does without anybody who waits for it: streams go on to what others wait for. */
+class Engine {
+public:
+    Engine() : turning([this] { turn(); }) {}
+
+    ~Engine() {
+        {
+            std::lock_guard<std::recursive_mutex> held(lock());
+            over = true;
+            progress().notify_all();
+        }
+        turning.join();
+    }
+
+private:
+    void turn() {
+        std::unique_lock<std::recursive_mutex> held(lock());
+        while (!over) {
+            bool waits = false;
+            for (Device& device : devices()) {
+                const auto now = device.streams;
+                for (const auto& [handle, stream] : now) {
+                    if (stream->done < stream->met) {
+                        if (stream->try_run(stream->met)) {
+                            progress().notify_all();
+                        } else {
+                            waits = true;
+                        }
+                    }
+                }
+            }
+            // whose others may be in another process, which rings nothing
+            progress().wait_for(held, waits ? std::chrono::microseconds(100) : std::chrono::seconds(1));
+        }
+    }
+
+    bool over = false;
+    std::thread turning;
+};
+
+void start_engine() {
+    devices();
+    progress(); // which are there for longer
+    static Engine engine;
+}
+
+/** A block of memory that other processes can map too, by the file that it is of. */
+std::shared_ptr<unsigned char> mapped(size_t bytes, int file) {
+    void* start = mmap(nullptr, bytes, PROT_READ | PROT_WRITE, MAP_SHARED, file, 0);
+    if (start == MAP_FAILED) {
+        return nullptr;
+    }
+    return {static_cast<unsigned char*>(start), [bytes](unsigned char* block) { munmap(block, bytes); }};
 }
 
 std::string name_of(uintptr_t address, const Allocation& allocation) {
@@ -91,12 +152,23 @@ Result Device::allocate(size_t bytes, uintptr_t& address) {
         return OUT_OF_MEMORY;
     }
     const size_t whole = bytes + 3 * GUARD;
-    std::unique_ptr<unsigned char[]> block(new unsigned char[whole]);
+    int file = -1;
+    std::shared_ptr<unsigned char> block;
+    if (bytes >= LEAST_EXPORTED) {
+        file = memfd_create("stand-in", MFD_CLOEXEC);
+        block = file >= 0 && ftruncate(file, static_cast<off_t>(whole)) == 0 ? mapped(whole, file) : nullptr;
+        if (block == nullptr) {
+            return OUT_OF_MEMORY;
+        }
+        block = {block.get(), [block, file](unsigned char*) { close(file); }};
+    } else {
+        block = {new unsigned char[whole], std::default_delete<unsigned char[]>()};
+    }
     address = (reinterpret_cast<uintptr_t>(block.get()) + 2 * GUARD - 1) & ~(GUARD - 1); // 256 bytes, as the driver
     std::memset(block.get(), GUARD_BYTE, whole);
     std::memset(reinterpret_cast<void*>(address), UNWRITTEN, bytes);
     used += bytes;
-    memory[address] = {bytes, std::move(block)};
+    memory[address] = {bytes, std::move(block), file};
     return SUCCESS;
 }
 
@@ -122,9 +194,67 @@ Result Device::release(uintptr_t address) {
     return fault;
 }
 
+namespace {
+
+/** What an IPC handle says; 64 bytes with what is not used of them. */
+struct Handle {
+    int process;
+    int file;
+    int device;
+    size_t offset;
+    size_t bytes;
+};
+
+} // namespace
+
+Result Device::expose(uintptr_t address, char* handle) const {
+    const auto found = memory.find(address);
+    if (found == memory.end() || found->second.file < 0) {
+        return INVALID_VALUE;
+    }
+    const Allocation& own = found->second;
+    const Handle made = {getpid(), own.file, ordinal, address - reinterpret_cast<uintptr_t>(own.block.get()), own.bytes};
+    std::memset(handle, 0, 64);
+    std::memcpy(handle, &made, sizeof(made));
+    return SUCCESS;
+}
+
+Result Device::import(const char* handle, uintptr_t& address) {
+    Handle made;
+    std::memcpy(&made, handle, sizeof(made));
+    if (made.process == getpid()) {
+        return INVALID_CONTEXT; // as the driver says it
+    }
+    if (made.device != ordinal && !settings().reach) {
+        return PEER_ACCESS_UNSUPPORTED;
+    }
+    const std::string name = "/proc/" + std::to_string(made.process) + "/fd/" + std::to_string(made.file);
+    const int file = open(name.c_str(), O_RDWR | O_CLOEXEC);
+    struct stat size = {};
+    if (file < 0 || fstat(file, &size) != 0 || static_cast<size_t>(size.st_size) < made.offset + made.bytes) {
+        if (file >= 0) {
+            close(file);
+        }
+        return INVALID_HANDLE;
+    }
+    const auto block = mapped(static_cast<size_t>(size.st_size), file);
+    close(file);
+    if (block == nullptr) {
+        return OUT_OF_MEMORY;
+    }
+    address = reinterpret_cast<uintptr_t>(block.get()) + made.offset;
+    imports[address] = {made.bytes, block};
+    return SUCCESS;
+}
+
 bool Device::holds(uintptr_t address, size_t bytes) const {
-    auto next = memory.upper_bound(address);
-    if (next == memory.begin()) {
+    return holds(memory, address, bytes) || holds(imports, address, bytes);
+}
+
+template <typename T>
+bool Device::holds(const std::map<uintptr_t, T>& blocks, uintptr_t address, size_t bytes) {
+    auto next = blocks.upper_bound(address);
+    if (next == blocks.begin()) {
         return false;
     }
     const auto& [start, allocation] = *--next;
@@ -164,6 +294,7 @@ void Device::reset() {
     events.clear();
     memory.clear();
     freed.clear();
+    imports.clear();
     peers.clear();
     used = 0;
     fault = SUCCESS;
@@ -224,7 +355,7 @@ bool find_stream(void* handle, std::shared_ptr<Stream>& stream) {
     return false;
 }
 
-Result enqueue(void* handle, Operation operation) {
+Result enqueue(void* handle, Operation operation, bool meets) {
     std::shared_ptr<Stream> stream;
     if (!find_stream(handle, stream)) {
         return INVALID_HANDLE;
@@ -250,11 +381,16 @@ Result enqueue(void* handle, Operation operation) {
             return CAPTURE_INVALIDATED;
         }
         stream->capture->graph->operations.push_back(std::move(operation));
+        stream->capture->graph->meets |= meets;
         stream->unjoined = stream.get() != stream->capture->origin;
         return SUCCESS;
     }
     stream->queue.push_back(std::move(operation));
     stream->queued++;
+    if (meets) {
+        stream->met = stream->queued;
+        start_engine();
+    }
     wake();
     return SUCCESS;
 }

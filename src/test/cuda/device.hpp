@@ -54,6 +54,7 @@ using Operation = std::function<Result()>;
 /** A list of operations that was captured, in the order of the calls. */
 struct Graph {
     std::vector<Operation> operations;
+    bool meets = false; // others of the same number, on other devices
 };
 
 struct Capture {
@@ -75,6 +76,7 @@ struct Stream {
     std::deque<Operation> queue;
     uint64_t queued = 0;
     uint64_t done = 0;
+    uint64_t met = 0; // the last operation that others, on other devices, wait for
     std::shared_ptr<Capture> capture;
     bool running = false;  // who runs it asks for it again: it waits for itself
     bool unjoined = false; // of a capture that began elsewhere: the origin has not waited for it yet
@@ -98,7 +100,14 @@ struct Event {
 /** Device memory: host memory between guards. */
 struct Allocation {
     size_t bytes;
-    std::unique_ptr<unsigned char[]> block;
+    std::shared_ptr<unsigned char> block;
+    int file = -1; // that the block is of, where other processes can map it; without a name, so that none is left
+};
+
+/** Memory of another process. */
+struct Import {
+    size_t bytes;
+    std::shared_ptr<unsigned char> block;
 };
 
 struct Device {
@@ -109,14 +118,19 @@ struct Device {
     Result fault = SUCCESS; // stays until the last one releases the context
     std::map<uintptr_t, Allocation> memory;
     std::map<uintptr_t, Allocation> freed; // kept for a while: who uses it is told
+    std::map<uintptr_t, Import> imports;
     std::map<Stream*, std::shared_ptr<Stream>> streams;
     std::map<Event*, std::unique_ptr<Event>> events;
 
     Result allocate(size_t bytes, uintptr_t& address);
     Result release(uintptr_t address);
 
-    /** Whether so many bytes from an address on are of one allocation. */
+    /** Whether so many bytes from an address on are of one allocation, or one import. */
     bool holds(uintptr_t address, size_t bytes) const;
+
+    /** Writes the 64 bytes by which other processes import an allocation. */
+    Result expose(uintptr_t address, char* handle) const;
+    Result import(const char* handle, uintptr_t& address);
 
     /** Looks at the guards; a write there is a fault, told on stderr. @param after what ran last */
     void inspect(const std::string& after);
@@ -129,6 +143,10 @@ struct Device {
 
     /** Forgets everything, as the end of a context does. */
     void reset();
+
+private:
+    template <typename T>
+    static bool holds(const std::map<uintptr_t, T>& blocks, uintptr_t address, size_t bytes);
 };
 
 /** Settings, from the environment at first; tests change them by the functions of control.cpp. */
@@ -159,8 +177,12 @@ Device*& current_device();
 /** The stream of a handle: null for the default stream; throws nothing, @return false for a handle that is none. */
 bool find_stream(void* handle, std::shared_ptr<Stream>& stream);
 
-/** Queues, captures, or, on the default stream, waits for the blocking streams and does it at once. */
-Result enqueue(void* stream, Operation operation);
+/**
+ * Queues, captures, or, on the default stream, waits for the blocking streams and does it at once.
+ *
+ * @param meets whether it waits for operations of other devices, and they for it: then the stream goes on to it by itself
+ */
+Result enqueue(void* stream, Operation operation, bool meets = false);
 
 /** Refuses what may not be called while something is being captured, and spoils that capture. */
 Result refuse_in_capture(Result why);

@@ -439,6 +439,41 @@ API cuMemHostUnregister(void* host) {
     return pinned().erase(reinterpret_cast<uintptr_t>(host)) == 0 ? INVALID_VALUE : SUCCESS;
 }
 
+// ---- memory of other processes
+
+API cuIpcGetMemHandle(char* handle, uintptr_t address) {
+    Call call;
+    Device* device;
+    if (const Result bad = working(device)) {
+        return bad;
+    }
+    return device->expose(address, handle);
+}
+
+struct IpcHandle {
+    char reserved[64];
+};
+
+API cuIpcOpenMemHandle_v2(uintptr_t* address, IpcHandle handle, unsigned flags) {
+    Call call;
+    Device* device;
+    if (const Result bad = working(device)) {
+        return bad;
+    }
+    return flags == 1 ? device->import(handle.reserved, *address) : INVALID_VALUE; // LAZY_ENABLE_PEER_ACCESS is all there is
+}
+
+/** Waits for everything, as the driver does. */
+API cuIpcCloseMemHandle(uintptr_t address) {
+    Call call;
+    Device* device;
+    if (const Result bad = working(device)) {
+        return bad;
+    }
+    device->run_all(false);
+    return device->imports.erase(address) == 1 ? device->fault : INVALID_VALUE;
+}
+
 // ---- copies
 
 API cuMemcpyHtoD_v2(uintptr_t to, const void* from, size_t bytes) {

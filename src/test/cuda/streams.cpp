@@ -327,7 +327,7 @@ API cuGraphLaunch(void* instance, void* stream) {
             ++*next;
         }
         return SUCCESS;
-    });
+    }, found->second->meets);
 }
 
 API cuGraphExecDestroy(void* instance) {
