@@ -6,6 +6,7 @@ import java.util.function.Function;
 import org.jspecify.annotations.Nullable;
 import org.lockstep.collective.Backend;
 import org.lockstep.collective.Identity;
+import org.lockstep.collective.Roster;
 import org.lockstep.collective.UniqueId;
 import org.lockstep.collective.WorldSpec;
 import org.lockstep.rendezvous.Venue;
@@ -25,7 +26,9 @@ public final class CudaBackend implements Backend {
     private final @Nullable NcclLibrary nccl;
     private @Nullable CudaDevice device; // guarded by this
     private @Nullable CudaKernels kernels; // guarded by this; the device's owner
+    private @Nullable DeviceQueues queues; // guarded by this
     private @Nullable NcclGroups groups; // guarded by this
+    private @Nullable ExchangeGroups exchanges; // guarded by this
     private @Nullable PeerGroups peers; // guarded by this
     private boolean closed; // guarded by this
 
@@ -73,8 +76,32 @@ public final class CudaBackend implements Backend {
                 ids,
                 options.nccl(),
                 spec.meetingTimeout(),
-                spec.operations().timeout());
+                spec.operations().timeout(),
+                queues(spec));
         groups = made;
+        return made;
+    }
+
+    private synchronized DeviceQueues queues(WorldSpec spec) {
+        DeviceQueues made = queues;
+        if (made == null) {
+            made = new DeviceQueues(
+                    device(), spec.operations().timeout(), options.nccl().highPriority());
+            queues = made;
+        }
+        return made;
+    }
+
+    /** What connects groups of this rank whose kernels wait for each other. */
+    synchronized ExchangeGroups exchanges(Venue venue, Roster roster, WorldSpec spec) {
+        ExchangeGroups made = new ExchangeGroups(
+                device(),
+                queues(spec),
+                roster,
+                venue,
+                spec.attempt(),
+                options.peer().limit());
+        exchanges = made;
         return made;
     }
 
@@ -135,13 +162,17 @@ public final class CudaBackend implements Backend {
         }
         closed = true;
         CudaKernels made = kernels;
-        NcclGroups connected = groups;
-        PeerGroups reading = peers;
         CudaDevice unused = made == null ? device : null; // else the kernels close it
+        DeviceQueues looked = queues;
+        NcclGroups connected = groups;
+        ExchangeGroups exchanging = exchanges;
+        PeerGroups reading = peers;
         try (unused;
                 made;
-                connected;
-                reading) {
+                exchanging; // when nothing waits for others any more
+                reading;
+                looked;
+                connected) {
             kernels = null;
         }
     }

@@ -17,6 +17,7 @@ import jcuda.driver.CUstreamCaptureStatus;
 import jcuda.driver.CUstream_flags;
 import jcuda.driver.JCudaDriver;
 import org.jspecify.annotations.Nullable;
+import org.lockstep.collective.Identity;
 
 /**
  * One rank's hold on a device: its primary context, which all ranks of the process and the libraries share, and a stream of
@@ -189,10 +190,39 @@ final class CudaDevice implements AutoCloseable {
     void open(CudaDevice other) {
         if (!isSame(other)) {
             enter();
-            int result = JCudaDriver.cuCtxEnablePeerAccess(other.context, 0);
-            if (result != CUresult.CUDA_ERROR_PEER_ACCESS_ALREADY_ENABLED) { // by another rank of this process
-                CudaError.check(result, "cuCtxEnablePeerAccess from " + this + " to " + other);
-            }
+            open(other.context, other);
+        }
+    }
+
+    /** Whether kernels here may read memory of that device: what this process does not see of it is to be tried. */
+    boolean mayReach(Identity.Gpu other) {
+        CUdevice found = new CUdevice();
+        if (JCudaDriver.cuDeviceGetByPCIBusId(found, other.busId()) != CUresult.CUDA_SUCCESS) {
+            return true;
+        }
+        int[] can = new int[1];
+        CudaError.check(JCudaDriver.cuDeviceCanAccessPeer(can, device, found), "cuDeviceCanAccessPeer");
+        return can[0] != 0;
+    }
+
+    /** Lets kernels here read memory of a device that another rank of this process has open, and which this {@link #mayReach}. */
+    void open(Identity.Gpu other) {
+        enter();
+        CUdevice found = new CUdevice();
+        CudaError.check(JCudaDriver.cuDeviceGetByPCIBusId(found, other.busId()), "cuDeviceGetByPCIBusId");
+        CUcontext peer = new CUcontext();
+        CudaError.check(JCudaDriver.cuDevicePrimaryCtxRetain(peer, found), "cuDevicePrimaryCtxRetain of " + other);
+        try {
+            open(peer, other);
+        } finally {
+            CudaError.check(JCudaDriver.cuDevicePrimaryCtxRelease(found), "cuDevicePrimaryCtxRelease");
+        }
+    }
+
+    private void open(CUcontext peer, Object other) {
+        int result = JCudaDriver.cuCtxEnablePeerAccess(peer, 0);
+        if (result != CUresult.CUDA_ERROR_PEER_ACCESS_ALREADY_ENABLED) { // by another rank of this process
+            CudaError.check(result, "cuCtxEnablePeerAccess from " + this + " to " + other);
         }
     }
 

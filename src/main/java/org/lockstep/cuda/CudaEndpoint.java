@@ -20,7 +20,8 @@ import org.lockstep.topology.ProcessGroup;
 
 /**
  * A rank's side of the meeting: the host's, and with it NCCL's unique ids where there is an NCCL. A group's buffers of the device
- * travel by NCCL where there is one, else by what the ranks read of each other's memory where they can, else through the host.
+ * travel by NCCL where there is one, else by what the ranks read of each other's memory where they can, else through the host; where
+ * devices of a host reach each other, small all-reduces by kernels.
  */
 final class CudaEndpoint implements Backend.Endpoint {
     private final Backend.Endpoint host;
@@ -63,12 +64,24 @@ final class CudaEndpoint implements Backend.Endpoint {
 
     @Override
     public Communicators connect(Roster roster, ParallelState state) {
-        Carriers several = backend.nccl().isEmpty() ? peersOrHost(roster) : backend.groups(ids(roster), spec);
+        Carriers several = backend.nccl().isEmpty() ? peersOrHost(roster) : byNccl(roster);
         return host.connect(
                 roster,
                 state,
                 (group, me, carrier, life, tag) ->
                         group.size() == 1 ? new SoloDevice() : several.connect(group, me, carrier, life, tag));
+    }
+
+    private Carriers byNccl(Roster roster) {
+        NcclGroups nccl = backend.groups(ids(roster), spec);
+        if (backend.peer().use() == Use.OFF) {
+            return nccl;
+        }
+        ExchangeGroups exchanges = backend.exchanges(venue, roster, spec);
+        return (group, me, carrier, life, tag) -> {
+            Carrier other = nccl.connect(group, me, carrier, life, tag);
+            return exchanges.connect(group, me, carrier, life, tag, other).orElse(other);
+        };
     }
 
     private Carriers peersOrHost(Roster roster) {
@@ -77,12 +90,16 @@ final class CudaEndpoint implements Backend.Endpoint {
             return (group, me, carrier, life, tag) -> new StagedCarrier(carrier, me);
         }
         PeerGroups peers = backend.peers(venue, spec);
+        ExchangeGroups exchanges = backend.exchanges(venue, roster, spec);
         return (group, me, carrier, life, tag) -> {
             boolean here = roster.shareVenue(group);
-            Optional<Carrier> found = here ? peers.connect(group, me, carrier, life, tag) : Optional.empty();
+            Carrier staged = new StagedCarrier(carrier, me);
+            Optional<Carrier> found = here
+                    ? peers.connect(group, me, carrier, life, tag)
+                    : exchanges.connect(group, me, carrier, life, tag, staged);
             return found.orElseGet(() -> {
                 options.requireOptional(group, here);
-                return new StagedCarrier(carrier, me);
+                return staged;
             });
         };
     }

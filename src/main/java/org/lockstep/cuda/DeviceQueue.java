@@ -4,6 +4,7 @@ import java.time.Duration;
 import java.util.List;
 import java.util.Objects;
 import java.util.Optional;
+import java.util.concurrent.CopyOnWriteArrayList;
 import jcuda.driver.CUevent;
 import jcuda.driver.CUstream;
 import org.jspecify.annotations.Nullable;
@@ -16,15 +17,15 @@ import org.lockstep.tensor.Buffer;
 import org.lockstep.topology.ProcessGroup;
 
 /**
- * What one NCCL communicator was given to do: queued in the rank's stream, and looked after until it is complete ({@link #look}).
- * What its own thread calls goes in a stream of its own, beside the rank's ({@link OwnStream}), and is complete on return.
+ * What one group was given to do on the rank's device: queued in the rank's stream, and looked after until it is complete
+ * ({@link #look}). What its communicator's own thread calls goes in a stream of its own, beside the rank's ({@link OwnStream}), and
+ * is complete on return.
  *
  * <p>Confined to the thread that was admitted, but for {@link #apart}, {@link #look}, {@link #oldest}, {@link #underWay} and
- * {@link #freeze}.
+ * {@link #abort}.
  */
-final class NcclQueue {
-    private final NcclGroups rank;
-    private final NcclHandle handle;
+final class DeviceQueue {
+    private final DeviceQueues rank;
     private final ProcessGroup group;
     private final CudaDevice device;
     private final Carriers.Life life;
@@ -38,17 +39,36 @@ final class NcclQueue {
     private boolean ended; // guarded by this
     private volatile @Nullable Thread beside; // that queues in the own stream
     private long begun; // by the own stream, what is queued there last, as far as that thread knows
+    private final List<Medium> media = new CopyOnWriteArrayList<>();
 
-    NcclQueue(
-            NcclGroups rank,
-            NcclHandle handle,
+    /** By what queued operations are carried, which may fail after they were called. */
+    interface Medium {
+        /** Throws what has failed. */
+        void check(OperationTag tag);
+
+        /** Whether something has failed that no operation waits for any more. */
+        default boolean hasFailed() {
+            return false;
+        }
+
+        /** Lets what waits on the device for other ranks end now. From any thread, and more than once. */
+        default void end() {}
+
+        /** As {@link CudaDevice.Watch#allocated}. */
+        default void allocated(long address, long bytes) {}
+
+        /** As {@link CudaDevice.Watch#releasing}. */
+        default void releasing(long address) {}
+    }
+
+    DeviceQueue(
+            DeviceQueues rank,
             ProcessGroup group,
             CudaDevice device,
             Carriers.Life life,
             Duration usual,
             boolean highPriority) {
         this.rank = rank;
-        this.handle = handle;
         this.group = group;
         this.device = device;
         this.life = life;
@@ -58,26 +78,25 @@ final class NcclQueue {
         this.highPriority = highPriority;
     }
 
-    /** As {@link NcclHandle#register}. From any thread. */
-    void register(long address, long bytes) {
-        handle.register(address, bytes);
-    }
-
-    /** As {@link NcclHandle#deregister}. From any thread. */
-    void deregister(long address) {
-        handle.deregister(address);
+    /** Looks after what {@code medium} carries too. */
+    void add(Medium medium) {
+        media.add(medium);
+        if (rank.isAborted()) {
+            medium.end();
+        }
     }
 
     void begin(Duration deadline) {
         limit = deadline;
     }
 
-    /** The stream for what is called now, as NCCL takes it. */
-    long stream() {
-        return Raw.handle(current());
+    /** How long what is called next may take. */
+    Duration limit() {
+        return limit;
     }
 
-    private CUstream current() {
+    /** The stream for what is called now. */
+    CUstream stream() {
         return isApart() ? own().stream() : device.stream();
     }
 
@@ -85,25 +104,12 @@ final class NcclQueue {
         return beside == Thread.currentThread();
     }
 
-    /** Calls what queues nothing. */
-    void prepare(OperationTag tag, NcclHandle.Call body) {
-        handle.call(tag, limit, body);
-    }
-
-    void call(OperationTag tag, NcclHandle.Call body) {
-        queue(List.of(tag), tag, () -> handle.call(tag, limit, body));
-    }
-
-    void group(OperationTag tag, NcclHandle.Call body) {
-        group(List.of(tag), tag, body);
-    }
-
-    /** @param called what errors call them */
-    void group(List<OperationTag> tags, Object called, NcclHandle.Call body) {
-        queue(tags, called, () -> handle.group(tags.get(0), limit, body));
-    }
-
-    private void queue(List<OperationTag> tags, Object called, Runnable calls) {
+    /**
+     * Operations that {@code calls} queues in {@link #stream}, together.
+     *
+     * @param called what errors call them
+     */
+    void queue(List<OperationTag> tags, Object called, Runnable calls) {
         device.enter();
         try {
             calls.run();
@@ -118,7 +124,7 @@ final class NcclQueue {
             repeated = limit;
             return;
         }
-        inFlight.add(tags, called, limit, current(), isApart);
+        inFlight.add(tags, called, limit, stream(), isApart);
         if (isApart) {
             begun = System.nanoTime();
             own().await(() -> rank.look(0)); // how long this waits tells nothing of the rank's stream
@@ -131,7 +137,7 @@ final class NcclQueue {
         long target = ((DeviceBuffer) to).address();
         if (source != target && from.length() > 0) {
             device.enter();
-            device.copy(source, target, from.bytes(), current());
+            device.copy(source, target, from.bytes(), stream());
         }
     }
 
@@ -168,7 +174,7 @@ final class NcclQueue {
         return made;
     }
 
-    /** What NCCL knows of another rank, that rank's links know better. */
+    /** What is known here of another rank, that rank's links know better. */
     private CommunicatorException failed(OperationTag tag, Duration deadline, LockstepException failure) {
         life.requireAlive(tag); // the first cause, where this is but its consequence
         boolean ofOthers = failure.code() == ErrorCode.COLLECTIVE_MISMATCH
@@ -184,16 +190,17 @@ final class NcclQueue {
      * @param waited for the rank's stream
      * @param turn whose operation that is at: the time of what is behind it does not run yet
      */
-    void look(long waited, NcclGroups.Turn turn) {
+    void look(long waited, DeviceQueues.Turn turn) {
         InFlight.Entry oldest = inFlight.first();
         OperationTag tag = oldest == null ? last : oldest.first();
-        if (tag == null || (oldest == null && waited == 0 && !rank.isAborted())) {
+        boolean isOver = oldest == null && waited == 0 && !rank.isAborted();
+        if (tag == null || (isOver && media.stream().noneMatch(Medium::hasFailed))) {
             return; // nothing was ever called, or what was is complete
         }
         Duration deadline = oldest == null ? Objects.requireNonNullElse(repeated, usual) : oldest.limit();
         life.requireAlive(tag);
         try {
-            handle.isReady(tag);
+            media.forEach(medium -> medium.check(tag));
         } catch (LockstepException failure) {
             throw failed(tag, deadline, failure);
         }
@@ -211,7 +218,9 @@ final class NcclQueue {
                                     ErrorCode.COLLECTIVE_TIMEOUT,
                                     (oldest == null ? tag : oldest.called()) + " in " + group + " not complete on "
                                             + device + " in " + deadline.toMillis() / 1000.0 + " s")
-                            .attempt("NCCL_DEBUG=INFO in the environment of the executors tells what it waits for")
+                            .attempt(
+                                    "see the logs of the others; NCCL_DEBUG=INFO in the environment of the executors tells"
+                                            + " what NCCL waits for")
                             .exception());
         }
     }
@@ -221,7 +230,7 @@ final class NcclQueue {
      * how long the rank's stream is waited for with nothing else in it. What is in the own stream is for who queued it to say: that
      * thread is inside, and can ask the other ranks who does not come.
      */
-    private long under(InFlight.@Nullable Entry oldest, long waited, NcclGroups.Turn turn) {
+    private long under(InFlight.@Nullable Entry oldest, long waited, DeviceQueues.Turn turn) {
         long now = System.nanoTime();
         if (oldest == null) {
             return repeated == null || turn.entry() != null ? 0 : Math.min(waited, now - turn.since());
@@ -238,6 +247,16 @@ final class NcclQueue {
         return now - begun;
     }
 
+    /** As {@link CudaDevice.Watch#allocated}. */
+    void allocated(long address, long bytes) {
+        media.forEach(medium -> medium.allocated(address, bytes));
+    }
+
+    /** As {@link CudaDevice.Watch#releasing}. */
+    void releasing(long address) {
+        media.forEach(medium -> medium.releasing(address));
+    }
+
     /** What of this group the device has not come past, and was queued first. */
     Optional<InFlight.Entry> oldest() {
         return Optional.ofNullable(inFlight.oldest());
@@ -248,17 +267,17 @@ final class NcclQueue {
     }
 
     /** What is not complete by now will never be. */
-    void freeze() {
+    void abort() {
         inFlight.freeze();
+        media.forEach(Medium::end);
     }
 
-    /** Orderly end of the communicator too: all that was called is complete, or given up at a deadline. */
+    /** Orderly end: all that was called is complete, or given up at a deadline. Idempotent. */
     void close() {
         device.enter();
         device.synchronize();
         last = null; // all is complete: who waits for the device from now on waits for none of it
         closeOwn();
-        handle.close(usual);
     }
 
     /** Frees what is left on the device, on its thread. Idempotent. */

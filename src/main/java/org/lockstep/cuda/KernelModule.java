@@ -14,6 +14,7 @@ import jcuda.Pointer;
 import jcuda.driver.CUfunction;
 import jcuda.driver.CUmodule;
 import jcuda.driver.CUresult;
+import jcuda.driver.CUstream;
 import jcuda.driver.JCudaDriver;
 
 /**
@@ -117,7 +118,16 @@ final class KernelModule implements AutoCloseable {
         launch(entry, blocks, 1, 1, threads);
     }
 
+    /** The same in a stream beside the rank's. */
+    void launch(String entry, int blocks, int threads, CUstream stream) {
+        launch(entry, blocks, 1, 1, threads, stream);
+    }
+
     void launch(String entry, int x, int y, int z, int threads) {
+        launch(entry, x, y, z, threads, device.stream());
+    }
+
+    private void launch(String entry, int x, int y, int z, int threads, CUstream stream) {
         if (x == 0 || y == 0 || z == 0) {
             return;
         }
@@ -131,7 +141,7 @@ final class KernelModule implements AutoCloseable {
                         1,
                         1,
                         0,
-                        device.stream(),
+                        stream,
                         parameters[count],
                         null),
                 entry);

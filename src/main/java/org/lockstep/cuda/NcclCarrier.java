@@ -35,6 +35,10 @@ final class NcclCarrier implements Carrier {
         this.me = me;
     }
 
+    DeviceQueue queue() {
+        return queue.device();
+    }
+
     @Override
     public boolean carries(Buffer buffer) {
         return buffer instanceof DeviceBuffer;
@@ -47,12 +51,12 @@ final class NcclCarrier implements Carrier {
 
     @Override
     public void begin(Duration deadline) {
-        queue.begin(deadline);
+        queue.device().begin(deadline);
     }
 
     @Override
     public Runnable apart(Runnable operations) {
-        return queue.apart(operations);
+        return queue.device().apart(operations);
     }
 
     private static long address(Buffer buffer) {
@@ -208,7 +212,7 @@ final class NcclCarrier implements Carrier {
             return;
         }
         Blocks blocks = Blocks.even(size, send.length());
-        queue.copy(send, blocks.of(receive, me));
+        queue.device().copy(send, blocks.of(receive, me));
         exchange(tag, null, blocks, (DeviceBuffer) receive, blocks);
     }
 
@@ -219,13 +223,13 @@ final class NcclCarrier implements Carrier {
             return;
         }
         Blocks blocks = Blocks.even(size, receive.length());
-        queue.copy(blocks.of(send, me), receive);
+        queue.device().copy(blocks.of(send, me), receive);
         exchange(tag, (DeviceBuffer) send, blocks, null, blocks);
     }
 
     @Override
     public void allToAll(OperationTag tag, Buffer send, Blocks sendBlocks, Buffer receive, Blocks receiveBlocks) {
-        queue.copy(sendBlocks.of(send, me), receiveBlocks.of(receive, me));
+        queue.device().copy(sendBlocks.of(send, me), receiveBlocks.of(receive, me));
         exchange(tag, (DeviceBuffer) send, sendBlocks, (DeviceBuffer) receive, receiveBlocks);
     }
 
@@ -277,7 +281,7 @@ final class NcclCarrier implements Carrier {
 
     @Override
     public List<OperationTag> underWay() {
-        return queue.underWay();
+        return queue.device().underWay();
     }
 
     @Override

@@ -2,12 +2,8 @@ package org.lockstep.cuda;
 
 import java.time.Duration;
 import java.util.Arrays;
-import java.util.List;
-import java.util.Objects;
 import java.util.Optional;
-import java.util.concurrent.CopyOnWriteArrayList;
 import java.util.function.Function;
-import org.jspecify.annotations.Nullable;
 import org.lockstep.ErrorCode;
 import org.lockstep.LockstepException;
 import org.lockstep.collective.Blocks;
@@ -21,25 +17,24 @@ import org.lockstep.tensor.HostBuffer;
 import org.lockstep.topology.ProcessGroup;
 
 /**
- * The NCCL communicators of one rank: made one after the other, looked after by whoever waits for the device, ended
- * together. For groups of several ranks.
+ * The NCCL communicators of one rank: made one after the other, ended together. For groups of several ranks.
  */
-final class NcclGroups implements Carriers, CudaDevice.Watch, AutoCloseable {
+final class NcclGroups implements Carriers, AutoCloseable {
     private final NcclLibrary library;
     private final CudaDevice device;
     private final Function<ProcessGroup, Optional<UniqueId>> ids;
     private final NcclOptions options;
     private final Duration meeting;
     private final Duration operation;
+    private final DeviceQueues queues;
     private final NcclCalls calls = new NcclCalls();
-    private final List<NcclQueue> live = new CopyOnWriteArrayList<>();
-    private Turn last = new Turn(null, System.nanoTime()); // of look
 
     /**
      * @param ids of groups, as the meeting told them; for a group without one its first rank makes it, and tells the others
      * @param options of groups
      * @param meeting how long all ranks of a group may take to meet
      * @param operation how long one operation may take
+     * @param queues of the rank
      */
     NcclGroups(
             NcclLibrary library,
@@ -47,19 +42,20 @@ final class NcclGroups implements Carriers, CudaDevice.Watch, AutoCloseable {
             Function<ProcessGroup, Optional<UniqueId>> ids,
             NcclOptions options,
             Duration meeting,
-            Duration operation) {
+            Duration operation,
+            DeviceQueues queues) {
         this.library = library;
         this.device = device;
         this.ids = ids;
         this.options = options;
         this.meeting = meeting;
         this.operation = operation;
-        device.watch(this);
+        this.queues = queues;
     }
 
     /** That all ranks are here is seen by the host's group first, which can name who is not. */
     @Override
-    public Carrier connect(ProcessGroup group, int me, Carrier host, Life life, OperationTag tag) {
+    public NcclCarrier connect(ProcessGroup group, int me, Carrier host, Life life, OperationTag tag) {
         agree(group, host, tag);
         UniqueId id = ids.apply(group).orElseGet(() -> shared(me, host, tag));
         device.enter();
@@ -74,10 +70,9 @@ final class NcclGroups implements Carriers, CudaDevice.Watch, AutoCloseable {
                 handle.abort();
             }
         }
-        NcclQueue queue = new NcclQueue(this, handle, group, device, life, operation, options.highPriority());
-        live.add(queue);
+        NcclQueue queue = new NcclQueue(queues.open(group, life), handle, operation, options.register());
         if (options.register()) {
-            device.memory().forEach(queue::register);
+            device.memory().forEach(handle::register);
         }
         return new NcclCarrier(this, queue, group.size(), me);
     }
@@ -106,64 +101,16 @@ final class NcclGroups implements Carriers, CudaDevice.Watch, AutoCloseable {
         return calls.isAborted();
     }
 
-    /** All of the rank's memory is registered, or none: ranks that mix the two in one operation have no result that NCCL defines. */
-    @Override
-    public void allocated(long address, long bytes) {
-        if (options.register()) {
-            live.forEach(queue -> queue.register(address, bytes));
-        }
-    }
-
-    @Override
-    public void releasing(long address) {
-        live.forEach(queue -> queue.deregister(address));
-    }
-
     /** All groups of the rank, for they share its stream. From any thread. Idempotent. */
     void abort() {
-        live.forEach(NcclQueue::freeze);
+        queues.abort(); // first, for what waits in the stream before a communicator's operation
         calls.abort();
     }
 
-    /** One thread at a time: who finds a deadline passed is the one to ask the other ranks, and the next is told what it heard. */
-    @Override
-    public synchronized void look(long waited) {
-        Turn turn = turn();
-        live.forEach(queue -> queue.look(waited, turn));
-    }
-
-    /**
-     * Whose turn it is in the rank's stream, which all groups share: what is behind it waits for it, not for its own peers.
-     *
-     * @param entry null where nothing is queued
-     * @param since when it was first seen to be its turn
-     */
-    record Turn(InFlight.@Nullable Entry entry, long since) {
-        boolean isBefore(InFlight.Entry other) {
-            return entry != null && entry.since() - other.since() < 0;
-        }
-    }
-
-    private Turn turn() {
-        InFlight.Entry oldest = live.stream()
-                .map(NcclQueue::oldest)
-                .flatMap(Optional::stream)
-                .filter(entry -> !entry.isApart())
-                .min((one, other) -> Long.signum(one.since() - other.since()))
-                .orElse(null);
-        if (!Objects.equals(oldest, last.entry())) {
-            last = new Turn(oldest, System.nanoTime());
-        }
-        return last;
-    }
-
-    /** Ends what is left, and looks no more. On the device's thread. Idempotent. */
+    /** Ends what is left. Idempotent. */
     @Override
     public void close() {
         abort();
-        device.watch(null);
-        device.enter();
-        live.forEach(NcclQueue::forget);
     }
 
     @Override

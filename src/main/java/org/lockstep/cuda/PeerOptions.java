@@ -9,30 +9,53 @@ import org.lockstep.topology.ProcessGroup;
  * Whether groups exchange through device memory that their ranks reach by themselves. Immutable.
  *
  * @param use of it
+ * @param limit bytes of an all-reduce that kernels do which wait for each other, 1 to {@link #MOST}
  */
-public record PeerOptions(Use use) implements Serializable {
-    /** Where the devices reach each other. */
-    public static final PeerOptions DEFAULT = new PeerOptions(Use.AUTO);
+public record PeerOptions(Use use, long limit) implements Serializable {
+    /** That kernels can tell apart. */
+    public static final long MOST = 16 << 20;
+
+    /** Where the devices reach each other, up to the limit of vLLM's custom all-reduce, which is not measured here. */
+    public static final PeerOptions DEFAULT = new PeerOptions(Use.AUTO, 8 << 20);
 
     /** Never. */
-    public static final PeerOptions NONE = new PeerOptions(Use.OFF);
+    public static final PeerOptions NONE = DEFAULT.withUse(Use.OFF);
+
+    public PeerOptions {
+        if (limit < 1 || limit > MOST) {
+            throw new IllegalArgumentException(
+                    "bytes of an all-reduce by kernels (" + limit + ") are not in 1.." + MOST);
+        }
+    }
 
     /** The same, used otherwise. */
     public PeerOptions withUse(Use other) {
-        return new PeerOptions(other);
+        return new PeerOptions(other, limit);
+    }
+
+    /** The same up to another size. */
+    public PeerOptions withLimit(long bytes) {
+        return new PeerOptions(use, bytes);
     }
 
     /** How groups of ranks exchange, so many to a device, in a few words. */
     String describe(NcclOptions nccl, int ranksPerDevice) {
         String otherwise = nccl.describe(ranksPerDevice);
+        String small =
+                ranksPerDevice > 1 ? "" : "; all-reduces of up to " + limit + " bytes by kernels of our own where";
         return switch (use) {
-            case ON -> "groups through each other's device memory";
+            case ON ->
+                "groups through each other's device memory"
+                        + (small.isEmpty()
+                                ? ""
+                                : small + " ranks are of several JVMs, all else of those through the host");
             case OFF -> otherwise;
             case AUTO ->
-                nccl.isFor(ranksPerDevice)
-                        ? otherwise
-                        : "groups through each other's device memory where ranks of one JVM reach it, else through the"
-                                + " host";
+                (nccl.isFor(ranksPerDevice)
+                                ? otherwise
+                                : "groups through each other's device memory where ranks of one JVM reach it, else through"
+                                        + " the host")
+                        + (small.isEmpty() ? "" : small + " devices of a host reach each other");
         };
     }
 
@@ -45,7 +68,7 @@ public record PeerOptions(Use use) implements Serializable {
                                     + (oneJvm
                                             ? "a device does not reach another's, or they are more than "
                                                     + PeerReduction.MOST
-                                            : "they are in several JVMs"))
+                                            : "they are of several hosts, or share devices, or a device does not reach another's"))
                     .attempt("spark.lockstep.gpu.peer=auto: such groups then exchange otherwise")
                     .exception();
         }

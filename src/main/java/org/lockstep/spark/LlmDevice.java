@@ -138,7 +138,14 @@ record LlmDevice(
 
     private static PeerOptions peer(SparkConf conf) {
         String use = Settings.GPU_PEER.in(conf).toUpperCase(Locale.ROOT);
-        return PeerOptions.DEFAULT.withUse(Use.valueOf(use));
+        try {
+            return new PeerOptions(Use.valueOf(use), Settings.GPU_PEER_LIMIT.in(conf));
+        } catch (IllegalArgumentException e) {
+            throw LockstepException.report(ErrorCode.USAGE, String.valueOf(e.getMessage()))
+                    .attempt(Settings.GPU_PEER_LIMIT.key() + "=8m")
+                    .cause(e)
+                    .exception();
+        }
     }
 
     private static Map<String, Integer> ofGroups(

@@ -26,9 +26,10 @@ import org.lockstep.tensor.HostBuffer;
 /** A device to each rank, whose buffers go by NCCL from memory that is registered; {@link NcclProcessTest} has such that is not. */
 @HostCuda
 class NcclCommunicatorTest extends CommunicatorContract {
-    private static final CudaOptions OPTIONS = CudaOptions.DEFAULT
+    static final CudaOptions OPTIONS = CudaOptions.DEFAULT
             .withCublas(CudaOptions.NO_CUBLAS)
-            .withNccl(new NcclOptions(Use.ON, null, Map.of(), Map.of(), false, true, false));
+            .withNccl(new NcclOptions(Use.ON, null, Map.of(), Map.of(), false, true, false))
+            .withPeer(PeerOptions.NONE);
 
     @BeforeEach
     void show() {
@@ -136,6 +137,10 @@ class NcclCommunicatorTest extends CommunicatorContract {
         int devices = StandIn.devices().size();
         assumeTrue(rendezvous.size() <= devices, "as many ranks as devices, which are " + devices);
         return new OnDeviceBackend(
-                CudaBackend.create(StandIn.devices().get(rendezvous.index()), CpuBackend.create(), OPTIONS));
+                CudaBackend.create(StandIn.devices().get(rendezvous.index()), CpuBackend.create(), options()));
+    }
+
+    CudaOptions options() {
+        return OPTIONS;
     }
 }

@@ -22,30 +22,60 @@ import org.lockstep.transport.PipeMeeting;
 
 /**
  * One rank, with a device, in a process of its own, that does its part of the communicator's contract: all of it that needs no
- * more than what NCCL promises, and nothing that the ranks would have to share. It says {@code passed n} when n tests are.
+ * more than what NCCL promises, and nothing that the ranks would have to share. It says {@code passed n} when n tests are, and
+ * nothing is left of them on its device.
  */
 final class NcclContractProcess implements ReductionContract, MovingContract, TransferContract, AsyncContract {
     private final PipeMeeting meeting;
     private final Key key;
-    private final boolean anyDevices;
-    private int worlds;
+    /** By what their groups exchange. */
+    enum Way {
+        /** NCCL, each with a device of the stand-in. */
+        NCCL {
+            @Override
+            Backend open(PipeMeeting meeting, Backend host) {
+                return OnDeviceBackend.byNccl(meeting, host);
+            }
+        },
 
-    private NcclContractProcess(PipeMeeting meeting, Key key, boolean anyDevices) {
-        this.meeting = meeting;
-        this.key = key;
-        this.anyDevices = anyDevices;
+        /** NCCL, on whatever devices there are. */
+        SHARED {
+            @Override
+            Backend open(PipeMeeting meeting, Backend host) {
+                return OnDeviceBackend.byNcclOfAny(meeting, host);
+            }
+        },
+
+        /** Kernels for small all-reduces, NCCL for all else, each with a device of the stand-in. */
+        KERNELS {
+            @Override
+            Backend open(PipeMeeting meeting, Backend host) {
+                return OnDeviceBackend.byKernels(meeting, host);
+            }
+        };
+
+        abstract Backend open(PipeMeeting meeting, Backend host);
     }
 
-    /** Index, size, and whether the devices are those that there are, rather than one of the stand-in's for each; all that is secret here is secret from nobody. */
+    private final Way way;
+    private int worlds;
+
+    private NcclContractProcess(PipeMeeting meeting, Key key, Way way) {
+        this.meeting = meeting;
+        this.key = key;
+        this.way = way;
+    }
+
+    /** Index, size, and {@link Way}; all that is secret here is secret from nobody. */
     public static void main(String[] args) throws IOException {
         BufferedReader in = new BufferedReader(new InputStreamReader(System.in, StandardCharsets.UTF_8));
         PrintStream out = new PrintStream(System.out, true, StandardCharsets.UTF_8);
         int size = Integer.parseInt(args[1]);
         PipeMeeting meeting = new PipeMeeting(in, out, Integer.parseInt(args[0]), size);
-        NcclContractProcess rank =
-                new NcclContractProcess(meeting, Key.of(new byte[Key.BYTES]), Boolean.parseBoolean(args[2]));
+        NcclContractProcess rank = new NcclContractProcess(meeting, Key.of(new byte[Key.BYTES]), Way.valueOf(args[2]));
         List<IntConsumer> tests = rank.tests();
         tests.forEach(test -> test.accept(size));
+        rank.requireNothingLeft();
         out.println("passed " + tests.size());
     }
 
@@ -69,6 +99,17 @@ final class NcclContractProcess implements ReductionContract, MovingContract, Tr
                 this::queuedOperationsRunInOrderAndDirectOnesAfterThem);
     }
 
+    private void requireNothingLeft() {
+        if (way == Way.SHARED) {
+            return; // a real device does not tell
+        }
+        StandIn driver = StandIn.require();
+        boolean launched = driver.launches() > 0;
+        if (launched != (way == Way.KERNELS) || driver.imports() > 0 || driver.allocations() > 0) {
+            throw new IllegalStateException(way + ": kernels " + launched + ", left " + driver.imports() + " mappings");
+        }
+    }
+
     @Override
     public LocalWorld localWorld(int size) {
         throw new UnsupportedOperationException("the other ranks are not of this process");
@@ -81,9 +122,7 @@ final class NcclContractProcess implements ReductionContract, MovingContract, Tr
                 .withTransports(transports())
                 .withEncryption(encrypts());
         CpuBackend host = CpuBackend.create();
-        try (Backend backend = anyDevices
-                        ? OnDeviceBackend.byNcclOfAny(meeting, host)
-                        : OnDeviceBackend.byNccl(meeting, host);
+        try (Backend backend = way.open(meeting, host);
                 World world = World.join(meeting, backend, same)) {
             return List.of(part.run(world));
         } catch (RuntimeException known) {

@@ -22,15 +22,22 @@ import org.lockstep.transport.Rhythm;
 class NcclProcessTest {
     private static final String RECORD = "record ";
 
-    private static RankProcesses reducing(int size, int elements) throws Exception {
+    /** What carries their all-reduces. */
+    RankProcesses.Kind kind() {
+        return RankProcesses.Kind.NCCL;
+    }
+
+    private RankProcesses reducing(int size, int elements) throws Exception {
         StandInNccl.require();
-        return new RankProcesses(RankProcesses.Kind.NCCL, size, elements, Rhythm.DEFAULT);
+        return new RankProcesses(kind(), size, elements, Rhythm.DEFAULT);
     }
 
     @Test
     void theContractHoldsBetweenProcesses() throws Exception {
         StandInNccl.require();
-        assertContract(2, false);
+        assertContract(
+                2,
+                kind() == RankProcesses.Kind.KERNELS ? NcclContractProcess.Way.KERNELS : NcclContractProcess.Way.NCCL);
     }
 
     /** On a real device too, where there is an NCCL. */
@@ -41,10 +48,10 @@ class NcclProcessTest {
         } catch (LockstepException none) {
             assumeTrue(false, none.summary());
         }
-        assertContract(1 + StandIn.devices().size(), true);
+        assertContract(1 + StandIn.devices().size(), NcclContractProcess.Way.SHARED);
     }
 
-    private static void assertContract(int size, boolean anyDevices) throws Exception {
+    private static void assertContract(int size, NcclContractProcess.Way way) throws Exception {
         List<RankProcesses.Rank> ranks = new ArrayList<>();
         try {
             for (int index = 0; index < size; index++) {
@@ -57,7 +64,7 @@ class NcclProcessTest {
                                 NcclContractProcess.class.getName(),
                                 Integer.toString(index),
                                 Integer.toString(size),
-                                Boolean.toString(anyDevices))
+                                way.name())
                         .start()));
             }
             List<String> said = next(ranks);
@@ -109,7 +116,7 @@ class NcclProcessTest {
     void aFrozenRankIsLostAndHearsOfItWhenItThaws() throws Exception {
         Rhythm quick = new Rhythm(Duration.ofMillis(200), Duration.ofMillis(1000), Duration.ofMillis(3000));
         StandInNccl.require();
-        try (RankProcesses world = new RankProcesses(RankProcesses.Kind.NCCL, 2, 1000, quick)) {
+        try (RankProcesses world = new RankProcesses(kind(), 2, 1000, quick)) {
             world.rank(1).signal("STOP");
             assertThat(world.rank(0).next("over")).contains("PEER_LOST", "rank 1 gave no sign of life for 3.0 s");
             world.rank(1).signal("CONT");

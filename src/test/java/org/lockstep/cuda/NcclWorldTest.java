@@ -44,8 +44,10 @@ import org.lockstep.topology.ParallelSizes;
 @Timeout(120)
 @HostCuda
 class NcclWorldTest {
-    private static final CudaOptions OPTIONS =
-            CudaOptions.DEFAULT.withCublas(CudaOptions.NO_CUBLAS).withNccl(NcclOptions.DEFAULT.withUse(Use.ON));
+    private static final CudaOptions OPTIONS = CudaOptions.DEFAULT
+            .withCublas(CudaOptions.NO_CUBLAS)
+            .withNccl(NcclOptions.DEFAULT.withUse(Use.ON))
+            .withPeer(PeerOptions.NONE);
 
     private StandInNccl nccl = StandInNccl.require();
 

@@ -23,21 +23,31 @@ import org.lockstep.topology.ParallelState;
 
 /** A GPU whose groups take buffers of the host, and do on the device what they are asked: {@link OnDevice}. */
 public record OnDeviceBackend(CudaBackend real) implements Backend {
-    private static final CudaOptions OPTIONS =
+    private static final CudaOptions NCCL =
             CudaOptions.DEFAULT.withCublas(CudaOptions.NO_CUBLAS).withNccl(NcclOptions.DEFAULT.withUse(Use.ON));
 
     /** The devices that there are, shared by parties in processes of their own where they are fewer, by NCCL. */
     static OnDeviceBackend byNcclOfAny(Rendezvous rendezvous, Backend host) {
         List<VisibleDevice> devices = StandIn.devices();
-        CudaOptions options = OPTIONS.withNccl(OPTIONS.nccl().withShared(true))
+        CudaOptions options = NCCL.withPeer(PeerOptions.NONE)
+                .withNccl(NCCL.nccl().withShared(true))
                 .withRanksPerDevice((rendezvous.size() + devices.size() - 1) / devices.size());
         return new OnDeviceBackend(CudaBackend.create(devices.get(rendezvous.index() % devices.size()), host, options));
     }
 
     /** A device of the stand-in to each party, whose buffers go by NCCL, beside such a host. */
     public static OnDeviceBackend byNccl(Rendezvous rendezvous, Backend host) {
+        return each(rendezvous, host, NCCL.withPeer(PeerOptions.NONE));
+    }
+
+    /** The same with small all-reduces by kernels. */
+    public static OnDeviceBackend byKernels(Rendezvous rendezvous, Backend host) {
+        return each(rendezvous, host, NCCL);
+    }
+
+    private static OnDeviceBackend each(Rendezvous rendezvous, Backend host, CudaOptions options) {
         StandIn.require().setDevices(rendezvous.size());
-        return new OnDeviceBackend(CudaBackend.create(StandIn.devices().get(rendezvous.index()), host, OPTIONS));
+        return new OnDeviceBackend(CudaBackend.create(StandIn.devices().get(rendezvous.index()), host, options));
     }
 
     @Override

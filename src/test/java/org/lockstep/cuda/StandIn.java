@@ -43,6 +43,13 @@ public final class StandIn {
         return driver.getFunction("standin_allocations").invokeLong(new Object[] {0});
     }
 
+    /** Memory of other processes that devices of this one have mapped. */
+    public long imports() {
+        return devices().stream()
+                .mapToLong(device -> driver.getFunction("standin_imports").invokeLong(new Object[] {device.ordinal()}))
+                .sum();
+    }
+
     /** Whether devices reach each other's memory from now on. */
     public void setReach(boolean reach) {
         driver.getFunction("standin_set_reach").invokeInt(new Object[] {reach ? 1 : 0});

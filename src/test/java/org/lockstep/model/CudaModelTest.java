@@ -14,6 +14,7 @@ import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.Timeout;
 import org.junit.jupiter.params.ParameterizedTest;
 import org.junit.jupiter.params.provider.CsvSource;
+import org.junit.jupiter.params.provider.EnumSource;
 import org.lockstep.ErrorCode;
 import org.lockstep.LockstepException;
 import org.lockstep.checkpoint.ModelFiles;
@@ -23,6 +24,7 @@ import org.lockstep.cuda.CudaBackend;
 import org.lockstep.cuda.CudaOptions;
 import org.lockstep.cuda.HostCuda;
 import org.lockstep.cuda.NcclOptions;
+import org.lockstep.cuda.PeerOptions;
 import org.lockstep.cuda.StandIn;
 import org.lockstep.cuda.Use;
 import org.lockstep.tensor.DataType;
@@ -212,18 +214,23 @@ class CudaModelTest {
     }
 
     @ParameterizedTest
-    @CsvSource({"2,1", "1,2", "2,2"})
-    void theyAnswerSoByNcclToo(int tensor, int pipeline) {
+    @CsvSource({"2,1,OFF", "1,2,OFF", "2,2,OFF", "2,1,AUTO", "2,2,AUTO"})
+    void theyAnswerSoByNcclTooAndWithSmallAllReducesByKernels(int tensor, int pipeline, Use kernels) {
         Map<String, Golden> models = oracle(List.of("llama-gqa-tied", "llama-mha-bias-oddvocab"));
-        check(models, runByNccl(models, OWN, tensor, pipeline), 1e-4);
+        CudaOptions options = OWN.withPeer(PeerOptions.DEFAULT.withUse(kernels));
+        check(models, runByNccl(models, options, tensor, pipeline), 1e-4);
         assertThat(StandIn.require().allocations()).isZero();
     }
 
-    @Test
-    void aReplayedStepOfATensorGroupHasItsExchangesInIt() {
+    @ParameterizedTest
+    @EnumSource(
+            value = Use.class,
+            names = {"OFF", "AUTO"})
+    void aReplayedStepOfATensorGroupHasItsExchangesInIt(Use kernels) {
         Map<String, Golden> models = oracle(List.of("llama-mha-bias-oddvocab"));
-        List<Map<String, GreedyDecoding.Seen>> eager = runByNccl(models, OWN.withEnforceEager(true), 2, 1);
-        List<Map<String, GreedyDecoding.Seen>> replayed = runByNccl(models, OWN, 2, 1);
+        CudaOptions options = OWN.withPeer(PeerOptions.DEFAULT.withUse(kernels));
+        List<Map<String, GreedyDecoding.Seen>> eager = runByNccl(models, options.withEnforceEager(true), 2, 1);
+        List<Map<String, GreedyDecoding.Seen>> replayed = runByNccl(models, options, 2, 1);
         for (int rank = 0; rank < eager.size(); rank++) {
             GreedyDecoding.Seen one = replayed.get(rank).get("llama-mha-bias-oddvocab");
             GreedyDecoding.Seen other = eager.get(rank).get("llama-mha-bias-oddvocab");

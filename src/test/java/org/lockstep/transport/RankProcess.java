@@ -102,7 +102,11 @@ final class RankProcess {
 
     private static Backend backend(RankProcesses.Kind kind, PipeMeeting meeting, Rhythm rhythm) {
         CpuBackend host = CpuBackend.create(Listen.loopback(), rhythm);
-        return kind == RankProcesses.Kind.NCCL ? OnDeviceBackend.byNccl(meeting, host) : host;
+        return switch (kind) {
+            case NCCL -> OnDeviceBackend.byNccl(meeting, host);
+            case KERNELS -> OnDeviceBackend.byKernels(meeting, host);
+            case SHARED, TCP, ENCRYPTED, MIXED -> host;
+        };
     }
 
     private static void requireLargest(HostBuffer x, int size) {

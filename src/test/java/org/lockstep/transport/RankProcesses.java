@@ -34,11 +34,14 @@ public final class RankProcesses implements AutoCloseable {
         MIXED,
 
         /** Each with a device of the stand-in. */
-        NCCL;
+        NCCL,
+
+        /** The same, with kernels for small all-reduces. */
+        KERNELS;
 
         Set<TransportKind> transports() {
             return switch (this) {
-                case SHARED, NCCL -> Set.of(TransportKind.SHARED);
+                case SHARED, NCCL, KERNELS -> Set.of(TransportKind.SHARED);
                 case TCP, ENCRYPTED -> Set.of(TransportKind.TCP);
                 case MIXED -> Set.of(TransportKind.SHARED, TransportKind.TCP);
             };

@@ -182,11 +182,19 @@ public final class Settings {
     public static final Setting<String> GPU_PEER = Setting.choice(
             "spark.lockstep.gpu.peer",
             "auto",
-            "whether ranks of one JVM whose GPUs are the same, or reach each other, exchange by reading each other's GPU memory:"
-                    + " auto, where they can and do not by NCCL; on: never by NCCL, and an error where they cannot; off",
+            "whether ranks of a host whose GPUs reach each other exchange through GPU memory: those of one JVM, which may also share"
+                    + " a GPU, all but what NCCL does; those of several, with a GPU each, small all-reduces"
+                    + " (spark.lockstep.gpu.peerLimit), the rest by NCCL or the host. auto, where they can; on: never by NCCL, and an"
+                    + " error where they cannot; off",
             "auto",
             "on",
             "off");
+
+    public static final Setting<Long> GPU_PEER_LIMIT = Setting.bytes(
+            "spark.lockstep.gpu.peerLimit",
+            "8m",
+            "the largest all-reduce that GPUs of a host do by kernels which wait for each other and write to memory that all reach,"
+                    + " at most 16m. The default is vLLM's, not measured here. Each group takes twice as much of a GPU");
 
     public static final Setting<Boolean> NCCL_PLAIN = Setting.flag(
             "spark.lockstep.nccl.plain",
@@ -276,6 +284,7 @@ public final class Settings {
             GPU_CUBLAS,
             GPU_NCCL,
             GPU_PEER,
+            GPU_PEER_LIMIT,
             NCCL_PLAIN,
             NCCL_TENSOR_CTAS,
             NCCL_PIPELINE_CTAS,

@@ -1,0 +1,102 @@
+package org.lockstep.cuda;
+
+import java.time.Duration;
+import java.util.List;
+import java.util.Objects;
+import java.util.Optional;
+import java.util.concurrent.CopyOnWriteArrayList;
+import org.jspecify.annotations.Nullable;
+import org.lockstep.collective.Carriers;
+import org.lockstep.topology.ProcessGroup;
+
+/**
+ * The queues of one rank's groups, which share its stream: looked after by whoever waits for the device, ended together.
+ * Thread-safe but for {@link #close}, which is called on the device's thread.
+ */
+final class DeviceQueues implements CudaDevice.Watch, AutoCloseable {
+    private final CudaDevice device;
+    private final Duration operation;
+    private final boolean highPriority;
+    private final List<DeviceQueue> live = new CopyOnWriteArrayList<>();
+    private volatile boolean aborted;
+    private Turn last = new Turn(null, System.nanoTime()); // of look
+
+    /**
+     * @param operation how long one operation may take
+     * @param highPriority of the streams beside the rank's
+     */
+    DeviceQueues(CudaDevice device, Duration operation, boolean highPriority) {
+        this.device = device;
+        this.operation = operation;
+        this.highPriority = highPriority;
+    }
+
+    /** A queue for a group. */
+    DeviceQueue open(ProcessGroup group, Carriers.Life life) {
+        DeviceQueue queue = new DeviceQueue(this, group, device, life, operation, highPriority);
+        live.add(queue);
+        device.watch(this);
+        return queue;
+    }
+
+    boolean isAborted() {
+        return aborted;
+    }
+
+    /** Lets all that waits on the device for other ranks end. From any thread. Idempotent. */
+    void abort() {
+        aborted = true;
+        live.forEach(DeviceQueue::abort);
+    }
+
+    /** One thread at a time: who finds a deadline passed is the one to ask the other ranks, and the next is told what it heard. */
+    @Override
+    public synchronized void look(long waited) {
+        Turn turn = turn();
+        live.forEach(queue -> queue.look(waited, turn));
+    }
+
+    @Override
+    public void allocated(long address, long bytes) {
+        live.forEach(queue -> queue.allocated(address, bytes));
+    }
+
+    @Override
+    public void releasing(long address) {
+        live.forEach(queue -> queue.releasing(address));
+    }
+
+    /**
+     * Whose turn it is in the rank's stream, which all groups share: what is behind it waits for it, not for its own peers.
+     *
+     * @param entry null where nothing is queued
+     * @param since when it was first seen to be its turn
+     */
+    record Turn(InFlight.@Nullable Entry entry, long since) {
+        boolean isBefore(InFlight.Entry other) {
+            return entry != null && entry.since() - other.since() < 0;
+        }
+    }
+
+    private Turn turn() {
+        InFlight.Entry oldest = live.stream()
+                .map(DeviceQueue::oldest)
+                .flatMap(Optional::stream)
+                .filter(entry -> !entry.isApart())
+                .min((one, other) -> Long.signum(one.since() - other.since()))
+                .orElse(null);
+        if (!Objects.equals(oldest, last.entry())) {
+            last = new Turn(oldest, System.nanoTime());
+        }
+        return last;
+    }
+
+    /** Ends what is left, and looks no more. Idempotent. */
+    @Override
+    public void close() {
+        abort();
+        device.watch(null);
+        device.enter();
+        live.forEach(DeviceQueue::forget);
+    }
+}

@@ -1,0 +1,274 @@
+package org.lockstep.cuda;
+
+import java.lang.invoke.MethodHandles;
+import java.lang.invoke.VarHandle;
+import java.nio.ByteBuffer;
+import java.nio.ByteOrder;
+import java.util.List;
+import java.util.Optional;
+import java.util.concurrent.TimeUnit;
+import java.util.concurrent.locks.LockSupport;
+import java.util.function.IntPredicate;
+import java.util.stream.IntStream;
+import jcuda.driver.CUstream;
+import org.lockstep.ErrorCode;
+import org.lockstep.LockstepException;
+import org.lockstep.collective.Identity;
+import org.lockstep.collective.OperationTag;
+import org.lockstep.collective.ReduceOp;
+import org.lockstep.topology.ProcessGroup;
+
+/**
+ * What a rank of a group has for all-reduces by kernels that wait for each other: memory that its peers write to, where theirs is
+ * here, and words in the host's memory, by which the host ends a wait and hears of a rank that called something else.
+ *
+ * <p>When this rank's last kernel is complete, all peers have written to its memory for the last time; but they may have more
+ * queued. Those of this JVM share an {@link ExchangeRoom}, and memory goes, with the hold on its device, when all have left it. Those
+ * of other processes say, in the memory, that they have let go, and are waited for, at most {@link #PATIENCE}: who was killed has let go
+ * by its end, and of who is frozen the driver keeps what is mapped. Operations are confined to the thread that was admitted, the rest
+ * is thread-safe.
+ */
+final class ExchangeMemory implements DeviceQueue.Medium {
+    /** Of what a rank tells the others about its memory. */
+    static final int RECORD = 2 * Long.BYTES + CudaIpc.BYTES;
+
+    /** How long a closing rank waits for its peers to let go. */
+    static final long PATIENCE = TimeUnit.SECONDS.toNanos(2);
+
+    private static final long LOOK = TimeUnit.MILLISECONDS.toNanos(1);
+    private static final int HEAD = 5120; // in front of what a rank brings: Signals of exchange.cu
+    private static final int LEFT = HEAD - 64; // in it, ints by rank: who has let go
+    private static final int SOURCE = 16; // bytes: an address and a factor
+    private static final long GRAIN = 2 << 20; // memory of its own, which holds nothing else that would be mapped too
+
+    private static final VarHandle WORDS = MethodHandles.byteBufferViewVarHandle(long[].class, ByteOrder.nativeOrder());
+    private static final int ENDED = 256; // in pinned memory, after the table of sources
+    private static final int DIFFERING = 264;
+    private static final int ONE = 272;
+    private static final int WHO_LEFT = 320;
+    private static final int PINNED = 384;
+
+    private final CudaDevice device;
+    private final CudaDevice hold; // on the same, until the memory is given back
+    private final ExchangeRoom room;
+    private final ProcessGroup group;
+    private final int me;
+    private final long capacity;
+    private final long memory;
+    private final Pinned words;
+    private final long[] theirs; // where the peers' memory is here; 0 for none, and for this rank
+    private final boolean[] imported; // of another process
+    private boolean left; // guarded by this
+
+    private ExchangeMemory(
+            CudaDevice device,
+            CudaDevice hold,
+            ExchangeRoom room,
+            ProcessGroup group,
+            int me,
+            long capacity,
+            long memory,
+            Pinned words) {
+        this.device = device;
+        this.hold = hold;
+        this.room = room;
+        this.group = group;
+        this.me = me;
+        this.capacity = capacity;
+        this.memory = memory;
+        this.words = words;
+        this.theirs = new long[group.size()];
+        this.imported = new boolean[group.size()];
+    }
+
+    /**
+     * Memory for all-reduces of up to {@code limit} bytes; empty where the device has not as much.
+     *
+     * @param room that the rank has entered, and leaves with this memory
+     * @param me rank in group
+     */
+    static Optional<ExchangeMemory> allocate(
+            CudaDevice device, ExchangeRoom room, ProcessGroup group, int me, long limit) {
+        long capacity = (limit + SOURCE - 1) / SOURCE * SOURCE; // of whole loads
+        CudaDevice hold = CudaDevice.open(device.seen());
+        boolean made = false;
+        try {
+            long memory = hold.allocate((HEAD + 2 * capacity + GRAIN - 1) / GRAIN * GRAIN);
+            if (memory == 0) {
+                return Optional.empty();
+            }
+            Pinned words = Pinned.allocate(hold, PINNED);
+            words.bytes().putLong(ENDED, 0).putLong(DIFFERING, 0).putInt(ONE, 1);
+            made = true;
+            return Optional.of(new ExchangeMemory(device, hold, room, group, me, capacity, memory, words));
+        } finally {
+            if (!made) {
+                hold.close();
+            }
+        }
+    }
+
+    /** What the peers need to reach it, {@value #RECORD} bytes. */
+    byte[] toRecord() {
+        ByteBuffer record = ByteBuffer.allocate(RECORD);
+        record.putLong(capacity).putLong(memory).put(CudaIpc.export(memory));
+        return record.array();
+    }
+
+    /**
+     * Reaches the memory of all peers.
+     *
+     * @param records of all ranks, in their order
+     * @param devices of all ranks
+     * @param here whether a rank is a thread of this JVM
+     * @return whether it can be; else {@link #letGo} what could
+     */
+    boolean open(List<byte[]> records, List<Identity.Gpu> devices, IntPredicate here) {
+        device.enter();
+        for (int peer = 0; peer < theirs.length; peer++) {
+            ByteBuffer record = ByteBuffer.wrap(records.get(peer));
+            if (record.getLong() != capacity) {
+                return false; // the peer has none
+            }
+            long address = record.getLong();
+            byte[] handle = new byte[CudaIpc.BYTES];
+            record.get(handle);
+            if (peer != me) {
+                if (!device.mayReach(devices.get(peer))) {
+                    return false;
+                }
+                imported[peer] = !here.test(peer);
+                theirs[peer] = imported[peer] ? CudaIpc.open(handle) : address;
+                if (theirs[peer] == 0) {
+                    return false;
+                }
+                if (!imported[peer]) {
+                    device.open(devices.get(peer));
+                }
+            }
+        }
+        ByteBuffer table = words.bytes();
+        for (int rank = 0; rank < theirs.length; rank++) {
+            long base = rank == me ? memory : theirs[rank];
+            table.putLong(SOURCE * rank, base + HEAD).putDouble(SOURCE * rank + Long.BYTES, 1);
+        }
+        device.zero(memory, HEAD);
+        device.copyUp(words.pointer(), memory, (long) SOURCE * theirs.length);
+        device.synchronize(); // before any peer is told that it may write there
+        return true;
+    }
+
+    /** Up to how many bytes it can exchange. */
+    long capacity() {
+        return capacity;
+    }
+
+    /** Queues an all-reduce, after which nothing that was sent is read any more. */
+    void allReduce(
+            ExchangeKernels kernels,
+            CUstream stream,
+            OperationTag tag,
+            DeviceBuffer send,
+            DeviceBuffer receive,
+            ReduceOp op) {
+        if (send.length() > 0) {
+            device.copy(send.address(), memory + HEAD, send.bytes(), stream);
+        }
+        kernels.launch(
+                stream,
+                memory,
+                me,
+                theirs.length,
+                capacity,
+                ExchangeCall.of(tag),
+                op.factor(),
+                words.address() + ENDED,
+                receive.address());
+    }
+
+    /** The word that a kernel has left that met another call; 0 if none has. */
+    private synchronized long differing() {
+        return left ? 0 : (long) WORDS.getVolatile(words.bytes(), DIFFERING);
+    }
+
+    @Override
+    public boolean hasFailed() {
+        return differing() != 0;
+    }
+
+    @Override
+    public void check(OperationTag tag) {
+        long word = differing();
+        if (word != 0) {
+            throw LockstepException.report(
+                            ErrorCode.COLLECTIVE_MISMATCH,
+                            tag + " in " + group + ": a kernel of rank " + group.rank(me) + " met rank "
+                                    + group.rank((int) word - 1) + " at "
+                                    + ExchangeCall.of((int) (word >>> Integer.SIZE)) + ", another call than its own")
+                    .attempt("the same operations in the same order on all ranks of the group")
+                    .exception();
+        }
+    }
+
+    @Override
+    public synchronized void end() {
+        if (!left) {
+            WORDS.setVolatile(words.bytes(), ENDED, 1L);
+        }
+    }
+
+    /** Reaches no peer's memory any more, and tells them so. On the device's thread, which is done with it. Idempotent. */
+    void letGo() {
+        device.enter();
+        for (int peer = 0; peer < theirs.length; peer++) {
+            if (theirs[peer] != 0) {
+                device.copyUp(
+                        Raw.host(words.address() + ONE),
+                        theirs[peer] + LEFT + (long) Integer.BYTES * me,
+                        Integer.BYTES);
+            }
+        }
+        device.synchronize();
+        for (int peer = 0; peer < theirs.length; peer++) {
+            long mapped = theirs[peer];
+            theirs[peer] = 0;
+            if (mapped != 0 && imported[peer]) {
+                CudaIpc.close(mapped);
+            }
+        }
+    }
+
+    /** Waits until the peers of other processes have let go, at most until {@code end}, by {@link System#nanoTime}. */
+    void awaitPeers(long end) {
+        while (!haveLeft() && System.nanoTime() - end < 0) {
+            LockSupport.parkNanos(LOOK);
+        }
+    }
+
+    private boolean haveLeft() {
+        device.copyDown(memory + LEFT, Raw.host(words.address() + WHO_LEFT), (long) Integer.BYTES * theirs.length);
+        device.synchronize();
+        return IntStream.range(0, theirs.length)
+                .allMatch(peer -> !imported[peer] || words.bytes().getInt(WHO_LEFT + Integer.BYTES * peer) != 0);
+    }
+
+    /** Leaves the room: the memory goes when all have. On the device's thread, which is done with it. Idempotent. */
+    void leave() {
+        synchronized (this) {
+            if (left) {
+                return;
+            }
+            left = true;
+        }
+        room.leave(this::free);
+    }
+
+    /** On any thread. */
+    private void free() {
+        try (hold;
+                words) {
+            hold.enter();
+            hold.release(memory);
+        }
+    }
+}

@@ -1,0 +1,271 @@
+package org.lockstep.cuda;
+
+import static org.assertj.core.api.Assertions.assertThat;
+import static org.assertj.core.api.Assertions.catchThrowableOfType;
+
+import java.time.Duration;
+import java.util.ArrayList;
+import java.util.List;
+import java.util.Random;
+import java.util.concurrent.CountDownLatch;
+import java.util.concurrent.CyclicBarrier;
+import java.util.function.Consumer;
+import org.junit.jupiter.api.AfterEach;
+import org.junit.jupiter.api.BeforeEach;
+import org.junit.jupiter.api.Test;
+import org.junit.jupiter.api.Timeout;
+import org.junit.jupiter.params.ParameterizedTest;
+import org.junit.jupiter.params.provider.CsvSource;
+import org.junit.jupiter.params.provider.EnumSource;
+import org.lockstep.ErrorCode;
+import org.lockstep.collective.Communicator;
+import org.lockstep.collective.CommunicatorException;
+import org.lockstep.collective.Flight;
+import org.lockstep.collective.Ranks;
+import org.lockstep.collective.ReduceOp;
+import org.lockstep.collective.Work;
+import org.lockstep.collective.WorldSpec;
+import org.lockstep.tensor.Buffer;
+import org.lockstep.tensor.DataType;
+import org.lockstep.tensor.HostBuffer;
+import org.lockstep.tensor.Kernels;
+import org.lockstep.topology.ParallelSizes;
+
+/** All-reduces by kernels of several devices that wait for each other: their bits, and how worlds of them begin and end. */
+@Timeout(120)
+@HostCuda
+class ExchangeCarrierTest {
+    private static final CudaOptions OPTIONS = NcclCommunicatorTest.OPTIONS.withPeer(PeerOptions.DEFAULT);
+
+    @BeforeEach
+    void show() {
+        StandIn.require().setDevices(8);
+    }
+
+    @AfterEach
+    void hide() {
+        StandIn driver = StandIn.require();
+        driver.setReach(true);
+        assertThat(StandInNccl.require().communicators()).isZero();
+        assertThat(driver.allocations()).isZero();
+        assertThat(driver.events()).isZero();
+        driver.setDevices(1);
+    }
+
+    private static <T> List<T> inWorld(int size, CudaWorlds.Part<T> part) {
+        return inWorld(WorldSpec.of(ParallelSizes.tensor(size)), size, OPTIONS, part);
+    }
+
+    private static <T> List<T> inWorld(WorldSpec spec, int size, CudaOptions options, CudaWorlds.Part<T> part) {
+        return CudaWorlds.run(spec, size, options, part);
+    }
+
+    private static Buffer floats(Kernels kernels, float... values) {
+        return kernels.upload(Buffer.ofFloats(values), values.length).buffer();
+    }
+
+    private static List<ReduceOp> reductions(DataType type, int rank) {
+        List<ReduceOp> all = new ArrayList<>(List.of(ReduceOp.SUM, ReduceOp.PRODUCT, ReduceOp.MIN, ReduceOp.MAX));
+        if (type.isFloating()) {
+            all.add(ReduceOp.AVG);
+            all.add(ReduceOp.premultipliedSum(0.3 + rank));
+        }
+        return all;
+    }
+
+    private static HostBuffer bits(DataType type, int length, long seed) {
+        byte[] bytes = new byte[length * type.bytes()];
+        new Random(seed).nextBytes(bytes);
+        return Bits.of(type, bytes);
+    }
+
+    /** In place, apart, and where loads are not aligned. */
+    private static void requireBitsOfTheHost(Communicator group, Kernels kernels, DataType type, int length) {
+        int rank = group.rankInGroup();
+        for (ReduceOp op : reductions(type, rank)) {
+            HostBuffer sent = bits(type, length, 31L * rank + length);
+            HostBuffer expected = HostBuffer.allocate(type, length);
+            group.allReduce(sent, expected, op);
+            Buffer whole = kernels.zeros(type, length + 1).buffer();
+            Buffer there = whole.slice(1, length);
+            Buffer apart = kernels.zeros(type, length).buffer();
+            there.copyFrom(sent);
+            group.allReduce(there, apart, op);
+            assertThat(Bits.of(apart.toHost())).as("%s of %d", op, length).isEqualTo(Bits.of(expected));
+            group.allReduce(there, op);
+            assertThat(Bits.of(there.toHost())).as("%s in place", op).isEqualTo(Bits.of(expected));
+            whole.close();
+            apart.close();
+        }
+    }
+
+    @ParameterizedTest
+    @EnumSource(DataType.class)
+    void resultsHaveTheBitsOfTheHosts(DataType type) {
+        for (int size : new int[] {2, 5}) {
+            inWorld(size, (world, kernels) -> {
+                for (int length : new int[] {1, 1003, (520 << 10) / type.bytes()}) {
+                    requireBitsOfTheHost(world.communicators().tensor(), kernels, type, length);
+                }
+                return true;
+            });
+        }
+    }
+
+    @ParameterizedTest
+    @CsvSource({"3", "4", "6", "7", "8"})
+    void whateverTheNumberOfRanks(int size) {
+        inWorld(size, (world, kernels) -> {
+            for (int length : new int[] {0, 3, 70_001}) {
+                requireBitsOfTheHost(world.communicators().tensor(), kernels, DataType.BF16, length);
+            }
+            return true;
+        });
+    }
+
+    @Test
+    void whatIsLargerThanTheLimitIsNotDoneByKernels() {
+        StandIn driver = StandIn.require();
+        CudaOptions small = OPTIONS.withPeer(PeerOptions.DEFAULT.withLimit(16));
+        long before = driver.launches();
+        inWorld(WorldSpec.of(ParallelSizes.tensor(2)), 2, small, (world, kernels) -> {
+            Communicator group = world.communicators().tensor();
+            Buffer x = floats(kernels, 1, 2, 3, 4);
+            group.allReduce(x, ReduceOp.SUM);
+            Buffer y = floats(kernels, 1, 2, 3, 4, 5);
+            group.allReduce(y, ReduceOp.SUM);
+            assertThat(x.toHost().floats()).containsExactly(2, 4, 6, 8);
+            assertThat(y.toHost().floats()).containsExactly(2, 4, 6, 8, 10);
+            assertThat(group.isRecordable()).isTrue();
+            return true;
+        });
+        assertThat(driver.launches()).as("kernels").isEqualTo(before + 2);
+    }
+
+    @Test
+    void whatIsQueuedAndWhatIsNotMeet() {
+        inWorld(2, (world, kernels) -> {
+            Communicator group = world.communicators().tensor();
+            Buffer x = floats(kernels, 1, 2);
+            for (int times = 0; times < 10; times++) {
+                if (world.state().rank() == times % 2) {
+                    Work work = group.async(queued -> queued.allReduce(x, ReduceOp.MAX));
+                    work.await();
+                } else {
+                    group.allReduce(x, ReduceOp.MAX);
+                }
+                group.allReduce(x, ReduceOp.SUM);
+            }
+            assertThat(x.toHost().floats()).containsExactly(1024, 2048);
+            return true;
+        });
+    }
+
+    @Test
+    void whereDevicesDoNotReachEachOtherTheyUseTheOtherCarrier() {
+        StandIn driver = StandIn.require();
+        driver.setReach(false);
+        long before = driver.launches();
+        inWorld(2, (world, kernels) -> {
+            Buffer x = floats(kernels, 1, 2);
+            world.communicators().tensor().allReduce(x, ReduceOp.SUM);
+            assertThat(x.toHost().floats()).containsExactly(2, 4);
+            return true;
+        });
+        assertThat(driver.launches()).as("kernels").isEqualTo(before);
+    }
+
+    /** Each kernel ends, and each rank is told what the ranks called. */
+    @ParameterizedTest
+    @CsvSource({"100,100,MAX", "100,30000,SUM", "30000,100,SUM", "0,7,SUM"})
+    void anotherCallIsToldToAllWithBothSides(int length, int other, ReduceOp.Kind kind) {
+        inWorld(3, (world, kernels) -> {
+            Communicator group = world.communicators().tensor();
+            boolean differs = group.rankInGroup() == 1;
+            Buffer x = kernels.zeros(DataType.F32, differs ? other : length).buffer();
+            CommunicatorException failure = catchThrowableOfType(CommunicatorException.class, () -> {
+                group.allReduce(x, differs && kind == ReduceOp.Kind.MAX ? ReduceOp.MAX : ReduceOp.SUM);
+                kernels.zeros(DataType.F32, 1).buffer().toHost();
+            });
+            Ranks.assertAll(
+                    List.of(failure),
+                    ErrorCode.COLLECTIVE_MISMATCH,
+                    "f32[" + length + "]",
+                    "f32[" + other + "]",
+                    kind == ReduceOp.Kind.MAX ? "max" : "sum");
+            return true;
+        });
+    }
+
+    /** The last rank comes to no operation; the others call one, and see how it ends. */
+    private static void inVain(WorldSpec spec, int size, Consumer<Buffer> ending) {
+        CountDownLatch over = new CountDownLatch(size - 1);
+        inWorld(spec, size, OPTIONS, (world, kernels) -> {
+            Buffer x = floats(kernels, 1, 2);
+            x.toHost();
+            if (world.state().rank() == size - 1) {
+                over.await();
+                return true;
+            }
+            world.communicators().tensor().allReduce(x, ReduceOp.SUM);
+            ending.accept(x);
+            over.countDown();
+            return true;
+        });
+    }
+
+    @Test
+    void whoDoesNotComeIsNamedAtTheDeadline() {
+        WorldSpec spec = WorldSpec.of(ParallelSizes.tensor(3)).withOperationTimeout(Duration.ofMillis(500));
+        inVain(spec, 3, x -> {
+            CommunicatorException failure = catchThrowableOfType(CommunicatorException.class, x::toHost);
+            Ranks.assertAll(
+                    List.of(failure),
+                    ErrorCode.COLLECTIVE_TIMEOUT,
+                    "all_reduce #1 sum f32[2] in tp[0]={0,1,2}",
+                    "rank 2 did not come");
+        });
+    }
+
+    @Test
+    void anAbortEndsAKernelThatWaits() {
+        CountDownLatch waiting = new CountDownLatch(1);
+        inWorld(2, (world, kernels) -> {
+            Buffer x = floats(kernels, 1, 2);
+            x.toHost();
+            if (world.state().rank() == 1) {
+                waiting.await();
+                world.abort(new IllegalStateException("the row is cursed")); // and never calls the operation
+                return true;
+            }
+            world.communicators().tensor().allReduce(x, ReduceOp.SUM);
+            assertThat(world.communicators().tensor().flight().underWay())
+                    .extracting(Flight.Entry::toString)
+                    .containsExactly("all_reduce #1 sum f32[2]");
+            waiting.countDown();
+            CommunicatorException failure = catchThrowableOfType(CommunicatorException.class, x::toHost);
+            Ranks.assertAll(List.of(failure), ErrorCode.ABORTED, "because of rank 1", "the row is cursed");
+            return true;
+        });
+    }
+
+    @Test
+    void worldsThatComeAndGoLeaveNothing() {
+        WorldSpec spec = WorldSpec.of(ParallelSizes.tensor(2));
+        CudaOptions small = OPTIONS.withPeer(PeerOptions.DEFAULT.withLimit(1 << 10));
+        for (int times = 0; times < 100; times++) {
+            boolean fails = times % 3 == 2;
+            CyclicBarrier both = new CyclicBarrier(2);
+            inWorld(spec.newAttempt(), 2, small, (world, kernels) -> {
+                Buffer x = floats(kernels, 1);
+                world.communicators().tensor().allReduce(x, ReduceOp.SUM);
+                assertThat(x.toHost().floats()).containsExactly(2);
+                both.await();
+                if (fails) {
+                    world.abort(new IllegalStateException("the row is cursed"));
+                }
+                return true;
+            });
+        }
+    }
+}
