@@ -10,6 +10,7 @@
 #   kernels    copy bandwidth, each kernel against its bytes, products of cuBLAS, launches alone and in a graph
 #   groups     lockstep bench all --backend nccl of the one rank that a device has room for: copies, and what a call costs; then
 #              of 2 and 4 JVMs that share the device, whose results count, not their times
+#   exchange   lockstep bench all-reduce --backend peer of ranks of one JVM on that device, and, where there are two, of two JVMs
 #   llama-1b   lockstep bench inference on random weights, bf16: decode of 1, 8 and 64, a prompt of 2,048
 #   llama-8b   likewise
 #   peer       Hugging Face transformers on the same shapes, where Python has it
@@ -21,7 +22,7 @@ mkdir -p "$results"
 results=$(cd "$results" && pwd)
 shift $(($# > 2 ? 2 : $#))
 sections=("$@")
-((${#sections[@]})) || sections=(machine tests kernels groups llama-1b llama-8b peer)
+((${#sections[@]})) || sections=(machine tests kernels groups exchange llama-1b llama-8b peer)
 
 opens=()
 for package in lang lang.invoke lang.reflect io net nio util util.concurrent util.concurrent.atomic; do
@@ -75,13 +76,21 @@ section() {
       done
       return $code
       ;;
+    exchange)
+      local code=0
+      java 140 org.lockstep.cli.Lockstep bench all-reduce --backend peer -b 8 -e 8M -f 4 -n 20 -w 20 || code=$?
+      if (($(nvidia-smi -L | grep -c '^GPU') > 1)); then
+        java 140 org.lockstep.cli.Lockstep bench all-reduce --backend peer --place jvms -b 8 -e 8M -f 4 -n 20 -w 20 || code=$?
+      fi
+      return $code
+      ;;
     llama-1b | llama-8b) llama "$1" ;;
     peer)
       for name in llama-1b llama-8b; do
         timeout 280 python3 "$here/peer.py" "$results/$name.json"
       done
       ;;
-    *) echo "no section $1: machine tests kernels groups llama-1b llama-8b peer" && return 2 ;;
+    *) echo "no section $1: machine tests kernels groups exchange llama-1b llama-8b peer" && return 2 ;;
   esac
 }
 
@@ -96,7 +105,7 @@ for name in "${sections[@]}"; do
   ((code == 0)) || tail -20 "$results/$name.err" >> "$results/$name.txt"
   ((code > worst)) && worst=$code
 done
-for name in machine tests kernels groups llama-1b llama-8b peer; do
+for name in machine tests kernels groups exchange llama-1b llama-8b peer; do
   [[ -f $results/$name.txt ]] || continue
   printf '\n== %s\n' "$name"
   cat "$results/$name.txt"

@@ -22,6 +22,7 @@ import org.lockstep.cli.bench.Operation;
 import org.lockstep.cli.bench.Place;
 import org.lockstep.collective.ReduceOp;
 import org.lockstep.collective.TransportKind;
+import org.lockstep.spark.settings.Settings;
 import org.lockstep.tensor.DataType;
 import picocli.CommandLine;
 import picocli.CommandLine.Command;
@@ -73,6 +74,7 @@ import picocli.CommandLine.Parameters;
             "  lockstep bench all-gather reduce-scatter --place tcp --sizes 4K,1M -d bf16 --json",
             "  lockstep bench all-reduce --master local[4] --ranks 4",
             "  lockstep bench all-reduce --backend nccl --ranks 8 -b 8 -e 1G -f 2",
+            "  lockstep bench all-reduce --backend peer --place threads,jvms -b 8 -e 8M -f 4",
             "  lockstep bench inference --help",
             "  spark-submit --class org.lockstep.cli.Lockstep lockstep-all.jar bench all-reduce --ranks 8"
         })
@@ -147,7 +149,9 @@ final class BenchCommand implements Callable<Integer> {
                     "host: buffers in host memory, carried by --transports. nccl: in the memory of a device for each"
                             + " rank, carried by NCCL 2.18 or newer; without Spark those are devices 0 to N - 1 of the ones that"
                             + " are visible. nccl-shared: the same of fewer devices than ranks, each rank in a JVM of its own"
-                            + " (--place jvms); for checks, it is slow (default: ${DEFAULT-VALUE}).")
+                            + " (--place jvms); for checks, it is slow. peer: by memory that devices reach, which ranks of one JVM"
+                            + " may share; between JVMs all-reduces of up to 8 MiB, the rest through the host (default:"
+                            + " ${DEFAULT-VALUE}).")
     private String backend = "host";
 
     @Option(names = "--ranks", paramLabel = "N", description = "Ranks of the group (default: 2); 1 is for nccl alone.")
@@ -225,6 +229,10 @@ final class BenchCommand implements Callable<Integer> {
             require(
                     measured == BenchBackend.HOST || !where.contains(Place.TCP),
                     "--place tcp is for --backend host: what carries device memory is not chosen by it");
+            require(
+                    measured != BenchBackend.PEER || !conf.settings().containsKey(Settings.GPU_PEER_LIMIT.key()),
+                    Settings.GPU_PEER_LIMIT.key()
+                            + " is not for --backend peer, whose table tells sizes apart by the default");
             require(timeout > 0, "--timeout (" + timeout + ") must be positive");
             DataType elements = dataType();
             ReduceOp.Kind kind = kind();

@@ -62,6 +62,7 @@ record BenchRequest(
         }
         if (backend != BenchBackend.HOST) {
             all.putIfAbsent(Settings.GPU_CUBLAS.key(), CudaOptions.NO_CUBLAS); // nothing is multiplied
+            all.put(Settings.GPU_PEER.key(), backend == BenchBackend.PEER ? "on" : "off");
         }
         return new SparkRequest("lockstep bench", master, ranks, all, verbose);
     }

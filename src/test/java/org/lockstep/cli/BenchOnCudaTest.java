@@ -72,6 +72,29 @@ class BenchOnCudaTest {
         assertThat(run.err()).as("the tables go elsewhere").contains("place " + place, "#wrong");
     }
 
+    @ParameterizedTest
+    @CsvSource({"1", "2"})
+    void whatDevicesDoByThemselvesIsRight(int devices) throws Exception {
+        List<JsonNode> lines = json(run(devices, "all", "--backend", "peer", "--sizes", "4,1000", "--json"));
+        assertThat(operations(lines)).isEqualTo(tokens());
+        lines.forEach(line -> assertLine(
+                line, "lockstep-local", 2, line.get("op").textValue().equals("barrier") ? "thread" : "peer"));
+    }
+
+    @Test
+    void betweenJvmsThatIsSmallAllReducesAndTheRestIsToldApart() throws Exception {
+        String[] words = {
+            "all-reduce", "broadcast", "--backend", "peer", "--place", "jvms", "--sizes", "1000,9M", "--json"
+        };
+        List<JsonNode> lines = json(run(2, words));
+        assertThat(lines).hasSize(2 * 2 * 2);
+        lines.forEach(line -> {
+            boolean small = line.get("op").textValue().equals("all_reduce")
+                    && line.get("bytes").longValue() == 1000;
+            assertLine(line, "lockstep-shm", 2, small ? "peer" : "shared");
+        });
+    }
+
     @Test
     void jvmsThatShareADeviceAreRightForChecks() throws Exception {
         List<JsonNode> lines = json(run(

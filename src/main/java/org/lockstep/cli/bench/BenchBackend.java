@@ -10,6 +10,7 @@ import org.lockstep.cuda.CudaBackend;
 import org.lockstep.cuda.CudaDriver;
 import org.lockstep.cuda.CudaOptions;
 import org.lockstep.cuda.NcclOptions;
+import org.lockstep.cuda.PeerOptions;
 import org.lockstep.cuda.Use;
 import org.lockstep.cuda.VisibleDevice;
 
@@ -27,7 +28,7 @@ public enum BenchBackend {
     NCCL(1) {
         @Override
         Backend open(int party, int ranks) {
-            return onDevice(party, ranks, NcclOptions.DEFAULT.withUse(Use.ON));
+            return device(party, ranks, byNccl(NcclOptions.DEFAULT.withUse(Use.ON)));
         }
     },
 
@@ -35,7 +36,16 @@ public enum BenchBackend {
     NCCL_SHARED(1) {
         @Override
         Backend open(int party, int ranks) {
-            return onDevice(party, ranks, NcclOptions.DEFAULT.withUse(Use.ON).withShared(true));
+            return device(
+                    party, ranks, byNccl(NcclOptions.DEFAULT.withUse(Use.ON).withShared(true)));
+        }
+    },
+
+    /** Of a device for each rank, or one that ranks of a JVM share, by what reaches its peers' memory. */
+    PEER(2) {
+        @Override
+        Backend open(int party, int ranks) {
+            return device(party, ranks, CudaOptions.DEFAULT.withPeer(PeerOptions.DEFAULT.withUse(Use.ON)));
         }
     };
 
@@ -45,19 +55,23 @@ public enum BenchBackend {
         this.fewest = fewest;
     }
 
-    private static Backend onDevice(int party, int ranks, NcclOptions nccl) {
+    /** What a party of {@code ranks} without Spark computes on: of a host with devices the one of its number. */
+    abstract Backend open(int party, int ranks);
+
+    private static CudaOptions byNccl(NcclOptions nccl) {
+        return CudaOptions.DEFAULT.withNccl(nccl).withPeer(PeerOptions.NONE);
+    }
+
+    private static Backend device(int party, int ranks, CudaOptions options) {
         CudaDriver driver = CudaDriver.create();
         driver.verifyEnabled();
         List<VisibleDevice> devices = driver.devices();
-        CudaOptions options = CudaOptions.DEFAULT
-                .withCublas(CudaOptions.NO_CUBLAS)
-                .withNccl(nccl)
-                .withRanksPerDevice((ranks + devices.size() - 1) / devices.size());
-        return CudaBackend.create(devices.get(party % devices.size()), CpuBackend.create(), options);
+        return CudaBackend.create(
+                devices.get(party % devices.size()),
+                CpuBackend.create(),
+                options.withCublas(CudaOptions.NO_CUBLAS)
+                        .withRanksPerDevice((ranks + devices.size() - 1) / devices.size()));
     }
-
-    /** What a party of {@code ranks} without Spark computes on: of a host with devices the one of its number. */
-    abstract Backend open(int party, int ranks);
 
     /** The fewest ranks that make something to measure. */
     public int fewestRanks() {

@@ -12,6 +12,7 @@ import org.lockstep.collective.ReduceOp;
 import org.lockstep.collective.Roster;
 import org.lockstep.collective.TransportKind;
 import org.lockstep.collective.World;
+import org.lockstep.cuda.PeerOptions;
 import org.lockstep.tensor.DataType;
 import org.lockstep.tensor.HostBuffer;
 import org.lockstep.tensor.Kernels;
@@ -68,7 +69,8 @@ final class Stopwatch {
         this.transport = farthest(world.roster()).toString();
         this.plan = plan;
         this.report = report;
-        if (backend != BenchBackend.HOST && group.size() > 1 && !group.isRecordable()) {
+        boolean byNccl = backend == BenchBackend.NCCL || backend == BenchBackend.NCCL_SHARED;
+        if (byNccl && group.size() > 1 && !group.isRecordable()) {
             throw LockstepException.report(
                             ErrorCode.NO_EFFECT,
                             "--backend " + backend.word()
@@ -81,11 +83,19 @@ final class Stopwatch {
     }
 
     /** What carries an operation: barriers are the host's, and a rank alone has nobody to exchange with. */
-    private String carrier(Operation operation) {
+    private String carrier(Operation operation, long bytes) {
         if (group.size() == 1) {
             return "none";
         }
-        return backend == BenchBackend.HOST || operation == Operation.BARRIER ? transport : backend.word();
+        boolean byHost = backend == BenchBackend.HOST || operation == Operation.BARRIER || isStaged(operation, bytes);
+        return byHost ? transport : backend.word();
+    }
+
+    /** Ranks of several JVMs reach each other's devices for small all-reduces alone. */
+    private boolean isStaged(Operation operation, long bytes) {
+        return backend == BenchBackend.PEER
+                && !transport.equals(TransportKind.THREAD.toString())
+                && (operation != Operation.ALL_REDUCE || bytes > PeerOptions.DEFAULT.limit());
     }
 
     /** What carries the data between the first rank and the one that is farthest from it. */
@@ -176,7 +186,7 @@ final class Stopwatch {
                 times[0] / operation.ways(),
                 calls,
                 plan.check() ? wrong : -1,
-                carrier(operation));
+                carrier(operation, plan.bytes(each, group.size())));
     }
 
     private void settle(Exchange exchange) {
