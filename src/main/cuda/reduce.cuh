@@ -1,10 +1,16 @@
 // Reductions over the ranks of a group whose memory this device reaches. Bit-equal with those of the host (cpu.Reduction): ranks
-// are joined as a balanced tree, 16-bit elements widened to f32 and rounded once, 8-bit ones as int32; integers wrap; a result
+// are joined as a balanced tree, floating elements of 16 and 8 bits widened to f32 and rounded once, integers of 8 bits as int32; integers wrap; a result
 // that is not a number is the canonical NaN.
 
 #pragma once
 
+#include "fp8.cuh"
 #include "numeric.cuh"
+
+template <>
+__device__ __forceinline__ e4m3 narrow<e4m3>(float x) { return to_e4m3(x); }
+template <>
+__device__ __forceinline__ e5m2 narrow<e5m2>(float x) { return to_e5m2(x); }
 
 /** What one rank brings: its elements, and by what they are multiplied first. */
 struct Source {
@@ -49,6 +55,10 @@ template <>
 __device__ __forceinline__ float load<bf16>(bf16 x) { return widen(x); }
 template <>
 __device__ __forceinline__ float load<f16>(f16 x) { return widen(x); }
+template <>
+__device__ __forceinline__ float load<e4m3>(e4m3 x) { return widen(x); }
+template <>
+__device__ __forceinline__ float load<e5m2>(e5m2 x) { return widen(x); }
 
 template <typename T>
 static __device__ __forceinline__ T store(typename Lane<T>::Type x) { return static_cast<T>(x); }
@@ -58,6 +68,10 @@ template <>
 __device__ __forceinline__ bf16 store<bf16>(float x) { return x == x ? narrow<bf16>(x) : __ushort_as_bfloat16(0x7fc0u); }
 template <>
 __device__ __forceinline__ f16 store<f16>(float x) { return x == x ? narrow<f16>(x) : __ushort_as_half(0x7e00u); }
+template <>
+__device__ __forceinline__ e4m3 store<e4m3>(float x) { return x == x ? to_e4m3(x) : e4m3{0x7f}; }
+template <>
+__device__ __forceinline__ e5m2 store<e5m2>(float x) { return x == x ? to_e5m2(x) : e5m2{0x7f}; }
 template <>
 __device__ __forceinline__ double store<double>(double x) { return x == x ? x : __longlong_as_double(0x7ff8000000000000); }
 

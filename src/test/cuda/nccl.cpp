@@ -4,7 +4,7 @@
 // get an asynchronous error here, and so does an address that is no device memory. A rank whose stream comes to an operation
 // tells all others (links.hpp) what it called, with what they need of its data; who has heard that of all works its own result
 // out. Whom others wait for moves its stream on, even where nobody waits for that. Sums are joined in a balanced tree over
-// the ranks, 16-bit types in f32, so that results are bit by bit those of the other communicators.
+// the ranks, floating types of 16 and 8 bits in f32, so that results are bit by bit those of the other communicators.
 
 #include <algorithm>
 #include <cerrno>
@@ -24,6 +24,7 @@
 #include "dialect.hpp"
 #include "cuda_bf16.h"
 #include "cuda_fp16.h"
+#include "fp8.cuh"
 #include "links.hpp"
 
 #define API extern "C" __attribute__((visibility("default")))
@@ -217,8 +218,8 @@ const char* odd(const Config& config) {
 }
 
 int bytes_of(int type) {
-    static const int bytes[] = {1, 1, 4, 4, 8, 8, 2, 4, 8, 2};
-    return type < 0 || type > 9 ? 0 : bytes[type];
+    static const int bytes[] = {1, 1, 4, 4, 8, 8, 2, 4, 8, 2, 1, 1};
+    return type < 0 || type > (version < 22400 ? 9 : 11) ? 0 : bytes[type];
 }
 
 // ---- arithmetic
@@ -237,6 +238,17 @@ template <> struct Numbers<__nv_bfloat16> {
     using Wide = float;
     static float wide(__nv_bfloat16 x) { return __bfloat162float(x); }
     static __nv_bfloat16 narrow(float x) { return __float2bfloat16_rn(x); }
+};
+
+template <> struct Numbers<e4m3> {
+    using Wide = float;
+    static float wide(e4m3 x) { return widen(x); }
+    static e4m3 narrow(float x) { return to_e4m3(x); }
+};
+template <> struct Numbers<e5m2> {
+    using Wide = float;
+    static float wide(e5m2 x) { return widen(x); }
+    static e5m2 narrow(float x) { return to_e5m2(x); }
 };
 
 /** What is no number stays none, and there is but one: as the CPU's reductions have it, where NCCL's take the other of two. */
@@ -295,6 +307,8 @@ Bytes reduced(const std::vector<Parcel>& ranks) {
         case 6: return Reduction<__half>{ranks}.all(count);
         case 7: return Reduction<float>{ranks}.all(count);
         case 8: return Reduction<double>{ranks}.all(count);
+        case 10: return Reduction<e4m3>{ranks}.all(count);
+        case 11: return Reduction<e5m2>{ranks}.all(count);
         default: return Reduction<__nv_bfloat16>{ranks}.all(count);
     }
 }
@@ -808,7 +822,9 @@ API int ncclRedOpCreatePreMulSum(int* made, const void* scalar, int type, int re
     }
     communicator->factors[*made] = type == 8 ? *static_cast<const double*>(scalar)
         : type == 7 ? *static_cast<const float*>(scalar)
-        : type == 6 ? __half2float(*static_cast<const __half*>(scalar)) : __bfloat162float(*static_cast<const __nv_bfloat16*>(scalar));
+        : type == 6 ? __half2float(*static_cast<const __half*>(scalar))
+        : type == 10 ? widen(*static_cast<const e4m3*>(scalar))
+        : type == 11 ? widen(*static_cast<const e5m2*>(scalar)) : __bfloat162float(*static_cast<const __nv_bfloat16*>(scalar));
     return SUCCESS;
 }
 

@@ -287,7 +287,7 @@ public final class Checkpoint implements TensorSource, AutoCloseable {
             case BF16, F16 -> chunk.asShortBuffer().get(target.shorts(), at, count);
             case I64 -> chunk.asLongBuffer().get(target.longs(), at, count);
             case I32 -> chunk.asIntBuffer().get(target.ints(), at, count);
-            case I8, U8 -> chunk.get(target.byteArray(), at, count);
+            case I8, U8, F8_E4M3, F8_E5M2 -> chunk.get(target.byteArray(), at, count);
         }
         chunk.clear();
         return at + count;

@@ -15,6 +15,9 @@ import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Map;
 import java.util.Set;
+import java.util.function.Function;
+import java.util.stream.Collectors;
+import java.util.stream.Stream;
 import org.lockstep.LockstepException;
 import org.lockstep.tensor.DataType;
 import org.lockstep.tensor.Shape;
@@ -32,15 +35,8 @@ final class SafetensorsHeader {
     private static final int MAX_DIMS = 16;
     private static final int MAX_NAME = 1024;
 
-    private static final Map<String, DataType> TYPES = Map.of(
-            "F64", DataType.F64,
-            "F32", DataType.F32,
-            "BF16", DataType.BF16,
-            "F16", DataType.F16,
-            "I64", DataType.I64,
-            "I32", DataType.I32,
-            "I8", DataType.I8,
-            "U8", DataType.U8);
+    private static final Map<String, DataType> TYPES =
+            Stream.of(DataType.values()).collect(Collectors.toUnmodifiableMap(DataType::name, Function.identity()));
 
     private final ModelFiles files;
     private final String file;
@@ -194,7 +190,7 @@ final class SafetensorsHeader {
         DataType type = TYPES.get(typeName);
         if (type == null) {
             throw invalid(what + " has dtype " + ModelFiles.quote(typeName)
-                    + "; Lockstep reads F64, F32, BF16, F16, I64, I32, I8 and U8");
+                    + "; Lockstep reads F64, F32, BF16, F16, I64, I32, I8, U8, F8_E4M3 and F8_E5M2");
         }
         Shape shape;
         long length;

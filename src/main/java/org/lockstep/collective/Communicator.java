@@ -20,7 +20,7 @@ import org.lockstep.topology.ProcessGroup;
  * for its caller on return. {@code send} and {@code receive} of an operation may be the same memory where it says so, and
  * overlap in no other way. Results are equal bit by bit on all ranks, transports and runs: a reduction adds in a balanced
  * binary tree over the ranks in group order, {@code tree(lo, hi) = tree(lo, mid) + tree(mid, hi)} with {@code mid - lo}
- * the largest power of two below {@code hi - lo}; 16-bit types are accumulated in f32 and rounded once.
+ * the largest power of two below {@code hi - lo}; floating types of 16 and 8 bits are accumulated in f32 and rounded once.
  *
  * <p>Buffers of a device travel in the order of that device's queue: on return an operation is queued, as kernels are, and who
  * reads the elements waits for it. What fails meanwhile is thrown there, or by the next operation. Where a library carries them

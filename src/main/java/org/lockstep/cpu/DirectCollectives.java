@@ -111,10 +111,9 @@ class DirectCollectives implements Collectives {
         mesh.settle();
     }
 
-    /** This rank's part of a reduction, in the type in which parts travel: 16-bit elements as f32. */
+    /** This rank's part of a reduction, in the type in which parts travel: floating ones of less than 32 bits as f32. */
     static HostBuffer wide(HostBuffer send) {
-        boolean half = send.type() == DataType.BF16 || send.type() == DataType.F16;
-        return half ? send.to(DataType.F32) : send;
+        return send.type().isNarrow() ? send.to(DataType.F32) : send;
     }
 
     @Override

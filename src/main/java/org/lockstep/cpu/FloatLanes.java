@@ -3,11 +3,12 @@ package org.lockstep.cpu;
 import org.lockstep.collective.ReduceOp;
 import org.lockstep.simd.Sums;
 import org.lockstep.tensor.DataType;
+import org.lockstep.tensor.Fp8;
 import org.lockstep.tensor.Half;
 import org.lockstep.tensor.HostBuffer;
 
 /**
- * f32, and the 16-bit types widened to it.
+ * f32, and the floating types of 16 and 8 bits widened to it.
  *
  * <p>Every loop is over whole arrays from 0 on: those the JIT of Java 17 turns into vector instructions, and others not.
  */
@@ -95,6 +96,18 @@ final class FloatLanes implements Reduction.Lanes {
                     out[i] = Half.bf16ToFloat(bits[at + i]);
                 }
             }
+            case F8_E4M3 -> {
+                byte[] bits = source.byteArray();
+                for (int i = 0; i < count; i++) {
+                    out[i] = Fp8.e4m3ToFloat(bits[at + i]);
+                }
+            }
+            case F8_E5M2 -> {
+                byte[] bits = source.byteArray();
+                for (int i = 0; i < count; i++) {
+                    out[i] = Fp8.e5m2ToFloat(bits[at + i]);
+                }
+            }
             default -> {
                 short[] bits = source.shorts();
                 for (int i = 0; i < count; i++) {
@@ -123,6 +136,20 @@ final class FloatLanes implements Reduction.Lanes {
                 for (int i = 0; i < count; i++) {
                     float value = result[i];
                     out[at + i] = Half.floatToBf16(Float.isNaN(value) ? Float.NaN : value);
+                }
+            }
+            case F8_E4M3 -> {
+                byte[] out = target.byteArray();
+                for (int i = 0; i < count; i++) {
+                    float value = result[i];
+                    out[at + i] = Fp8.floatToE4m3(Float.isNaN(value) ? Float.NaN : value);
+                }
+            }
+            case F8_E5M2 -> {
+                byte[] out = target.byteArray();
+                for (int i = 0; i < count; i++) {
+                    float value = result[i];
+                    out[at + i] = Fp8.floatToE5m2(Float.isNaN(value) ? Float.NaN : value);
                 }
             }
             default -> {

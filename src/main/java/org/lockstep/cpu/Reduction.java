@@ -9,8 +9,8 @@ import org.lockstep.tensor.HostBuffer;
  *
  * <p>Elements are added in a balanced binary tree over the ranks. The tree is walked as a binary counter counts: each
  * further rank is an addition of 1, each carry joins two subtrees of equal size, and what is left is joined from the
- * right. A run of {@value #RUN} elements at a time, so that the log2(n) subtrees stay in the cache. 16-bit elements are
- * widened to f32 and rounded once; 8-bit ones are added as int, which is the same modulo 256. A result that is not a
+ * right. A run of {@value #RUN} elements at a time, so that the log2(n) subtrees stay in the cache. Floating elements of 16
+ * and 8 bits are widened to f32 and rounded once; integers of 8 bits are added as int, which is the same modulo 256. A result that is not a
  * number is the canonical NaN, for the bits of another would depend on how the JIT ordered its operands.
  *
  * <p>Keeps its scratch; confined to one thread.
@@ -81,7 +81,7 @@ final class Reduction {
 
     private Lanes lanes(HostBuffer target) {
         int kind = switch (target.type()) {
-            case F32, BF16, F16 -> 0;
+            case F32, BF16, F16, F8_E4M3, F8_E5M2 -> 0;
             case F64 -> 1;
             case I32, I8, U8 -> 2;
             case I64 -> 3;

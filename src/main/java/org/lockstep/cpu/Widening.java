@@ -20,7 +20,8 @@ final class Widening {
                     target[at + i] = (float) doubles[start + i];
                 }
             }
-            default -> throw new IllegalArgumentException("weights of " + source.type() + " are not floating");
+            default ->
+                throw new IllegalArgumentException("weights of " + source.type() + " are not f32, bf16, f16 or f64");
         }
     }
 

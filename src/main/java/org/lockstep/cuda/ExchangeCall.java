@@ -17,9 +17,7 @@ record ExchangeCall(ReduceOp.Kind op, DataType type, long count) {
     /** What {@link #count} has at most, and some more. */
     static final int COUNT_BITS = 25;
 
-    private static final int TYPES_AT = COUNT_BITS;
-    private static final int OPS_AT = COUNT_BITS + 3;
-    private static final int MOST = 7; // of types, and of ops
+    private static final int KINDS = (1 << (31 - COUNT_BITS)) - 1; // of ops and types together, at most
     private static final List<DataType> TYPES = List.of(DataType.values());
     private static final List<ReduceOp.Kind> OPS = List.of(ReduceOp.Kind.values());
     private static final int USED = 1 << 31; // nobody's call is 0, as memory is at first
@@ -33,15 +31,15 @@ record ExchangeCall(ReduceOp.Kind op, DataType type, long count) {
 
     /** The call of a fingerprint, which some rank's kernel had. */
     static ExchangeCall of(int fingerprint) {
+        int kind = (fingerprint >>> COUNT_BITS) & KINDS;
         return new ExchangeCall(
-                OPS.get((fingerprint >>> OPS_AT) & MOST),
-                TYPES.get((fingerprint >>> TYPES_AT) & MOST),
-                fingerprint & ((1 << COUNT_BITS) - 1));
+                OPS.get(kind / TYPES.size()), TYPES.get(kind % TYPES.size()), fingerprint & ((1 << COUNT_BITS) - 1));
     }
 
     /** Equal for equal calls only. */
     int fingerprint() {
-        return USED | (OPS.indexOf(op) << OPS_AT) | (TYPES.indexOf(type) << TYPES_AT) | (int) count;
+        int kind = OPS.indexOf(op) * TYPES.size() + TYPES.indexOf(type);
+        return USED | (kind << COUNT_BITS) | (int) count;
     }
 
     /** As errors show it: {@code all_reduce sum f32[1000]}. */

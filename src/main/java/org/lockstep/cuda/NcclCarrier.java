@@ -69,6 +69,7 @@ final class NcclCarrier implements Carrier {
     }
 
     private void reducing(OperationTag tag, DataType type, ReduceOp op, Reduction body) {
+        rank.requireReducible(type);
         if (op.kind() != ReduceOp.Kind.PREMULTIPLIED_SUM) {
             body.by(NcclNumbers.of(op.kind()));
             return;
@@ -137,14 +138,14 @@ final class NcclCarrier implements Carrier {
         queue.call(
                 tag,
                 communicator -> NcclFunctions.ncclBroadcast(
-                        from, to, send.length(), NcclNumbers.of(send.type()), root, communicator, queue.stream()));
+                        from, to, send.length(), NcclNumbers.ofMoved(send.type()), root, communicator, queue.stream()));
     }
 
     @Override
     public void allGather(OperationTag tag, Buffer send, Buffer receive, Blocks blocks) {
         long from = address(send);
         long to = address(receive);
-        int type = NcclNumbers.of(send.type());
+        int type = NcclNumbers.ofMoved(send.type());
         if (tag.operation() == OperationTag.Operation.ALL_GATHER) {
             queue.call(
                     tag,
@@ -260,7 +261,7 @@ final class NcclCarrier implements Carrier {
             return NcclResult.SUCCESS;
         }
         long at = address(data);
-        int type = NcclNumbers.of(data.type());
+        int type = NcclNumbers.ofMoved(data.type());
         return sends
                 ? NcclFunctions.ncclSend(at, data.length(), type, peer, communicator, queue.stream())
                 : NcclFunctions.ncclRecv(at, data.length(), type, peer, communicator, queue.stream());

@@ -97,6 +97,17 @@ final class NcclGroups implements Carriers, AutoCloseable {
         return UniqueId.of(bytes);
     }
 
+    /**
+     * That NCCL reduces elements of such a type here.
+     *
+     * @throws LockstepException USAGE where library or device are too old for it
+     */
+    void requireReducible(DataType type) {
+        if (type.isFp8()) {
+            library.requireFp8(type, device.seen());
+        }
+    }
+
     boolean isAborted() {
         return calls.isAborted();
     }

@@ -12,6 +12,7 @@ import java.util.Set;
 import org.lockstep.ErrorCode;
 import org.lockstep.LockstepException;
 import org.lockstep.collective.UniqueId;
+import org.lockstep.tensor.DataType;
 
 /**
  * The host's own NCCL, 2.18 or newer, wherever it is: among the system's libraries, in a toolkit, or among the packages of a
@@ -29,6 +30,10 @@ final class NcclLibrary {
     /** A traffic class of each communicator: 2.26. */
     static final int TRAFFIC_CLASS = 22_600;
 
+    /** 8-bit floating types: 2.24. */
+    static final int FP8 = 22_400;
+
+    private static final int FP8_MAJOR = 9; // NCCL's kernels for them are of devices from there on
     private static final String NAME = "libnccl.so.2";
     private static final String COMMON_ID = "NCCL_COMM_ID";
     private static final List<String> IN_PACKAGES = List.of("nvidia/nccl/lib/" + NAME, "nvidia/cu13/lib/" + NAME);
@@ -152,6 +157,24 @@ final class NcclLibrary {
                             ErrorCode.NO_EFFECT,
                             this + " has no traffic class for each communicator, as " + name(TRAFFIC_CLASS) + " has")
                     .attempt(VARIABLE + " = the path of a newer libnccl.so.2, or no traffic class")
+                    .exception();
+        }
+    }
+
+    /**
+     * That it reduces elements of an 8-bit floating type on such a device.
+     *
+     * @throws LockstepException USAGE where one of them is too old for that
+     */
+    void requireFp8(DataType type, VisibleDevice device) {
+        if (version < FP8 || device.major() < FP8_MAJOR) {
+            throw LockstepException.report(
+                            ErrorCode.USAGE,
+                            this + " on " + device.name() + ", of compute capability " + device.capability()
+                                    + ", reduces no " + type + ", as " + name(FP8) + " does from " + FP8_MAJOR
+                                    + ".0 on")
+                    .attempt(
+                            "a reduction of f16 or bf16, or groups through the host; what is only moved may be " + type)
                     .exception();
         }
     }

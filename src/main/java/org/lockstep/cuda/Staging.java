@@ -89,7 +89,7 @@ final class Staging implements AutoCloseable {
             case BF16, F16 -> bytes.asShortBuffer().put(source.shorts(), at, count);
             case I64 -> bytes.asLongBuffer().put(source.longs(), at, count);
             case I32 -> bytes.asIntBuffer().put(source.ints(), at, count);
-            case I8, U8 -> bytes.put(source.byteArray(), at, count);
+            case I8, U8, F8_E4M3, F8_E5M2 -> bytes.put(source.byteArray(), at, count);
         }
     }
 
@@ -102,7 +102,7 @@ final class Staging implements AutoCloseable {
             case BF16, F16 -> bytes.asShortBuffer().get(target.shorts(), at, count);
             case I64 -> bytes.asLongBuffer().get(target.longs(), at, count);
             case I32 -> bytes.asIntBuffer().get(target.ints(), at, count);
-            case I8, U8 -> bytes.get(target.byteArray(), at, count);
+            case I8, U8, F8_E4M3, F8_E5M2 -> bytes.get(target.byteArray(), at, count);
         }
     }
 

@@ -13,9 +13,14 @@ import org.lockstep.collective.Identity;
  * @param capability compute capability, such as 9.0
  */
 public record VisibleDevice(int ordinal, String name, Identity.Gpu gpu, long bytes, String capability) {
+    /** The first number of the compute capability. */
+    int major() {
+        return Integer.parseInt(capability.substring(0, capability.indexOf('.')));
+    }
+
     /** Whether its tensor cores take bf16: those of Ampere and later do. */
     boolean hasBf16TensorCores() {
-        return Integer.parseInt(capability.substring(0, capability.indexOf('.'))) >= 8;
+        return major() >= 8;
     }
 
     @Override

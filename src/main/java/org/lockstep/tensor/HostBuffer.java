@@ -6,7 +6,8 @@ import java.util.StringJoiner;
 
 /**
  * Elements in a Java heap array, or in a part of one: {@code float[]} for f32, {@code double[]} f64, {@code short[]}
- * bf16 and f16 (raw bits), {@code int[]} i32, {@code long[]} i64, {@code byte[]} i8 and u8.
+ * bf16 and f16 (raw bits), {@code int[]} i32, {@code long[]} i64, {@code byte[]} i8, u8 and (raw
+ * bits) f8_e4m3 and f8_e5m2.
  *
  * <p>Heap arrays rather than byte buffers: the JIT vectorises loops over them, the same class files do so on Java 17 and
  * 25, and threads of one JVM share them without a copy. At most 2^31 - 1 elements. Not thread-safe.
@@ -50,7 +51,7 @@ public final class HostBuffer implements Buffer {
             case BF16, F16 -> short[].class;
             case I64 -> long[].class;
             case I32 -> int[].class;
-            case I8, U8 -> byte[].class;
+            case I8, U8, F8_E4M3, F8_E5M2 -> byte[].class;
         };
     }
 
@@ -136,9 +137,9 @@ public final class HostBuffer implements Buffer {
         return (short[]) array;
     }
 
-    /** The array of an i8 or u8 buffer; mind {@link #offset()}. */
+    /** The array of a buffer of 8-bit elements, of raw bits where they are floating; mind {@link #offset()}. */
     public byte[] byteArray() {
-        if (type != DataType.I8 && type != DataType.U8) {
+        if (type.bytes() != 1) {
             throw new IllegalStateException("a buffer of " + type + " has no byte[]");
         }
         return (byte[]) array;
@@ -163,6 +164,8 @@ public final class HostBuffer implements Buffer {
             case I32 -> ((int[]) array)[at];
             case I8 -> ((byte[]) array)[at];
             case U8 -> Byte.toUnsignedInt(((byte[]) array)[at]);
+            case F8_E4M3 -> Fp8.e4m3ToFloat(((byte[]) array)[at]);
+            case F8_E5M2 -> Fp8.e5m2ToFloat(((byte[]) array)[at]);
         };
     }
 
@@ -190,6 +193,8 @@ public final class HostBuffer implements Buffer {
                 case F64 -> converted.doubles()[i] = value;
                 case F32 -> converted.floats()[i] = (float) value;
                 case BF16 -> converted.shorts()[i] = Half.floatToBf16((float) value);
+                case F8_E4M3 -> converted.byteArray()[i] = Fp8.floatToE4m3((float) value);
+                case F8_E5M2 -> converted.byteArray()[i] = Fp8.floatToE5m2((float) value);
                 default -> converted.shorts()[i] = Half.floatToF16((float) value);
             }
         }
@@ -211,7 +216,7 @@ public final class HostBuffer implements Buffer {
         System.arraycopy(source.array, source.offset, array, offset, length);
     }
 
-    /** Multiplies every element of a floating buffer by {@code factor}, in f32 for the 16-bit types. */
+    /** Multiplies every element of a floating buffer by {@code factor}, in f32 for narrower types. */
     public void scale(double factor) {
         for (int i = offset; i < offset + length; i++) {
             switch (type) {
@@ -224,6 +229,14 @@ public final class HostBuffer implements Buffer {
                 case F16 -> {
                     short[] bits = (short[]) array;
                     bits[i] = Half.floatToF16(Half.f16ToFloat(bits[i]) * (float) factor);
+                }
+                case F8_E4M3 -> {
+                    byte[] bits = (byte[]) array;
+                    bits[i] = Fp8.floatToE4m3(Fp8.e4m3ToFloat(bits[i]) * (float) factor);
+                }
+                case F8_E5M2 -> {
+                    byte[] bits = (byte[]) array;
+                    bits[i] = Fp8.floatToE5m2(Fp8.e5m2ToFloat(bits[i]) * (float) factor);
                 }
                 default -> throw new IllegalStateException("a buffer of " + type + " is not scaled");
             }

@@ -80,7 +80,7 @@ final class Memory {
             case BF16, F16 -> shorts.put(at / 2, source.shorts(), first, count);
             case I64 -> longs.put(at / 8, source.longs(), first, count);
             case I32 -> ints.put(at / 4, source.ints(), first, count);
-            case I8, U8 -> bytes.put(at, source.byteArray(), first, count);
+            case I8, U8, F8_E4M3, F8_E5M2 -> bytes.put(at, source.byteArray(), first, count);
         }
     }
 
@@ -102,7 +102,7 @@ final class Memory {
             case BF16, F16 -> shorts.get(at / 2, target.shorts(), first, count);
             case I64 -> longs.get(at / 8, target.longs(), first, count);
             case I32 -> ints.get(at / 4, target.ints(), first, count);
-            case I8, U8 -> bytes.get(at, target.byteArray(), first, count);
+            case I8, U8, F8_E4M3, F8_E5M2 -> bytes.get(at, target.byteArray(), first, count);
         }
     }
 }

@@ -21,7 +21,7 @@ final class Wire {
             case BF16, F16 -> out.asShortBuffer().put(source.shorts(), at, count);
             case I64 -> out.asLongBuffer().put(source.longs(), at, count);
             case I32 -> out.asIntBuffer().put(source.ints(), at, count);
-            case I8, U8 -> out.duplicate().put(source.byteArray(), at, count);
+            case I8, U8, F8_E4M3, F8_E5M2 -> out.duplicate().put(source.byteArray(), at, count);
         }
     }
 
@@ -34,7 +34,7 @@ final class Wire {
             case BF16, F16 -> in.asShortBuffer().get(target.shorts(), at, count);
             case I64 -> in.asLongBuffer().get(target.longs(), at, count);
             case I32 -> in.asIntBuffer().get(target.ints(), at, count);
-            case I8, U8 -> in.duplicate().get(target.byteArray(), at, count);
+            case I8, U8, F8_E4M3, F8_E5M2 -> in.duplicate().get(target.byteArray(), at, count);
         }
     }
 }

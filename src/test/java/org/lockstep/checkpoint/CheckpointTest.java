@@ -269,7 +269,7 @@ class CheckpointTest {
             case BF16, F16 -> out.asShortBuffer().put(buffer.shorts(), from, count);
             case I64 -> out.asLongBuffer().put(buffer.longs(), from, count);
             case I32 -> out.asIntBuffer().put(buffer.ints(), from, count);
-            case I8, U8 -> out.put(buffer.byteArray(), from, count);
+            case I8, U8, F8_E4M3, F8_E5M2 -> out.put(buffer.byteArray(), from, count);
         }
         return out.array();
     }

@@ -117,7 +117,7 @@ public interface MovingContract extends Ranks {
             int rank = communicator.rankInGroup();
             for (int root = 0; root < size; root++) {
                 for (int length : LENGTHS) {
-                    DataType type = DataType.values()[(root + length) % 8];
+                    DataType type = DataType.values()[(root + length) % DataType.values().length];
                     HostBuffer expected = gathered(type, Blocks.even(size, length));
                     HostBuffer send = given(type, length, rank);
                     HostBuffer receive = room(type, length * size);
@@ -146,7 +146,7 @@ public interface MovingContract extends Ranks {
             int rank = communicator.rankInGroup();
             for (int root = 0; root < size; root++) {
                 for (int length : LENGTHS) {
-                    DataType type = DataType.values()[(root + length + 3) % 8];
+                    DataType type = DataType.values()[(root + length + 3) % DataType.values().length];
                     HostBuffer all = filled(type, length * size, root);
                     HostBuffer expected = all.slice((long) rank * length, length);
                     HostBuffer send = framed(all);

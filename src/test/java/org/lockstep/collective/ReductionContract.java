@@ -54,7 +54,7 @@ public interface ReductionContract extends Ranks {
             int rank = communicator.rankInGroup();
             for (int root = 0; root < size; root++) {
                 for (int length : LENGTHS) {
-                    DataType type = DataType.values()[(root + length) % 8];
+                    DataType type = DataType.values()[(root + length) % DataType.values().length];
                     for (ReduceOp.Kind kind : Values.kinds(type).toList()) {
                         HostBuffer expected = values.reduced(type, kind, length, size);
                         HostBuffer send = given(type, length, rank);
@@ -253,6 +253,17 @@ public interface ReductionContract extends Ranks {
             HostBuffer x = HostBuffer.of(DataType.BF16, new short[] {value});
             communicator.allReduce(x, ReduceOp.SUM);
             assertThat(x.get(0)).isEqualTo(258);
+            return true;
+        });
+    }
+
+    @Test
+    default void whatIsTooLargeForEightBitsIsTheLargest() {
+        onEvery(2, communicator -> {
+            byte[] bits = {0x7e, (byte) 0xfe, 0x7f, 0x38}; // 448, -448, NaN, 1
+            HostBuffer x = HostBuffer.of(DataType.F8_E4M3, bits);
+            communicator.allReduce(x, ReduceOp.SUM);
+            assertThat(x.toFloats()).containsExactly(448, -448, Float.NaN, 2);
             return true;
         });
     }

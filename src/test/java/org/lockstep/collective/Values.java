@@ -9,6 +9,7 @@ import java.util.concurrent.ConcurrentHashMap;
 import java.util.stream.IntStream;
 import java.util.stream.Stream;
 import org.lockstep.tensor.DataType;
+import org.lockstep.tensor.Fp8;
 import org.lockstep.tensor.Half;
 import org.lockstep.tensor.HostBuffer;
 
@@ -44,7 +45,9 @@ public final class Values {
     }
 
     private static double factor(int rank) {
-        return 0.375 + rank * 1.125; // as it is in every type: NCCL rounds it to that of the elements
+        return (4 + rank % 4)
+                / 8.0
+                * (1 << rank / 4 % 8); // as it is in every type: NCCL rounds it to that of the elements
     }
 
     private static double value(DataType type, int i, int rank) {
@@ -54,6 +57,7 @@ public final class Values {
             case BF16, F16 -> at % 61 / 4.0;
             case I8 -> at % 100 - 50;
             case U8 -> at % 200;
+            case F8_E4M3, F8_E5M2 -> at % 7 - 3;
         };
     }
 
@@ -126,6 +130,8 @@ public final class Values {
             case I64 -> buffer.longs()[at] = (long) value;
             case I32 -> buffer.ints()[at] = (int) value;
             case I8, U8 -> buffer.byteArray()[at] = (byte) (int) value;
+            case F8_E4M3 -> buffer.byteArray()[at] = Fp8.floatToE4m3((float) value);
+            case F8_E5M2 -> buffer.byteArray()[at] = Fp8.floatToE5m2((float) value);
         }
     }
 
@@ -183,6 +189,8 @@ public final class Values {
             case F64 -> value * factor(rank);
             case BF16 -> Half.bf16ToFloat(Half.floatToBf16(narrow));
             case F16 -> Half.f16ToFloat(Half.floatToF16(narrow));
+            case F8_E4M3 -> Fp8.e4m3ToFloat(Fp8.floatToE4m3(narrow));
+            case F8_E5M2 -> Fp8.e5m2ToFloat(Fp8.floatToE5m2(narrow));
             default -> narrow;
         };
     }

@@ -20,7 +20,7 @@ final class Bits {
             case F16, BF16 -> in.asShortBuffer().get(made.shorts());
             case I64 -> in.asLongBuffer().get(made.longs());
             case I32 -> in.asIntBuffer().get(made.ints());
-            case I8, U8 -> in.get(made.byteArray());
+            case I8, U8, F8_E4M3, F8_E5M2 -> in.get(made.byteArray());
         }
         return made;
     }
@@ -35,7 +35,7 @@ final class Bits {
             case F16, BF16 -> out.asShortBuffer().put(buffer.shorts(), buffer.offset(), buffer.size());
             case I64 -> out.asLongBuffer().put(buffer.longs(), buffer.offset(), buffer.size());
             case I32 -> out.asIntBuffer().put(buffer.ints(), buffer.offset(), buffer.size());
-            case I8, U8 -> out.put(buffer.byteArray(), buffer.offset(), buffer.size());
+            case I8, U8, F8_E4M3, F8_E5M2 -> out.put(buffer.byteArray(), buffer.offset(), buffer.size());
         }
         return out.array();
     }

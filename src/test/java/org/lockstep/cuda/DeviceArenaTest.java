@@ -134,7 +134,7 @@ class DeviceArenaTest {
                 case BF16, F16 -> bytes.asShortBuffer().get(there.shorts());
                 case I64 -> bytes.asLongBuffer().get(there.longs());
                 case I32 -> bytes.asIntBuffer().get(there.ints());
-                case I8, U8 -> bytes.get(there.byteArray());
+                case I8, U8, F8_E4M3, F8_E5M2 -> bytes.get(there.byteArray());
             }
             DeviceBuffer buffer = DeviceBuffer.allocate(arena, type, length);
             buffer.copyFrom(there);

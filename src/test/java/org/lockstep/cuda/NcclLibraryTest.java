@@ -15,6 +15,7 @@ import org.junit.jupiter.api.io.TempDir;
 import org.lockstep.ErrorCode;
 import org.lockstep.LockstepException;
 import org.lockstep.cuda.NcclLibrary.Capability;
+import org.lockstep.tensor.DataType;
 
 @HostCuda
 class NcclLibraryTest {
@@ -100,6 +101,16 @@ class NcclLibraryTest {
             assertThat(e.code()).isEqualTo(ErrorCode.NO_EFFECT);
             assertThat(e.summary()).contains("NCCL 2.18.0 (libnccl.so.2) cannot register memory, as 2.19 can");
         });
+    }
+
+    @Test
+    void eightBitNumbersAreReducedOnDevicesThatNcclHasKernelsFor() {
+        NcclLibrary library = new NcclLibrary("libnccl.so.2", NcclLibrary.FP8, Set.of());
+        VisibleDevice device = StandIn.devices().get(0);
+        VisibleDevice older = new VisibleDevice(0, "Ada", device.gpu(), device.bytes(), "8.9");
+        assertThatThrownBy(() -> library.requireFp8(DataType.F8_E5M2, older))
+                .hasMessageContaining("on Ada, of compute capability 8.9, reduces no f8_e5m2");
+        library.requireFp8(DataType.F8_E5M2, new VisibleDevice(0, "Hopper", device.gpu(), device.bytes(), "9.0"));
     }
 
     /** As far as a real library goes without a device; of a file, so that the stand-in of this process is another. */

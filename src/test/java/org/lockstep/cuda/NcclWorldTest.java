@@ -34,6 +34,7 @@ import org.lockstep.collective.WorldSpec;
 import org.lockstep.cpu.CpuBackend;
 import org.lockstep.rendezvous.LocalWorld;
 import org.lockstep.tensor.Buffer;
+import org.lockstep.tensor.DataType;
 import org.lockstep.tensor.HostBuffer;
 import org.lockstep.tensor.Kernels;
 import org.lockstep.tensor.Tensor;
@@ -238,6 +239,29 @@ class NcclWorldTest {
             return true;
         });
         assertThat(nccl.registered()).isZero();
+    }
+
+    @Test
+    void anOldLibraryMovesEightBitNumbersAndRefusesToReduceThem() {
+        nccl.setVersion(22_304);
+        try {
+            inWorld(WorldSpec.of(ParallelSizes.tensor(2)), 2, (world, kernels) -> {
+                Communicator tensor = world.communicators().tensor();
+                byte rank = (byte) world.state().rank();
+                HostBuffer bits = HostBuffer.of(DataType.F8_E4M3, new byte[] {rank, 0x38});
+                Buffer x = kernels.upload(bits, 2).buffer();
+                tensor.broadcast(x, 1);
+                assertThat(x.toHost().byteArray()).containsExactly(1, 0x38);
+                LockstepException failure =
+                        catchThrowableOfType(LockstepException.class, () -> tensor.allReduce(x, ReduceOp.SUM));
+                assertThat(failure)
+                        .hasMessageContaining("NCCL 2.23.4 (libnccl.so.2)")
+                        .hasMessageContaining("reduces no f8_e4m3, as 2.24.0 does from 9.0 on");
+                return true;
+            });
+        } finally {
+            nccl.setVersion(22_800);
+        }
     }
 
     @Test

@@ -59,7 +59,7 @@ class RingTest {
             case BF16, F16 -> buffer.shorts()[at] = (short) value;
             case I64 -> buffer.longs()[at] = value * 0x100000001L;
             case I32 -> buffer.ints()[at] = value;
-            case I8, U8 -> buffer.byteArray()[at] = (byte) value;
+            case I8, U8, F8_E4M3, F8_E5M2 -> buffer.byteArray()[at] = (byte) value;
         }
     }
 

@@ -3,6 +3,7 @@ package org.lockstep.cli.bench;
 import java.util.function.IntToDoubleFunction;
 import org.lockstep.collective.ReduceOp;
 import org.lockstep.tensor.DataType;
+import org.lockstep.tensor.Fp8;
 import org.lockstep.tensor.Half;
 import org.lockstep.tensor.HostBuffer;
 
@@ -61,6 +62,8 @@ record Sample(ReduceOp.Kind kind, int ranks) {
                 case F16 -> buffer.shorts()[at] = Half.floatToF16((float) value);
                 case I64 -> buffer.longs()[at] = (long) value;
                 case I32 -> buffer.ints()[at] = (int) (long) value;
+                case F8_E4M3 -> buffer.byteArray()[at] = Fp8.floatToE4m3((float) value);
+                case F8_E5M2 -> buffer.byteArray()[at] = Fp8.floatToE5m2((float) value);
                 case I8, U8 -> buffer.byteArray()[at] = (byte) (long) value;
             }
         }
@@ -85,6 +88,8 @@ record Sample(ReduceOp.Kind kind, int ranks) {
             case F32 -> (float) value;
             case BF16 -> Half.bf16ToFloat(Half.floatToBf16((float) value));
             case F16 -> Half.f16ToFloat(Half.floatToF16((float) value));
+            case F8_E4M3 -> Fp8.e4m3ToFloat(Fp8.floatToE4m3((float) value));
+            case F8_E5M2 -> Fp8.e5m2ToFloat(Fp8.floatToE5m2((float) value));
             case I32 -> (int) (long) value;
             case I8 -> (byte) (long) value;
             case U8 -> (long) value & 0xff;

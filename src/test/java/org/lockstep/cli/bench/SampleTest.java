@@ -13,8 +13,11 @@ import org.lockstep.tensor.DataType;
 import org.lockstep.tensor.HostBuffer;
 
 class SampleTest {
+    /** Of those that are measured. */
     @ParameterizedTest
-    @EnumSource(DataType.class)
+    @EnumSource(
+            mode = EnumSource.Mode.EXCLUDE,
+            names = {"F8_E4M3", "F8_E5M2"})
     void whatIsFilledIsRightAndEachOtherElementIsCounted(DataType type) {
         HostBuffer whole = HostBuffer.allocate(type, 1003);
         HostBuffer buffer = whole.slice(3, 1000);
