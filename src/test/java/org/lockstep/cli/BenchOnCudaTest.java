@@ -161,9 +161,9 @@ class BenchOnCudaTest {
     }
 
     private Run run(Map<String, String> environment, String... words) throws IOException, InterruptedException {
-        List<String> command = SparkJvm.command();
-        command.addAll(List.of("-Xmx1g", "-XX:TieredStopAtLevel=1"));
-        command.addAll(List.of("-cp", System.getProperty("java.class.path"), Lockstep.class.getName(), "bench"));
+        List<String> command = SparkJvm.shortLived();
+        command.addAll(
+                List.of("-Xmx1g", "-cp", System.getProperty("java.class.path"), Lockstep.class.getName(), "bench"));
         command.addAll(List.of(words));
         command.addAll(List.of("-n", "3", "-w", "2", "--batches", "2"));
         File out = folder.resolve("out").toFile();

@@ -35,7 +35,7 @@ class CtrlCTest {
                 IntStream.range(0, ROWS)
                         .mapToObj(i -> "Once upon a time, " + i + " crows\n")
                         .collect(Collectors.joining()));
-        List<String> words = SparkJvm.command();
+        List<String> words = SparkJvm.shortLived();
         words.addAll(List.of(
                 "-Xmx1g",
                 "-cp",
@@ -51,6 +51,8 @@ class CtrlCTest {
                 "--ignore-eos",
                 "--seed",
                 "3",
+                "--conf",
+                SparkJvm.PATIENT,
                 "--prompts",
                 prompts.toString(),
                 "--checkpoint-dir",

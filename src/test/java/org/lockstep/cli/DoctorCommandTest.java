@@ -5,7 +5,6 @@ import static org.assertj.core.api.Assertions.assertThat;
 import com.fasterxml.jackson.databind.JsonNode;
 import com.fasterxml.jackson.databind.ObjectMapper;
 import java.nio.charset.StandardCharsets;
-import java.nio.file.Path;
 import java.util.ArrayList;
 import java.util.List;
 import org.junit.jupiter.api.Test;
@@ -92,15 +91,10 @@ class DoctorCommandTest {
     @Test
     @FaultCase("F60")
     void tooFewDescriptorsAreAFinding() throws Exception {
-        List<String> command = new ArrayList<>(List.of(
-                "bash",
-                "-c",
-                "ulimit -n 500; exec \"$@\"",
-                "bash",
-                Path.of(System.getProperty("java.home"), "bin", "java").toString(),
-                "-XX:-MaxFDLimit"));
-        command.addAll(SparkJvm.options());
+        List<String> command = new ArrayList<>(List.of("bash", "-c", "ulimit -n 500; exec \"$@\"", "bash"));
+        command.addAll(SparkJvm.shortLived());
         command.addAll(List.of(
+                "-XX:-MaxFDLimit",
                 "-cp",
                 System.getProperty("java.class.path"),
                 "org.lockstep.cli.Lockstep",

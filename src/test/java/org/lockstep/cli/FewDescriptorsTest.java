@@ -26,9 +26,10 @@ class FewDescriptorsTest {
     void moreRanksThanItHasDescriptorsForAreRefusedBeforeALaunch() throws IOException, InterruptedException {
         Assumptions.assumeTrue(Files.isReadable(Path.of("/proc/self/limits")), "this system has no /proc");
         List<String> words = new ArrayList<>(List.of("sh", "-c", "ulimit -n 1024 && exec \"$@\"", "sh"));
-        words.addAll(SparkJvm.command());
+        words.addAll(SparkJvm.shortLived());
         words.addAll(List.of("-Xmx3g", "-cp", System.getProperty("java.class.path"), "org.lockstep.cli.Lockstep"));
         words.addAll(List.of("generate", "--master", "local[64]", "-tp", "4", "-dp", "16"));
+        words.addAll(List.of("--conf", SparkJvm.PATIENT));
         Process process = new ProcessBuilder(words)
                 .redirectErrorStream(true)
                 .redirectOutput(folder.resolve("log").toFile())

@@ -100,7 +100,7 @@ class ConfTest {
     /** A real process, whose log is configured by the file alone. */
     @Test
     void aLineOfTheLogSaysWhichRankWroteIt() throws Exception {
-        List<String> command = SparkJvm.command();
+        List<String> command = SparkJvm.shortLived();
         command.addAll(List.of(
                 "-Dlog4j2.configurationFile="
                         + Path.of("conf/log4j2.properties").toAbsolutePath(),

@@ -7,6 +7,9 @@ import org.apache.spark.launcher.JavaModuleOptions;
 
 /** The options that Spark's own scripts start a JVM with. */
 public final class SparkJvm {
+    /** For runs whose log must show no trace: Spark logs one if it is so long in starting that its heartbeat comes first. */
+    public static final String PATIENT = "spark.executor.heartbeatInterval=60s";
+
     private SparkJvm() {}
 
     /** How a Java like this one begins that runs Spark: its program and those options, to be added to. */
@@ -17,7 +20,14 @@ public final class SparkJvm {
         return words;
     }
 
-    public static List<String> options() {
+    /** As {@link #command}, of a Java that ends before code of the optimising compiler has paid for itself. */
+    public static List<String> shortLived() {
+        List<String> words = command();
+        words.add("-XX:TieredStopAtLevel=1");
+        return words;
+    }
+
+    private static List<String> options() {
         return List.of(JavaModuleOptions.defaultModuleOptions().trim().split("\\s+"));
     }
 }
