@@ -35,6 +35,12 @@ extern "C" __attribute__((visibility("default"))) void standin_set_reach(int rea
     settings().reach = reach != 0;
 }
 
+/** Whether copies from another device's memory bring something else from now on, as where an IOMMU translates between them. */
+extern "C" __attribute__((visibility("default"))) void standin_set_garbled(int garbled) {
+    Call call;
+    settings().garbled = garbled != 0;
+}
+
 /** Events of a device that nobody has destroyed. */
 extern "C" __attribute__((visibility("default"))) int64_t standin_events(int device) {
     Call call;

@@ -159,6 +159,7 @@ struct Settings {
     int64_t refuse_after = -1; // allocations until one is refused
     int64_t launches = 0;
     bool reach = true; // whether devices reach each other
+    bool garbled = false; // whether what they then read is something else
 };
 
 Settings& settings();

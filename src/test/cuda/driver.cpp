@@ -80,6 +80,16 @@ Result copy_over(uintptr_t to, uintptr_t from, size_t bytes, void* stream) {
     if (!on_device(to, bytes) || !on_device(from, bytes)) {
         return INVALID_VALUE;
     }
+    Device* device;
+    if (const Result bad = working(device)) {
+        return bad;
+    }
+    if (settings().garbled && !device->holds(from, bytes)) {
+        return enqueue(stream, [=] {
+            std::memset(reinterpret_cast<void*>(to), 0x5a, bytes);
+            return SUCCESS;
+        });
+    }
     return copy(reinterpret_cast<void*>(to), reinterpret_cast<const void*>(from), bytes, stream, false);
 }
 

@@ -6,6 +6,7 @@ import java.nio.ByteBuffer;
 import java.nio.ByteOrder;
 import java.util.List;
 import java.util.Optional;
+import java.util.UUID;
 import java.util.concurrent.TimeUnit;
 import java.util.concurrent.locks.LockSupport;
 import java.util.function.IntPredicate;
@@ -30,7 +31,7 @@ import org.lockstep.topology.ProcessGroup;
  */
 final class ExchangeMemory implements DeviceQueue.Medium {
     /** Of what a rank tells the others about its memory. */
-    static final int RECORD = 2 * Long.BYTES + CudaIpc.BYTES;
+    static final int RECORD = 3 * Long.BYTES + CudaIpc.BYTES;
 
     /** How long a closing rank waits for its peers to let go. */
     static final long PATIENCE = TimeUnit.SECONDS.toNanos(2);
@@ -46,7 +47,9 @@ final class ExchangeMemory implements DeviceQueue.Medium {
     private static final int DIFFERING = 264;
     private static final int ONE = 272;
     private static final int WHO_LEFT = 320;
-    private static final int PINNED = 384;
+    private static final int MARK = 384; // as this rank wrote it
+    private static final int SEEN = 392; // as it reads a peer's
+    private static final int PINNED = 400;
 
     private final CudaDevice device;
     private final CudaDevice hold; // on the same, until the memory is given back
@@ -99,6 +102,9 @@ final class ExchangeMemory implements DeviceQueue.Medium {
             }
             Pinned words = Pinned.allocate(hold, PINNED);
             words.bytes().putLong(ENDED, 0).putLong(DIFFERING, 0).putInt(ONE, 1);
+            words.bytes().putLong(MARK, UUID.randomUUID().getLeastSignificantBits());
+            hold.copyUp(Raw.host(words.address() + MARK), memory + HEAD, Long.BYTES);
+            hold.synchronize(); // before any peer is told where it is
             made = true;
             return Optional.of(new ExchangeMemory(device, hold, room, group, me, capacity, memory, words));
         } finally {
@@ -111,7 +117,8 @@ final class ExchangeMemory implements DeviceQueue.Medium {
     /** What the peers need to reach it, {@value #RECORD} bytes. */
     byte[] toRecord() {
         ByteBuffer record = ByteBuffer.allocate(RECORD);
-        record.putLong(capacity).putLong(memory).put(CudaIpc.export(memory));
+        record.putLong(capacity).putLong(memory).putLong(words.bytes().getLong(MARK));
+        record.put(CudaIpc.export(memory));
         return record.array();
     }
 
@@ -131,6 +138,7 @@ final class ExchangeMemory implements DeviceQueue.Medium {
                 return false; // the peer has none
             }
             long address = record.getLong();
+            long mark = record.getLong();
             byte[] handle = new byte[CudaIpc.BYTES];
             record.get(handle);
             if (peer != me) {
@@ -145,6 +153,9 @@ final class ExchangeMemory implements DeviceQueue.Medium {
                 if (!imported[peer]) {
                     device.open(devices.get(peer));
                 }
+                if (!reads(theirs[peer], mark)) {
+                    return false;
+                }
             }
         }
         ByteBuffer table = words.bytes();
@@ -156,6 +167,15 @@ final class ExchangeMemory implements DeviceQueue.Medium {
         device.copyUp(words.pointer(), memory, (long) SOURCE * theirs.length);
         device.synchronize(); // before any peer is told that it may write there
         return true;
+    }
+
+    /** Whether what is read of a peer's memory is what it wrote: not so where an IOMMU translates between devices. */
+    private boolean reads(long peer, long mark) {
+        long result = memory + HEAD + capacity;
+        device.copy(peer + HEAD, result, Long.BYTES); // by the device itself
+        device.copyDown(result, Raw.host(words.address() + SEEN), Long.BYTES);
+        device.synchronize();
+        return words.bytes().getLong(SEEN) == mark;
     }
 
     /** Up to how many bytes it can exchange. */

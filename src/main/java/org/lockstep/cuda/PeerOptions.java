@@ -68,7 +68,8 @@ public record PeerOptions(Use use, long limit) implements Serializable {
                                     + (oneJvm
                                             ? "a device does not reach another's, or they are more than "
                                                     + PeerReduction.MOST
-                                            : "they are of several hosts, or share devices, or a device does not reach another's"))
+                                            : "they are of several hosts, or share devices, or a device does not reach another's,"
+                                                    + " or reads there what was not written"))
                     .attempt("spark.lockstep.gpu.peer=auto: such groups then exchange otherwise")
                     .exception();
         }

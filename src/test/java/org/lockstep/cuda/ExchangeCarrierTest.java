@@ -46,6 +46,7 @@ class ExchangeCarrierTest {
     void hide() {
         StandIn driver = StandIn.require();
         driver.setReach(true);
+        driver.setGarbled(false);
         assertThat(StandInNccl.require().communicators()).isZero();
         assertThat(driver.allocations()).isZero();
         assertThat(driver.events()).isZero();
@@ -163,8 +164,18 @@ class ExchangeCarrierTest {
 
     @Test
     void whereDevicesDoNotReachEachOtherTheyUseTheOtherCarrier() {
+        StandIn.require().setReach(false);
+        requireTheOtherCarrier();
+    }
+
+    @Test
+    void whereDevicesReadSomethingElseOfEachOtherTheyUseTheOtherCarrier() {
+        StandIn.require().setGarbled(true);
+        requireTheOtherCarrier();
+    }
+
+    private static void requireTheOtherCarrier() {
         StandIn driver = StandIn.require();
-        driver.setReach(false);
         long before = driver.launches();
         inWorld(2, (world, kernels) -> {
             Buffer x = floats(kernels, 1, 2);

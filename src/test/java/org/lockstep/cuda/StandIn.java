@@ -55,6 +55,11 @@ public final class StandIn {
         driver.getFunction("standin_set_reach").invokeInt(new Object[] {reach ? 1 : 0});
     }
 
+    /** Whether what devices read of each other's memory is something else from now on. */
+    public void setGarbled(boolean garbled) {
+        driver.getFunction("standin_set_garbled").invokeInt(new Object[] {garbled ? 1 : 0});
+    }
+
     /** Events of the first device that nobody has destroyed. */
     public long events() {
         return driver.getFunction("standin_events").invokeLong(new Object[] {0});
