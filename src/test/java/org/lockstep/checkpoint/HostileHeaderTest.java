@@ -76,7 +76,7 @@ class HostileHeaderTest {
                         Folder.file("{\"a\":{\"dtype\":\"U8\",\"shape\":[],\"data_offsets\":[0]}}", 1),
                         "two data_offsets"),
                 arguments("unknown dtype", one("Q4_0", "[4]", 0, 4), "has dtype 'Q4_0'; Lockstep reads"),
-                arguments("float8", one("F8_E4M3", "[4]", 0, 4), "has dtype 'F8_E4M3'"),
+                arguments("float8 without a sign", one("F8_E8M0", "[4]", 0, 4), "has dtype 'F8_E8M0'"),
                 arguments("negative dim", one("U8", "[-4]", 0, 4), "the negative -4"),
                 arguments("fraction dim", one("U8", "[4.0]", 0, 4), "whole numbers"),
                 arguments("huge dim", one("U8", "[9223372036854775808]", 0, 4), "beyond 9223372036854775807"),

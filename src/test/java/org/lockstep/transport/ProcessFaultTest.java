@@ -127,7 +127,7 @@ class ProcessFaultTest {
     }
 
     @ParameterizedTest
-    @EnumSource(mode = EnumSource.Mode.EXCLUDE, names = "NCCL")
+    @EnumSource(names = {"SHARED", "TCP", "ENCRYPTED", "MIXED"})
     void theCauseOfAFailureReachesAll(Kind kind) throws Exception {
         for (int culprit : new int[] {0, 2}) {
             try (RankProcesses world = new RankProcesses(kind, 3, 1000, Rhythm.DEFAULT)) {

@@ -50,7 +50,7 @@ public final class RankProcesses implements AutoCloseable {
 
     /** What a rank is made of, and what its device of the stand-in checks itself with. */
     private static final Pattern NEEDED = Pattern.compile(".*/(test-)?classes/?"
-            + "|.*/(kryo5|slf4j-api|log4j-api|log4j-slf4j2-impl)-\\d[^/]*"
+            + "|.*/(lockstep|kryo5|slf4j-api|log4j-api|log4j-slf4j2-impl)-\\d[^/]*"
             + "|.*/(jna|jcuda|jcuda-natives|assertj-core|junit-[a-z-]*|opentest4j)-\\d[^/]*");
 
     private final List<Rank> byIndex = new ArrayList<>();
