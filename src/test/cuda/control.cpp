@@ -29,6 +29,12 @@ extern "C" __attribute__((visibility("default"))) void standin_set_memory(int64_
     settings().bytes = static_cast<size_t>(bytes);
 }
 
+/** Devices whose memory one reaches at most, of those that it can. */
+extern "C" __attribute__((visibility("default"))) void standin_set_peers(int count) {
+    Call call;
+    settings().peers = static_cast<size_t>(count);
+}
+
 /** Whether devices reach each other's memory from now on. */
 extern "C" __attribute__((visibility("default"))) void standin_set_reach(int reach) {
     Call call;

@@ -33,6 +33,7 @@ constexpr Result NOT_READY = 600;
 constexpr Result ILLEGAL_ADDRESS = 700;
 constexpr Result PEER_ACCESS_UNSUPPORTED = 217;
 constexpr Result PEER_ACCESS_ALREADY_ENABLED = 704;
+constexpr Result TOO_MANY_PEERS = 711;
 constexpr Result LAUNCH_FAILED = 719;
 constexpr Result NOT_SUPPORTED = 801;
 constexpr Result CAPTURE_UNSUPPORTED = 900;
@@ -154,6 +155,7 @@ struct Settings {
     int devices; // that are visible
     int driver_version;
     size_t bytes; // of each device
+    size_t peers = 8; // of a device at most
     int64_t fault_after = -1; // launches until one fails, -1 for never
     Result fault = ILLEGAL_ADDRESS;
     int64_t refuse_after = -1; // allocations until one is refused

@@ -368,6 +368,9 @@ API cuCtxEnablePeerAccess(void* context, unsigned flags) {
     if (!settings().reach) {
         return PEER_ACCESS_UNSUPPORTED;
     }
+    if (device->peers.count(peer->ordinal) == 0 && device->peers.size() >= settings().peers) {
+        return TOO_MANY_PEERS;
+    }
     return device->peers.insert(peer->ordinal).second ? SUCCESS : PEER_ACCESS_ALREADY_ENABLED;
 }
 

@@ -190,7 +190,7 @@ final class CudaDevice implements AutoCloseable {
     void open(CudaDevice other) {
         if (!isSame(other)) {
             enter();
-            open(other.context, other);
+            CudaError.check(enable(other.context), "cuCtxEnablePeerAccess from " + this + " to " + other);
         }
     }
 
@@ -205,25 +205,33 @@ final class CudaDevice implements AutoCloseable {
         return can[0] != 0;
     }
 
-    /** Lets kernels here read memory of a device that another rank of this process has open, and which this {@link #mayReach}. */
-    void open(Identity.Gpu other) {
+    /**
+     * Lets kernels here read memory of a device that another rank of this process has open, and which this {@link #mayReach}.
+     *
+     * @return false where this one has as many peers as the driver lets it have
+     */
+    boolean open(Identity.Gpu other) {
         enter();
         CUdevice found = new CUdevice();
         CudaError.check(JCudaDriver.cuDeviceGetByPCIBusId(found, other.busId()), "cuDeviceGetByPCIBusId");
         CUcontext peer = new CUcontext();
         CudaError.check(JCudaDriver.cuDevicePrimaryCtxRetain(peer, found), "cuDevicePrimaryCtxRetain of " + other);
         try {
-            open(peer, other);
+            int result = enable(peer);
+            if (result == CUresult.CUDA_ERROR_TOO_MANY_PEERS) {
+                return false;
+            }
+            CudaError.check(result, "cuCtxEnablePeerAccess from " + this + " to " + other);
+            return true;
         } finally {
             CudaError.check(JCudaDriver.cuDevicePrimaryCtxRelease(found), "cuDevicePrimaryCtxRelease");
         }
     }
 
-    private void open(CUcontext peer, Object other) {
+    private static int enable(CUcontext peer) {
         int result = JCudaDriver.cuCtxEnablePeerAccess(peer, 0);
-        if (result != CUresult.CUDA_ERROR_PEER_ACCESS_ALREADY_ENABLED) { // by another rank of this process
-            CudaError.check(result, "cuCtxEnablePeerAccess from " + this + " to " + other);
-        }
+        boolean already = result == CUresult.CUDA_ERROR_PEER_ACCESS_ALREADY_ENABLED; // by another rank of this process
+        return already ? CUresult.CUDA_SUCCESS : result;
     }
 
     private boolean isSame(CudaDevice other) {

@@ -150,8 +150,8 @@ final class ExchangeMemory implements DeviceQueue.Medium {
                 if (theirs[peer] == 0) {
                     return false;
                 }
-                if (!imported[peer]) {
-                    device.open(devices.get(peer));
+                if (!imported[peer] && !device.open(devices.get(peer))) {
+                    return false;
                 }
                 if (!reads(theirs[peer], mark)) {
                     return false;

@@ -124,6 +124,25 @@ class ExchangeCarrierTest {
         });
     }
 
+    /** As where there are more devices than eight without NVSwitch: what the driver says it could do it then does not. */
+    @Test
+    void whereADeviceHasNoRoomForAnotherPeerTheyUseTheOtherCarrier() {
+        StandIn driver = StandIn.require();
+        long before = driver.launches();
+        driver.setPeers(1);
+        try {
+            inWorld(3, (world, kernels) -> {
+                Buffer x = floats(kernels, 1, 2);
+                world.communicators().tensor().allReduce(x, ReduceOp.SUM);
+                assertThat(x.toHost().floats()).containsExactly(3, 6);
+                return true;
+            });
+        } finally {
+            driver.setPeers(8);
+        }
+        assertThat(driver.launches()).as("kernels").isEqualTo(before);
+    }
+
     @Test
     void whatIsLargerThanTheLimitIsNotDoneByKernels() {
         StandIn driver = StandIn.require();

@@ -85,6 +85,11 @@ public final class StandIn {
         driver.getFunction("standin_set_memory").invokeInt(new Object[] {bytes});
     }
 
+    /** Devices whose memory one reaches at most, of those that it can. */
+    public void setPeers(int count) {
+        driver.getFunction("standin_set_peers").invokeInt(new Object[] {count});
+    }
+
     /** Devices that are visible from now on, at most 8. */
     public void setDevices(int count) {
         driver.getFunction("standin_set_devices").invokeInt(new Object[] {count});
