@@ -68,6 +68,9 @@ final class ExchangeGroups implements AutoCloseable {
             List<byte[]> records = gather(host, tag, group.size(), record);
             boolean reached = mine.isPresent()
                     && mine.get().open(records, devices(group), peer -> isHere(group.rank(me), group.rank(peer)));
+            if (reached) {
+                kernels(); // which the driver may have to compile: before any rank's wait for another's begins
+            }
             connected = gather(host, tag, group.size(), new byte[] {(byte) (reached ? 1 : 0)}).stream()
                     .allMatch(each -> each[0] == 1);
             if (!connected) {

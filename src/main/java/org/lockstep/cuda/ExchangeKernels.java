@@ -1,7 +1,9 @@
 package org.lockstep.cuda;
 
 import java.util.List;
+import java.util.stream.Stream;
 import jcuda.driver.CUstream;
+import org.lockstep.tensor.DataType;
 
 /** The kernels of {@code exchange.cu} on one rank's device. Thread-safe: groups of a rank that have threads of their own share them. */
 final class ExchangeKernels implements AutoCloseable {
@@ -16,8 +18,15 @@ final class ExchangeKernels implements AutoCloseable {
         this.kernels = kernels;
     }
 
+    /** Whole: none is loaded while another waits for kernels of other ranks. */
     static ExchangeKernels load(CudaDevice device) {
-        return new ExchangeKernels(KernelModule.load(device, List.of(SOURCE)));
+        KernelModule kernels = KernelModule.load(device, List.of(SOURCE));
+        Stream.of(DataType.values()).map(ExchangeKernels::entry).forEach(kernels::prepare);
+        return new ExchangeKernels(kernels);
+    }
+
+    private static String entry(DataType type) {
+        return SOURCE + "_" + type;
     }
 
     /**
@@ -52,7 +61,7 @@ final class ExchangeKernels implements AutoCloseable {
                 .number(call.fingerprint())
                 .pointer(told)
                 .pointer(out)
-                .launch(SOURCE + "_" + call.type(), blocks(call.count()), THREADS, stream);
+                .launch(entry(call.type()), blocks(call.count()), THREADS, stream);
     }
 
     /** At least one, which meets those of other ranks though there is nothing to join. */

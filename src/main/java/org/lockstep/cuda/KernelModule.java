@@ -86,6 +86,11 @@ final class KernelModule implements AutoCloseable {
         }
     }
 
+    /** Loads {@code entry} now. Else its first launch does, for which the driver may wait for all that the device was given. */
+    void prepare(String entry) {
+        functions.computeIfAbsent(entry, this::function);
+    }
+
     /** Begins a launch: its arguments follow, in their order. */
     KernelModule with() {
         count = 0;
