@@ -46,8 +46,8 @@ final class ExchangeKernels implements AutoCloseable {
             double factor,
             long told,
             long out) {
-        boolean twoShots =
-                !PeerCarrier.isOneShot(ranks, call.count() * call.type().bytes());
+        boolean twoShots = ranks > 2 // of which each reads as much either way
+                && !PeerCarrier.isOneShot(ranks, call.count() * call.type().bytes());
         kernels.with()
                 .pointer(mine)
                 .number(me)
