@@ -249,6 +249,10 @@ final class ExchangeMemory implements DeviceQueue.Medium {
             }
         }
         device.synchronize();
+        unmap();
+    }
+
+    private void unmap() {
         for (int peer = 0; peer < theirs.length; peer++) {
             long mapped = theirs[peer];
             theirs[peer] = 0;
@@ -280,7 +284,11 @@ final class ExchangeMemory implements DeviceQueue.Medium {
             }
             left = true;
         }
-        room.leave(this::free);
+        try {
+            unmap(); // what a failure has left
+        } finally {
+            room.leave(this::free);
+        }
     }
 
     /** On any thread. */
