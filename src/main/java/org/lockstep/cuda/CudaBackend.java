@@ -17,7 +17,8 @@ import org.lockstep.topology.ProcessGroup;
  * A GPU as a rank's device: kernels on it, and groups that another backend connects in host memory. Buffers of the device travel
  * in them by NCCL, through memory that they reach, or through the host. One to a rank.
  *
- * <p>Memory is taken from the device with the first {@link #kernels}, not before: a rank that stays may hold it until then.
+ * <p>Memory is taken from the device with the first {@link #kernels}, but for what groups exchange in, not before: a rank that stays may
+ * hold it until then.
  */
 public final class CudaBackend implements Backend {
     private final VisibleDevice seen;
