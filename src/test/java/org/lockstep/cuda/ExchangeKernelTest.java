@@ -1,10 +1,12 @@
 package org.lockstep.cuda;
 
 import static org.assertj.core.api.Assertions.assertThat;
+import static org.junit.jupiter.api.Assumptions.assumeTrue;
 
 import java.util.ArrayList;
 import java.util.List;
 import java.util.Random;
+import java.util.concurrent.TimeUnit;
 import jcuda.Pointer;
 import jcuda.driver.CUgraph;
 import jcuda.driver.CUgraphExec;
@@ -20,26 +22,35 @@ import org.junit.jupiter.params.provider.CsvSource;
 import org.lockstep.tensor.DataType;
 import org.lockstep.tensor.HostBuffer;
 
-/** Kernels of several devices that wait for each other: {@code exchange.cu}. */
+/**
+ * Kernels that wait for each other, {@code exchange.cu}: each on a device of its own, or, where there are fewer real ones, in a stream
+ * of its own, with which it runs beside the others.
+ */
 @Timeout(60)
 @HostCuda
 class ExchangeKernelTest {
     private static final int HEAD = 5120; // bytes of Signals
     private static final int CAPACITY = 256 << 10;
     private static final int CALL = 0x1234;
+    private static final long PATIENCE = TimeUnit.SECONDS.toNanos(20);
 
     private final List<Rank> ranks = new ArrayList<>();
 
     @BeforeEach
     void show() {
-        StandIn.require().setDevices(8);
+        if (StandIn.isLoaded()) {
+            StandIn.require().setDevices(8);
+        }
     }
 
     @AfterEach
     void nothingIsLeft() {
+        ranks.forEach(rank -> rank.told.bytes().putInt(0, 1)); // for those that still wait, where a test has failed
         ranks.forEach(Rank::close);
-        assertThat(StandIn.require().allocations()).isZero();
-        StandIn.require().setDevices(1);
+        if (StandIn.isLoaded()) {
+            assertThat(StandIn.require().allocations()).isZero();
+            StandIn.require().setDevices(1);
+        }
     }
 
     /** A device with what its kernels of an all-reduce need. */
@@ -54,9 +65,11 @@ class ExchangeKernelTest {
 
         Rank(int me) {
             this.me = me;
-            device = CudaDevice.open(StandIn.devices().get(me));
+            List<VisibleDevice> devices = StandIn.devices();
+            device = CudaDevice.open(devices.get(me % devices.size()));
             device.enter();
             exchange = KernelModule.load(device, List.of("exchange"));
+            exchange.prepare("exchange_f32"); // not when another's waits on the same device
             reduce = KernelModule.load(device, List.of("reduce"));
             told = Pinned.allocate(device, 2 * Long.BYTES);
             told.bytes().putLong(0, 0).putLong(Long.BYTES, 0);
@@ -69,6 +82,8 @@ class ExchangeKernelTest {
         void know(List<Rank> all) {
             long[] sources = new long[2 * all.size()];
             for (Rank each : all) {
+                assumeTrue(device.reaches(each.device), "devices that do not reach each other");
+                device.open(each.device);
                 sources[2 * each.me] = each.memory + HEAD;
                 sources[2 * each.me + 1] = Double.doubleToRawLongBits(1);
             }
@@ -148,8 +163,10 @@ class ExchangeKernelTest {
 
     /** All devices move on, as real ones do by themselves. */
     private void finish() {
+        long end = System.nanoTime() + PATIENCE;
         boolean over = false;
         while (!over) {
+            assertThat(System.nanoTime() - end).as("the kernels wait").isNegative();
             over = true;
             for (Rank rank : ranks) {
                 over &= rank.isDone();
