@@ -26,8 +26,6 @@ import org.lockstep.transport.PipeMeeting;
  * nothing is left of them on its device.
  */
 final class NcclContractProcess implements ReductionContract, MovingContract, TransferContract, AsyncContract {
-    private final PipeMeeting meeting;
-    private final Key key;
     /** By what their groups exchange. */
     enum Way {
         /** NCCL, each with a device of the stand-in. */
@@ -57,6 +55,8 @@ final class NcclContractProcess implements ReductionContract, MovingContract, Tr
         abstract Backend open(PipeMeeting meeting, Backend host);
     }
 
+    private final PipeMeeting meeting;
+    private final Key key;
     private final Way way;
     private int worlds;
 
