@@ -31,9 +31,6 @@ static __device__ __forceinline__ uint64_t pair_of(uint32_t high, uint32_t low) 
 /** Waits for the same block of another rank. @return whether it came, with the same call; else nothing is exchanged any more */
 static __device__ __forceinline__ bool meet_rank(
     Signals* mine, int me, int rank, uint32_t fingerprint, uint32_t turn, Told* told) {
-    if (acquire_word(&mine->broken) != 0) {
-        return false;
-    }
     release_word(&signals_of(mine->sources[rank])->arrived[blockIdx.x][me], pair_of(fingerprint, turn));
     for (unsigned looks = 1;; looks++) {
         const uint64_t seen = acquire_word(&mine->arrived[blockIdx.x][rank]);
@@ -59,7 +56,10 @@ static __device__ __forceinline__ bool meet_rank(
 /** Waits for the same block of all ranks, whose writes it sees then. @return whether all came */
 static __device__ __forceinline__ bool meet(
     Signals* mine, int me, int ranks, uint32_t fingerprint, uint32_t turn, Told* told) {
-    __syncthreads();
+    const bool over = threadIdx.x == 0 && acquire_word(&mine->broken) != 0;
+    if (__syncthreads_or(over) != 0) { // all ranks are told that this block is here, or none
+        return false;
+    }
     const int rank = static_cast<int>(threadIdx.x);
     const bool failed = rank < ranks && !meet_rank(mine, me, rank, fingerprint, turn, told);
     return __syncthreads_or(failed) == 0;

@@ -275,8 +275,11 @@ class ExchangeKernelTest {
 
     /** The counts differ too: blocks that one rank has alone wait for nobody. */
     @ParameterizedTest
-    @CsvSource({"100,100", "100,30000", "30000,100"})
-    void whoMeetsAnotherCallSaysWhoseAndDoesNothingFromThenOn(int n, int other) {
+    @CsvSource({"100,100,8", "100,30000,8", "30000,100,8", "100,30000,1"})
+    void whoMeetsAnotherCallSaysWhoseAndDoesNothingFromThenOn(int n, int other, int devices) {
+        if (StandIn.isLoaded()) {
+            StandIn.require().setDevices(devices);
+        }
         int stranger = 1;
         start(3);
         for (Rank rank : ranks) {
