@@ -59,6 +59,19 @@ final class ExchangeGroups implements AutoCloseable {
         if (!isSuitable(group)) {
             return Optional.empty();
         }
+        Optional<ExchangeMemory> mine = meet(group, me, host, tag);
+        if (mine.isEmpty()) {
+            // Memory that goes waits for its device, where a rank that went on by then would wait for this one.
+            gather(host, tag, group.size(), new byte[1]);
+            return Optional.empty();
+        }
+        live.add(mine.get());
+        DeviceQueue queue = other instanceof NcclCarrier nccl ? nccl.queue() : queues.open(group, life);
+        return Optional.of(new ExchangeCarrier(other, mine.get(), kernels(), queue, this));
+    }
+
+    /** This rank's memory, where all ranks reach that of all; else empty, and what there was is given back. */
+    private Optional<ExchangeMemory> meet(ProcessGroup group, int me, Carrier host, OperationTag tag) {
         ExchangeRoom room = ExchangeRoom.enter(venue, attempt, group);
         Optional<ExchangeMemory> mine = Optional.empty();
         boolean connected = false;
@@ -78,14 +91,12 @@ final class ExchangeGroups implements AutoCloseable {
                 gather(host, tag, group.size(), new byte[1]); // nobody has it mapped any more
                 return Optional.empty();
             }
+            return mine;
         } finally {
             if (!connected) {
                 mine.ifPresentOrElse(ExchangeMemory::leave, () -> room.leave(() -> {}));
             }
         }
-        live.add(mine.get());
-        DeviceQueue queue = other instanceof NcclCarrier nccl ? nccl.queue() : queues.open(group, life);
-        return Optional.of(new ExchangeCarrier(other, mine.get(), kernels(), queue, this));
     }
 
     /** By what all ranks know of each other. */
