@@ -21,7 +21,7 @@ import org.lockstep.topology.ProcessGroup;
 /**
  * A rank's side of the meeting: the host's, and with it NCCL's unique ids where there is an NCCL. A group's buffers of the device
  * travel by NCCL where there is one, else by what the ranks read of each other's memory where they can, else through the host; where
- * devices of a host reach each other, small all-reduces by kernels.
+ * devices of a host reach each other, small all-reduces that NCCL or, between JVMs, the host would carry go by kernels.
  */
 final class CudaEndpoint implements Backend.Endpoint {
     private final Backend.Endpoint host;

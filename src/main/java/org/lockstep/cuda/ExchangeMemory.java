@@ -26,7 +26,7 @@ import org.lockstep.topology.ProcessGroup;
  * <p>When this rank's last kernel is complete, all peers have written to its memory for the last time; but they may have more
  * queued. Those of this JVM share an {@link ExchangeRoom}, and memory goes, with the hold on its device, when all have left it. Those
  * of other processes say, in the memory, that they have let go, and are waited for, at most {@link #PATIENCE}: who was killed has let go
- * by its end, and of who is frozen the driver keeps what is mapped. Operations are confined to the thread that was admitted, the rest
+ * by its end; what one that is frozen for longer then finds there CUDA leaves open, and it has lost its world by then. Operations are confined to the thread that was admitted, the rest
  * is thread-safe.
  */
 final class ExchangeMemory implements DeviceQueue.Medium {

@@ -25,8 +25,8 @@
  * events ({@code PeerCarrier}). Else {@code StagedCarrier} copies down, lets the host's group communicate, and copies up. Never
  * here: {@code cpu}, Spark, words of models.
  *
- * <p>Between devices of a host that reach each other, of whatever JVMs, small all-reduces go neither way: kernels do them that wait
- * for each other, and a graph repeats them ({@code ExchangeCarrier}, around NCCL's or the staged one). {@code ExchangeGroups} says
+ * <p>Between devices of a host that reach each other, small all-reduces that NCCL or, between JVMs, the host would carry are done by
+ * kernels that wait for each other ({@code ExchangeCarrier}, around NCCL's carrier, beside which a graph repeats them, or the staged one). {@code ExchangeGroups} says
  * for which groups, {@code ExchangeMemory} is what their ranks write to and how long it lives.
  */
 @NullMarked
