@@ -1,10 +1,15 @@
 package org.lockstep.cuda;
 
+import java.util.ArrayList;
 import java.util.List;
+import java.util.concurrent.CountDownLatch;
+import org.lockstep.collective.ReduceOp;
 import org.lockstep.collective.World;
 import org.lockstep.collective.WorldSpec;
 import org.lockstep.cpu.CpuBackend;
 import org.lockstep.rendezvous.LocalWorld;
+import org.lockstep.tensor.Buffer;
+import org.lockstep.tensor.DataType;
 import org.lockstep.tensor.Kernels;
 
 /** Worlds whose ranks are threads here, on the devices that there are in turn. */
@@ -31,5 +36,41 @@ final class CudaWorlds {
                 }
             }
         });
+    }
+
+    /** How an operation ends that not all ranks come to. */
+    interface Ending {
+        void of(World world, Buffer inUse) throws Exception;
+    }
+
+    /** The last rank comes to no operation; the others call one, and see how it ends. */
+    static void inVain(WorldSpec spec, int size, CudaOptions options, Ending ending) {
+        CountDownLatch over = new CountDownLatch(size - 1);
+        run(spec, size, options, (world, kernels) -> {
+            Buffer x = floats(kernels, 1, 2);
+            x.toHost();
+            if (world.state().rank() == size - 1) {
+                over.await();
+                return true;
+            }
+            world.communicators().tensor().allReduce(x, ReduceOp.SUM);
+            ending.of(world, x);
+            over.countDown();
+            return true;
+        });
+    }
+
+    static Buffer floats(Kernels kernels, float... values) {
+        return kernels.upload(Buffer.ofFloats(values), values.length).buffer();
+    }
+
+    /** Every reduction that {@code type} has. */
+    static List<ReduceOp> reductions(DataType type, int rank) {
+        List<ReduceOp> all = new ArrayList<>(List.of(ReduceOp.SUM, ReduceOp.PRODUCT, ReduceOp.MIN, ReduceOp.MAX));
+        if (type.isFloating()) {
+            all.add(ReduceOp.AVG);
+            all.add(ReduceOp.premultipliedSum(0.3 + rank));
+        }
+        return all;
     }
 }

@@ -4,12 +4,10 @@ import static org.assertj.core.api.Assertions.assertThat;
 import static org.assertj.core.api.Assertions.catchThrowableOfType;
 
 import java.time.Duration;
-import java.util.ArrayList;
 import java.util.List;
 import java.util.Random;
 import java.util.concurrent.CountDownLatch;
 import java.util.concurrent.CyclicBarrier;
-import java.util.function.Consumer;
 import org.junit.jupiter.api.AfterEach;
 import org.junit.jupiter.api.BeforeEach;
 import org.junit.jupiter.api.Test;
@@ -61,19 +59,6 @@ class ExchangeCarrierTest {
         return CudaWorlds.run(spec, size, options, part);
     }
 
-    private static Buffer floats(Kernels kernels, float... values) {
-        return kernels.upload(Buffer.ofFloats(values), values.length).buffer();
-    }
-
-    private static List<ReduceOp> reductions(DataType type, int rank) {
-        List<ReduceOp> all = new ArrayList<>(List.of(ReduceOp.SUM, ReduceOp.PRODUCT, ReduceOp.MIN, ReduceOp.MAX));
-        if (type.isFloating()) {
-            all.add(ReduceOp.AVG);
-            all.add(ReduceOp.premultipliedSum(0.3 + rank));
-        }
-        return all;
-    }
-
     private static HostBuffer bits(DataType type, int length, long seed) {
         byte[] bytes = new byte[length * type.bytes()];
         new Random(seed).nextBytes(bytes);
@@ -83,7 +68,7 @@ class ExchangeCarrierTest {
     /** In place, apart, and where loads are not aligned. */
     private static void requireBitsOfTheHost(Communicator group, Kernels kernels, DataType type, int length) {
         int rank = group.rankInGroup();
-        for (ReduceOp op : reductions(type, rank)) {
+        for (ReduceOp op : CudaWorlds.reductions(type, rank)) {
             HostBuffer sent = bits(type, length, 31L * rank + length);
             HostBuffer expected = HostBuffer.allocate(type, length);
             group.allReduce(sent, expected, op);
@@ -132,7 +117,7 @@ class ExchangeCarrierTest {
         driver.setPeers(1);
         try {
             inWorld(3, (world, kernels) -> {
-                Buffer x = floats(kernels, 1, 2);
+                Buffer x = CudaWorlds.floats(kernels, 1, 2);
                 world.communicators().tensor().allReduce(x, ReduceOp.SUM);
                 assertThat(x.toHost().floats()).containsExactly(3, 6);
                 return true;
@@ -150,9 +135,9 @@ class ExchangeCarrierTest {
         long before = driver.launches();
         inWorld(WorldSpec.of(ParallelSizes.tensor(2)), 2, small, (world, kernels) -> {
             Communicator group = world.communicators().tensor();
-            Buffer x = floats(kernels, 1, 2, 3, 4);
+            Buffer x = CudaWorlds.floats(kernels, 1, 2, 3, 4);
             group.allReduce(x, ReduceOp.SUM);
-            Buffer y = floats(kernels, 1, 2, 3, 4, 5);
+            Buffer y = CudaWorlds.floats(kernels, 1, 2, 3, 4, 5);
             group.allReduce(y, ReduceOp.SUM);
             assertThat(x.toHost().floats()).containsExactly(2, 4, 6, 8);
             assertThat(y.toHost().floats()).containsExactly(2, 4, 6, 8, 10);
@@ -166,7 +151,7 @@ class ExchangeCarrierTest {
     void whatIsQueuedAndWhatIsNotMeet() {
         inWorld(2, (world, kernels) -> {
             Communicator group = world.communicators().tensor();
-            Buffer x = floats(kernels, 1, 2);
+            Buffer x = CudaWorlds.floats(kernels, 1, 2);
             for (int times = 0; times < 10; times++) {
                 if (world.state().rank() == times % 2) {
                     Work work = group.async(queued -> queued.allReduce(x, ReduceOp.MAX));
@@ -197,7 +182,7 @@ class ExchangeCarrierTest {
         StandIn driver = StandIn.require();
         long before = driver.launches();
         inWorld(2, (world, kernels) -> {
-            Buffer x = floats(kernels, 1, 2);
+            Buffer x = CudaWorlds.floats(kernels, 1, 2);
             world.communicators().tensor().allReduce(x, ReduceOp.SUM);
             assertThat(x.toHost().floats()).containsExactly(2, 4);
             return true;
@@ -227,27 +212,10 @@ class ExchangeCarrierTest {
         });
     }
 
-    /** The last rank comes to no operation; the others call one, and see how it ends. */
-    private static void inVain(WorldSpec spec, int size, Consumer<Buffer> ending) {
-        CountDownLatch over = new CountDownLatch(size - 1);
-        inWorld(spec, size, OPTIONS, (world, kernels) -> {
-            Buffer x = floats(kernels, 1, 2);
-            x.toHost();
-            if (world.state().rank() == size - 1) {
-                over.await();
-                return true;
-            }
-            world.communicators().tensor().allReduce(x, ReduceOp.SUM);
-            ending.accept(x);
-            over.countDown();
-            return true;
-        });
-    }
-
     @Test
     void whoDoesNotComeIsNamedAtTheDeadline() {
         WorldSpec spec = WorldSpec.of(ParallelSizes.tensor(3)).withOperationTimeout(Duration.ofMillis(500));
-        inVain(spec, 3, x -> {
+        CudaWorlds.inVain(spec, 3, OPTIONS, (world, x) -> {
             CommunicatorException failure = catchThrowableOfType(CommunicatorException.class, x::toHost);
             Ranks.assertAll(
                     List.of(failure),
@@ -261,7 +229,7 @@ class ExchangeCarrierTest {
     void anAbortEndsAKernelThatWaits() {
         CountDownLatch waiting = new CountDownLatch(1);
         inWorld(2, (world, kernels) -> {
-            Buffer x = floats(kernels, 1, 2);
+            Buffer x = CudaWorlds.floats(kernels, 1, 2);
             x.toHost();
             if (world.state().rank() == 1) {
                 waiting.await();
@@ -287,7 +255,7 @@ class ExchangeCarrierTest {
             boolean fails = times % 3 == 2;
             CyclicBarrier both = new CyclicBarrier(2);
             inWorld(spec.newAttempt(), 2, small, (world, kernels) -> {
-                Buffer x = floats(kernels, 1);
+                Buffer x = CudaWorlds.floats(kernels, 1);
                 world.communicators().tensor().allReduce(x, ReduceOp.SUM);
                 assertThat(x.toHost().floats()).containsExactly(2);
                 both.await();

@@ -3,7 +3,7 @@ package org.lockstep.cuda;
 import static org.assertj.core.api.Assertions.assertThat;
 import static org.assertj.core.api.Assertions.assertThatThrownBy;
 import static org.assertj.core.api.Assertions.catchThrowableOfType;
-import static org.lockstep.cuda.NcclWorldTest.floats;
+import static org.lockstep.cuda.CudaWorlds.floats;
 import static org.lockstep.cuda.NcclWorldTest.inWorld;
 
 import java.time.Duration;

@@ -52,8 +52,8 @@ class NcclQueueTest {
     @Test
     void workIsDoneBesideWhatTheDeviceIsGivenLater() {
         NcclWorldTest.inWorld(SPEC, 2, (world, kernels) -> {
-            Buffer x = NcclWorldTest.floats(kernels, 1, 2); // not waited for
-            Buffer later = NcclWorldTest.floats(kernels, 3, 4);
+            Buffer x = CudaWorlds.floats(kernels, 1, 2); // not waited for
+            Buffer later = CudaWorlds.floats(kernels, 3, 4);
             later.toHost();
             Work work = world.communicators().tensor().async(group -> group.allReduce(x, ReduceOp.SUM));
             ((DeviceBuffer) later).zero();
@@ -72,10 +72,10 @@ class NcclQueueTest {
     void operationsOfAllKindsGoThereOneAfterTheOther() {
         NcclWorldTest.inWorld(SPEC, 2, (world, kernels) -> {
             int rank = world.state().rank();
-            Buffer mine = NcclWorldTest.floats(kernels, rank, 10 + rank);
-            Buffer all = NcclWorldTest.floats(kernels, 0, 0, 0, 0);
-            Buffer turned = NcclWorldTest.floats(kernels, 0, 0, 0, 0);
-            Buffer peers = NcclWorldTest.floats(kernels, 0, 0);
+            Buffer mine = CudaWorlds.floats(kernels, rank, 10 + rank);
+            Buffer all = CudaWorlds.floats(kernels, 0, 0, 0, 0);
+            Buffer turned = CudaWorlds.floats(kernels, 0, 0, 0, 0);
+            Buffer peers = CudaWorlds.floats(kernels, 0, 0);
             Work first = world.communicators().tensor().async(group -> {
                 group.allGather(mine, all);
                 group.allToAll(all, turned);
@@ -102,7 +102,7 @@ class NcclQueueTest {
         CountDownLatch over = new CountDownLatch(1);
         NcclWorldTest.inWorld(
                 SPEC.withOperations(SPEC.operations().withTimeout(Duration.ofSeconds(1))), 2, (world, kernels) -> {
-                    Buffer x = NcclWorldTest.floats(kernels, 1, 2);
+                    Buffer x = CudaWorlds.floats(kernels, 1, 2);
                     if (world.state().rank() == 1) {
                         over.await();
                         return true;
@@ -127,7 +127,7 @@ class NcclQueueTest {
         CompletableFuture<Work> begun = new CompletableFuture<>();
         CyclicBarrier all = new CyclicBarrier(4);
         NcclWorldTest.inWorld(SQUARE.withOperations(SQUARE.operations().withTimeout(brief)), 4, (world, kernels) -> {
-            Buffer x = NcclWorldTest.floats(kernels, 1, 2);
+            Buffer x = CudaWorlds.floats(kernels, 1, 2);
             all.await();
             world.communicators().pipeline().allReduce(x, ReduceOp.SUM);
             x.toHost();
@@ -155,8 +155,8 @@ class NcclQueueTest {
         CountDownLatch over = new CountDownLatch(1);
         NcclWorldTest.inWorld(
                 SQUARE.withOperations(SQUARE.operations().withTimeout(Duration.ofSeconds(1))), 4, (world, kernels) -> {
-                    Buffer x = NcclWorldTest.floats(kernels, 1, 2);
-                    Buffer y = NcclWorldTest.floats(kernels, 3, 4);
+                    Buffer x = CudaWorlds.floats(kernels, 1, 2);
+                    Buffer y = CudaWorlds.floats(kernels, 3, 4);
                     if (world.state().rank() != 0) {
                         over.await();
                         return true;
@@ -178,7 +178,7 @@ class NcclQueueTest {
     void anAbortEndsQueuedWork() {
         CountDownLatch over = new CountDownLatch(1);
         NcclWorldTest.inWorld(SPEC, 2, (world, kernels) -> {
-            Buffer x = NcclWorldTest.floats(kernels, 1, 2);
+            Buffer x = CudaWorlds.floats(kernels, 1, 2);
             if (world.state().rank() == 1) {
                 over.await();
                 return true;
@@ -201,7 +201,7 @@ class NcclQueueTest {
     @Test
     void nothingIsQueuedWhileAGraphIsRecorded() {
         NcclWorldTest.inWorld(SPEC, 2, (world, kernels) -> {
-            Buffer x = NcclWorldTest.floats(kernels, 1, 2);
+            Buffer x = CudaWorlds.floats(kernels, 1, 2);
             x.toHost();
             CudaDevice device = ((DeviceArena.Block) x.memory()).arena().device();
             CudaError.check(
@@ -230,7 +230,7 @@ class NcclQueueTest {
         CountDownLatch over = new CountDownLatch(1);
         NcclWorldTest.inWorld(
                 SPEC.withOperations(SPEC.operations().withTimeout(Duration.ofSeconds(1))), 2, (world, kernels) -> {
-                    Buffer x = NcclWorldTest.floats(kernels, 1, 2);
+                    Buffer x = CudaWorlds.floats(kernels, 1, 2);
                     x.toHost();
                     if (world.state().rank() == 1) {
                         over.await();

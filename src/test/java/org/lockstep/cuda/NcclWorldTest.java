@@ -36,7 +36,6 @@ import org.lockstep.rendezvous.LocalWorld;
 import org.lockstep.tensor.Buffer;
 import org.lockstep.tensor.DataType;
 import org.lockstep.tensor.HostBuffer;
-import org.lockstep.tensor.Kernels;
 import org.lockstep.tensor.Tensor;
 import org.lockstep.topology.GroupKind;
 import org.lockstep.topology.ParallelSizes;
@@ -75,29 +74,9 @@ class NcclWorldTest {
         return CudaWorlds.run(spec, size, options, part);
     }
 
-    private interface Ending {
-        void of(World world, Buffer inUse) throws Exception;
-    }
-
-    /** The last rank comes to no operation; the others call one, and see how it ends. */
-    private static void inVain(WorldSpec spec, int size, Ending ending) {
-        CountDownLatch over = new CountDownLatch(size - 1);
-        inWorld(spec, size, (world, kernels) -> {
-            Buffer x = floats(kernels, 1, 2);
-            x.toHost();
-            if (world.state().rank() == size - 1) {
-                over.await();
-                return true;
-            }
-            world.communicators().tensor().allReduce(x, ReduceOp.SUM);
-            ending.of(world, x);
-            over.countDown();
-            return true;
-        });
-    }
-
-    static Buffer floats(Kernels kernels, float... values) {
-        return kernels.upload(Buffer.ofFloats(values), values.length).buffer();
+    private static void inVain(WorldSpec spec, int size, CudaWorlds.Ending ending) {
+        assumeTrue(size <= StandIn.devices().size(), "as many devices as ranks");
+        CudaWorlds.inVain(spec, size, OPTIONS, ending);
     }
 
     /** All groups of a rank share its stream: what is behind an operation waits for that one's peers, and its time has not begun. */
@@ -108,7 +87,7 @@ class NcclWorldTest {
         CountDownLatch queued = new CountDownLatch(2);
         CountDownLatch never = new CountDownLatch(1);
         inWorld(spec.withOperations(brief), 4, (world, kernels) -> {
-            Buffer x = floats(kernels, 1, 2);
+            Buffer x = CudaWorlds.floats(kernels, 1, 2);
             x.toHost();
             boolean late = world.state().rank() >= 2;
             if (late) {
@@ -148,7 +127,7 @@ class NcclWorldTest {
             all.await();
             assertThat(nccl.communicators()).isEqualTo(3 * 4L); // tensor, pipeline, and model as world; data is of one
             all.await();
-            Buffer x = floats(kernels, 1, world.state().rank());
+            Buffer x = CudaWorlds.floats(kernels, 1, world.state().rank());
             world.communicators().of(GroupKind.MODEL).allReduce(x, ReduceOp.SUM);
             world.communicators().data().allReduce(x, ReduceOp.SUM);
             assertThat(x.toHost().toFloats()).containsExactly(4, 6);
@@ -174,7 +153,7 @@ class NcclWorldTest {
                     .isEqualTo(4);
             assertThat(nccl.communicators(NcclConfig.DEFAULT)).isEqualTo(4); // of all ranks
             all.await();
-            Buffer x = floats(kernels, 1, 2);
+            Buffer x = CudaWorlds.floats(kernels, 1, 2);
             world.communicators().tensor().allReduce(x, ReduceOp.SUM);
             world.communicators().pipeline().allReduce(x, ReduceOp.SUM);
             assertThat(x.toHost().toFloats()).containsExactly(4, 8);
@@ -191,13 +170,14 @@ class NcclWorldTest {
         LocalWorld.of(4).run(rendezvous -> {
             VisibleDevice device = StandIn.devices().get(rendezvous.index());
             try (CudaBackend backend = CudaBackend.create(device, CpuBackend.create(), options)) {
-                Buffer x = floats(backend.kernels(), 1, 2);
+                Buffer x = CudaWorlds.floats(backend.kernels(), 1, 2);
                 try (World world = World.join(rendezvous, backend, spec)) {
                     all.await();
                     long before = nccl.registered();
                     assertThat(before).isEqualTo(nccl.communicators()).isPositive(); // of one chunk
                     all.await();
-                    Buffer large = floats(backend.kernels(), new float[5 << 20]); // which has memory of its own
+                    Buffer large =
+                            CudaWorlds.floats(backend.kernels(), new float[5 << 20]); // which has memory of its own
                     all.await();
                     assertThat(nccl.registered()).isEqualTo(2 * before);
                     all.await();
@@ -222,7 +202,7 @@ class NcclWorldTest {
         CudaOptions options = OPTIONS.withNccl(new NcclOptions(Use.ON, null, Map.of(), Map.of(), false, true, false));
         CyclicBarrier both = new CyclicBarrier(2);
         inWorld(spec, 2, options, (world, kernels) -> {
-            Buffer large = floats(kernels, new float[5 << 20]);
+            Buffer large = CudaWorlds.floats(kernels, new float[5 << 20]);
             large.toHost();
             both.await();
             assertThat(nccl.registered()).isPositive();
@@ -271,7 +251,7 @@ class NcclWorldTest {
             VisibleDevice device = StandIn.devices().get(rendezvous.index());
             try (CudaBackend backend = CudaBackend.create(device, CpuBackend.create(), OPTIONS)) {
                 World world = World.join(rendezvous, backend, spec);
-                Buffer x = floats(backend.kernels(), 1, 2);
+                Buffer x = CudaWorlds.floats(backend.kernels(), 1, 2);
                 world.communicators().tensor().allReduce(x, ReduceOp.SUM);
                 world.communicators().tensor().allReduce(x, ReduceOp.SUM);
                 world.close();
@@ -286,7 +266,7 @@ class NcclWorldTest {
         WorldSpec spec = WorldSpec.of(ParallelSizes.tensor(2));
         CountDownLatch waiting = new CountDownLatch(1);
         inWorld(spec, 2, (world, kernels) -> {
-            Buffer x = floats(kernels, 1, 2);
+            Buffer x = CudaWorlds.floats(kernels, 1, 2);
             x.toHost();
             if (world.state().rank() == 1) {
                 waiting.await();
@@ -336,7 +316,7 @@ class NcclWorldTest {
         CyclicBarrier both = new CyclicBarrier(2);
         inWorld(spec, 2, (world, kernels) -> {
             Communicator tensor = world.communicators().tensor();
-            Buffer x = floats(kernels, 1, 2);
+            Buffer x = CudaWorlds.floats(kernels, 1, 2);
             tensor.allReduce(x, ReduceOp.SUM);
             x.toHost();
             both.await();
@@ -382,7 +362,7 @@ class NcclWorldTest {
         WorldSpec spec = WorldSpec.of(ParallelSizes.tensor(2)).withKinds(Set.of(GroupKind.TENSOR));
         for (int times = 0; times < 20; times++) {
             List<float[]> sums = inWorld(spec.newAttempt(), 2, (world, kernels) -> {
-                Buffer x = floats(kernels, 1);
+                Buffer x = CudaWorlds.floats(kernels, 1);
                 world.communicators().tensor().allReduce(x, ReduceOp.SUM);
                 HostBuffer sum = x.toHost();
                 return sum.toFloats();

@@ -5,7 +5,6 @@ import static org.assertj.core.api.Assertions.assertThatThrownBy;
 import static org.assertj.core.api.Assertions.catchThrowableOfType;
 
 import java.time.Duration;
-import java.util.ArrayList;
 import java.util.List;
 import java.util.Random;
 import java.util.concurrent.CountDownLatch;
@@ -54,15 +53,6 @@ class PeerCarrierTest {
         return CudaWorlds.run(spec, size, shared, part);
     }
 
-    private static List<ReduceOp> reductions(DataType type, int rank) {
-        List<ReduceOp> all = new ArrayList<>(List.of(ReduceOp.SUM, ReduceOp.PRODUCT, ReduceOp.MIN, ReduceOp.MAX));
-        if (type.isFloating()) {
-            all.add(ReduceOp.AVG);
-            all.add(ReduceOp.premultipliedSum(0.3 + rank));
-        }
-        return all;
-    }
-
     /** Any bits: also numbers that are none, infinities, and both zeros. */
     private static HostBuffer bits(DataType type, int length, long seed) {
         byte[] bytes = new byte[length * type.bytes()];
@@ -82,7 +72,7 @@ class PeerCarrierTest {
             inWorld(size, 1, PeerCommunicatorTest.OPTIONS, (world, kernels) -> {
                 Communicator group = world.communicators().tensor();
                 int rank = group.rankInGroup();
-                for (ReduceOp op : reductions(type, rank)) {
+                for (ReduceOp op : CudaWorlds.reductions(type, rank)) {
                     for (int length : new int[] {1, 1003, (600 << 10) / type.bytes()}) {
                         HostBuffer sent = bits(type, length, 31L * rank + length);
                         HostBuffer expected = HostBuffer.allocate(type, length);
