@@ -18,7 +18,7 @@ import org.lockstep.transport.Mesh;
  * <tr><td>reduce-scatter</td><td>(k-1) · S</td><td>reduce-scatter in the host of what each column needs, then of the column</td></tr>
  * </table>
  *
- * <p>16-bit sums cross as f32, for that of a host must not be rounded. A reduction takes room for a rank's share of what its host
+ * <p>Sums of 16 and 8 bits that are floating cross as f32, for that of a host must not be rounded. A reduction takes room for a rank's share of what its host
  * adds up to, a reduce-scatter for the caller's buffer too.
  */
 final class AlikeCollectives extends LayeredCollectives {

@@ -27,7 +27,7 @@ import org.lockstep.transport.Mesh.Letter;
  * addition, so the binary digits of n are their widths, from left to right. The first step of halving is with the neighbour, each
  * further one twice as far: every step joins two runs of ranks that follow each other, and those that are on one host first.
  * Then each block joins what the block to its right has, from the last one to the first: that is the balanced tree of the
- * contract. 16-bit elements are halved as f32. An all-reduce takes no room but for these and, where n is not p, for one share; a
+ * contract. Floating elements of 16 and 8 bits are halved as f32. An all-reduce takes no room but for these and, where n is not p, for one share; a
  * reduce for the caller's buffer on all but the root, a reduce-scatter for the caller's buffer.
  */
 final class HalvingCollectives extends TreeCollectives {

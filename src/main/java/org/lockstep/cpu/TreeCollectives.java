@@ -33,7 +33,7 @@ import org.lockstep.transport.Pairs;
  * </table>
  *
  * <p>The binomial tree to rank 0 joins neighbouring runs of ranks whose lengths are powers of two: it is the balanced tree
- * of the contract. 16-bit elements travel up as f32, and in a reduce on to the root. A reduction takes room for two buffers as
+ * of the contract. Floating elements of 16 and 8 bits travel up as f32, and in a reduce on to the root. A reduction takes room for two buffers as
  * long as the caller's on each rank that others send to, reduce-scatter for one more; gather and scatter take it for the blocks
  * of those below a rank.
  */
