@@ -265,9 +265,9 @@ final class Control {
         Station station = byRank.get(isHere(first) ? message.to() : first);
         if (station == null) {
             early.add(message);
-        } else if (station.isOver()) {
+        } else if (station.hasLeft()) {
             lose(station, "left before a call of rank " + message.from() + " reached it");
-        } else {
+        } else if (!station.isOver()) { // or how it ended is the verdict
             station.post(message);
             if (!message.envelope().answers()) {
                 unanswered.put(new Asker(message.from(), message.envelope().number()), message.to());

@@ -165,6 +165,11 @@ final class Station {
         }
     }
 
+    /** Whether it said goodbye. */
+    boolean hasLeft() {
+        return left;
+    }
+
     /** How it ended, if it did without a goodbye. */
     @Nullable
     String end() {

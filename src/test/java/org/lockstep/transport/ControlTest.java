@@ -3,6 +3,7 @@ package org.lockstep.transport;
 import static org.assertj.core.api.Assertions.assertThat;
 
 import java.io.IOException;
+import java.io.UncheckedIOException;
 import java.net.InetAddress;
 import java.net.InetSocketAddress;
 import java.nio.ByteBuffer;
@@ -224,5 +225,22 @@ class ControlTest {
         assertThat(call).isCompletedExceptionally();
         assertThat(fate.verdict().code()).isEqualTo(ErrorCode.PEER_LOST);
         assertThat(fate.verdict().text()).contains("rank 1 left before a call of rank 0 reached it");
+    }
+
+    @Test
+    void aJvmThatDiedBeforeAMessageReachedItIsGoneAndDidNotLeave() throws Exception {
+        int fatal = PORT + 1;
+        plane.serve(fatal, (from, question) -> {
+            try {
+                peer.close(); // while the control thread hears its call, so that the end comes before the answer goes
+            } catch (IOException failure) {
+                throw new UncheckedIOException(failure);
+            }
+            return CompletableFuture.completedFuture(question);
+        });
+        say(Frame.CALL, fatal, 1, 1, 0);
+        assertThat(sealed.await(20, TimeUnit.SECONDS)).isTrue();
+        assertThat(fate.verdict().code()).isEqualTo(ErrorCode.PEER_LOST);
+        assertThat(fate.verdict().text()).contains("rank 1 is gone, its control connection");
     }
 }
