@@ -137,7 +137,7 @@ class HouseTest {
                 "spark.settings  | topology collective                                              ; org.apache.spark.. scala..",
                 "spark.failure   | topology collective flight commit spark.settings                          ; org.apache.spark.. scala.. org.apache.hadoop.. org.slf4j..",
                 "spark.preflight | topology collective cpu cuda spark.settings spark.failure        ; org.apache.spark.. scala.. org.slf4j..",
-                "spark.device    | collective cpu cuda spark.settings spark.preflight               ; org.apache.spark.. scala..",
+                "spark.device    | collective cpu cuda spark.settings spark.preflight               ; org.apache.spark.. scala.. org.slf4j..",
                 "spark.gang      | topology tensor rendezvous collective spark.settings spark.failure spark.preflight"
                         + " spark.device ; org.apache.spark.. scala.. org.slf4j..",
                 "spark.rows      | commit spark.settings spark.failure spark.gang                   ; org.apache.spark.. scala.. org.slf4j..",

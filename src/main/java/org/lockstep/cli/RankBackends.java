@@ -11,6 +11,8 @@ import org.lockstep.cuda.CudaDriver;
 import org.lockstep.cuda.CudaOptions;
 import org.lockstep.cuda.VisibleDevice;
 import org.lockstep.spark.settings.DeviceChoice;
+import org.slf4j.Logger;
+import org.slf4j.LoggerFactory;
 
 /**
  * The devices of ranks that are threads of this JVM: cores, or the GPUs of the machine in turn.
@@ -21,6 +23,7 @@ import org.lockstep.spark.settings.DeviceChoice;
  */
 record RankBackends(int threads, Optional<CudaOptions> options, List<VisibleDevice> devices)
         implements IntFunction<Backend> {
+    private static final Logger LOG = LoggerFactory.getLogger(RankBackends.class);
 
     /**
      * What was asked for.
@@ -46,7 +49,7 @@ record RankBackends(int threads, Optional<CudaOptions> options, List<VisibleDevi
     @Override
     public Backend apply(int rank) {
         CpuBackend host = CpuBackend.create(Cores.exactly(threads));
-        return options.<Backend>map(of -> CudaBackend.create(devices.get(rank % devices.size()), host, of))
+        return options.<Backend>map(of -> CudaBackend.create(devices.get(rank % devices.size()), host, of, LOG::info))
                 .orElse(host);
     }
 

@@ -2,6 +2,7 @@ package org.lockstep.cuda;
 
 import java.util.Objects;
 import java.util.Optional;
+import java.util.function.Consumer;
 import java.util.function.Function;
 import org.jspecify.annotations.Nullable;
 import org.lockstep.collective.Backend;
@@ -25,6 +26,7 @@ public final class CudaBackend implements Backend {
     private final Backend host;
     private final CudaOptions options;
     private final @Nullable NcclLibrary nccl;
+    private final Consumer<String> log;
     private @Nullable CudaDevice device; // guarded by this
     private @Nullable CudaKernels kernels; // guarded by this; the device's owner
     private @Nullable DeviceQueues queues; // guarded by this
@@ -33,24 +35,32 @@ public final class CudaBackend implements Backend {
     private @Nullable PeerGroups peers; // guarded by this
     private boolean closed; // guarded by this
 
-    private CudaBackend(VisibleDevice seen, Backend host, CudaOptions options, @Nullable NcclLibrary nccl) {
+    private CudaBackend(
+            VisibleDevice seen, Backend host, CudaOptions options, @Nullable NcclLibrary nccl, Consumer<String> log) {
         this.seen = seen;
         this.host = host;
         this.options = options;
         this.nccl = nccl;
+        this.log = log;
+    }
+
+    /** As below, of whose groups nobody wants to hear. */
+    public static CudaBackend create(VisibleDevice device, Backend host, CudaOptions options) {
+        return create(device, host, options, line -> {});
     }
 
     /**
      * A backend on a device that {@link CudaDriver} has found.
      *
      * @param host connects the groups, for buffers in host memory; closed with this
+     * @param log told in a line of each group, by its first rank, why it does not exchange through memory that its devices reach
      * @throws org.lockstep.LockstepException NO_LIBRARY, NO_EFFECT or USAGE where NCCL cannot be as the options ask for it
      */
-    public static CudaBackend create(VisibleDevice device, Backend host, CudaOptions options) {
+    public static CudaBackend create(VisibleDevice device, Backend host, CudaOptions options, Consumer<String> log) {
         Optional<NcclLibrary> nccl = options.peer().use() == Use.ON
                 ? Optional.empty()
                 : options.nccl().find(options.ranksPerDevice(), System.getenv());
-        return new CudaBackend(device, host, options, nccl.orElse(null));
+        return new CudaBackend(device, host, options, nccl.orElse(null), log);
     }
 
     /** Tells also how buffers of the device travel: ranks that do it in different ways refuse each other. */
@@ -108,6 +118,11 @@ public final class CudaBackend implements Backend {
 
     PeerOptions peer() {
         return options.peer();
+    }
+
+    /** Tells whoever made this. */
+    void tell(String line) {
+        log.accept(line);
     }
 
     /** What connects groups of this rank that read each other's memory, which it leaves when it closes. */

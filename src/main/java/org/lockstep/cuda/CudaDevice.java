@@ -186,12 +186,14 @@ final class CudaDevice implements AutoCloseable {
         return can[0] != 0;
     }
 
-    /** Lets kernels here read memory of {@code other}, which it {@link #reaches}, for as long as both are open. */
-    void open(CudaDevice other) {
-        if (!isSame(other)) {
-            enter();
-            CudaError.check(enable(other.context), "cuCtxEnablePeerAccess from " + this + " to " + other);
-        }
+    /**
+     * Lets kernels here read memory of {@code other}, which it {@link #reaches}, for as long as both are open.
+     *
+     * @return false where this one has as many peers as the driver lets it have
+     */
+    boolean open(CudaDevice other) {
+        enter();
+        return isSame(other) || enable(other.context, other);
     }
 
     /** Whether kernels here may read memory of that device: what this process does not see of it is to be tried. */
@@ -217,21 +219,21 @@ final class CudaDevice implements AutoCloseable {
         CUcontext peer = new CUcontext();
         CudaError.check(JCudaDriver.cuDevicePrimaryCtxRetain(peer, found), "cuDevicePrimaryCtxRetain of " + other);
         try {
-            int result = enable(peer);
-            if (result == CUresult.CUDA_ERROR_TOO_MANY_PEERS) {
-                return false;
-            }
-            CudaError.check(result, "cuCtxEnablePeerAccess from " + this + " to " + other);
-            return true;
+            return enable(peer, other);
         } finally {
             CudaError.check(JCudaDriver.cuDevicePrimaryCtxRelease(found), "cuDevicePrimaryCtxRelease");
         }
     }
 
-    private static int enable(CUcontext peer) {
+    private boolean enable(CUcontext peer, Object named) {
         int result = JCudaDriver.cuCtxEnablePeerAccess(peer, 0);
-        boolean already = result == CUresult.CUDA_ERROR_PEER_ACCESS_ALREADY_ENABLED; // by another rank of this process
-        return already ? CUresult.CUDA_SUCCESS : result;
+        if (result == CUresult.CUDA_ERROR_TOO_MANY_PEERS) {
+            return false;
+        }
+        if (result != CUresult.CUDA_ERROR_PEER_ACCESS_ALREADY_ENABLED) { // by another rank of this process
+            CudaError.check(result, "cuCtxEnablePeerAccess from " + this + " to " + named);
+        }
+        return true;
     }
 
     private boolean isSame(CudaDevice other) {

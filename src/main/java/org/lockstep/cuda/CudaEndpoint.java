@@ -3,6 +3,7 @@ package org.lockstep.cuda;
 import java.util.List;
 import java.util.Optional;
 import java.util.OptionalInt;
+import java.util.function.Consumer;
 import java.util.function.Function;
 import java.util.stream.Stream;
 import org.lockstep.collective.Backend;
@@ -80,28 +81,34 @@ final class CudaEndpoint implements Backend.Endpoint {
         ExchangeGroups exchanges = backend.exchanges(venue, roster, spec);
         return (group, me, carrier, life, tag) -> {
             Carrier other = nccl.connect(group, me, carrier, life, tag);
-            return exchanges.connect(group, me, carrier, life, tag, other).orElse(other);
+            return exchanges
+                    .connect(group, me, carrier, life, tag, other, why -> decline(group, me, why))
+                    .orElse(other);
         };
     }
 
     private Carriers peersOrHost(Roster roster) {
-        PeerOptions options = backend.peer();
-        if (options.use() == Use.OFF) {
+        if (backend.peer().use() == Use.OFF) {
             return (group, me, carrier, life, tag) -> new StagedCarrier(carrier, me);
         }
         PeerGroups peers = backend.peers(venue, spec);
         ExchangeGroups exchanges = backend.exchanges(venue, roster, spec);
         return (group, me, carrier, life, tag) -> {
-            boolean here = roster.shareVenue(group);
             Carrier staged = new StagedCarrier(carrier, me);
-            Optional<Carrier> found = here
-                    ? peers.connect(group, me, carrier, life, tag)
-                    : exchanges.connect(group, me, carrier, life, tag, staged);
-            return found.orElseGet(() -> {
-                options.requireOptional(group, here);
-                return staged;
-            });
+            Consumer<String> declined = why -> decline(group, me, why);
+            Optional<Carrier> found = roster.shareVenue(group)
+                    ? peers.connect(group, me, carrier, life, tag, declined)
+                    : exchanges.connect(group, me, carrier, life, tag, staged, declined);
+            return found.orElse(staged);
         };
+    }
+
+    /** A group does without what it cannot have, unless that was asked for: one line of its first rank's. */
+    private void decline(ProcessGroup group, int me, String why) {
+        backend.peer().requireOptional(group, why);
+        if (me == 0) {
+            backend.tell(group + " does not use what its devices reach of each other's memory: " + why);
+        }
     }
 
     private Function<ProcessGroup, Optional<UniqueId>> ids(Roster roster) {

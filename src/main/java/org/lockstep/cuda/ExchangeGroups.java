@@ -1,22 +1,18 @@
 package org.lockstep.cuda;
 
 import java.util.ArrayList;
-import java.util.Arrays;
 import java.util.List;
 import java.util.Objects;
 import java.util.Optional;
 import java.util.UUID;
-import java.util.stream.IntStream;
+import java.util.function.Consumer;
 import org.jspecify.annotations.Nullable;
-import org.lockstep.collective.Blocks;
 import org.lockstep.collective.Carrier;
 import org.lockstep.collective.Carriers;
 import org.lockstep.collective.Identity;
 import org.lockstep.collective.OperationTag;
 import org.lockstep.collective.Roster;
 import org.lockstep.rendezvous.Venue;
-import org.lockstep.tensor.DataType;
-import org.lockstep.tensor.HostBuffer;
 import org.lockstep.topology.ProcessGroup;
 
 /**
@@ -49,67 +45,96 @@ final class ExchangeGroups implements AutoCloseable {
     }
 
     /**
-     * {@code other} with small all-reduces by kernels; on all ranks of the group, or, where one does not reach another, on none.
+     * {@code other} with small all-reduces by kernels; on all ranks of the group, or, where something is in the way, on none.
      * As {@link Carriers#connect}.
      *
      * @param other of NCCL, or through the host
+     * @param why told what is in the way, the same on all ranks, when all have given their memory back
      */
     Optional<Carrier> connect(
-            ProcessGroup group, int me, Carrier host, Carriers.Life life, OperationTag tag, Carrier other) {
-        if (!isSuitable(group)) {
+            ProcessGroup group,
+            int me,
+            Carrier host,
+            Carriers.Life life,
+            OperationTag tag,
+            Carrier other,
+            Consumer<String> why) {
+        Optional<String> obstacle = knownObstacle(group);
+        if (obstacle.isPresent()) {
+            why.accept(obstacle.get());
             return Optional.empty();
         }
-        Optional<ExchangeMemory> mine = meet(group, me, host, tag);
-        if (mine.isEmpty()) {
-            // Memory that goes waits for its device, where a rank that went on by then would wait for this one.
-            gather(host, tag, group.size(), new byte[1]);
-            return Optional.empty();
-        }
-        live.add(mine.get());
-        DeviceQueue queue = other instanceof NcclCarrier nccl ? nccl.queue() : queues.open(group, life);
-        return Optional.of(new ExchangeCarrier(other, mine.get(), kernels(), queue, this));
+        return meet(group, me, new Agreement(host, tag, group.size()), why).map(mine -> {
+            live.add(mine);
+            DeviceQueue queue = other instanceof NcclCarrier nccl ? nccl.queue() : queues.open(group, life);
+            return new ExchangeCarrier(other, mine, kernels(), queue, this);
+        });
     }
 
     /** This rank's memory, where all ranks reach that of all; else empty, and what there was is given back. */
-    private Optional<ExchangeMemory> meet(ProcessGroup group, int me, Carrier host, OperationTag tag) {
+    private Optional<ExchangeMemory> meet(ProcessGroup group, int me, Agreement ranks, Consumer<String> why) {
         ExchangeRoom room = ExchangeRoom.enter(venue, attempt, group);
         Optional<ExchangeMemory> mine = Optional.empty();
+        Optional<String> obstacle;
         boolean connected = false;
         try {
             mine = ExchangeMemory.allocate(device, room, group, me, limit);
-            byte[] record = mine.map(ExchangeMemory::toRecord).orElse(new byte[ExchangeMemory.RECORD]);
-            List<byte[]> records = gather(host, tag, group.size(), record);
-            boolean reached = mine.isPresent()
-                    && mine.get().open(records, devices(group), peer -> isHere(group.rank(me), group.rank(peer)));
-            if (reached) {
-                kernels(); // which the driver may have to compile: before any rank's wait for another's begins
+            obstacle = reach(mine, group, me, ranks);
+            connected = obstacle.isEmpty();
+            if (connected) {
+                return mine;
             }
-            connected = gather(host, tag, group.size(), new byte[] {(byte) (reached ? 1 : 0)}).stream()
-                    .allMatch(each -> each[0] == 1);
-            if (!connected) {
-                mine.ifPresent(ExchangeMemory::letGo);
-                gather(host, tag, group.size(), new byte[1]); // nobody has it mapped any more
-                return Optional.empty();
-            }
-            return mine;
+            mine.ifPresent(ExchangeMemory::unmap);
+            ranks.meet(); // nobody has it mapped any more
         } finally {
             if (!connected) {
                 mine.ifPresentOrElse(ExchangeMemory::leave, () -> room.leave(() -> {}));
             }
         }
+        // Memory that goes waits for its device, where a rank that went on by then would wait for this one.
+        ranks.meet();
+        obstacle.ifPresent(why);
+        return Optional.empty();
     }
 
-    /** By what all ranks know of each other. */
-    private boolean isSuitable(ProcessGroup group) {
-        Identity first = identity(group.first());
-        return group.size() <= PeerReduction.MOST
-                && first.bootId() != 0
-                && group.stream()
-                        .mapToObj(this::identity)
+    /** What is in the way of any rank when each takes memory and reaches its peers'. */
+    private Optional<String> reach(Optional<ExchangeMemory> mine, ProcessGroup group, int me, Agreement ranks) {
+        Optional<String> none = ranks.obstacle(
+                mine.isPresent()
+                        ? Optional.empty()
+                        : Optional.of("the device of rank " + group.rank(me) + " has no memory for it, twice " + limit
+                                + " bytes"));
+        if (mine.isEmpty() || none.isPresent()) {
+            return none;
+        }
+        List<byte[]> records = ranks.gather(mine.get().toRecord());
+        Optional<String> unreached =
+                mine.get().open(records, devices(group), peer -> isHere(group.rank(me), group.rank(peer)));
+        if (unreached.isEmpty()) {
+            kernels(); // which the driver may have to compile: before any rank's wait for another's begins
+        }
+        return ranks.obstacle(unreached);
+    }
+
+    /** What is in the way by what all ranks know of each other. */
+    private Optional<String> knownObstacle(ProcessGroup group) {
+        List<Identity> ranks = group.stream().mapToObj(this::identity).toList();
+        Identity first = ranks.get(0);
+        if (group.size() > PeerReduction.MOST) {
+            return Optional.of("they are more than " + PeerReduction.MOST);
+        }
+        if (first.bootId() == 0
+                || !ranks.stream()
                         .allMatch(each -> each.bootId() == first.bootId()
-                                && each.hostName().equals(first.hostName())
-                                && each.gpu() != null
-                                && !each.gpu().slice()); // slices reach nobody
+                                && each.hostName().equals(first.hostName()))) {
+            return Optional.of("they are of several hosts, or of one that does not say which it is");
+        }
+        if (ranks.stream().anyMatch(each -> each.gpu() == null)) {
+            return Optional.of("they share devices");
+        }
+        return devices(group).stream().anyMatch(Identity.Gpu::slice)
+                ? Optional.of("slices of a device (MIG) reach no other's memory")
+                : Optional.empty();
     }
 
     private Identity identity(int rank) {
@@ -124,15 +149,6 @@ final class ExchangeGroups implements AutoCloseable {
 
     private boolean isHere(int me, int rank) {
         return roster.hello(me).venue() == roster.hello(rank).venue();
-    }
-
-    /** What all ranks say, which is of one length. */
-    private static List<byte[]> gather(Carrier host, OperationTag tag, int size, byte[] mine) {
-        HostBuffer all = HostBuffer.allocate(DataType.U8, (long) size * mine.length);
-        host.allGather(tag, HostBuffer.of(DataType.U8, mine), all, Blocks.even(size, mine.length));
-        return IntStream.range(0, size)
-                .mapToObj(rank -> Arrays.copyOfRange(all.byteArray(), rank * mine.length, (rank + 1) * mine.length))
-                .toList();
     }
 
     private ExchangeKernels kernels() {

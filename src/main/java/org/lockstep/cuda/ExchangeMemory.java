@@ -128,34 +128,16 @@ final class ExchangeMemory implements DeviceQueue.Medium {
      * @param records of all ranks, in their order
      * @param devices of all ranks
      * @param here whether a rank is a thread of this JVM
-     * @return whether it can be; else {@link #letGo} what could
+     * @return what is in the way, if anything is: then {@link #unmap} what could be reached
      */
-    boolean open(List<byte[]> records, List<Identity.Gpu> devices, IntPredicate here) {
+    Optional<String> open(List<byte[]> records, List<Identity.Gpu> devices, IntPredicate here) {
         device.enter();
         for (int peer = 0; peer < theirs.length; peer++) {
-            ByteBuffer record = ByteBuffer.wrap(records.get(peer));
-            if (record.getLong() != capacity) {
-                return false; // the peer has none
-            }
-            long address = record.getLong();
-            long mark = record.getLong();
-            byte[] handle = new byte[CudaIpc.BYTES];
-            record.get(handle);
-            if (peer != me) {
-                if (!device.mayReach(devices.get(peer))) {
-                    return false;
-                }
-                imported[peer] = !here.test(peer);
-                theirs[peer] = imported[peer] ? CudaIpc.open(handle) : address;
-                if (theirs[peer] == 0) {
-                    return false;
-                }
-                if (!imported[peer] && !device.open(devices.get(peer))) {
-                    return false;
-                }
-                if (!reads(theirs[peer], mark)) {
-                    return false;
-                }
+            imported[peer] = peer != me && !here.test(peer);
+            Optional<String> obstacle =
+                    peer == me ? Optional.empty() : reach(peer, ByteBuffer.wrap(records.get(peer)), devices.get(peer));
+            if (obstacle.isPresent()) {
+                return obstacle;
             }
         }
         ByteBuffer table = words.bytes();
@@ -166,7 +148,34 @@ final class ExchangeMemory implements DeviceQueue.Medium {
         device.zero(memory, HEAD);
         device.copyUp(words.pointer(), memory, (long) SOURCE * theirs.length);
         device.synchronize(); // before any peer is told that it may write there
-        return true;
+        return Optional.empty();
+    }
+
+    private Optional<String> reach(int peer, ByteBuffer record, Identity.Gpu gpu) {
+        String mine = "the device of rank " + group.rank(me);
+        String whose = "rank " + group.rank(peer);
+        long most = record.getLong();
+        if (most != capacity) {
+            return Optional.of(
+                    whose + " exchanges up to " + most + " bytes, rank " + group.rank(me) + " up to " + capacity);
+        }
+        if (!device.mayReach(gpu)) {
+            return Optional.of(mine + " does not reach that of " + whose);
+        }
+        long address = record.getLong();
+        long mark = record.getLong();
+        byte[] handle = new byte[CudaIpc.BYTES];
+        record.get(handle);
+        if (!imported[peer] && !device.open(gpu)) {
+            return Optional.of(mine + " has as many peers as the driver lets it have");
+        }
+        theirs[peer] = imported[peer] ? CudaIpc.open(handle) : address;
+        if (theirs[peer] == 0) {
+            return Optional.of(mine + " cannot map memory of that of " + whose + " (CUDA IPC)");
+        }
+        return reads(theirs[peer], mark)
+                ? Optional.empty()
+                : Optional.of(mine + " reads in memory of " + whose + " what was not written there");
     }
 
     /** Whether what is read of a peer's memory is what it wrote: not so where an IOMMU translates between devices. */
@@ -252,7 +261,8 @@ final class ExchangeMemory implements DeviceQueue.Medium {
         unmap();
     }
 
-    private void unmap() {
+    /** Reaches no peer's memory any more, which the device is done with. Idempotent. */
+    void unmap() {
         for (int peer = 0; peer < theirs.length; peer++) {
             long mapped = theirs[peer];
             theirs[peer] = 0;

@@ -5,15 +5,12 @@ import java.util.ArrayList;
 import java.util.List;
 import java.util.Optional;
 import java.util.UUID;
-import java.util.stream.IntStream;
+import java.util.function.Consumer;
 import org.jspecify.annotations.Nullable;
-import org.lockstep.collective.Blocks;
 import org.lockstep.collective.Carrier;
 import org.lockstep.collective.Carriers;
 import org.lockstep.collective.OperationTag;
 import org.lockstep.rendezvous.Venue;
-import org.lockstep.tensor.DataType;
-import org.lockstep.tensor.HostBuffer;
 import org.lockstep.topology.ProcessGroup;
 
 /** The groups of one rank whose ranks are all of its JVM, and read each other's device memory. Confined to the rank's thread. */
@@ -38,35 +35,52 @@ final class PeerGroups implements AutoCloseable {
     }
 
     /**
-     * The carrier of a group whose ranks are all of this JVM; empty, on all of them, where a device does not reach another or the
-     * ranks are more than {@value PeerReduction#MOST}. As {@link Carriers#connect}.
+     * The carrier of a group whose ranks are all of this JVM; empty, on all of them, where something is in the way: a device that does
+     * not reach another, or more ranks than {@value PeerReduction#MOST}. As {@link Carriers#connect}.
+     *
+     * @param why told what is in the way, the same on all ranks
      */
-    Optional<Carrier> connect(ProcessGroup group, int me, Carrier host, Carriers.Life life, OperationTag tag) {
+    Optional<Carrier> connect(
+            ProcessGroup group, int me, Carrier host, Carriers.Life life, OperationTag tag, Consumer<String> why) {
         if (group.size() > PeerReduction.MOST) {
+            why.accept("they are more than " + PeerReduction.MOST);
             return Optional.empty();
         }
+        Agreement ranks = new Agreement(host, tag, group.size());
         PeerGroup peers = PeerGroup.enter(venue, attempt, group, me, device);
         PeerCarrier made = null;
+        Optional<String> obstacle;
         try {
-            host.allGather(
-                    tag,
-                    HostBuffer.allocate(DataType.U8, 1),
-                    HostBuffer.allocate(DataType.U8, group.size()),
-                    Blocks.even(group.size(), 1)); // all have come
-            List<CudaDevice> devices =
-                    IntStream.range(0, group.size()).mapToObj(peers::device).toList();
-            if (devices.stream().allMatch(from -> devices.stream().allMatch(from::reaches))) {
-                devices.forEach(device::open);
+            ranks.meet(); // all have come
+            obstacle = ranks.obstacle(reach(peers, group, me));
+            if (obstacle.isEmpty()) {
                 made = new PeerCarrier(peers, group, me, host, life, reduction(), operation);
                 live.add(made);
             }
-            return Optional.ofNullable(made);
         } finally {
             if (made == null) {
                 peers.leave(me);
                 peers.end(me);
             }
         }
+        obstacle.ifPresent(why);
+        return Optional.ofNullable(made);
+    }
+
+    /** What is in the way of this rank to its peers' memory, if anything is. */
+    private Optional<String> reach(PeerGroup peers, ProcessGroup group, int me) {
+        for (int peer = 0; peer < group.size(); peer++) {
+            CudaDevice other = peers.device(peer);
+            if (!device.reaches(other)) {
+                return Optional.of(
+                        "the device of rank " + group.rank(me) + " does not reach that of rank " + group.rank(peer));
+            }
+            if (!device.open(other)) {
+                return Optional.of(
+                        "the device of rank " + group.rank(me) + " has as many peers as the driver lets it have");
+            }
+        }
+        return Optional.empty();
     }
 
     private PeerReduction reduction() {

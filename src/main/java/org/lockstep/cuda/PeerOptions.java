@@ -59,17 +59,17 @@ public record PeerOptions(Use use, long limit) implements Serializable {
         };
     }
 
-    /** Throws if a group that cannot have it is asked to. */
-    void requireOptional(ProcessGroup group, boolean oneJvm) {
+    /**
+     * That a group need not have it.
+     *
+     * @param why it cannot
+     * @throws LockstepException NO_EFFECT where it is asked to
+     */
+    void requireOptional(ProcessGroup group, String why) {
         if (use == Use.ON) {
             throw LockstepException.report(
                             ErrorCode.NO_EFFECT,
-                            "ranks of " + group + " cannot exchange through each other's device memory: "
-                                    + (oneJvm
-                                            ? "a device does not reach another's, or they are more than "
-                                                    + PeerReduction.MOST
-                                            : "they are of several hosts, or share devices, or a device does not reach another's,"
-                                                    + " or reads there what was not written"))
+                            "ranks of " + group + " cannot exchange through each other's device memory: " + why)
                     .attempt("spark.lockstep.gpu.peer=auto: such groups then exchange otherwise")
                     .exception();
         }

@@ -3,6 +3,7 @@ package org.lockstep.cuda;
 import java.util.ArrayList;
 import java.util.List;
 import java.util.concurrent.CountDownLatch;
+import java.util.function.Consumer;
 import org.lockstep.collective.ReduceOp;
 import org.lockstep.collective.World;
 import org.lockstep.collective.WorldSpec;
@@ -23,10 +24,15 @@ final class CudaWorlds {
 
     /** What the ranks return, in their order; who fails aborts its world. */
     static <T> List<T> run(WorldSpec spec, int size, CudaOptions options, Part<T> part) {
+        return run(spec, size, options, line -> {}, part);
+    }
+
+    /** The same where {@code log} hears what the backends tell. */
+    static <T> List<T> run(WorldSpec spec, int size, CudaOptions options, Consumer<String> log, Part<T> part) {
         List<VisibleDevice> devices = StandIn.devices();
         return LocalWorld.of(size).run(rendezvous -> {
             VisibleDevice device = devices.get(rendezvous.index() % devices.size());
-            try (CudaBackend backend = CudaBackend.create(device, CpuBackend.create(), options);
+            try (CudaBackend backend = CudaBackend.create(device, CpuBackend.create(), options, log);
                     World world = World.join(rendezvous, backend, spec)) {
                 try {
                     return part.on(world, backend.kernels());

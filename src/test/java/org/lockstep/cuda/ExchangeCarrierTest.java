@@ -5,7 +5,9 @@ import static org.assertj.core.api.Assertions.catchThrowableOfType;
 
 import java.time.Duration;
 import java.util.List;
+import java.util.Queue;
 import java.util.Random;
+import java.util.concurrent.ConcurrentLinkedQueue;
 import java.util.concurrent.CountDownLatch;
 import java.util.concurrent.CyclicBarrier;
 import org.junit.jupiter.api.AfterEach;
@@ -113,19 +115,12 @@ class ExchangeCarrierTest {
     @Test
     void whereADeviceHasNoRoomForAnotherPeerTheyUseTheOtherCarrier() {
         StandIn driver = StandIn.require();
-        long before = driver.launches();
         driver.setPeers(1);
         try {
-            inWorld(3, (world, kernels) -> {
-                Buffer x = CudaWorlds.floats(kernels, 1, 2);
-                world.communicators().tensor().allReduce(x, ReduceOp.SUM);
-                assertThat(x.toHost().floats()).containsExactly(3, 6);
-                return true;
-            });
+            requireTheOtherCarrier(3, "has as many peers as the driver lets it have");
         } finally {
             driver.setPeers(8);
         }
-        assertThat(driver.launches()).as("kernels").isEqualTo(before);
     }
 
     @Test
@@ -169,25 +164,39 @@ class ExchangeCarrierTest {
     @Test
     void whereDevicesDoNotReachEachOtherTheyUseTheOtherCarrier() {
         StandIn.require().setReach(false);
-        requireTheOtherCarrier();
+        requireTheOtherCarrier(2, "the device of rank 0 does not reach that of rank 1");
     }
 
     @Test
     void whereDevicesReadSomethingElseOfEachOtherTheyUseTheOtherCarrier() {
         StandIn.require().setGarbled(true);
-        requireTheOtherCarrier();
+        requireTheOtherCarrier(2, "the device of rank 0 reads in memory of rank 1 what was not written there");
     }
 
-    private static void requireTheOtherCarrier() {
+    @Test
+    void whereADeviceHasNoMemoryForItTheyUseTheOtherCarrier() {
+        StandIn driver = StandIn.require();
+        driver.setMemory(12 << 20);
+        try {
+            requireTheOtherCarrier(2, "the device of rank 0 has no memory for it, twice 8388608 bytes");
+        } finally {
+            driver.setMemory(512 << 20);
+        }
+    }
+
+    /** One line says why, though there are several ranks. */
+    private static void requireTheOtherCarrier(int size, String why) {
         StandIn driver = StandIn.require();
         long before = driver.launches();
-        inWorld(2, (world, kernels) -> {
+        Queue<String> told = new ConcurrentLinkedQueue<>();
+        CudaWorlds.run(WorldSpec.of(ParallelSizes.tensor(size)), size, OPTIONS, told::add, (world, kernels) -> {
             Buffer x = CudaWorlds.floats(kernels, 1, 2);
             world.communicators().tensor().allReduce(x, ReduceOp.SUM);
-            assertThat(x.toHost().floats()).containsExactly(2, 4);
+            assertThat(x.toHost().floats()).containsExactly(size, 2 * size);
             return true;
         });
         assertThat(driver.launches()).as("kernels").isEqualTo(before);
+        assertThat(told).singleElement().asString().startsWith("tp[0]={0,1").contains(why);
     }
 
     /** Each kernel ends, and each rank is told what the ranks called. */

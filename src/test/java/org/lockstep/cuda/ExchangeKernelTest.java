@@ -83,7 +83,7 @@ class ExchangeKernelTest {
             long[] sources = new long[2 * all.size()];
             for (Rank each : all) {
                 assumeTrue(device.reaches(each.device), "devices that do not reach each other");
-                device.open(each.device);
+                assertThat(device.open(each.device)).isTrue();
                 sources[2 * each.me] = each.memory + HEAD;
                 sources[2 * each.me + 1] = Double.doubleToRawLongBits(1);
             }

@@ -130,8 +130,29 @@ class PeerCarrierTest {
         assertThat(driver.launches()).as("kernels").isEqualTo(before);
         assertThatThrownBy(() -> inWorld(2, 2, PeerCommunicatorTest.OPTIONS, (world, kernels) -> true))
                 .isInstanceOf(LockstepException.class)
-                .hasMessageContaining("a device does not reach another's")
+                .hasMessageContaining("does not reach that of rank")
                 .hasMessageContaining("spark.lockstep.gpu.peer=auto");
+    }
+
+    @Test
+    void whereADeviceHasNoRoomForAnotherPeerGroupsGoThroughTheHostOrRefuse() {
+        StandIn driver = StandIn.require();
+        driver.setPeers(1);
+        try {
+            CudaOptions any =
+                    CudaOptions.DEFAULT.withCublas(CudaOptions.NO_CUBLAS).withNccl(NcclOptions.NONE);
+            inWorld(3, 3, any, (world, kernels) -> {
+                Buffer x = kernels.upload(Buffer.ofFloats(1, 2), 2).buffer();
+                world.communicators().tensor().allReduce(x, ReduceOp.SUM);
+                assertThat(x.toHost().floats()).containsExactly(3, 6);
+                return true;
+            });
+            assertThatThrownBy(() -> inWorld(3, 3, PeerCommunicatorTest.OPTIONS, (world, kernels) -> true))
+                    .isInstanceOf(LockstepException.class)
+                    .hasMessageContaining("has as many peers as the driver lets it have");
+        } finally {
+            driver.setPeers(8);
+        }
     }
 
     @Test

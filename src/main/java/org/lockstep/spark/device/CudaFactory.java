@@ -11,6 +11,8 @@ import org.lockstep.cuda.CudaBackend;
 import org.lockstep.cuda.CudaDriver;
 import org.lockstep.cuda.CudaOptions;
 import org.lockstep.cuda.VisibleDevice;
+import org.slf4j.Logger;
+import org.slf4j.LoggerFactory;
 
 /**
  * GPUs, one to a rank or shared, as the task was given them; their groups are those of CPUs, in which their buffers travel by NCCL or
@@ -24,6 +26,8 @@ record CudaFactory(CpuFactory host, CudaOptions options, boolean local) implemen
     @Serial
     private static final long serialVersionUID = 1;
 
+    private static final Logger LOG = LoggerFactory.getLogger(CudaFactory.class);
+
     /** @throws org.lockstep.LockstepException NO_DEVICE, OLD_DRIVER or NO_LIBRARY: never another device than was asked for */
     @Override
     public Backend create(InetAddress address) {
@@ -34,7 +38,7 @@ record CudaFactory(CpuFactory host, CudaOptions options, boolean local) implemen
                         System.getenv("CUDA_VISIBLE_DEVICES"),
                         local ? OptionalInt.of(TaskContext.getPartitionId()) : OptionalInt.empty())
                 .among(driver.devices());
-        return CudaBackend.create(device, host.create(address), options);
+        return CudaBackend.create(device, host.create(address), options, LOG::info);
     }
 
     private static List<String> addresses(TaskContext task) {
