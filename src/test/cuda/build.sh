@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Makes the stand-ins: build.sh FOLDER writes libcuda.so.1, libcublas.so.13 and libnccl.so.2 there. Needs g++ on x86-64 Linux; nothing of CUDA.
+# Makes the stand-ins: build.sh FOLDER writes libcuda.so.1, libcublas.so.13, libnccl.so.2 and libnvidia-ml.so.1 there. Needs g++ on x86-64 Linux; nothing of CUDA.
 # Does nothing where they are newer than their sources.
 set -euo pipefail
 to=$1
@@ -23,7 +23,7 @@ sed -n 's/^\.visible \.entry \(.*\)($/ENTRY(\1)/p' "$kernels"/*.ptx > "$to/entri
 objects=()
 for source in "$here"/*.cpp; do
   name=$(basename "$source" .cpp)
-  [[ $name == cublas || $name == nccl ]] && continue
+  [[ $name == cublas || $name == nccl || $name == nvml ]] && continue
   own=()
   if [[ $name == kernels ]]; then
     own=(-include "$here/dialect.hpp" -x c++ -Wno-unknown-pragmas)
@@ -34,5 +34,6 @@ done
 g++ -shared -Wl,-soname,libcuda.so.1 -o "$to/libcuda.so.1" "${objects[@]}" -ldl -pthread
 g++ "${flags[@]}" -shared -Wl,-soname,libcublas.so.13 -o "$to/libcublas.so.13" "$here/cublas.cpp" "$to/libcuda.so.1"
 g++ "${flags[@]}" -shared -Wl,-soname,libnccl.so.2 -o "$to/libnccl.so.2" "$here/nccl.cpp" "$to/libcuda.so.1" -pthread
+g++ "${flags[@]}" -shared -Wl,-soname,libnvidia-ml.so.1 -o "$to/libnvidia-ml.so.1" "$here/nvml.cpp"
 rm "${objects[@]}"
 touch "$to/built"

@@ -1,10 +1,5 @@
 package org.lockstep.cuda;
 
-import com.sun.jna.Native;
-import com.sun.jna.NativeLibrary;
-import java.lang.reflect.Method;
-import java.lang.reflect.Modifier;
-
 /**
  * The functions of cuBLAS that are used, mapped directly: pointers and handles are their numbers. They belong to the process:
  * it has one cuBLAS. The names are NVIDIA's.
@@ -44,18 +39,4 @@ final class CublasFunctions {
             int strideC,
             int computeType,
             int algorithm);
-
-    /**
-     * Binds them all to {@code library}, or, where it lacks one, none.
-     *
-     * @throws UnsatisfiedLinkError naming the function that is missing
-     */
-    static synchronized void bind(NativeLibrary library) {
-        for (Method method : CublasFunctions.class.getDeclaredMethods()) {
-            if (Modifier.isNative(method.getModifiers())) {
-                library.getFunction(method.getName());
-            }
-        }
-        Native.register(CublasFunctions.class, library);
-    }
 }

@@ -40,7 +40,7 @@ final class CublasLibrary {
         List<String> tried = new ArrayList<>();
         for (String candidate : asked.map(List::of).orElseGet(() -> candidates(environment))) {
             try {
-                CublasFunctions.bind(NativeLibrary.getInstance(candidate));
+                Binding.of(CublasFunctions.class, NativeLibrary.getInstance(candidate));
                 return new CublasLibrary(candidate);
             } catch (LinkageError e) {
                 tried.add(LibrarySearch.refusal(candidate, e));

@@ -247,6 +247,14 @@ public final class CudaDriver {
         return devices;
     }
 
+    /** What joins the devices that this process sees, in a few words; empty where they are fewer than two. */
+    public String links() {
+        return devices.size() < 2
+                ? ""
+                : Nvml.notJoined(devices.stream().map(VisibleDevice::gpu).toList(), System.getenv())
+                        .orElse("NVLink joins all of them");
+    }
+
     /** What there is, in a line; where there is nothing, why. */
     @Override
     public String toString() {

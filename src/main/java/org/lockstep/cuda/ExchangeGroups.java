@@ -59,12 +59,13 @@ final class ExchangeGroups implements AutoCloseable {
             OperationTag tag,
             Carrier other,
             Consumer<String> why) {
-        Optional<String> obstacle = knownObstacle(group);
+        Agreement ranks = new Agreement(host, tag, group.size());
+        Optional<String> obstacle = knownObstacle(group).or(() -> ranks.obstacle(slower(group, other)));
         if (obstacle.isPresent()) {
             why.accept(obstacle.get());
             return Optional.empty();
         }
-        return meet(group, me, new Agreement(host, tag, group.size()), why).map(mine -> {
+        return meet(group, me, ranks, why).map(mine -> {
             live.add(mine);
             DeviceQueue queue = other instanceof NcclCarrier nccl ? nccl.queue() : queues.open(group, life);
             return new ExchangeCarrier(other, mine, kernels(), queue, this);
@@ -134,6 +135,14 @@ final class ExchangeGroups implements AutoCloseable {
         }
         return devices(group).stream().anyMatch(Identity.Gpu::slice)
                 ? Optional.of("slices of a device (MIG) reach no other's memory")
+                : Optional.empty();
+    }
+
+    /** More than two that PCIe alone joins are slower so than by NCCL: vLLM leaves them to it, too, and those that it does not know. */
+    private Optional<String> slower(ProcessGroup group, Carrier other) {
+        return other instanceof NcclCarrier && group.size() > 2
+                ? Nvml.notJoined(devices(group), System.getenv())
+                        .map(why -> "they are more than two, which NCCL does faster, and " + why)
                 : Optional.empty();
     }
 

@@ -1,10 +1,6 @@
 package org.lockstep.cuda;
 
-import com.sun.jna.Native;
-import com.sun.jna.NativeLibrary;
 import com.sun.jna.Structure;
-import java.lang.reflect.Method;
-import java.lang.reflect.Modifier;
 import org.jspecify.annotations.Nullable;
 
 /**
@@ -64,23 +60,4 @@ final class NcclFunctions {
     static native int ncclSend(long buffer, long count, int type, int peer, long communicator, long stream);
 
     static native int ncclRecv(long buffer, long count, int type, int peer, long communicator, long stream);
-
-    /**
-     * Binds them all to {@code library}, or, where it lacks one, none.
-     *
-     * @throws UnsatisfiedLinkError naming the function that is missing
-     */
-    static void bind(NativeLibrary library) {
-        bind(NcclFunctions.class, library);
-    }
-
-    /** The same of another version's. */
-    static synchronized void bind(Class<?> functions, NativeLibrary library) {
-        for (Method method : functions.getDeclaredMethods()) {
-            if (Modifier.isNative(method.getModifiers())) {
-                library.getFunction(method.getName());
-            }
-        }
-        Native.register(functions, library);
-    }
 }

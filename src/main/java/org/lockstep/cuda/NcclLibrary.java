@@ -89,7 +89,7 @@ final class NcclLibrary {
         for (String candidate : asked.map(List::of).orElseGet(() -> candidates(environment))) {
             try {
                 NativeLibrary library = NativeLibrary.getInstance(candidate);
-                NcclFunctions.bind(library);
+                Binding.of(NcclFunctions.class, library);
                 return of(candidate, library);
             } catch (LinkageError e) {
                 tried.add(LibrarySearch.refusal(candidate, e));
@@ -120,7 +120,7 @@ final class NcclLibrary {
             }
         }
         if (there.contains(Capability.REGISTER)) {
-            NcclFunctions.bind(NcclFunctions219.class, library);
+            Binding.of(NcclFunctions219.class, library);
         }
         return new NcclLibrary(candidate, version, there);
     }

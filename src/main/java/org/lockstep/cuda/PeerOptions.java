@@ -55,7 +55,10 @@ public record PeerOptions(Use use, long limit) implements Serializable {
                                 ? otherwise
                                 : "groups through each other's device memory where ranks of one JVM reach it, else through"
                                         + " the host")
-                        + (small.isEmpty() ? "" : small + " devices of a host reach each other");
+                        + (small.isEmpty()
+                                ? ""
+                                : small
+                                        + " devices of a host reach each other, beside NCCL more than two where NVLink joins them");
         };
     }
 

@@ -3,7 +3,7 @@
  *
  * <p>The only room with native code. JCuda reaches the driver: devices, memory, streams, modules
  * ({@link org.lockstep.cuda.CudaDriver} loads it and says what is there, or why nothing is). JNA reaches the libraries that
- * must be the host's own: cuBLAS ({@code CublasLibrary}) and NCCL ({@code NcclLibrary}). The kernels are the PTX of
+ * must be the host's own: cuBLAS ({@code CublasLibrary}), NCCL ({@code NcclLibrary}) and NVML ({@code Nvml}). The kernels are the PTX of
  * {@code src/main/cuda}, loaded as text: the driver compiles it for the device at hand.
  *
  * <p>A rank has a {@code CudaDevice}, the primary context of its device and one stream of its own, and in it a
@@ -27,7 +27,7 @@
  *
  * <p>Between devices of a host that reach each other, small all-reduces that NCCL or, between JVMs, the host would carry are done by
  * kernels that wait for each other ({@code ExchangeCarrier}, around NCCL's carrier, beside which a graph repeats them, or the staged one). {@code ExchangeGroups} says
- * for which groups, {@code ExchangeMemory} is what their ranks write to and how long it lives.
+ * for which groups ({@code Nvml} tells whether NVLink joins them), {@code ExchangeMemory} is what their ranks write to and how long it lives.
  */
 @NullMarked
 package org.lockstep.cuda;

@@ -47,6 +47,8 @@ class ExchangeCarrierTest {
         StandIn driver = StandIn.require();
         driver.setReach(true);
         driver.setGarbled(false);
+        StandInNvml.require().setJoined(true);
+        StandInNvml.require().refuse(0);
         assertThat(StandInNccl.require().communicators()).isZero();
         assertThat(driver.allocations()).isZero();
         assertThat(driver.events()).isZero();
@@ -182,6 +184,32 @@ class ExchangeCarrierTest {
         } finally {
             driver.setMemory(512 << 20);
         }
+    }
+
+    @Test
+    void moreThanTwoThatPcieAloneJoinsUseTheOtherCarrier() {
+        StandInNvml.require().setJoined(false);
+        requireTheOtherCarrier(3, "they are more than two, which NCCL does faster, and no NVLink joins GPU-");
+    }
+
+    @Test
+    void moreThanTwoOfWhichNvmlDoesNotTellUseTheOtherCarrier() {
+        StandInNvml.require().refuse(3);
+        requireTheOtherCarrier(3, "and whether NVLink joins the GPUs is not known");
+    }
+
+    @Test
+    void twoThatPcieJoinsAreDoneByKernels() {
+        StandInNvml.require().setJoined(false);
+        StandIn driver = StandIn.require();
+        long before = driver.launches();
+        inWorld(2, (world, kernels) -> {
+            Buffer x = CudaWorlds.floats(kernels, 1, 2);
+            world.communicators().tensor().allReduce(x, ReduceOp.SUM);
+            assertThat(x.toHost().floats()).containsExactly(2, 4);
+            return true;
+        });
+        assertThat(driver.launches()).as("kernels").isEqualTo(before + 2);
     }
 
     /** One line says why, though there are several ranks. */

@@ -60,7 +60,7 @@ public record Machine(
     /**
      * What CUDA it finds.
      *
-     * @param driver version and devices in a line; where there are none, why
+     * @param driver version, devices and what joins them in a line; where there are none, why
      * @param lacks what is missing; null where there is a device
      * @param devices make and memory of each
      * @param cublas the library's path; where there is none, what was tried

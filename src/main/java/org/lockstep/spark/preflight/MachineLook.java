@@ -118,7 +118,8 @@ public final class MachineLook {
             driver.verifyEnabled();
             List<String> devices =
                     driver.devices().stream().map(MachineLook::make).toList();
-            return gpu(driver.toString(), null, devices, found);
+            String links = driver.links();
+            return gpu(driver + (links.isEmpty() ? "" : "; " + links), null, devices, found);
         } catch (LockstepException none) { // or one that answers with an error
             return gpu(none.summary(), none.code(), List.of(), found);
         }

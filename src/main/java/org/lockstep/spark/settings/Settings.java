@@ -194,8 +194,8 @@ public final class Settings {
             "spark.lockstep.gpu.peerLimit",
             "8m",
             "the largest all-reduce that GPUs of a host do by kernels which wait for each other and write to memory that all reach,"
-                    + " at most 16m. The default is vLLM's, for GPUs that NVLink joins, not measured here: more than two that PCIe"
-                    + " alone joins it leaves to NCCL (spark.lockstep.gpu.peer=off). Each group takes twice as much of a GPU");
+                    + " at most 16m. The default is vLLM's, not measured here. More than two that PCIe alone joins leave it to NCCL where there"
+                    + " is one, as in vLLM. Each group takes twice as much of a GPU");
 
     public static final Setting<Boolean> NCCL_PLAIN = Setting.flag(
             "spark.lockstep.nccl.plain",
