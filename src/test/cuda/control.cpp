@@ -47,6 +47,16 @@ extern "C" __attribute__((visibility("default"))) void standin_set_garbled(int g
     settings().garbled = garbled != 0;
 }
 
+/**
+ * Lets kernels by which one device exchanges with others wait until the host ends them, as where its words do not reach them, or come
+ * to another result; -1 for no device.
+ */
+extern "C" __attribute__((visibility("default"))) void standin_hurt_exchange(int device, int waits) {
+    Call call;
+    settings().hurt_device = device;
+    settings().hurt_waits = waits != 0;
+}
+
 /** Events of a device that nobody has destroyed. */
 extern "C" __attribute__((visibility("default"))) int64_t standin_events(int device) {
     Call call;

@@ -162,6 +162,8 @@ struct Settings {
     int64_t launches = 0;
     bool reach = true; // whether devices reach each other
     bool garbled = false; // whether what they then read is something else
+    int hurt_device = -1; // whose kernels that exchange go wrong
+    bool hurt_waits = false; // for ever, rather than to come to another result
 };
 
 Settings& settings();

@@ -117,7 +117,13 @@ struct Launch {
     std::vector<uint64_t> values;
     std::unique_ptr<Run> run = nullptr;
 
+    bool exchanges() const { return function.name.rfind("exchange_", 0) == 0; }
+
     Result go_on() {
+        const bool hurt = exchanges() && settings().hurt_device == device->ordinal;
+        if (hurt && settings().hurt_waits) {
+            return __atomic_load_n(reinterpret_cast<const uint32_t*>(values[10]), __ATOMIC_ACQUIRE) != 0 ? SUCCESS : PENDING;
+        }
         if (run == nullptr) {
             Settings& all = settings();
             all.launches++;
@@ -136,6 +142,9 @@ struct Launch {
         run = nullptr;
         if (!wrong.empty()) {
             return refuse(LAUNCH_FAILED, function.name + ": " + wrong);
+        }
+        if (hurt && values[3] > 0) {
+            *reinterpret_cast<unsigned char*>(values[11]) ^= 1; // of the first element
         }
         device->inspect(function.name);
         return device->fault;
@@ -228,6 +237,6 @@ API cuLaunchKernel(
         std::memcpy(&values[i], arguments[i], function.kernel->parameters[i].bytes);
     }
     Launch launch = {device, function, {grid_x, grid_y, grid_z}, {block_x, block_y, block_z}, values};
-    const bool meets = function.name.rfind("exchange_", 0) == 0;
+    const bool meets = launch.exchanges();
     return enqueue(stream, [launch = std::make_shared<Launch>(std::move(launch))] { return launch->go_on(); }, meets);
 }

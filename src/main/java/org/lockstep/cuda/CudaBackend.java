@@ -22,6 +22,9 @@ import org.lockstep.topology.ProcessGroup;
  * hold it until then.
  */
 public final class CudaBackend implements Backend {
+    /** Part of the time of a meeting that kernels may take to meet: ranks whose kernels do not agree what to do then in the rest. */
+    private static final int TRIALS = 4;
+
     private final VisibleDevice seen;
     private final Backend host;
     private final CudaOptions options;
@@ -111,7 +114,8 @@ public final class CudaBackend implements Backend {
                 roster,
                 venue,
                 spec.attempt(),
-                options.peer().limit());
+                options.peer().limit(),
+                spec.meetingTimeout().dividedBy(TRIALS));
         exchanges = made;
         return made;
     }

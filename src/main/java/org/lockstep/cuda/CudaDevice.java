@@ -1,5 +1,6 @@
 package org.lockstep.cuda;
 
+import java.time.Duration;
 import java.util.Map;
 import java.util.concurrent.ConcurrentHashMap;
 import java.util.concurrent.TimeUnit;
@@ -120,6 +121,27 @@ final class CudaDevice implements AutoCloseable {
         } else {
             await(() -> JCudaDriver.cuStreamQuery(stream), "cuStreamQuery", watching);
         }
+    }
+
+    /**
+     * Waits for everything that was queued, so long.
+     *
+     * @param look called meanwhile; what it throws ends the wait
+     * @return whether it is complete
+     */
+    boolean synchronize(Duration limit, Runnable look) {
+        long start = System.nanoTime();
+        int result = JCudaDriver.cuStreamQuery(stream);
+        while (result == CUresult.CUDA_ERROR_NOT_READY && System.nanoTime() - start < limit.toNanos()) {
+            look.run();
+            LockSupport.parkNanos(REST);
+            result = JCudaDriver.cuStreamQuery(stream);
+        }
+        if (result == CUresult.CUDA_ERROR_NOT_READY) {
+            return false;
+        }
+        CudaError.check(result, "cuStreamQuery");
+        return true;
     }
 
     /** Waits for an event that was recorded; as {@link #synchronize}. */

@@ -1,5 +1,6 @@
 package org.lockstep.cuda;
 
+import java.time.Duration;
 import java.util.ArrayList;
 import java.util.List;
 import java.util.Objects;
@@ -27,6 +28,7 @@ final class ExchangeGroups implements AutoCloseable {
     private final Venue venue;
     private final UUID attempt;
     private final long limit;
+    private final Duration trial;
     private final List<ExchangeMemory> live = new ArrayList<>();
     private @Nullable ExchangeKernels kernels;
 
@@ -34,14 +36,23 @@ final class ExchangeGroups implements AutoCloseable {
      * @param venue where the ranks of this JVM meet
      * @param attempt of the world
      * @param limit bytes of an all-reduce that goes this way
+     * @param trial how long the kernels of a group may take to meet each other for the first time
      */
-    ExchangeGroups(CudaDevice device, DeviceQueues queues, Roster roster, Venue venue, UUID attempt, long limit) {
+    ExchangeGroups(
+            CudaDevice device,
+            DeviceQueues queues,
+            Roster roster,
+            Venue venue,
+            UUID attempt,
+            long limit,
+            Duration trial) {
         this.device = device;
         this.queues = queues;
         this.roster = roster;
         this.venue = venue;
         this.attempt = attempt;
         this.limit = limit;
+        this.trial = trial;
     }
 
     /**
@@ -65,7 +76,7 @@ final class ExchangeGroups implements AutoCloseable {
             why.accept(obstacle.get());
             return Optional.empty();
         }
-        return meet(group, me, ranks, why).map(mine -> {
+        return meet(group, me, ranks, () -> life.requireAlive(tag), why).map(mine -> {
             live.add(mine);
             DeviceQueue queue = other instanceof NcclCarrier nccl ? nccl.queue() : queues.open(group, life);
             return new ExchangeCarrier(other, mine, kernels(), queue, this);
@@ -73,14 +84,15 @@ final class ExchangeGroups implements AutoCloseable {
     }
 
     /** This rank's memory, where all ranks reach that of all; else empty, and what there was is given back. */
-    private Optional<ExchangeMemory> meet(ProcessGroup group, int me, Agreement ranks, Consumer<String> why) {
+    private Optional<ExchangeMemory> meet(
+            ProcessGroup group, int me, Agreement ranks, Runnable look, Consumer<String> why) {
         ExchangeRoom room = ExchangeRoom.enter(venue, attempt, group);
         Optional<ExchangeMemory> mine = Optional.empty();
         Optional<String> obstacle;
         boolean connected = false;
         try {
             mine = ExchangeMemory.allocate(device, room, group, me, limit);
-            obstacle = reach(mine, group, me, ranks);
+            obstacle = reach(mine, group, me, ranks, look);
             connected = obstacle.isEmpty();
             if (connected) {
                 return mine;
@@ -89,6 +101,7 @@ final class ExchangeGroups implements AutoCloseable {
             ranks.meet(); // nobody has it mapped any more
         } finally {
             if (!connected) {
+                mine.ifPresent(ExchangeMemory::end); // for what may still wait
                 mine.ifPresentOrElse(ExchangeMemory::leave, () -> room.leave(() -> {}));
             }
         }
@@ -98,8 +111,9 @@ final class ExchangeGroups implements AutoCloseable {
         return Optional.empty();
     }
 
-    /** What is in the way of any rank when each takes memory and reaches its peers'. */
-    private Optional<String> reach(Optional<ExchangeMemory> mine, ProcessGroup group, int me, Agreement ranks) {
+    /** What is in the way of any rank when each takes memory, reaches its peers', and all-reduces there for the first time. */
+    private Optional<String> reach(
+            Optional<ExchangeMemory> mine, ProcessGroup group, int me, Agreement ranks, Runnable look) {
         Optional<String> none = ranks.obstacle(
                 mine.isPresent()
                         ? Optional.empty()
@@ -114,7 +128,10 @@ final class ExchangeGroups implements AutoCloseable {
         if (unreached.isEmpty()) {
             kernels(); // which the driver may have to compile: before any rank's wait for another's begins
         }
-        return ranks.obstacle(unreached);
+        Optional<String> obstacle = ranks.obstacle(unreached);
+        return obstacle.isPresent()
+                ? obstacle
+                : ranks.obstacle(mine.get().tryOut(kernels(), trial, look)); // nothing is between: all launch at once
     }
 
     /** What is in the way by what all ranks know of each other. */

@@ -34,6 +34,7 @@ final class ExchangeKernels implements AutoCloseable {
      *
      * @param stream of the device
      * @param mine the address of this rank's memory for it
+     * @param twoShots whether each rank joins a share, and then reads the others'
      * @param told that of the words in the host's memory
      */
     synchronized void launch(
@@ -44,10 +45,9 @@ final class ExchangeKernels implements AutoCloseable {
             long capacity,
             ExchangeCall call,
             double factor,
+            boolean twoShots,
             long told,
             long out) {
-        boolean twoShots = ranks > 2 // of which each reads as much either way
-                && !PeerCarrier.isOneShot(ranks, call.count() * call.type().bytes());
         kernels.with()
                 .pointer(mine)
                 .number(me)

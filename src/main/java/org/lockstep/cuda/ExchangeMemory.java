@@ -4,6 +4,7 @@ import java.lang.invoke.MethodHandles;
 import java.lang.invoke.VarHandle;
 import java.nio.ByteBuffer;
 import java.nio.ByteOrder;
+import java.time.Duration;
 import java.util.List;
 import java.util.Optional;
 import java.util.UUID;
@@ -49,7 +50,8 @@ final class ExchangeMemory implements DeviceQueue.Medium {
     private static final int WHO_LEFT = 320;
     private static final int MARK = 384; // as this rank wrote it
     private static final int SEEN = 392; // as it reads a peer's
-    private static final int PINNED = 400;
+    private static final int TRIAL = 400; // what this rank brings to it, and the result
+    private static final int PINNED = TRIAL + ExchangeTrial.MOST;
 
     private final CudaDevice device;
     private final CudaDevice hold; // on the same, until the memory is given back
@@ -187,6 +189,41 @@ final class ExchangeMemory implements DeviceQueue.Medium {
         return words.bytes().getLong(SEEN) == mark;
     }
 
+    /**
+     * All-reduces for the first time, as all ranks of the group do at the same time, after {@link #open}: who does not write to a
+     * peer's memory what it should meets nobody, or comes to another sum.
+     *
+     * @param limit after which the kernel is ended
+     * @param look called while it is waited for; what it throws ends the wait
+     * @return what is wrong with it, if anything is
+     */
+    Optional<String> tryOut(ExchangeKernels kernels, Duration limit, Runnable look) {
+        int ranks = theirs.length;
+        ExchangeTrial trial = ExchangeTrial.of(me, ranks, capacity);
+        trial.write(words.bytes(), TRIAL);
+        device.copyUp(Raw.host(words.address() + TRIAL), memory + HEAD, trial.bytes());
+        kernels.launch(
+                device.stream(),
+                memory,
+                me,
+                ranks,
+                capacity,
+                trial.call(),
+                trial.factor(),
+                ranks > 2,
+                words.address() + ENDED,
+                words.address() + TRIAL);
+        String whose = "the kernel of rank " + group.rank(me);
+        if (!device.synchronize(limit, look)) {
+            end();
+            device.synchronize();
+            return Optional.of(whose + " did not meet those of its peers in " + limit.toMillis() / 1000.0 + " s");
+        }
+        return trial.isRight(words.bytes(), TRIAL)
+                ? Optional.empty()
+                : Optional.of(whose + " came to another sum than it should");
+    }
+
     /** Up to how many bytes it can exchange. */
     long capacity() {
         return capacity;
@@ -203,14 +240,16 @@ final class ExchangeMemory implements DeviceQueue.Medium {
         if (send.length() > 0) {
             device.copy(send.address(), memory + HEAD, send.bytes(), stream);
         }
+        int ranks = theirs.length;
         kernels.launch(
                 stream,
                 memory,
                 me,
-                theirs.length,
+                ranks,
                 capacity,
                 ExchangeCall.of(tag),
                 op.factor(),
+                ranks > 2 && !PeerCarrier.isOneShot(ranks, send.bytes()), // two read as much either way
                 words.address() + ENDED,
                 receive.address());
     }

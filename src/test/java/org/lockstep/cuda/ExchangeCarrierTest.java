@@ -47,6 +47,7 @@ class ExchangeCarrierTest {
         StandIn driver = StandIn.require();
         driver.setReach(true);
         driver.setGarbled(false);
+        driver.hurtExchange(-1, false);
         StandInNvml.require().setJoined(true);
         StandInNvml.require().refuse(0);
         assertThat(StandInNccl.require().communicators()).isZero();
@@ -141,7 +142,7 @@ class ExchangeCarrierTest {
             assertThat(group.isRecordable()).isTrue();
             return true;
         });
-        assertThat(driver.launches()).as("kernels").isEqualTo(before + 2);
+        assertThat(driver.launches()).as("kernels").isEqualTo(before + 4); // with the trial
     }
 
     @Test
@@ -209,21 +210,36 @@ class ExchangeCarrierTest {
             assertThat(x.toHost().floats()).containsExactly(2, 4);
             return true;
         });
-        assertThat(driver.launches()).as("kernels").isEqualTo(before + 2);
+        assertThat(driver.launches()).as("kernels").isEqualTo(before + 4); // with the trial
+    }
+
+    @ParameterizedTest
+    @CsvSource({"2,0", "2,1", "4,3"})
+    void whereAKernelComesToAnotherSumTheyUseTheOtherCarrier(int size, int wrong) {
+        StandIn.require().hurtExchange(wrong, false);
+        requireTheOtherCarrier(size, "the kernel of rank " + wrong + " came to another sum than it should");
+    }
+
+    @ParameterizedTest
+    @CsvSource({"2", "3"})
+    void whereAKernelMeetsNobodyTheyUseTheOtherCarrier(int size) {
+        StandIn.require().hurtExchange(1, true);
+        requireTheOtherCarrier(size, "did not meet those of its peers in 2.0 s");
     }
 
     /** One line says why, though there are several ranks. */
     private static void requireTheOtherCarrier(int size, String why) {
         StandIn driver = StandIn.require();
-        long before = driver.launches();
         Queue<String> told = new ConcurrentLinkedQueue<>();
-        CudaWorlds.run(WorldSpec.of(ParallelSizes.tensor(size)), size, OPTIONS, told::add, (world, kernels) -> {
+        WorldSpec spec = WorldSpec.of(ParallelSizes.tensor(size)).withMeetingTimeout(Duration.ofSeconds(8));
+        CudaWorlds.run(spec, size, OPTIONS, told::add, (world, kernels) -> {
+            long before = driver.launches();
             Buffer x = CudaWorlds.floats(kernels, 1, 2);
             world.communicators().tensor().allReduce(x, ReduceOp.SUM);
             assertThat(x.toHost().floats()).containsExactly(size, 2 * size);
+            assertThat(driver.launches()).as("kernels").isEqualTo(before);
             return true;
         });
-        assertThat(driver.launches()).as("kernels").isEqualTo(before);
         assertThat(told).singleElement().asString().startsWith("tp[0]={0,1").contains(why);
     }
 

@@ -60,6 +60,11 @@ public final class StandIn {
         driver.getFunction("standin_set_garbled").invokeInt(new Object[] {garbled ? 1 : 0});
     }
 
+    /** Lets kernels by which a device exchanges wait until the host ends them, or come to another result; -1 for none. */
+    public void hurtExchange(int device, boolean waits) {
+        driver.getFunction("standin_hurt_exchange").invokeVoid(new Object[] {device, waits ? 1 : 0});
+    }
+
     /** Events of the first device that nobody has destroyed. */
     public long events() {
         return driver.getFunction("standin_events").invokeLong(new Object[] {0});
