@@ -23,6 +23,9 @@ public interface Carriers {
         /** Throws the first cause if the group is dead. */
         void requireAlive(Object operation);
 
+        /** Why the group is dead, if it is. */
+        Optional<FirstCause> firstCause();
+
         /**
          * Ends the world because of an operation that was called before: with what the ranks say to each other about it,
          * where they differ or one does not come, else with {@code failure}.

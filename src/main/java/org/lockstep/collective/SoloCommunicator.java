@@ -134,6 +134,13 @@ public final class SoloCommunicator extends GuardedCommunicator {
         }
 
         @Override
+        public Optional<FirstCause> firstCause() {
+            int me = group.first();
+            return Optional.ofNullable(failure.get())
+                    .map(cause -> new FirstCause(ErrorCode.ABORTED, me, me, cause.toString()));
+        }
+
+        @Override
         public CommunicatorException fail(OperationTag tag, Throwable cause, Optional<Duration> asking) {
             abort(cause);
             return dead(tag, cause);

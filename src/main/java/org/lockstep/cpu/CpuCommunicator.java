@@ -12,6 +12,7 @@ import org.lockstep.collective.Carrier;
 import org.lockstep.collective.Carriers;
 import org.lockstep.collective.CommunicatorException;
 import org.lockstep.collective.Expected;
+import org.lockstep.collective.FirstCause;
 import org.lockstep.collective.GuardedCommunicator;
 import org.lockstep.collective.ObjectCodec;
 import org.lockstep.collective.OperationTag;
@@ -243,6 +244,11 @@ final class CpuCommunicator extends GuardedCommunicator {
         @Override
         public void requireAlive(Object operation) {
             CpuCommunicator.this.requireAlive(operation);
+        }
+
+        @Override
+        public Optional<FirstCause> firstCause() {
+            return Optional.ofNullable(fate.verdict()).map(Verdict::firstCause);
         }
 
         @Override

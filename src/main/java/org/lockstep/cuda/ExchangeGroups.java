@@ -5,9 +5,11 @@ import java.util.ArrayList;
 import java.util.List;
 import java.util.Objects;
 import java.util.Optional;
+import java.util.OptionalInt;
 import java.util.UUID;
 import java.util.function.Consumer;
 import org.jspecify.annotations.Nullable;
+import org.lockstep.ErrorCode;
 import org.lockstep.collective.Carrier;
 import org.lockstep.collective.Carriers;
 import org.lockstep.collective.Identity;
@@ -29,8 +31,19 @@ final class ExchangeGroups implements AutoCloseable {
     private final UUID attempt;
     private final long limit;
     private final Duration trial;
-    private final List<ExchangeMemory> live = new ArrayList<>();
+    private final List<Live> live = new ArrayList<>();
     private @Nullable ExchangeKernels kernels;
+
+    /** A group that exchanges. */
+    private record Live(ExchangeMemory memory, Carriers.Life life) {
+        /** The rank that the world has lost, if that is why it ended. */
+        OptionalInt lost() {
+            return life.firstCause()
+                    .filter(cause -> cause.code() == ErrorCode.PEER_LOST)
+                    .map(cause -> OptionalInt.of(cause.culprit()))
+                    .orElse(OptionalInt.empty());
+        }
+    }
 
     /**
      * @param venue where the ranks of this JVM meet
@@ -77,7 +90,7 @@ final class ExchangeGroups implements AutoCloseable {
             return Optional.empty();
         }
         return meet(group, me, ranks, () -> life.requireAlive(tag), why).map(mine -> {
-            live.add(mine);
+            live.add(new Live(mine, life));
             DeviceQueue queue = other instanceof NcclCarrier nccl ? nccl.queue() : queues.open(group, life);
             return new ExchangeCarrier(other, mine, kernels(), queue, this);
         });
@@ -203,11 +216,11 @@ final class ExchangeGroups implements AutoCloseable {
         try (loaded) {
             device.enter();
             device.synchronize();
-            live.forEach(ExchangeMemory::letGo);
+            live.forEach(each -> each.memory().letGo());
             long end = System.nanoTime() + ExchangeMemory.PATIENCE;
-            live.forEach(memory -> memory.awaitPeers(end));
+            live.forEach(each -> each.memory().awaitPeers(end, each.lost()));
         } finally {
-            live.forEach(ExchangeMemory::leave);
+            live.forEach(each -> each.memory().leave());
             live.clear();
         }
     }

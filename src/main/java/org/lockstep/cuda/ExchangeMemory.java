@@ -7,6 +7,7 @@ import java.nio.ByteOrder;
 import java.time.Duration;
 import java.util.List;
 import java.util.Optional;
+import java.util.OptionalInt;
 import java.util.UUID;
 import java.util.concurrent.TimeUnit;
 import java.util.concurrent.locks.LockSupport;
@@ -26,8 +27,8 @@ import org.lockstep.topology.ProcessGroup;
  *
  * <p>When this rank's last kernel is complete, all peers have written to its memory for the last time; but they may have more
  * queued. Those of this JVM share an {@link ExchangeRoom}, and memory goes, with the hold on its device, when all have left it. Those
- * of other processes say, in the memory, that they have let go, and are waited for, at most {@link #PATIENCE}: who was killed has let go
- * by its end; what one that is frozen for longer then finds there CUDA leaves open, and it has lost its world by then. Operations are confined to the thread that was admitted, the rest
+ * of other processes say, in the memory, that they have let go, and are waited for, at most {@link #PATIENCE}, unless they are lost: who
+ * was killed has let go by its end; what one that is frozen then finds there CUDA leaves open, and it has lost its world by then. Operations are confined to the thread that was admitted, the rest
  * is thread-safe.
  */
 final class ExchangeMemory implements DeviceQueue.Medium {
@@ -311,18 +312,24 @@ final class ExchangeMemory implements DeviceQueue.Medium {
         }
     }
 
-    /** Waits until the peers of other processes have let go, at most until {@code end}, by {@link System#nanoTime}. */
-    void awaitPeers(long end) {
-        while (!haveLeft() && System.nanoTime() - end < 0) {
+    /**
+     * Waits until the peers of other processes have let go.
+     *
+     * @param end by {@link System#nanoTime}, until which at most
+     * @param lost a rank that never will, by the world's first cause
+     */
+    void awaitPeers(long end, OptionalInt lost) {
+        while (!haveLeft(lost) && System.nanoTime() - end < 0) {
             LockSupport.parkNanos(LOOK);
         }
     }
 
-    private boolean haveLeft() {
+    private boolean haveLeft(OptionalInt lost) {
         device.copyDown(memory + LEFT, Raw.host(words.address() + WHO_LEFT), (long) Integer.BYTES * theirs.length);
         device.synchronize();
         return IntStream.range(0, theirs.length)
-                .allMatch(peer -> !imported[peer] || words.bytes().getInt(WHO_LEFT + Integer.BYTES * peer) != 0);
+                .filter(peer -> imported[peer] && !lost.equals(OptionalInt.of(group.rank(peer))))
+                .allMatch(peer -> words.bytes().getInt(WHO_LEFT + Integer.BYTES * peer) != 0);
     }
 
     /** Leaves the room: the memory goes when all have. On the device's thread, which is done with it. Idempotent. */
