@@ -231,18 +231,11 @@ final class DeviceArena implements AutoCloseable {
         }
         closed = true;
         device.enter();
-        RuntimeException first = null;
-        for (Runnable each : endings()) {
-            try {
-                each.run();
-            } catch (RuntimeException failure) { // after a fault nothing of the driver succeeds; the rest is tried
-                first = first == null ? failure : first;
-            }
-        }
-        chunks.clear();
-        held = 0;
-        if (first != null) {
-            throw first;
+        try {
+            Release.all(endings()); // after a fault nothing of the driver succeeds; the rest is tried
+        } finally {
+            chunks.clear();
+            held = 0;
         }
     }
 

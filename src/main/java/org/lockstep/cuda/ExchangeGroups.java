@@ -220,8 +220,9 @@ final class ExchangeGroups implements AutoCloseable {
             long end = System.nanoTime() + ExchangeMemory.PATIENCE;
             live.forEach(each -> each.memory().awaitPeers(end, each.lost()));
         } finally {
-            live.forEach(each -> each.memory().leave());
+            List<ExchangeMemory> all = live.stream().map(Live::memory).toList();
             live.clear();
+            Release.all(all.stream().<Runnable>map(memory -> memory::leave).toList());
         }
     }
 }

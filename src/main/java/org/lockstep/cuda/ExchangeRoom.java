@@ -41,8 +41,7 @@ final class ExchangeRoom {
         inside--;
         if (inside == 0) {
             venue.forget(key);
-            left.forEach(Runnable::run);
-            left.clear();
+            Release.all(left);
         }
     }
 }

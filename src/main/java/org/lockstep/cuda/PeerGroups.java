@@ -102,8 +102,9 @@ final class PeerGroups implements AutoCloseable {
             device.enter();
             device.synchronize();
         } finally {
-            live.forEach(PeerCarrier::end);
+            List<PeerCarrier> all = List.copyOf(live);
             live.clear();
+            Release.all(all.stream().<Runnable>map(carrier -> carrier::end).toList());
         }
     }
 }

@@ -1,6 +1,7 @@
 package org.lockstep.cuda;
 
 import static org.assertj.core.api.Assertions.assertThat;
+import static org.assertj.core.api.Assertions.assertThatThrownBy;
 import static org.assertj.core.api.Assertions.catchThrowableOfType;
 
 import java.time.Duration;
@@ -10,6 +11,7 @@ import java.util.Random;
 import java.util.concurrent.ConcurrentLinkedQueue;
 import java.util.concurrent.CountDownLatch;
 import java.util.concurrent.CyclicBarrier;
+import jcuda.driver.CUresult;
 import org.junit.jupiter.api.AfterEach;
 import org.junit.jupiter.api.BeforeEach;
 import org.junit.jupiter.api.Test;
@@ -18,6 +20,7 @@ import org.junit.jupiter.params.ParameterizedTest;
 import org.junit.jupiter.params.provider.CsvSource;
 import org.junit.jupiter.params.provider.EnumSource;
 import org.lockstep.ErrorCode;
+import org.lockstep.LockstepException;
 import org.lockstep.collective.Communicator;
 import org.lockstep.collective.CommunicatorException;
 import org.lockstep.collective.Flight;
@@ -225,6 +228,20 @@ class ExchangeCarrierTest {
     void whereAKernelMeetsNobodyTheyUseTheOtherCarrier(int size) {
         StandIn.require().hurtExchange(1, true);
         requireTheOtherCarrier(size, "did not meet those of its peers in 2.0 s");
+    }
+
+    /** Whose kernel does not come to it: the others' wait no longer than for that. */
+    @Test
+    void aFaultOfOneDeviceInTheTrialEndsAllRanks() {
+        StandIn driver = StandIn.require();
+        driver.failLaunchAfter(0, CUresult.CUDA_ERROR_LAUNCH_FAILED);
+        try {
+            assertThatThrownBy(() -> inWorld(3, (world, kernels) -> true))
+                    .isInstanceOf(LockstepException.class)
+                    .hasMessageContaining("CUDA_ERROR_LAUNCH_FAILED");
+        } finally {
+            driver.failLaunchAfter(-1, 0);
+        }
     }
 
     /** One line says why, though there are several ranks. */
