@@ -57,6 +57,12 @@ extern "C" __attribute__((visibility("default"))) void standin_hurt_exchange(int
     settings().hurt_waits = waits != 0;
 }
 
+/** The compute capability of a device from now on. */
+extern "C" __attribute__((visibility("default"))) void standin_set_capability(int device, int major, int minor) {
+    Call call;
+    settings().capabilities[device] = {major, minor};
+}
+
 /** Events of a device that nobody has destroyed. */
 extern "C" __attribute__((visibility("default"))) int64_t standin_events(int device) {
     Call call;

@@ -10,6 +10,7 @@
 #include <mutex>
 #include <set>
 #include <string>
+#include <utility>
 #include <vector>
 
 namespace standin {
@@ -162,6 +163,7 @@ struct Settings {
     int64_t launches = 0;
     bool reach = true; // whether devices reach each other
     bool garbled = false; // whether what they then read is something else
+    std::map<int, std::pair<int, int>> capabilities; // of a device, if not 9.0
     int hurt_device = -1; // whose kernels that exchange go wrong
     bool hurt_waits = false; // for ever, rather than to come to another result
 };

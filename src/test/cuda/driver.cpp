@@ -236,6 +236,11 @@ API cuDeviceGetAttribute(int* value, int attribute, int device) {
         {97, 227 << 10},  // MAX_SHARED_MEMORY_PER_BLOCK_OPTIN
     };
     const auto found = values.find(attribute);
+    const auto capability = settings().capabilities.find(device);
+    if ((attribute == 75 || attribute == 76) && capability != settings().capabilities.end()) {
+        *value = attribute == 75 ? capability->second.first : capability->second.second;
+        return SUCCESS;
+    }
     *value = attribute == 33 ? device + 1 : found == values.end() ? 0 : found->second; // 33: PCI_BUS_ID
     return SUCCESS;
 }

@@ -27,12 +27,15 @@ final class NcclCarrier implements Carrier {
     private final NcclQueue queue;
     private final int size;
     private final int me;
+    private final NcclGroups.Oldest oldest;
 
-    NcclCarrier(NcclGroups rank, NcclQueue queue, int size, int me) {
+    /** @param oldest device of the group */
+    NcclCarrier(NcclGroups rank, NcclQueue queue, int size, int me, NcclGroups.Oldest oldest) {
         this.rank = rank;
         this.queue = queue;
         this.size = size;
         this.me = me;
+        this.oldest = oldest;
     }
 
     DeviceQueue queue() {
@@ -69,7 +72,7 @@ final class NcclCarrier implements Carrier {
     }
 
     private void reducing(OperationTag tag, DataType type, ReduceOp op, Reduction body) {
-        rank.requireReducible(type);
+        rank.requireReducible(type, oldest);
         if (op.kind() != ReduceOp.Kind.PREMULTIPLIED_SUM) {
             body.by(NcclNumbers.of(op.kind()));
             return;

@@ -2,8 +2,10 @@ package org.lockstep.cuda;
 
 import java.time.Duration;
 import java.util.Arrays;
+import java.util.Comparator;
 import java.util.Optional;
 import java.util.function.Function;
+import java.util.stream.IntStream;
 import org.lockstep.ErrorCode;
 import org.lockstep.LockstepException;
 import org.lockstep.collective.Blocks;
@@ -56,7 +58,7 @@ final class NcclGroups implements Carriers, AutoCloseable {
     /** That all ranks are here is seen by the host's group first, which can name who is not. */
     @Override
     public NcclCarrier connect(ProcessGroup group, int me, Carrier host, Life life, OperationTag tag) {
-        agree(group, host, tag);
+        Oldest oldest = agree(group, host, tag);
         UniqueId id = ids.apply(group).orElseGet(() -> shared(me, host, tag));
         device.enter();
         NcclHandle handle = NcclHandle.begin(library, calls, id, group.size(), me, options.config(group));
@@ -74,20 +76,39 @@ final class NcclGroups implements Carriers, AutoCloseable {
         if (options.register()) {
             device.memory().forEach(handle::register);
         }
-        return new NcclCarrier(this, queue, group.size(), me);
+        return new NcclCarrier(this, queue, group.size(), me, oldest);
     }
 
-    private void agree(ProcessGroup group, Carrier host, OperationTag tag) {
-        HostBuffer versions = HostBuffer.allocate(DataType.I32, group.size());
-        host.allGather(tag, Buffer.ofInts(library.version()), versions, Blocks.even(group.size(), 1));
-        int[] all = versions.ints();
-        if (Arrays.stream(all).distinct().count() > 1) {
+    /** The device of a group that can do least, as errors call it. */
+    record Oldest(int major, String name) {}
+
+    /** That all have one NCCL, and of which device it has to be content with what that can do. */
+    private Oldest agree(ProcessGroup group, Carrier host, OperationTag tag) {
+        VisibleDevice seen = device.seen();
+        int[] mine = {library.version(), seen.major(), seen.minor()};
+        HostBuffer gathered = HostBuffer.allocate(DataType.I32, (long) mine.length * group.size());
+        host.allGather(tag, Buffer.ofInts(mine), gathered, Blocks.even(group.size(), mine.length));
+        int[] all = gathered.ints();
+        int[] versions = IntStream.range(0, group.size())
+                .map(rank -> all[mine.length * rank])
+                .toArray();
+        if (Arrays.stream(versions).distinct().count() > 1) {
             throw LockstepException.report(
                             ErrorCode.DISAGREEMENT,
-                            "ranks of " + group + " have NCCL " + Arrays.toString(all) + ", in their order")
+                            "ranks of " + group + " have NCCL " + Arrays.toString(versions) + ", in their order")
                     .attempt("one NCCL on all executors: " + NcclLibrary.VARIABLE + " names it")
                     .exception();
         }
+        int rank = IntStream.range(0, group.size())
+                .boxed()
+                .min(Comparator.comparingInt((Integer each) -> all[mine.length * each + 1])
+                        .thenComparingInt(each -> all[mine.length * each + 2]))
+                .orElseThrow();
+        int major = all[mine.length * rank + 1];
+        return new Oldest(
+                major,
+                "the device of rank " + group.rank(rank) + ", of compute capability " + major + "."
+                        + all[mine.length * rank + 2]);
     }
 
     private UniqueId shared(int me, Carrier host, OperationTag tag) {
@@ -98,13 +119,14 @@ final class NcclGroups implements Carriers, AutoCloseable {
     }
 
     /**
-     * That NCCL reduces elements of such a type here.
+     * That NCCL reduces elements of such a type in a group, as all its ranks find alike.
      *
+     * @param oldest device of the group
      * @throws LockstepException USAGE where library or device are too old for it
      */
-    void requireReducible(DataType type) {
+    void requireReducible(DataType type, Oldest oldest) {
         if (type.isFp8()) {
-            library.requireFp8(type, device.seen());
+            library.requireFp8(type, oldest.major(), oldest.name());
         }
     }
 

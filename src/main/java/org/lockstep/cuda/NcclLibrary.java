@@ -164,15 +164,16 @@ final class NcclLibrary {
     /**
      * That it reduces elements of an 8-bit floating type on such a device.
      *
+     * @param major of the device's compute capability
+     * @param device as the error calls it
      * @throws LockstepException USAGE where one of them is too old for that
      */
-    void requireFp8(DataType type, VisibleDevice device) {
-        if (version < FP8 || device.major() < FP8_MAJOR) {
+    void requireFp8(DataType type, int major, String device) {
+        if (version < FP8 || major < FP8_MAJOR) {
             throw LockstepException.report(
                             ErrorCode.USAGE,
-                            this + " on " + device.name() + ", of compute capability " + device.capability()
-                                    + ", reduces no " + type + ", as " + name(FP8) + " does from " + FP8_MAJOR
-                                    + ".0 on")
+                            this + " on " + device + ", reduces no " + type + ", as " + name(FP8) + " does from "
+                                    + FP8_MAJOR + ".0 on")
                     .attempt(
                             "a reduction of f16 or bf16, or groups through the host; what is only moved may be " + type)
                     .exception();

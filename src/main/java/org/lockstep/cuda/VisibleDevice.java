@@ -18,6 +18,11 @@ public record VisibleDevice(int ordinal, String name, Identity.Gpu gpu, long byt
         return Integer.parseInt(capability.substring(0, capability.indexOf('.')));
     }
 
+    /** The second number. */
+    int minor() {
+        return Integer.parseInt(capability.substring(capability.indexOf('.') + 1));
+    }
+
     /** Whether its tensor cores take bf16: those of Ampere and later do. */
     boolean hasBf16TensorCores() {
         return major() >= 8;

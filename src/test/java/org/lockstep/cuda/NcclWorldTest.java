@@ -244,6 +244,27 @@ class NcclWorldTest {
         }
     }
 
+    /** Else the others would have queued what one of them does not come to. */
+    @Test
+    void allRanksRefuseToReduceEightBitNumbersWhereOneHasADeviceThatIsTooOld() {
+        StandIn driver = StandIn.require();
+        driver.setCapability(1, 8, 9);
+        try {
+            inWorld(WorldSpec.of(ParallelSizes.tensor(2)), 2, (world, kernels) -> {
+                Buffer x = kernels.upload(HostBuffer.allocate(DataType.F8_E5M2, 2), 2)
+                        .buffer();
+                LockstepException failure = catchThrowableOfType(
+                        LockstepException.class,
+                        () -> world.communicators().tensor().allReduce(x, ReduceOp.SUM));
+                assertThat(failure)
+                        .hasMessageContaining("on the device of rank 1, of compute capability 8.9, reduces no f8_e5m2");
+                return true;
+            });
+        } finally {
+            driver.setCapability(1, 9, 0);
+        }
+    }
+
     @Test
     void whatWasQueuedIsCompleteWhenAWorldCloses() {
         WorldSpec spec = WorldSpec.of(ParallelSizes.tensor(2));

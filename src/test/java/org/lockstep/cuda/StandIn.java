@@ -65,6 +65,11 @@ public final class StandIn {
         driver.getFunction("standin_hurt_exchange").invokeVoid(new Object[] {device, waits ? 1 : 0});
     }
 
+    /** The compute capability of a device from now on. */
+    public void setCapability(int device, int major, int minor) {
+        driver.getFunction("standin_set_capability").invokeVoid(new Object[] {device, major, minor});
+    }
+
     /** Events of the first device that nobody has destroyed. */
     public long events() {
         return driver.getFunction("standin_events").invokeLong(new Object[] {0});
