@@ -51,6 +51,9 @@ final class DeviceQueue {
             return false;
         }
 
+        /** What to try where {@code tag} is not complete in time; empty where it does not carry that. */
+        Optional<String> advice(OperationTag tag);
+
         /** Lets what waits on the device for other ranks end now. From any thread, and more than once. */
         default void end() {}
 
@@ -78,7 +81,7 @@ final class DeviceQueue {
         this.highPriority = highPriority;
     }
 
-    /** Looks after what {@code medium} carries too. */
+    /** Looks after what {@code medium} carries too, which may be some of what those before would. */
     void add(Medium medium) {
         media.add(medium);
         if (rank.isAborted()) {
@@ -218,9 +221,9 @@ final class DeviceQueue {
                                     ErrorCode.COLLECTIVE_TIMEOUT,
                                     (oldest == null ? tag : oldest.called()) + " in " + group + " not complete on "
                                             + device + " in " + deadline.toMillis() / 1000.0 + " s")
-                            .attempt(
-                                    "see the logs of the others; NCCL_DEBUG=INFO in the environment of the executors tells"
-                                            + " what NCCL waits for")
+                            .attempt(media.stream()
+                                    .flatMap(medium -> medium.advice(tag).stream())
+                                    .reduce("see the logs of the others", (before, last) -> last))
                             .exception());
         }
     }

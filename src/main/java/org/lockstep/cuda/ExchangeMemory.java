@@ -230,6 +230,16 @@ final class ExchangeMemory implements DeviceQueue.Medium {
         return capacity;
     }
 
+    @Override
+    public Optional<String> advice(OperationTag tag) {
+        boolean carries = tag.operation() == OperationTag.Operation.ALL_REDUCE
+                && tag.type() != null
+                && tag.count() * tag.type().bytes() <= capacity;
+        return carries
+                ? Optional.of("see the logs of the others; without kernels of our own: spark.lockstep.gpu.peer=off")
+                : Optional.empty();
+    }
+
     /** Queues an all-reduce, after which nothing that was sent is read any more. */
     void allReduce(
             ExchangeKernels kernels,

@@ -2,6 +2,7 @@ package org.lockstep.cuda;
 
 import java.time.Duration;
 import java.util.List;
+import java.util.Optional;
 import org.lockstep.collective.OperationTag;
 
 /** The calls of one NCCL communicator, in its group's {@link DeviceQueue}. Confined to the thread that was admitted. */
@@ -19,6 +20,13 @@ final class NcclQueue {
             @Override
             public void check(OperationTag tag) {
                 handle.isReady(tag);
+            }
+
+            @Override
+            public Optional<String> advice(OperationTag tag) {
+                return Optional.of(
+                        "see the logs of the others; NCCL_DEBUG=INFO in the environment of the executors tells what"
+                                + " NCCL waits for");
             }
 
             /** All of the rank's memory or none: ranks that mix the two in one operation have no result that NCCL defines. */

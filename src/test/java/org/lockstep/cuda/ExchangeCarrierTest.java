@@ -295,6 +295,27 @@ class ExchangeCarrierTest {
         });
     }
 
+    /** All came to the operation; NCCL has no part in it. */
+    @Test
+    void whereKernelsDoNotMeetTheirDeadlineSaysWhatToTry() {
+        WorldSpec spec = WorldSpec.of(ParallelSizes.tensor(2)).withOperationTimeout(Duration.ofMillis(500));
+        CyclicBarrier both = new CyclicBarrier(2);
+        inWorld(spec, 2, OPTIONS, (world, kernels) -> {
+            Buffer x = CudaWorlds.floats(kernels, 1, 2);
+            x.toHost();
+            both.await();
+            StandIn.require().hurtExchange(1, true);
+            both.await();
+            CommunicatorException failure = catchThrowableOfType(CommunicatorException.class, () -> {
+                world.communicators().tensor().allReduce(x, ReduceOp.SUM);
+                x.toHost();
+            });
+            Ranks.assertAll(List.of(failure), ErrorCode.COLLECTIVE_TIMEOUT, "spark.lockstep.gpu.peer=off");
+            assertThat(failure).hasMessageNotContaining("NCCL_DEBUG");
+            return true;
+        });
+    }
+
     @Test
     void anAbortEndsAKernelThatWaits() {
         CountDownLatch waiting = new CountDownLatch(1);
