@@ -1,6 +1,8 @@
 // All-reduce through memory that each rank keeps for it: Signals, then twice `capacity` bytes, for what a rank
 // brings and for its share of the result. Kernels of all ranks run at the same time, and wait for each other.
 
+#include <stddef.h>
+
 #include "reduce.cuh"
 #include "signal.cuh"
 
@@ -14,6 +16,10 @@ struct __align__(256) Signals {
     uint32_t turn[MOST_BLOCKS];
     uint32_t broken; // not 0 once a wait was in vain: nothing is exchanged any more, and what was told last stays
 };
+
+static_assert(
+    sizeof(Signals) == 5120 && offsetof(Signals, broken) + sizeof(uint32_t) <= 5120 - 64,
+    "HEAD of ExchangeMemory.java, and LEFT at its end, by which ranks say that they have left");
 
 /** In the host's memory. */
 struct Told {
