@@ -208,7 +208,8 @@ public interface Communicator extends AutoCloseable {
 
     /**
      * Whether operations on a device's buffers are only queued there, so that a graph of the device can record and repeat them.
-     * Repetitions are neither counted nor recorded.
+     * Repetitions are neither counted nor recorded, and no such graph is to be launched beside an operation of this group that is
+     * queued ({@link #async}) and not complete: it does not wait for it.
      */
     boolean isRecordable();
 

@@ -17,7 +17,8 @@ import org.lockstep.tensor.Buffer;
  * <p>What a rank brings is copied to memory that its peers reach. With n ranks and S bytes a rank then reads (n-1) · S bytes of the
  * others in one shot, or 2 · S · (n-1)/n in two ({@link PeerCarrier#isOneShot}; two ranks never). Results have the bits of the host's. Nothing waits on
  * the host, so that a graph can record it. What is queued goes the same way in its own stream: it begins behind what was called
- * before, and what is called after waits for it, so that one memory is enough, and ranks need not all queue.
+ * before, and what is called after waits for it, so that one memory is enough, and ranks need not all queue. A graph that repeats an
+ * all-reduce knows nothing of that: it must not be launched while an asynchronous one of the same group is not complete.
  */
 final class ExchangeCarrier implements Carrier {
     private final Carrier other;
