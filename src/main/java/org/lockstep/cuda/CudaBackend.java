@@ -78,6 +78,17 @@ public final class CudaBackend implements Backend {
         return options.ranksPerDevice() > 1 ? Optional.empty() : Optional.of(seen.gpu());
     }
 
+    /**
+     * That NCCL joins ranks which share devices.
+     *
+     * @throws org.lockstep.LockstepException NO_EFFECT as {@link NcclHost#requireOne}
+     */
+    void requireJoined(Roster roster) {
+        if (options.ranksPerDevice() > 1) {
+            NcclHost.requireOne(roster, System.getenv());
+        }
+    }
+
     Optional<NcclLibrary> nccl() {
         return Optional.ofNullable(nccl);
     }

@@ -74,6 +74,7 @@ final class CudaEndpoint implements Backend.Endpoint {
     }
 
     private Carriers byNccl(Roster roster) {
+        backend.requireJoined(roster);
         NcclGroups nccl = backend.groups(ids(roster), spec);
         if (backend.peer().use() == Use.OFF) {
             return nccl;

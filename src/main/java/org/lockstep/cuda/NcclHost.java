@@ -4,9 +4,12 @@ import com.sun.jna.Function;
 import com.sun.jna.Native;
 import com.sun.jna.NativeLibrary;
 import java.lang.management.ManagementFactory;
+import java.util.List;
 import java.util.Map;
+import java.util.stream.IntStream;
 import org.lockstep.ErrorCode;
 import org.lockstep.LockstepException;
+import org.lockstep.collective.Roster;
 
 /**
  * What this process is to NCCL, which refuses two ranks on one device of one host: a host of its own, where checks want that.
@@ -15,12 +18,14 @@ import org.lockstep.LockstepException;
  * environment does not change.
  */
 final class NcclHost {
+    private static final String INTERFACE = "NCCL_SOCKET_IFNAME";
+
     private NcclHost() {}
 
     /** What to set, where the environment does not say otherwise: such ranks reach each other over sockets of their one host. */
     private static Map<String, String> variables() {
         String process = ManagementFactory.getRuntimeMXBean().getName(); // of number and host
-        return Map.of("NCCL_HOSTID", "lockstep-" + process, "NCCL_SOCKET_IFNAME", "lo");
+        return Map.of("NCCL_HOSTID", "lockstep-" + process, INTERFACE, "lo");
     }
 
     /**
@@ -39,5 +44,28 @@ final class NcclHost {
                         .exception();
             }
         });
+    }
+
+    /**
+     * That ranks which were made hosts of their own reach each other: over the loopback interface those of one host do.
+     *
+     * @param environment of the process, before {@link #separate}
+     * @throws LockstepException NO_EFFECT where they are of several
+     */
+    static void requireOne(Roster roster, Map<String, String> environment) {
+        List<String> hosts = IntStream.range(0, roster.size())
+                .mapToObj(rank -> roster.hello(rank).identity().hostName())
+                .distinct()
+                .toList();
+        if (hosts.size() > 1 && !environment.containsKey(INTERFACE)) {
+            throw LockstepException.report(
+                            ErrorCode.NO_EFFECT,
+                            "ranks that share devices exchange by NCCL over the loopback interface, which does not join their"
+                                    + " hosts " + String.join(", ", hosts))
+                    .attempt("spark.executorEnv." + INTERFACE
+                            + " = the interface between them, or executors of one host,"
+                            + " or spark.lockstep.nccl.sharedGpu=false")
+                    .exception();
+        }
     }
 }

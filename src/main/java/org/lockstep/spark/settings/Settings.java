@@ -237,7 +237,7 @@ public final class Settings {
             false,
             "for checks alone: tasks of several executors that share a GPU (spark.task.resource.gpu.amount below 1) exchange by"
                     + " NCCL all the same, slowly: each executor is a host of its own to it (NCCL_HOSTID), reached over the"
-                    + " loopback interface unless NCCL_SOCKET_IFNAME names another");
+                    + " loopback interface unless NCCL_SOCKET_IFNAME names another, without which executors are of one host");
 
     public static final Setting<OptionalInt> CPU_THREADS = Setting.countOrAuto(
             "spark.lockstep.cpu.threads",

@@ -1,0 +1,62 @@
+package org.lockstep.cuda;
+
+import static org.assertj.core.api.Assertions.assertThat;
+import static org.assertj.core.api.Assertions.assertThatCode;
+import static org.assertj.core.api.Assertions.assertThatThrownBy;
+
+import java.util.List;
+import java.util.Map;
+import org.junit.jupiter.api.Test;
+import org.lockstep.ErrorCode;
+import org.lockstep.LockstepException;
+import org.lockstep.collective.Hello;
+import org.lockstep.collective.Identity;
+import org.lockstep.collective.Roster;
+import org.lockstep.collective.WorldSpec;
+import org.lockstep.topology.ParallelSizes;
+
+/** Ranks that NCCL takes for hosts of their own, and how they reach each other. */
+class NcclHostTest {
+    private static final Identity HERE = Identity.local().withHost(7, "gpu-a");
+
+    private static Roster roster(Identity second) {
+        WorldSpec spec = WorldSpec.of(ParallelSizes.tensor(2));
+        return Roster.of(List.of(record(spec, HERE, 0), record(spec, second, 1)), spec);
+    }
+
+    private static String record(WorldSpec spec, Identity identity, int rank) {
+        return new Hello(
+                        spec.attempt(),
+                        "test",
+                        identity,
+                        rank,
+                        rank,
+                        "nccl",
+                        List.of(),
+                        0,
+                        spec.sizes(),
+                        spec.order(),
+                        new Hello.Settings(0, List.of()),
+                        List.of())
+                .encode(spec.key());
+    }
+
+    @Test
+    void theLoopbackInterfaceDoesNotJoinSeveralHosts() {
+        assertThatThrownBy(() -> NcclHost.requireOne(roster(HERE.withHost(8, "gpu-b")), Map.of()))
+                .isInstanceOfSatisfying(LockstepException.class, e -> {
+                    assertThat(e.code()).isEqualTo(ErrorCode.NO_EFFECT);
+                    assertThat(e.summary()).contains("does not join their hosts gpu-a, gpu-b");
+                    assertThat(e.advice()).contains("NCCL_SOCKET_IFNAME");
+                });
+    }
+
+    @Test
+    void ranksOfOneHostAreJoinedAndThoseOfWhichTheEnvironmentSaysHow() {
+        assertThatCode(() -> {
+                    NcclHost.requireOne(roster(HERE), Map.of());
+                    NcclHost.requireOne(roster(HERE.withHost(8, "gpu-b")), Map.of("NCCL_SOCKET_IFNAME", "eth0"));
+                })
+                .doesNotThrowAnyException();
+    }
+}
