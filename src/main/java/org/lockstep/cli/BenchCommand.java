@@ -131,8 +131,9 @@ final class BenchCommand implements Callable<Integer> {
     @Option(
             names = {"-d", "--datatype"},
             paramLabel = "TYPE",
-            description = "f64, f32, bf16, f16, i64, i32, i8 or u8; or NCCL's name: double, float, half, bfloat16,"
-                    + " int64, int32, int8, uint8 (default: ${DEFAULT-VALUE}).")
+            description =
+                    "f64, f32, bf16, f16, f8_e4m3, f8_e5m2, i64, i32, i8 or u8; or NCCL's name: double, float, half, bfloat16,"
+                            + " float8e4m3, float8e5m2, int64, int32, int8, uint8 (default: ${DEFAULT-VALUE}).")
     private String type = "f32";
 
     @Option(
@@ -239,6 +240,10 @@ final class BenchCommand implements Callable<Integer> {
                     elements.isFloating() || kind != ReduceOp.Kind.AVG,
                     "--op avg is for floating types, not " + elements);
             require(root >= 0 && root < size, "--root (" + root + ") is no rank of 0.." + (size - 1));
+            require(
+                    !elements.isFp8() || size <= BenchPlan.MOST_OF_FP8 || check == 0,
+                    "--check 1 is for at most " + BenchPlan.MOST_OF_FP8 + " ranks of " + elements
+                            + ", which has no larger sums exactly");
             require(check == 0 || check == 1, "--check (" + check + ") is 0 or 1");
             return new BenchRequest(
                     measured,
@@ -315,15 +320,15 @@ final class BenchCommand implements Callable<Integer> {
             case "int32", "int" -> "i32";
             case "int8", "char" -> "i8";
             case "uint8" -> "u8";
+            case "f8e4m3", "float8e4m3" -> "f8_e4m3";
+            case "f8e5m2", "float8e5m2" -> "f8_e5m2";
             default -> type.toLowerCase(Locale.ROOT);
         };
-        List<DataType> exact = Stream.of(DataType.values())
-                .filter(each -> !each.isFp8()) // too narrow for sums to be compared exactly
-                .toList();
-        return exact.stream()
+        return Stream.of(DataType.values())
                 .filter(each -> each.toString().equals(name))
                 .findFirst()
-                .orElseThrow(() -> new IllegalArgumentException("no type '" + type + "'; there are " + exact));
+                .orElseThrow(() -> new IllegalArgumentException(
+                        "no type '" + type + "'; there are " + List.of(DataType.values())));
     }
 
     private ReduceOp.Kind kind() {

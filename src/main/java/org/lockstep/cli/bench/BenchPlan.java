@@ -35,6 +35,9 @@ public record BenchPlan(
         boolean check)
         implements Serializable {
 
+    /** Ranks whose results in floating types of 8 bits are compared at most: up to 8 every whole number is one of f8_e5m2. */
+    public static final int MOST_OF_FP8 = 8;
+
     /** Which of an operation's two ways are measured. */
     public enum Sides {
         /** As nccl-tests: out of place, then in place where there is such a thing. */

@@ -277,7 +277,7 @@ final class Exchanges {
     }
 
     private Sample sample() {
-        return new Sample(plan.kind(), ranks);
+        return new Sample(plan.kind(), ranks, plan.type());
     }
 
     private static long[] counts(Blocks blocks) {
