@@ -2,6 +2,7 @@ package org.lockstep.inference;
 
 import java.util.Arrays;
 import java.util.Optional;
+import java.util.stream.IntStream;
 import org.jspecify.annotations.Nullable;
 
 /**
@@ -14,6 +15,7 @@ import org.jspecify.annotations.Nullable;
  */
 public final class TextStream {
     private static final int PROMPT_TAIL = 5;
+    private static final int LONGEST_CHARACTER = 4; // in tokens, where each is a byte
     private static final int MOST_PENDING = 64;
 
     private final Tokenizer tokenizer;
@@ -31,10 +33,26 @@ public final class TextStream {
     TextStream(Tokenizer tokenizer, int[] prompt, SamplingParams params) {
         this.tokenizer = tokenizer;
         this.params = params;
-        this.window = Arrays.copyOfRange(prompt, Math.max(0, prompt.length - PROMPT_TAIL), prompt.length);
+        this.window = tail(tokenizer, prompt, params.skipSpecialTokens());
         this.windowSize = window.length;
         this.settled = windowSize;
         this.before = decode();
+    }
+
+    /**
+     * The end of the prompt, from where a character begins: the byte tokens of one that is cut spoil all that follow them up
+     * to the next token of another kind, those of the output too.
+     */
+    private static int[] tail(Tokenizer tokenizer, int[] prompt, boolean skipSpecial) {
+        int shortest = Math.max(0, prompt.length - PROMPT_TAIL);
+        int from = IntStream.rangeClosed(0, Math.min(shortest, LONGEST_CHARACTER - 1))
+                .map(more -> shortest - more)
+                .filter(start -> !tokenizer
+                        .decode(prompt, start, prompt.length, skipSpecial)
+                        .startsWith("\uFFFD"))
+                .findFirst()
+                .orElse(shortest);
+        return Arrays.copyOfRange(prompt, from, prompt.length);
     }
 
     /**

@@ -3,13 +3,21 @@ package org.lockstep.inference;
 import static org.assertj.core.api.Assertions.assertThat;
 import static org.assertj.core.api.Assertions.assertThatThrownBy;
 
+import java.io.IOException;
+import java.nio.file.Files;
+import java.nio.file.Path;
 import java.util.Arrays;
 import java.util.List;
+import java.util.Locale;
 import java.util.Random;
 import org.junit.jupiter.api.AfterEach;
 import org.junit.jupiter.api.BeforeEach;
 import org.junit.jupiter.api.Test;
+import org.junit.jupiter.api.io.TempDir;
+import org.junit.jupiter.params.ParameterizedTest;
+import org.junit.jupiter.params.provider.ValueSource;
 import org.lockstep.FaultCase;
+import org.lockstep.checkpoint.ModelFiles;
 
 class TextStreamTest {
     private static final int[] PROMPT = {783, 784, 259, 505};
@@ -67,6 +75,37 @@ class TextStreamTest {
         }
         assertThat(out.toString()).isEqualTo("é🦊日 ok");
         assertThat(stream.finish()).isEmpty();
+    }
+
+    /** A tokenizer as Llama 2 has it, but with an a for its only word: all else is bytes. */
+    private static Tokenizer ofBytes(Path folder) throws IOException {
+        StringBuilder vocabulary = new StringBuilder("\"<unk>\":0,\"a\":257,\"▁\":258");
+        for (int value = 0; value < 256; value++) {
+            vocabulary.append(String.format(Locale.ROOT, ",\"<0x%02X>\":%d", value, value + 1));
+        }
+        Files.writeString(folder.resolve("config.json"), "{}");
+        Files.writeString(folder.resolve("tokenizer.json"), """
+                {"version": "1.0", "added_tokens": [],
+                 "normalizer": {"type": "Replace", "pattern": {"String": " "}, "content": "▁"},
+                 "pre_tokenizer": null, "post_processor": null, "truncation": null, "padding": null,
+                 "decoder": {"type": "Sequence", "decoders": [
+                  {"type": "Replace", "pattern": {"String": "▁"}, "content": " "},
+                  {"type": "ByteFallback"}, {"type": "Fuse"}]},
+                 "model": {"type": "BPE", "unk_token": "<unk>", "byte_fallback": true, "fuse_unk": true,
+                  "vocab": {%s}, "merges": []}}""".formatted(vocabulary));
+        try (ModelFiles files = ModelFiles.directory(folder)) {
+            return Tokenizer.load(files, 259);
+        }
+    }
+
+    @ParameterizedTest
+    @ValueSource(strings = {"a", "a é", "a日", "a🦊🦊", "🦊é日🦊", "日日日", "ééé日"})
+    @FaultCase("F70")
+    void charactersOfByteTokensComeWholeAfterAnyPrompt(String prompt, @TempDir Path folder) throws IOException {
+        try (Tokenizer bytes = ofBytes(folder)) {
+            TextStream stream = bytes.stream(bytes.encode(prompt), SamplingParams.DEFAULT);
+            assertThat(feed(stream, bytes.encode("🦊日é aé"))).isEqualTo("🦊日é aé");
+        }
     }
 
     @Test
