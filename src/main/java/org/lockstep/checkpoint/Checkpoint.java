@@ -74,7 +74,8 @@ public final class Checkpoint implements TensorSource, AutoCloseable {
                 .exception();
     }
 
-    /** The names of all tensors, in the order of the files and of their bytes. */
+    /** In the order of the files and of their bytes. */
+    @Override
     public Set<String> names() {
         return Collections.unmodifiableSet(tensors.keySet());
     }

@@ -142,7 +142,7 @@ public abstract sealed class ModelFiles implements Closeable permits DirectoryFi
     }
 
     /** Text from outside, made fit to print: shortened, control characters spelled out. */
-    static String quote(String text) {
+    public static String quote(String text) {
         return "'" + shorten(text) + "'";
     }
 

@@ -1,5 +1,6 @@
 package org.lockstep.checkpoint;
 
+import java.util.Set;
 import org.lockstep.LockstepException;
 import org.lockstep.tensor.HostBuffer;
 import org.lockstep.tensor.Shape;
@@ -10,6 +11,9 @@ import org.lockstep.tensor.Shape;
  */
 public interface TensorSource {
     boolean contains(String name);
+
+    /** The names of all tensors, in the order in which they are stored. */
+    Set<String> names();
 
     /** Number of tensors. */
     int size();

@@ -2,14 +2,22 @@ package org.lockstep.model;
 
 import java.util.Collections;
 import java.util.LinkedHashMap;
+import java.util.List;
 import java.util.Map;
+import java.util.Set;
+import java.util.regex.Pattern;
+import org.lockstep.ErrorCode;
 import org.lockstep.LockstepException;
+import org.lockstep.checkpoint.ModelFiles;
 import org.lockstep.checkpoint.TensorSource;
 import org.lockstep.tensor.Shape;
 import org.lockstep.tensor.WeightType;
 
 /** The tensors that a model's settings promise. */
 public final class ModelTensors {
+    /** What older files hold of the tables that are computed here. */
+    private static final Pattern COMPUTED = Pattern.compile(".+\\.rotary_emb\\.(inv_freq|cos_cached|sin_cached)");
+
     private final ModelConfig config;
     private final Map<String, Shape> shapes = new LinkedHashMap<>();
 
@@ -29,20 +37,41 @@ public final class ModelTensors {
      * rank would otherwise find out for its own share, after the launch.
      *
      * @return what is there, the type by the first layer's
-     * @throws LockstepException CHECKPOINT_INVALID naming a tensor that is missing or has another shape or type
+     * @throws LockstepException CHECKPOINT_INVALID naming a tensor that is missing, has another shape or type, or has no
+     *     place in the model
      */
     public static StoredWeights check(ModelConfig config, TensorSource checkpoint) {
         boolean underHead = config.tiedEmbeddings()
                 && !checkpoint.contains(VocabParallelEmbedding.NAME)
                 && checkpoint.contains(ParallelLmHead.NAME);
-        shapes(config).forEach((name, shape) -> {
+        Map<String, Shape> promised = shapes(config);
+        promised.forEach((name, shape) -> {
             boolean moved = underHead && name.equals(VocabParallelEmbedding.NAME);
             Parameters.check(checkpoint, moved ? ParallelLmHead.NAME : name, shape);
         });
+        refuseOthers(promised.keySet(), checkpoint);
         Shape queries = Shape.of((long) config.heads() * config.headSize(), config.hiddenSize());
         WeightType type = WeightType.of(Parameters.check(checkpoint, "model.layers.0.self_attn.q_proj.weight", queries)
                 .type());
         return new StoredWeights(type, checkpoint.bytes());
+    }
+
+    /** Weights that would be left out: of biases or norms of another kind of model, of more layers than the settings say. */
+    private static void refuseOthers(Set<String> promised, TensorSource checkpoint) {
+        List<String> others = checkpoint.names().stream()
+                .filter(name -> !promised.contains(name)
+                        && !name.equals(ParallelLmHead.NAME) // beside the embedding that it is tied to
+                        && !COMPUTED.matcher(name).matches())
+                .toList();
+        if (!others.isEmpty()) {
+            throw LockstepException.report(
+                            ErrorCode.CHECKPOINT_INVALID,
+                            "tensor " + ModelFiles.quote(others.get(0))
+                                    + (others.size() == 1 ? "" : " and " + (others.size() - 1) + " more")
+                                    + " of the checkpoint would be left out: the model of config.json has no place for it")
+                    .attempt("take config.json and the weights from the same model, of a kind that Lockstep has")
+                    .exception();
+        }
     }
 
     private void promise() {

@@ -1,7 +1,9 @@
 package org.lockstep.cli.bench.inference;
 
+import java.util.Collections;
 import java.util.Map;
 import java.util.Objects;
+import java.util.Set;
 import org.lockstep.ErrorCode;
 import org.lockstep.LockstepException;
 import org.lockstep.checkpoint.TensorInfo;
@@ -46,6 +48,11 @@ final class RandomWeights implements TensorSource {
     @Override
     public boolean contains(String name) {
         return shapes.containsKey(name);
+    }
+
+    @Override
+    public Set<String> names() {
+        return Collections.unmodifiableSet(shapes.keySet());
     }
 
     @Override
