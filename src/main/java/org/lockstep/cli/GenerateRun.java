@@ -91,8 +91,13 @@ final class GenerateRun implements Callable<Integer> {
         }
         if (output != null) {
             output.check();
-            if (output.name().equals(prompts)) {
-                throw LockstepException.report(ErrorCode.USAGE, "prompts and output are one file: " + prompts)
+            if (prompts != null && output.replaces(prompts)) {
+                throw LockstepException.report(
+                                ErrorCode.USAGE,
+                                output.name().equals(prompts)
+                                        ? "prompts and output are one file: " + prompts
+                                        : "the output " + output.name() + " would replace the prompts in " + prompts)
+                        .attempt("another --output")
                         .exception();
             }
         }

@@ -13,6 +13,7 @@ import java.util.Arrays;
 import java.util.HashSet;
 import java.util.List;
 import java.util.Locale;
+import java.util.Optional;
 import java.util.Set;
 import java.util.stream.Stream;
 import org.apache.spark.sql.Dataset;
@@ -51,6 +52,27 @@ record OutputFile(String name) {
         }
         if (Files.isDirectory(file)) {
             throw unusable("it is a directory");
+        }
+    }
+
+    /**
+     * Whether writing would take away a file of the driver's own: it is the same by another name, or lies in a directory that
+     * is replaced.
+     *
+     * @throws LockstepException USAGE where that cannot be found out
+     */
+    boolean replaces(String file) {
+        Optional<Path> other = Prompts.local(file);
+        Optional<Path> mine = Prompts.local(name);
+        if (other.isEmpty() || mine.isEmpty()) {
+            return name.equals(file);
+        }
+        try {
+            return other.get().toRealPath().startsWith(mine.get().toRealPath());
+        } catch (NoSuchFileException none) {
+            return false; // there is nothing yet that could be replaced
+        } catch (IOException e) {
+            throw unwritten(e);
         }
     }
 

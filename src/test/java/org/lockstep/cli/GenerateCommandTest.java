@@ -254,4 +254,23 @@ class GenerateCommandTest {
                 .contains("prompts and output are one file");
         assertThat(file).hasContent("{}");
     }
+
+    @Test
+    void theOutputReplacesNoPromptsByAnotherName() throws Exception {
+        Path prompts = Files.writeString(
+                Files.createDirectory(folder.resolve("a.parquet")).resolve("in.jsonl"), "{}\n");
+        Path link = Files.createSymbolicLink(folder.resolve("link.jsonl"), prompts);
+        for (Path output : List.of(
+                prompts.resolveSibling("../a.parquet/in.jsonl"),
+                link,
+                prompts.getParent(),
+                folder.resolve("./a.parquet"))) {
+            Run run = Run.of("generate", "--prompts", prompts.toString(), "--output", output.toString());
+            assertThat(run.err())
+                    .startsWith(ErrorCode.USAGE.label())
+                    .contains("would replace the prompts in " + prompts);
+            assertThat(run.code()).isEqualTo(2);
+        }
+        assertThat(prompts).hasContent("{}");
+    }
 }
