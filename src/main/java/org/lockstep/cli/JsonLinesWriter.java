@@ -6,9 +6,9 @@ import java.io.Closeable;
 import java.io.IOException;
 import java.io.Writer;
 import java.math.BigDecimal;
-import java.util.HashSet;
 import java.util.Map;
 import java.util.Set;
+import java.util.stream.Stream;
 import org.apache.spark.sql.Column;
 import org.apache.spark.sql.Dataset;
 import org.apache.spark.sql.Row;
@@ -17,7 +17,6 @@ import org.apache.spark.sql.types.DataType;
 import org.apache.spark.sql.types.DataTypes;
 import org.apache.spark.sql.types.DecimalType;
 import org.apache.spark.sql.types.StructField;
-import org.apache.spark.sql.types.StructType;
 
 /**
  * Rows as JSON lines: an object a row, columns in order, nulls as null, line breaks {@code \n}.
@@ -37,13 +36,10 @@ final class JsonLinesWriter implements Closeable {
     private final String[] names;
     private final boolean[] raw;
 
-    private JsonLinesWriter(Writer out, StructType schema, Set<String> jsonColumns) throws IOException {
+    private JsonLinesWriter(Writer out, String[] names, boolean[] raw) throws IOException {
         this.json = new JsonFactory().createGenerator(out).setRootValueSeparator(null);
-        this.names = schema.fieldNames();
-        this.raw = new boolean[names.length];
-        for (int i = 0; i < names.length; i++) {
-            raw[i] = jsonColumns.contains(names[i]);
-        }
+        this.names = names;
+        this.raw = raw;
     }
 
     /**
@@ -52,33 +48,44 @@ final class JsonLinesWriter implements Closeable {
      * @param jsonColumns those of JSON text, which is written as it is
      */
     static void write(Writer out, Dataset<Row> rows, Set<String> jsonColumns) throws IOException {
-        Set<String> raw = new HashSet<>(jsonColumns);
-        Dataset<Row> plain = plain(rows, raw);
-        try (JsonLinesWriter writer = new JsonLinesWriter(out, plain.schema(), raw)) {
-            for (var each = plain.toLocalIterator(); each.hasNext(); ) {
+        StructField[] fields = rows.schema().fields();
+        String[] names = rows.schema().fieldNames();
+        boolean[] raw = new boolean[names.length];
+        for (int i = 0; i < names.length; i++) {
+            raw[i] = jsonColumns.contains(names[i]) || !isPlain(fields[i]);
+        }
+        try (JsonLinesWriter writer = new JsonLinesWriter(out, names, raw)) {
+            for (var each = plain(rows, fields).toLocalIterator(); each.hasNext(); ) {
                 writer.write(each.next());
             }
         }
     }
 
-    /** Columns of dates, lists, structures and the like become JSON text in Spark's own form, and join {@code raw}. */
-    private static Dataset<Row> plain(Dataset<Row> rows, Set<String> raw) {
-        StructField[] fields = rows.schema().fields();
-        Column[] columns = new Column[fields.length];
-        boolean changed = false;
-        for (int i = 0; i < fields.length; i++) {
-            String name = fields[i].name();
-            columns[i] = functions.col("`" + name.replace("`", "``") + "`");
-            if (!PLAIN.contains(fields[i].dataType()) && !(fields[i].dataType() instanceof DecimalType)) {
-                Column list = functions.to_json(functions.array(columns[i]), Map.of("ignoreNullFields", "false"));
-                columns[i] = list.substr(
-                                functions.lit(2), functions.length(list).minus(2))
-                        .as(name);
-                raw.add(name);
-                changed = true;
-            }
+    private static boolean isPlain(StructField field) {
+        return PLAIN.contains(field.dataType()) || field.dataType() instanceof DecimalType;
+    }
+
+    /**
+     * Columns of dates, lists, structures and the like become JSON text in Spark's own form. They go by their places, for Spark
+     * does not tell names apart that differ in case alone.
+     */
+    private static Dataset<Row> plain(Dataset<Row> rows, StructField[] fields) {
+        if (Stream.of(fields).allMatch(JsonLinesWriter::isPlain)) {
+            return rows;
         }
-        return changed ? rows.select(columns) : rows;
+        String[] places = new String[fields.length];
+        Column[] columns = new Column[fields.length];
+        for (int i = 0; i < fields.length; i++) {
+            places[i] = "place" + i;
+            Column column = functions.col(places[i]);
+            columns[i] = isPlain(fields[i]) ? column : json(column);
+        }
+        return rows.toDF(places).select(columns);
+    }
+
+    private static Column json(Column value) {
+        Column list = functions.to_json(functions.array(value), Map.of("ignoreNullFields", "false"));
+        return list.substr(functions.lit(2), functions.length(list).minus(2));
     }
 
     private void write(Row row) throws IOException {

@@ -297,4 +297,13 @@ class GenerateRunTest {
                         + "\"bytes\":\"AQI=\",\"a.`map\":{\"k\":{\"b\":1.5,\"a\":null}},\"none\":null,\"raw\":{\"as\": [it, is]}}\n";
         assertThat(out.toString()).isEqualTo(line + line);
     }
+
+    @Test
+    void columnsWhoseNamesDifferInCaseAloneAreWritten() throws IOException {
+        StructType schema = new StructType().add("Day", DataTypes.DateType).add("day", DataTypes.StringType);
+        Row row = RowFactory.create(Date.valueOf("2024-02-29"), "leap");
+        StringWriter out = new StringWriter();
+        JsonLinesWriter.write(out, spark.createDataFrame(List.of(row), schema), Set.of());
+        assertThat(out.toString()).isEqualTo("{\"Day\":\"2024-02-29\",\"day\":\"leap\"}\n");
+    }
 }
