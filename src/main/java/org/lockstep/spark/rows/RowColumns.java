@@ -28,7 +28,7 @@ public record RowColumns(int prompt, int sampling) implements Serializable {
     /**
      * By their names.
      *
-     * @throws LockstepException USAGE where one is not there, or of another type
+     * @throws LockstepException USAGE where one is not there, or there twice, or of another type
      */
     public static RowColumns of(StructType input, String prompt, Optional<String> sampling) {
         int prompts = place(input, prompt, "--prompt-column, or name the column of prompts in generate");
@@ -58,11 +58,16 @@ public record RowColumns(int prompt, int sampling) implements Serializable {
     }
 
     private static int place(StructType input, String name, String advice) {
-        int place = List.of(input.fieldNames()).indexOf(name);
+        List<String> names = List.of(input.fieldNames());
+        int place = names.indexOf(name);
         if (place < 0) {
-            throw LockstepException.report(
-                            ErrorCode.USAGE, "there is no column '" + name + "' among " + List.of(input.fieldNames()))
+            throw LockstepException.report(ErrorCode.USAGE, "there is no column '" + name + "' among " + names)
                     .attempt(advice)
+                    .exception();
+        }
+        if (place != names.lastIndexOf(name)) {
+            throw LockstepException.report(ErrorCode.USAGE, "there are several columns '" + name + "' among " + names)
+                    .attempt("drop or rename all but one, as after a join")
                     .exception();
         }
         return place;

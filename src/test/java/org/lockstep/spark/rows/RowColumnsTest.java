@@ -38,6 +38,17 @@ class RowColumnsTest {
                 .hasMessageContainingAll("USAGE", "there is no column 'params' among", "--sampling-column");
     }
 
+    @Test
+    void ofColumnsOfOneNameNoneIsTaken() {
+        StructType joined = new StructType()
+                .add("id", DataTypes.LongType)
+                .add("prompt", DataTypes.StringType)
+                .add("id", DataTypes.LongType)
+                .add("prompt", DataTypes.StringType);
+        assertThatThrownBy(() -> RowColumns.of(joined, "prompt", Optional.empty()))
+                .hasMessageContainingAll("USAGE", "there are several columns 'prompt' among", "rename");
+    }
+
     /** A run is gone on with for the same rows only, and what they say of their sampling is of them. */
     @Test
     void theDigestOfRowsIsAlsoOfWhatTheySay() {
