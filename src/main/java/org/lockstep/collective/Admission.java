@@ -8,7 +8,8 @@ import java.util.concurrent.atomic.AtomicReferenceArray;
 
 /**
  * How long the operation that is under way has been so, as somebody sees it who looks now and then: operations themselves do
- * not read the clock. {@link #begin} belongs to the thread that is inside, {@link #overdue} to the one that looks.
+ * not read the clock. {@link #begin} and {@link #extend} belong to the thread that is inside, {@link #overdue} to the one
+ * that looks.
  */
 final class Admission {
     /** What one pause between two looks counts at most: while the whole JVM was frozen nobody could go on. */
@@ -29,6 +30,12 @@ final class Admission {
         long next = number.getPlain() + 1;
         limits.lazySet((int) (next & 1), deadline);
         number.lazySet(next);
+    }
+
+    /** The operation under way may take so much longer. */
+    void extend(Duration more) {
+        int place = (int) (number.getPlain() & 1);
+        limits.lazySet(place, Arguments.deadline(limits.getPlain(place).plus(more)));
     }
 
     /**

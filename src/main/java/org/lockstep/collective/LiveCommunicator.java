@@ -24,6 +24,7 @@ abstract class LiveCommunicator extends Operations {
     private final AtomicReference<@Nullable WorkQueue> queue = new AtomicReference<>();
     private final AtomicReference<Closing> closing = new AtomicReference<>(Closing.NOT_YET);
     private final Admission admission = new Admission();
+    private OperationTerms terms = OperationTerms.DEFAULT; // of the operation of the admitted thread
     private volatile boolean over;
     private long queuedAt; // of the work that the queue's thread does; 0 where it does none
 
@@ -148,9 +149,12 @@ abstract class LiveCommunicator extends Operations {
     /**
      * Admits the calling thread, after what is queued; it must {@link #leave}.
      *
+     * @param bytes that its operation moves, as far as that is known
+     * @return how long that may take
      * @throws CommunicatorException CONCURRENT_USE if another thread is inside; if not alive, or closed
      */
-    final void enter(Object operation, Duration deadline) {
+    @SuppressWarnings("ReferenceEquality") // equal terms are the same, mostly, and storing a reference costs a fence
+    final Duration enter(Object operation, OperationTerms allowed, long bytes) {
         WorkQueue pending = queue.get();
         if (pending != null && !pending.isIdle()) {
             awaitQueued(pending, operation);
@@ -165,7 +169,19 @@ abstract class LiveCommunicator extends Operations {
             leave();
             throw refused;
         }
-        admission.begin(deadline);
+        Duration limit = allowed.allowed(bytes);
+        admission.begin(limit);
+        if (terms != allowed) {
+            terms = allowed;
+        }
+        return limit;
+    }
+
+    /** How much longer the operation of the admitted thread may take, which turns out to move so many bytes more. */
+    protected final Duration extend(long bytes) {
+        Duration more = terms.more(bytes);
+        admission.extend(more);
+        return more;
     }
 
     /**

@@ -11,7 +11,8 @@ import org.lockstep.topology.GroupKind;
  * @param timeout of an operation, but for {@code bytes}; positive
  * @param ofKinds timeouts of groups of some kinds, where they differ
  * @param minimumRate bytes per second that an operation may go on at however long it takes: its own bytes divided by this come on
- *     top of {@code timeout}; positive
+ *     top of {@code timeout}, those of objects, and of unequal blocks that ranks pass on for others, as soon as they are known;
+ *     positive
  * @param finite whether what a rank gives to an operation is looked through for NaN and infinities first
  */
 public record OperationTerms(Duration timeout, Map<GroupKind, Duration> ofKinds, long minimumRate, boolean finite)
@@ -35,8 +36,14 @@ public record OperationTerms(Duration timeout, Map<GroupKind, Duration> ofKinds,
 
     /** How long an operation that moves so many bytes may take. */
     Duration allowed(long bytes) {
+        Duration more = more(bytes);
+        return more.isZero() ? timeout : Arguments.deadline(timeout.plus(more));
+    }
+
+    /** What so many bytes may take of it. */
+    Duration more(long bytes) {
         double seconds = (double) bytes / minimumRate; // to be felt, not to be exact
-        return seconds < 1e-3 ? timeout : Arguments.deadline(timeout.plusMillis((long) (seconds * 1e3)));
+        return seconds < 1e-3 ? Duration.ZERO : Arguments.deadline(Duration.ofMillis((long) (seconds * 1e3)));
     }
 
     /** These terms with exactly this deadline, whatever an operation moves. */

@@ -190,8 +190,7 @@ abstract class Operations implements Communicator {
             GuardedCommunicator.Step step) {
         GuardedCommunicator real = real();
         long bytes = data.bytes();
-        Duration limit = terms().allowed(moved);
-        real.enter(operation, limit);
+        Duration limit = real.enter(operation, terms(), moved);
         try {
             if (read != null) {
                 real.look(operation, read);
@@ -220,8 +219,7 @@ abstract class Operations implements Communicator {
     private void transfer(String operation, Transfer transfer) {
         GuardedCommunicator real = real();
         long bytes = transfer.buffer().bytes();
-        Duration limit = terms().allowed(bytes);
-        real.enter(operation, limit);
+        Duration limit = real.enter(operation, terms(), bytes);
         try {
             real.look(transfer);
             long start = real.log().begin(transfer, size(), real.queuedAt());
@@ -254,8 +252,7 @@ abstract class Operations implements Communicator {
         for (Transfer transfer : transfers) {
             bytes += transfer.buffer().bytes();
         }
-        Duration limit = terms().allowed(bytes);
-        real.enter("grouped transfers", limit);
+        Duration limit = real.enter("grouped transfers", terms(), bytes);
         try {
             transfers.forEach(real::look);
             long start = real.log().beginTimed(transfers, size(), real.queuedAt());
@@ -269,8 +266,7 @@ abstract class Operations implements Communicator {
     @Override
     public final void barrier() {
         GuardedCommunicator real = real();
-        Duration limit = terms().timeout();
-        real.enter(Operation.BARRIER, limit);
+        Duration limit = real.enter(Operation.BARRIER, terms(), 0);
         try {
             OperationTag tag = real.tag(Operation.BARRIER, null, null, 0, -1);
             long start = real.log().beginTimed(tag, real.queuedAt());
@@ -287,29 +283,27 @@ abstract class Operations implements Communicator {
         return object(
                 Operation.BROADCAST_OBJECT,
                 root,
-                (real, tag) -> real.doBroadcastObject(tag, terms().timeout(), value, root, type));
+                (real, tag, limit) -> real.doBroadcastObject(tag, limit, value, root, type));
     }
 
     @Override
     public final <T> List<T> allGatherObject(T value, Class<T> type) {
         return object(
-                Operation.ALL_GATHER_OBJECT,
-                -1,
-                (real, tag) -> real.doAllGatherObject(tag, terms().timeout(), value, type));
+                Operation.ALL_GATHER_OBJECT, -1, (real, tag, limit) -> real.doAllGatherObject(tag, limit, value, type));
     }
 
     /** An operation of the whole group on objects. */
     private interface OfObjects<R> {
-        R by(GuardedCommunicator real, OperationTag tag);
+        R by(GuardedCommunicator real, OperationTag tag, Duration limit);
     }
 
     private <R> R object(Operation operation, int root, OfObjects<R> body) {
         GuardedCommunicator real = real();
-        real.enter(operation, terms().timeout());
+        Duration limit = real.enter(operation, terms(), 0);
         try {
             OperationTag tag = real.tag(operation, null, null, 0, root);
             long start = real.log().beginTimed(tag, real.queuedAt());
-            R result = body.by(real, tag);
+            R result = body.by(real, tag, limit);
             real.log().endTimed(1, 0, start);
             return result;
         } catch (CommunicatorException failure) {
@@ -341,8 +335,7 @@ abstract class Operations implements Communicator {
 
     private <R> R transferObject(Object operation, boolean sends, int peer, OfObject<R> body) {
         GuardedCommunicator real = real();
-        Duration limit = terms().timeout();
-        real.enter(operation, limit);
+        Duration limit = real.enter(operation, terms(), 0);
         try {
             long start = real.log().beginObject(sends, peer, size(), real.queuedAt());
             R result = body.by(real, limit);

@@ -1,5 +1,6 @@
 package org.lockstep.cpu;
 
+import java.util.ArrayList;
 import java.util.Arrays;
 import java.util.List;
 import java.util.Objects;
@@ -18,13 +19,16 @@ import org.lockstep.transport.Mesh.Letter;
  * the way pass it on.
  *
  * <p>For n ranks, S bytes that each sends and log = ⌈log2 n⌉: log steps, about log · S/2 bytes that each rank sends, and room for
- * some of them. Where blocks are of unequal length each step has one more before it, of the lengths: 8 bytes for each block passed
- * on. What passes through a rank then, and its room, depend on what others send, up to what one buffer holds in a step.
+ * some of them. Where blocks are of unequal length the lengths go the same ways first: log steps more, of 8 bytes for each block
+ * passed on. What passes through a rank then, and its room, depend on what others send, up to what one buffer holds in a step; and
+ * since a rank may wait for one that passes on the blocks of others, the time of each is that of the rank with the most bytes.
  *
- * <p>That a block is longer or shorter than its rank awaits only that rank can tell, and when it comes; the others are told in
- * what they call next.
+ * <p>That a block is longer or shorter than its rank awaits only that rank can tell; the others are told while they wait for it, or
+ * in what they call next.
  */
 final class BruckAllToAll {
+    private static final long MOST_BYTES = 8L * Integer.MAX_VALUE; // of a buffer
+
     private final Mesh mesh;
     private final int me;
     private final int size;
@@ -35,34 +39,72 @@ final class BruckAllToAll {
         this.size = mesh.size();
     }
 
+    /**
+     * A step.
+     *
+     * @param distance to the rank that blocks go to
+     * @param out their lengths
+     * @param in of those that come from the rank as far away on the other side
+     */
+    private record Step(int distance, Blocks out, Blocks in) {}
+
     /** The part of this rank, which is in the operation of this tag with all others. */
     void run(OperationTag tag, HostBuffer send, Blocks sendBlocks, HostBuffer receive, Blocks receiveBlocks) {
+        List<Step> steps = steps(tag, sendBlocks, receiveBlocks, Math.max(send.bytes(), receive.bytes()));
         @Nullable HostBuffer[] held = new HostBuffer[size]; // by the distance from where a block began to where it goes
         for (int distance = 1; distance < size; distance++) {
             held[distance] = DirectCollectives.block(sendBlocks, send, (me + distance) % size);
         }
         DirectCollectives.copy(
                 DirectCollectives.block(sendBlocks, send, me), DirectCollectives.block(receiveBlocks, receive, me));
-        for (int step = 1; step < size; step *= 2) {
-            int[] passed = passed(step);
-            Blocks outBlocks = lengths(held, passed);
-            HostBuffer out = HostBuffer.allocate(send.type(), outBlocks.total());
+        for (Step step : steps) {
+            int[] passed = passed(step.distance);
+            HostBuffer out = HostBuffer.allocate(send.type(), step.out.total());
             for (int i = 0; i < passed.length; i++) {
                 DirectCollectives.copy(
-                        Objects.requireNonNull(held[passed[i]]), DirectCollectives.block(outBlocks, out, i));
+                        Objects.requireNonNull(held[passed[i]]), DirectCollectives.block(step.out, out, i));
             }
-            Blocks inBlocks = tag.operation().isRagged() ? theirs(tag, outBlocks, step) : outBlocks;
-            HostBuffer in = HostBuffer.allocate(send.type(), inBlocks.total());
-            swap(tag, out, in, step);
+            HostBuffer in = HostBuffer.allocate(send.type(), step.in.total());
+            swap(tag, out, in, step.distance);
             for (int i = 0; i < passed.length; i++) {
-                HostBuffer block = DirectCollectives.block(inBlocks, in, i);
-                boolean there = passed[i] < 2 * step;
+                HostBuffer block = DirectCollectives.block(step.in, in, i);
+                boolean there = passed[i] < 2 * step.distance;
                 held[passed[i]] = there ? null : block;
                 if (there) {
-                    arrive(tag, block, receive, receiveBlocks, Math.floorMod(me - passed[i], size));
+                    DirectCollectives.copy(
+                            block,
+                            DirectCollectives.block(receiveBlocks, receive, Math.floorMod(me - passed[i], size)));
                 }
             }
         }
+    }
+
+    /** The steps, by the lengths of all blocks that come by; before them nobody waits for elements. */
+    private List<Step> steps(OperationTag tag, Blocks sendBlocks, Blocks receiveBlocks, long bytes) {
+        List<Step> steps = new ArrayList<>();
+        long[] lengths = new long[size]; // as the blocks are held
+        Arrays.setAll(lengths, distance -> sendBlocks.count((me + distance) % size));
+        long most = bytes; // of any rank that is known of
+        for (int step = 1; step < size; step *= 2) {
+            int[] passed = passed(step);
+            long[] ours = new long[passed.length];
+            Arrays.setAll(ours, i -> lengths[passed[i]]);
+            long[] theirs = ours;
+            if (tag.operation().isRagged()) {
+                long[] told = told(tag, ours, most, step);
+                theirs = Arrays.copyOf(told, ours.length);
+                most = Math.max(most, told[ours.length]);
+            }
+            for (int i = 0; i < passed.length; i++) {
+                lengths[passed[i]] = theirs[i];
+            }
+            steps.add(new Step(step, Blocks.of(ours), Blocks.of(theirs)));
+        }
+        for (int distance = 1; distance < size; distance++) {
+            requireLength(tag, lengths[distance], receiveBlocks, Math.floorMod(me - distance, size));
+        }
+        mesh.moves(steps.size() * most - bytes);
+        return steps;
     }
 
     /** The distances that have {@code step} among their digits. */
@@ -72,35 +114,33 @@ final class BruckAllToAll {
                 .toArray();
     }
 
-    private static Blocks lengths(@Nullable HostBuffer[] held, int[] passed) {
-        return Blocks.of(IntStream.of(passed)
-                .mapToLong(distance -> Objects.requireNonNull(held[distance]).length())
-                .toArray());
-    }
-
-    /** The lengths of what comes in this step, for those of what goes. */
-    private Blocks theirs(OperationTag tag, Blocks out, int step) {
-        HostBuffer ours = HostBuffer.allocate(DataType.I64, out.ranks());
-        HostBuffer theirs = HostBuffer.allocate(DataType.I64, out.ranks());
-        Arrays.setAll(ours.longs(), out::count);
+    /** What the rank of a step says for what is said to the other: the lengths of blocks, then the most bytes of any rank. */
+    private long[] told(OperationTag tag, long[] lengths, long most, int step) {
+        HostBuffer ours = HostBuffer.allocate(DataType.I64, lengths.length + 1L);
+        HostBuffer theirs = HostBuffer.allocate(DataType.I64, ours.length());
+        System.arraycopy(lengths, 0, ours.longs(), 0, lengths.length);
+        ours.longs()[lengths.length] = most;
         swap(tag, ours, theirs, step);
+        long[] told = theirs.longs();
+        int from = Math.floorMod(me - step, size);
         long all = 0;
-        for (long length : theirs.longs()) {
-            if (length < 0 || length > Integer.MAX_VALUE - all) {
-                throw mesh.refused(
-                        tag, Math.floorMod(me - step, size), "blocks to pass on of more elements than a buffer holds");
+        for (int i = 0; i < lengths.length; i++) {
+            if (told[i] < 0 || told[i] > Integer.MAX_VALUE - all) {
+                throw mesh.refused(tag, from, "blocks to pass on of more elements than a buffer holds");
             }
-            all += length;
+            all += told[i];
         }
-        return Blocks.of(theirs.longs());
+        if (told[lengths.length] < 0 || told[lengths.length] > MOST_BYTES) {
+            throw mesh.refused(
+                    tag, from, "that a rank moves " + told[lengths.length] + " bytes, more than a buffer has");
+        }
+        return told;
     }
 
-    private void arrive(OperationTag tag, HostBuffer block, HostBuffer receive, Blocks receiveBlocks, int from) {
-        HostBuffer place = DirectCollectives.block(receiveBlocks, receive, from);
-        if (block.length() != place.length()) {
-            throw mesh.differs(tag.withCount(place.length()), from, tag.withCount(block.length()));
+    private void requireLength(OperationTag tag, long length, Blocks receiveBlocks, int from) {
+        if (length != receiveBlocks.count(from)) {
+            throw mesh.differs(tag.withCount(receiveBlocks.count(from)), from, tag.withCount(length));
         }
-        DirectCollectives.copy(block, place);
     }
 
     private void swap(OperationTag tag, HostBuffer out, HostBuffer in, int step) {

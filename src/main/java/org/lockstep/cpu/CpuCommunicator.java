@@ -5,6 +5,7 @@ import java.util.ArrayList;
 import java.util.List;
 import java.util.Optional;
 import java.util.concurrent.atomic.AtomicBoolean;
+import java.util.function.LongFunction;
 import java.util.function.Supplier;
 import org.jspecify.annotations.Nullable;
 import org.lockstep.ErrorCode;
@@ -49,6 +50,7 @@ final class CpuCommunicator extends GuardedCommunicator {
     private final long[] received;
     private final AtomicBoolean ended = new AtomicBoolean(); // by the thread that is inside
     private final Runnable onSeal = this::spread;
+    private final LongFunction<Duration> extension = this::extend;
 
     CpuCommunicator(
             ProcessGroup group,
@@ -193,7 +195,7 @@ final class CpuCommunicator extends GuardedCommunicator {
     /** Runs what crosses the group; a failure seals the fate of this JVM's ranks and speaks for the first cause. */
     private <T> T carry(Object operation, Duration limit, Supplier<T> body) {
         try {
-            mesh.begin(operation, limit);
+            mesh.begin(operation, limit, extension);
             return body.get();
         } catch (Failed failed) {
             Verdict first = fate.seal(failed.verdict());
@@ -270,7 +272,7 @@ final class CpuCommunicator extends GuardedCommunicator {
             return own;
         }
         try {
-            mesh.begin(tag, limit.compareTo(ASKING) < 0 ? limit : ASKING);
+            mesh.begin(tag, limit.compareTo(ASKING) < 0 ? limit : ASKING, extension);
             collectives.barrier(tag);
             return own;
         } catch (Failed failed) {

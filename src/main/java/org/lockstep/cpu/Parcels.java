@@ -16,7 +16,7 @@ import org.lockstep.transport.Mesh.Letter;
 
 /**
  * Bytes whose number only their sender knows: it travels first, and by it a peer says how much memory to take, so it is
- * bounded by {@link ObjectCodec#MAX_BYTES}. Confined to the thread that the communicator admitted.
+ * bounded by {@link ObjectCodec#MAX_BYTES}; and by it the operation has the time that they take. Confined to the thread that the communicator admitted.
  */
 final class Parcels {
     private final Mesh mesh;
@@ -36,6 +36,7 @@ final class Parcels {
         HostBuffer length = Buffer.ofLongs(mine == null ? 0 : mine.length);
         collectives.broadcast(tag, length, length, root);
         HostBuffer content = mine == null ? room(tag, length, root) : HostBuffer.of(DataType.U8, mine);
+        mesh.moves(content.bytes());
         collectives.broadcast(sized(tag, content.length(), root), content, content, root);
         return content.byteArray();
     }
@@ -49,6 +50,7 @@ final class Parcels {
         }
         Blocks blocks = Blocks.of(lengths.longs());
         HostBuffer all = HostBuffer.allocate(DataType.U8, blocks.total());
+        mesh.moves(all.bytes());
         collectives.allGather(sized(tag, blocks.total(), -1), HostBuffer.of(DataType.U8, mine), all, blocks);
         List<byte[]> parts = new ArrayList<>();
         for (int rank = 0; rank < collectives.size(); rank++) {
@@ -74,6 +76,7 @@ final class Parcels {
     void send(long number, byte[] mine, int peer) {
         HostBuffer length = Buffer.ofLongs(mine.length);
         HostBuffer content = HostBuffer.of(DataType.U8, mine);
+        mesh.moves(content.bytes());
         mesh.transfer(
                 List.of(
                         new Letter(tag(number, length, peer), length, peer),
@@ -86,6 +89,7 @@ final class Parcels {
         OperationTag tag = tag(number, length, mesh.rank());
         mesh.transfer(List.of(), List.of(new Letter(tag, length, peer)));
         HostBuffer content = room(tag, length, peer);
+        mesh.moves(content.bytes());
         mesh.transfer(List.of(), List.of(new Letter(tag(number, content, mesh.rank()), content, peer)));
         return content.byteArray();
     }

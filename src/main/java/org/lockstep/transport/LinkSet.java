@@ -4,6 +4,7 @@ import java.time.Duration;
 import java.util.List;
 import java.util.function.Consumer;
 import java.util.function.IntFunction;
+import java.util.function.LongFunction;
 import java.util.stream.IntStream;
 import org.jspecify.annotations.Nullable;
 import org.lockstep.collective.OperationTag;
@@ -28,6 +29,9 @@ final class LinkSet {
     private boolean ended;
     private int connecting = NOBODY;
     private Object what = "";
+    private LongFunction<Duration> extension = bytes -> Duration.ZERO;
+    private long limitNanos;
+    private long moreNanos; // after these
 
     /**
      * The links of rank in group {@code me}.
@@ -53,9 +57,19 @@ final class LinkSet {
         this.end = end;
     }
 
-    void begin(Object operation, Duration limit) {
+    void begin(Object operation, Duration limit, LongFunction<Duration> extension) {
         what = operation;
+        if (this.extension != extension) { // a reference costs a fence
+            this.extension = extension;
+        }
+        limitNanos = limit.toNanos();
+        moreNanos = 0;
         pause.begin(limit);
+    }
+
+    /** So many bytes more than the operation was begun for. */
+    void moves(long bytes) {
+        moreNanos += extension.apply(bytes).toNanos();
     }
 
     /** Who is waited for from here on may wait for others, so many more steps away. */
@@ -140,13 +154,28 @@ final class LinkSet {
                 link.check();
             }
         }
-        if (pause.isLate()) {
+        if (isLate()) {
             List<Integer> missing = IntStream.range(0, links.length)
                     .filter(this::isMissing)
                     .boxed()
                     .toList();
-            throw new Failed(Verdict.timeout(group, me, what.toString(), pause.limit(), missing));
+            throw new Failed(Verdict.timeout(
+                    group, me, what.toString(), new Deadline(0, Duration.ofNanos(limitNanos)), missing));
         }
+    }
+
+    /** Whether the time is over; that which came in addition begins when the time before it is over. */
+    private boolean isLate() {
+        if (!pause.isLate()) {
+            return false;
+        }
+        if (moreNanos == 0) {
+            return true;
+        }
+        pause.begin(Duration.ofNanos(moreNanos));
+        limitNanos += moreNanos;
+        moreNanos = 0;
+        return false;
     }
 
     private boolean isMissing(int peer) {

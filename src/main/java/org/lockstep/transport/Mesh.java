@@ -4,6 +4,7 @@ import java.time.Duration;
 import java.util.EnumMap;
 import java.util.List;
 import java.util.Map;
+import java.util.function.LongFunction;
 import java.util.function.Predicate;
 import java.util.stream.IntStream;
 import org.jspecify.annotations.Nullable;
@@ -104,9 +105,18 @@ public final class Mesh {
         return lends && bytes > Board.COPIED_BYTES;
     }
 
-    /** Begins an operation: what it is called in errors, and how long it may wait in all; see {@link #later}. */
-    public void begin(Object operation, Duration limit) {
-        links.begin(operation, limit);
+    /**
+     * Begins an operation: what it is called in errors, and how long it may wait in all; see {@link #moves} and {@link #later}.
+     *
+     * @param extension how much longer for so many bytes more
+     */
+    public void begin(Object operation, Duration limit, LongFunction<Duration> extension) {
+        links.begin(operation, limit, extension);
+    }
+
+    /** The operation turns out to move so many bytes more than it was begun for, here or between those who are waited for. */
+    public void moves(long bytes) {
+        links.moves(bytes);
     }
 
     private Link link(int peer) {

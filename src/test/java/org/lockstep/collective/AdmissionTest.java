@@ -36,6 +36,17 @@ class AdmissionTest {
     }
 
     @Test
+    void anOperationThatTurnsOutToMoveMoreIsOverdueLater() {
+        Admission admission = new Admission();
+        admission.begin(Duration.ofNanos(1));
+        admission.extend(Duration.ofMillis(20));
+        assertThat(awaitOverdue(admission)).hasValue(Duration.ofMillis(20).plusNanos(1));
+        admission.begin(Duration.ofNanos(1));
+        admission.overdue(true, NOW);
+        assertThat(awaitOverdue(admission)).as("the next one").hasValue(Duration.ofNanos(1));
+    }
+
+    @Test
     void nobodyInsideIsNeverOverdue() {
         Admission admission = new Admission();
         admission.begin(Duration.ZERO);

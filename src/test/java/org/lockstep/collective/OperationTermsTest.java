@@ -24,6 +24,14 @@ class OperationTermsTest {
     }
 
     @Test
+    void bytesThatComeInAdditionHaveTheirs() {
+        assertThat(TERMS.more(0)).isZero();
+        assertThat(TERMS.more(500)).isEqualTo(Duration.ofMillis(500));
+        assertThat(TERMS.withMinimumRate(1).more(Long.MAX_VALUE)).isEqualTo(Duration.ofDays(36_500));
+        assertThat(TERMS.exactly(Duration.ofMillis(7)).more(1_000_000)).isZero();
+    }
+
+    @Test
     void aDeadlineOfOnesOwnIsExact() {
         assertThat(TERMS.exactly(Duration.ofMillis(7)).allowed(1_000_000)).isEqualTo(Duration.ofMillis(7));
         assertThat(TERMS.exactly(Duration.ofMillis(7)).of(GroupKind.TENSOR).timeout())

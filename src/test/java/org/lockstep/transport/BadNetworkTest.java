@@ -14,6 +14,7 @@ import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.Timeout;
 import org.junit.jupiter.params.ParameterizedTest;
 import org.junit.jupiter.params.provider.CsvSource;
+import org.junit.jupiter.params.provider.EnumSource;
 import org.junit.jupiter.params.provider.ValueSource;
 import org.lockstep.ErrorCode;
 import org.lockstep.FaultCase;
@@ -102,6 +103,42 @@ class BadNetworkTest {
         } else {
             assertThat(ends.get(0).code()).isEqualTo(ErrorCode.COLLECTIVE_TIMEOUT);
         }
+    }
+
+    private static final int OBJECT = 300_000; // bytes: over two seconds at one megabit a second
+
+    private enum Objects {
+        BROADCAST(world -> world.broadcastObject(world.rankInGroup() == 0 ? new byte[OBJECT] : null, 0, byte[].class)),
+        ALL_GATHER(world -> world.allGatherObject(new byte[OBJECT], byte[].class)),
+        SEND(world -> {
+            if (world.rankInGroup() == 0) {
+                world.sendObject(new byte[OBJECT], 1);
+            } else {
+                world.receiveObject(0, byte[].class);
+            }
+            world.within(Duration.ofSeconds(20))
+                    .barrier(); // or the sender's time would be that of the one who waits for it
+        });
+
+        final BadNetwork.Part part;
+
+        Objects(BadNetwork.Part part) {
+            this.part = part;
+        }
+    }
+
+    @ParameterizedTest
+    @EnumSource
+    @FaultCase("F37")
+    void anObjectHasTheTimeThatItsBytesTake(Objects objects) throws IOException {
+        WorldSpec slow = spec(2, false);
+        OperationTerms terms =
+                slow.operations().withTimeout(Duration.ofMillis(1500)).withMinimumRate(10_000);
+        BadNetwork network = new BadNetwork(slow.withOperations(terms), Rhythm.DEFAULT, (way, before, bytes, wire) -> {
+            LockSupport.parkNanos(8_000L * bytes.length);
+            wire.write(bytes, 0, bytes.length);
+        });
+        assertThat(network.run(2, objects.part)).containsOnlyNulls();
     }
 
     /** A byte of the greeting's end, of a header, of its seal, of elements, of a later frame. */

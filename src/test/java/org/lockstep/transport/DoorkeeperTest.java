@@ -19,6 +19,7 @@ import org.junit.jupiter.api.RepeatedTest;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.Timeout;
 import org.junit.jupiter.params.ParameterizedTest;
+import org.junit.jupiter.params.provider.CsvSource;
 import org.junit.jupiter.params.provider.ValueSource;
 import org.lockstep.ErrorCode;
 import org.lockstep.FaultCase;
@@ -175,9 +176,10 @@ class DoorkeeperTest {
         }
     }
 
-    /** Its kernel takes connections, but nobody there says a word. */
-    @Test
-    void whoIsFrozenIsNamedWhenTheTimeIsOver() throws IOException {
+    /** Its kernel takes connections, but nobody there says a word; what the operation turns out to move has its time too. */
+    @ParameterizedTest
+    @CsvSource({"300, 0", "100, 200"})
+    void whoIsFrozenIsNamedWhenTheTimeIsOver(long millis, long more) throws IOException {
         Side waiting = sides.get(0);
         TcpLinks sockets = new TcpLinks(GROUP, 0, waiting.links, () -> {}, Duration.ZERO);
         Pause pause = new Pause(0, false, null, sockets.selector(), true, sockets::awaitReadiness);
@@ -191,10 +193,13 @@ class DoorkeeperTest {
                 Rosters.fate(SPEC),
                 pause,
                 orderly -> {});
-        links.begin("send", Duration.ofMillis(300));
+        long start = System.nanoTime();
+        links.begin("send", Duration.ofMillis(millis), Duration::ofMillis);
+        links.moves(more);
         Verdict verdict =
                 catchThrowableOfType(Failed.class, () -> links.link(1)).verdict();
         links.abort(verdict);
+        assertThat(Duration.ofNanos(System.nanoTime() - start)).isGreaterThanOrEqualTo(Duration.ofMillis(300));
         assertThat(verdict.code()).isEqualTo(ErrorCode.COLLECTIVE_TIMEOUT);
         assertThat(verdict.culprit()).isEqualTo(1);
         assertThat(verdict.text()).contains("send in world").contains("not complete in 0.3 s: rank 1 did not come");
