@@ -44,6 +44,7 @@ final class Calls implements AutoCloseable {
     private final Selector selector;
     private final SecureRandom random;
     private final Taker taker;
+    private final OpenFiles files = OpenFiles.ask();
     private final Map<Links.Id, Peer> peers = new LinkedHashMap<>();
     private final Set<Integer> elsewhere = new HashSet<>(); // peers, than at their first address
 
@@ -151,7 +152,15 @@ final class Calls implements AutoCloseable {
         }
         String address = addresses.get(peer.tries++ % addresses.size());
         peer.nextAt = System.nanoTime() + STAGGER.toNanos();
-        SocketChannel channel = SocketChannel.open();
+        SocketChannel channel;
+        try {
+            channel = SocketChannel.open();
+        } catch (IOException none) {
+            drop(peer.link);
+            String what = "rank " + me + " cannot open a connection to " + peer.door();
+            taker.fail(peer.link, files.exhausted(what, none));
+            return;
+        }
         try {
             channel.configureBlocking(false);
             InetAddress literal = InetAddress.getByName(address);

@@ -166,6 +166,8 @@ final class Control {
                 }
                 stations.removeIf(this::isGone);
             }
+        } catch (CommunicatorException known) { // of a door that is kept
+            fate.seal(Verdict.found(me, GROUP, known));
         } catch (IOException | RuntimeException | Error failure) {
             fate.seal(new Verdict(
                     ErrorCode.INTERNAL, me, GROUP, "rank " + me + " cannot watch its peers: " + failure, -1, failure));

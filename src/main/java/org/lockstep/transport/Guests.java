@@ -1,6 +1,7 @@
 package org.lockstep.transport;
 
 import java.io.IOException;
+import java.nio.channels.ClosedChannelException;
 import java.nio.channels.SelectionKey;
 import java.nio.channels.Selector;
 import java.nio.channels.ServerSocketChannel;
@@ -10,6 +11,7 @@ import java.time.Duration;
 import java.util.ArrayDeque;
 import java.util.Deque;
 import java.util.function.Predicate;
+import org.jspecify.annotations.Nullable;
 import org.lockstep.collective.WorldSpec;
 import org.slf4j.Logger;
 import org.slf4j.LoggerFactory;
@@ -32,6 +34,7 @@ final class Guests {
     private final SecureRandom random;
     private final Predicate<Links.Id> expected;
     private final Taker taker;
+    private final OpenFiles files = OpenFiles.ask();
     private final int mostHalfOpen;
     private final Deque<Handshake> halfOpen = new ArrayDeque<>();
     private int dropped;
@@ -71,7 +74,7 @@ final class Guests {
 
     private void accept(ServerSocketChannel listener, Selector selector) throws IOException {
         for (int i = 0; i < TURN; i++) {
-            SocketChannel channel = listener.accept();
+            SocketChannel channel = next(listener, i == 0);
             if (channel == null) {
                 return;
             }
@@ -86,6 +89,28 @@ final class Guests {
             if (halfOpen.size() > mostHalfOpen) {
                 drop(halfOpen.remove(), "was pushed out by " + mostHalfOpen + " newer connections");
             }
+        }
+    }
+
+    /**
+     * Who is next at a listener; null if that is nobody, or has to wait until the oldest guest has made room.
+     *
+     * @param isThere whether somebody is known to be: the system finds that no file is left before it looks
+     */
+    private @Nullable SocketChannel next(ServerSocketChannel listener, boolean isThere) throws IOException {
+        try {
+            return listener.accept();
+        } catch (ClosedChannelException closed) {
+            throw closed;
+        } catch (IOException failure) {
+            if (OpenFiles.isLeft()) {
+                LOG.debug("rank {} lost a connection before it was accepted", me, failure);
+            } else if (isThere && halfOpen.isEmpty()) {
+                throw files.exhausted("rank " + me + " cannot accept a connection", failure);
+            } else if (isThere) {
+                drop(halfOpen.remove(), "was pushed out: no more than " + files.most() + " files may be open");
+            }
+            return null;
         }
     }
 

@@ -88,6 +88,9 @@ final class TcpLinks {
             }
         } else if (System.nanoTime() - failure.since() >= patience.toNanos()) { // nobody told why so soon
             CommunicatorException why = failure.why();
+            if (why.code() == ErrorCode.NOT_ENOUGH_DESCRIPTORS) { // which the peer has no part in
+                throw new Failed(Verdict.found(group, me, why));
+            }
             throw new Failed(Verdict.lost(group, me, FIRST, peer, "cannot be reached: " + why.summary(), why));
         }
     }

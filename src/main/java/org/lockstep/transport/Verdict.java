@@ -103,11 +103,16 @@ public record Verdict(
 
     /** What rank in group {@code me} was told by something else than its links. */
     public static Verdict found(ProcessGroup group, int me, Throwable failure) {
+        return found(group.rank(me), groupId(group), failure);
+    }
+
+    /** The same of a rank in the world. */
+    static Verdict found(int rank, long group, Throwable failure) {
         if (!(failure instanceof LockstepException known) || known.code() == ErrorCode.ABORTED) {
-            return aborted(group.rank(me), groupId(group), failure);
+            return aborted(rank, group, failure);
         }
         String text = known.summary() + (known.advice().isEmpty() ? "" : " (try: " + known.advice() + ")");
-        return new Verdict(known.code(), group.rank(me), groupId(group), text, -1, failure);
+        return new Verdict(known.code(), rank, group, text, -1, failure);
     }
 
     /** The thread that waited was interrupted. */

@@ -192,7 +192,7 @@ public final class RankProcesses implements AutoCloseable {
     }
 
     /** Without Spark and Log4j's core, whose setting up took as long as the rest of a rank: Log4j's API logs alone, simply. */
-    private static String classPath() {
+    static String classPath() {
         return Stream.of(System.getProperty("java.class.path").split(File.pathSeparator))
                 .filter(NEEDED.asMatchPredicate())
                 .collect(Collectors.joining(File.pathSeparator));
