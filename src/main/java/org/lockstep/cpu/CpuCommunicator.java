@@ -48,6 +48,7 @@ final class CpuCommunicator extends GuardedCommunicator {
     private final Peers peers;
     private final long[] sent;
     private final long[] received;
+    private volatile @Nullable Verdict found; // by a carrier, while the ranks are asked what they know of it
     private final AtomicBoolean ended = new AtomicBoolean(); // by the thread that is inside
     private final Runnable onSeal = this::spread;
     private final LongFunction<Duration> extension = this::extend;
@@ -210,15 +211,21 @@ final class CpuCommunicator extends GuardedCommunicator {
 
     @Override
     protected boolean isAlive() {
-        return fate.verdict() == null;
+        return verdict() == null;
     }
 
     @Override
     protected void requireAlive(Object operation) {
-        Verdict verdict = fate.verdict();
+        Verdict verdict = verdict();
         if (verdict != null) {
             throw verdict.exception(operation.toString(), group, peers);
         }
+    }
+
+    /** What this rank knows of its end by now. */
+    private @Nullable Verdict verdict() {
+        Verdict verdict = fate.verdict();
+        return verdict == null ? found : verdict;
     }
 
     @Override
@@ -256,6 +263,7 @@ final class CpuCommunicator extends GuardedCommunicator {
         @Override
         public CommunicatorException fail(OperationTag tag, Throwable failure, Optional<Duration> asking) {
             Verdict own = Verdict.found(group, me, failure);
+            found = own; // whoever comes while the ranks are asked is told
             Verdict said = asking.filter(any -> fate.verdict() == null)
                     .map(limit -> asked(tag, own, limit))
                     .orElse(own);

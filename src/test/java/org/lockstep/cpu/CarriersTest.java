@@ -1,0 +1,70 @@
+package org.lockstep.cpu;
+
+import static org.assertj.core.api.Assertions.assertThat;
+import static org.assertj.core.api.Assertions.catchThrowableOfType;
+
+import java.time.Duration;
+import java.util.Optional;
+import java.util.Set;
+import java.util.concurrent.CountDownLatch;
+import java.util.concurrent.atomic.AtomicReference;
+import java.util.concurrent.locks.LockSupport;
+import org.awaitility.Awaitility;
+import org.junit.jupiter.api.Test;
+import org.junit.jupiter.api.Timeout;
+import org.lockstep.ErrorCode;
+import org.lockstep.LockstepException;
+import org.lockstep.collective.Backend;
+import org.lockstep.collective.Carriers;
+import org.lockstep.collective.Communicator;
+import org.lockstep.collective.CommunicatorException;
+import org.lockstep.collective.OperationTag;
+import org.lockstep.collective.World;
+import org.lockstep.collective.WorldSpec;
+import org.lockstep.rendezvous.LocalWorld;
+import org.lockstep.topology.GroupKind;
+import org.lockstep.topology.ParallelSizes;
+
+/** What becomes of a group where that which carries a device's buffers fails. */
+@Timeout(60)
+class CarriersTest {
+    private static final WorldSpec SPEC = WorldSpec.of(ParallelSizes.tensor(2)).withKinds(Set.of(GroupKind.WORLD));
+
+    /** It is no concurrent use: the one who is inside only asks the others what they know of a failure. */
+    @Test
+    void whoComesWhileTheRanksAreAskedIsToldWhatFailed() {
+        CountDownLatch told = new CountDownLatch(1);
+        LocalWorld.of(2).run(rendezvous -> {
+            AtomicReference<Carriers.Life> life = new AtomicReference<>();
+            Carriers devices = (group, me, host, own, tag) -> {
+                life.set(own);
+                return host;
+            };
+            try (Backend backend = new WithCarriers(CpuBackend.create(), devices);
+                    World world = World.join(rendezvous, backend, SPEC)) {
+                Communicator all = world.communicators().world();
+                if (world.state().rank() == 1) {
+                    told.await();
+                    return 0;
+                }
+                Thread asking = new Thread(() -> fail(life.get()));
+                asking.start();
+                Awaitility.await().until(() -> LockSupport.getBlocker(asking) != null); // for rank 1
+                CommunicatorException failure = catchThrowableOfType(CommunicatorException.class, all::barrier);
+                told.countDown();
+                asking.join();
+                assertThat(failure.code()).isEqualTo(ErrorCode.COLLECTIVE_TIMEOUT);
+                assertThat(failure).hasMessageContaining("all_reduce #7 not complete on the device");
+                return 0;
+            }
+        });
+    }
+
+    private static void fail(Carriers.Life life) {
+        OperationTag tag = new OperationTag(7, OperationTag.Operation.ALL_REDUCE, null, null, 0, -1);
+        LockstepException failure = LockstepException.report(
+                        ErrorCode.COLLECTIVE_TIMEOUT, "all_reduce #7 not complete on the device")
+                .exception();
+        life.fail(tag, failure, Optional.of(Duration.ofSeconds(20)));
+    }
+}
