@@ -73,29 +73,34 @@ final class CpuEndpoint implements Backend.Endpoint {
     private Communicators connect(Roster roster, ParallelState state, Optional<Carriers> devices) {
         int rank = state.rank();
         ranksOfThisJvm.accept(roster.ranksInVenue(rank));
+        ObjectCodec codec = new ObjectCodec(spec.objects());
         GroupPlan plan = GroupPlan.of(roster.grid(), spec.kinds());
         List<ProcessGroup> groups = plan.inOrder(rank);
         Door.Connected connected = door.connect(
                 roster, rank, groups.stream().filter(group -> group.size() > 1).toList());
-        ObjectCodec codec = new ObjectCodec(spec.objects());
         Map<ProcessGroup, GuardedCommunicator> live = new LinkedHashMap<>();
         List<CpuCommunicator> several = new ArrayList<>();
-        for (ProcessGroup group : groups) {
-            if (group.size() == 1) {
-                live.put(group, new SoloCommunicator(group, codec, spec.operations(), devices));
-            } else {
-                CpuCommunicator made = new CpuCommunicator(
-                        group,
-                        group.rankInGroup(rank),
-                        connected.mesh(group),
-                        Hosts.byRank(group, roster),
-                        connected.fate(),
-                        codec,
-                        roster::describe,
-                        spec.operations());
-                live.put(group, made);
-                several.add(made);
+        try {
+            for (ProcessGroup group : groups) {
+                if (group.size() == 1) {
+                    live.put(group, new SoloCommunicator(group, codec, spec.operations(), devices));
+                } else {
+                    CpuCommunicator made = new CpuCommunicator(
+                            group,
+                            group.rankInGroup(rank),
+                            connected.mesh(group),
+                            Hosts.byRank(group, roster),
+                            connected.fate(),
+                            codec,
+                            roster::describe,
+                            spec.operations());
+                    live.put(group, made);
+                    several.add(made);
+                }
             }
+        } catch (RuntimeException | Error failure) {
+            connected.abort(rank, failure);
+            throw failure;
         }
         Map<GroupKind, Communicator> kinds = new EnumMap<>(GroupKind.class);
         plan.ofRank(rank)

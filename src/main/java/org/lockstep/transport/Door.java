@@ -101,7 +101,7 @@ public final class Door implements AutoCloseable {
             return connected;
         } catch (RuntimeException | Error failure) {
             // Also frees the groups made before the one that failed; the first cause stays.
-            connected.abort(fate.seal(Verdict.aborted(rank, 0, failure)));
+            connected.abort(rank, failure);
             if (failure instanceof Failed failed) {
                 ProcessGroup here = groups.isEmpty()
                         ? roster.grid().group(GroupKind.WORLD, rank).orElseThrow()
@@ -273,6 +273,11 @@ public final class Door implements AutoCloseable {
                 throw new IllegalArgumentException(group + " was not connected");
             }
             return mesh;
+        }
+
+        /** Gives up what no communicator has yet, and tells the peers why. */
+        public void abort(int rank, Throwable cause) {
+            abort(fate.seal(Verdict.aborted(rank, 0, cause)));
         }
 
         private void abort(Verdict verdict) {

@@ -4,6 +4,7 @@ import static org.assertj.core.api.Assertions.assertThat;
 import static org.assertj.core.api.Assertions.catchThrowableOfType;
 
 import java.time.Duration;
+import java.util.List;
 import java.util.Optional;
 import java.util.Set;
 import java.util.concurrent.CountDownLatch;
@@ -58,6 +59,33 @@ class CarriersTest {
                 return 0;
             }
         });
+    }
+
+    /** A group of one has no peer, but the rank has some in other groups. */
+    @Test
+    void whereOneCannotBeMadeThePeersAreTold() {
+        WorldSpec spec = WorldSpec.of(ParallelSizes.tensor(2))
+                .withKinds(Set.of(GroupKind.WORLD, GroupKind.PIPELINE))
+                .withOperationTimeout(Duration.ofSeconds(10));
+        List<LockstepException> ends = LocalWorld.of(2).run(rendezvous -> {
+            Carriers devices = (group, me, host, own, tag) -> {
+                if (group.size() == 1 && group.first() == 0) {
+                    throw LockstepException.report(ErrorCode.OUT_OF_MEMORY, "planned")
+                            .exception();
+                }
+                return host;
+            };
+            LockstepException end = catchThrowableOfType(LockstepException.class, () -> {
+                try (Backend backend = new WithCarriers(CpuBackend.create(), devices);
+                        World world = World.join(rendezvous, backend, spec)) {
+                    world.communicators().world().barrier();
+                }
+            });
+            return end;
+        });
+        assertThat(ends).extracting(LockstepException::code).containsOnlyOnce(ErrorCode.OUT_OF_MEMORY);
+        assertThat(ends).extracting(LockstepException::code).containsOnlyOnce(ErrorCode.ABORTED);
+        assertThat(ends).allSatisfy(end -> assertThat(end).hasMessageContaining("planned"));
     }
 
     private static void fail(Carriers.Life life) {
