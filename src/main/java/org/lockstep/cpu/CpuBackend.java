@@ -125,8 +125,15 @@ public final class CpuBackend implements Backend {
 
     @Override
     public void close() {
-        open.forEach(CpuEndpoint::closeAll);
-        open.clear();
+        try {
+            open.forEach(CpuEndpoint::closeAll);
+        } finally {
+            open.clear();
+            closeKernels();
+        }
+    }
+
+    private void closeKernels() {
         CpuKernels made;
         synchronized (this) {
             closed = true;

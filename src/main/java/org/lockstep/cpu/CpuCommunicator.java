@@ -296,10 +296,13 @@ final class CpuCommunicator extends GuardedCommunicator {
     @Override
     protected void doClose() {
         fate.forget(onSeal);
-        if (fate.verdict() == null) {
-            device.close();
+        try {
+            if (fate.verdict() == null) {
+                device.close();
+            }
+        } finally {
+            end(fate.verdict());
         }
-        end(fate.verdict());
     }
 
     /** Frees the mesh, once; only who is inside may, for others would take the memory from under the one who is. */

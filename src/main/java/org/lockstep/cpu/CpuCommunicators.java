@@ -74,10 +74,24 @@ final class CpuCommunicators implements Communicators {
 
     @Override
     public void close() {
-        for (int i = live.size() - 1; i >= 0; i--) {
-            live.get(i).close();
+        close(live.size());
+    }
+
+    /** Closes the first {@code count}, in reverse order, and what they have in common; what fails is thrown when all is freed. */
+    @SuppressWarnings("try") // it is there to be closed
+    private void close(int count) {
+        if (count == 0) {
+            connected.end();
+            return;
         }
-        connected.end();
+        try (Rest before = () -> close(count - 1)) {
+            live.get(count - 1).close();
+        }
+    }
+
+    private interface Rest extends AutoCloseable {
+        @Override
+        void close();
     }
 
     @Override

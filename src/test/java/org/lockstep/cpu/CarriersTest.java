@@ -1,6 +1,7 @@
 package org.lockstep.cpu;
 
 import static org.assertj.core.api.Assertions.assertThat;
+import static org.assertj.core.api.Assertions.catchThrowable;
 import static org.assertj.core.api.Assertions.catchThrowableOfType;
 
 import java.time.Duration;
@@ -20,9 +21,11 @@ import org.lockstep.collective.Carriers;
 import org.lockstep.collective.Communicator;
 import org.lockstep.collective.CommunicatorException;
 import org.lockstep.collective.OperationTag;
+import org.lockstep.collective.SoloCarrier;
 import org.lockstep.collective.World;
 import org.lockstep.collective.WorldSpec;
 import org.lockstep.rendezvous.LocalWorld;
+import org.lockstep.tensor.Buffer;
 import org.lockstep.topology.GroupKind;
 import org.lockstep.topology.ParallelSizes;
 
@@ -86,6 +89,59 @@ class CarriersTest {
         assertThat(ends).extracting(LockstepException::code).containsOnlyOnce(ErrorCode.OUT_OF_MEMORY);
         assertThat(ends).extracting(LockstepException::code).containsOnlyOnce(ErrorCode.ABORTED);
         assertThat(ends).allSatisfy(end -> assertThat(end).hasMessageContaining("planned"));
+    }
+
+    /** What could not be closed is told when all else is, and its peers do not wait for it. */
+    @Test
+    void whereOneCannotBeClosedAllElseIs() {
+        WorldSpec spec = WorldSpec.of(ParallelSizes.tensor(2))
+                .withKinds(Set.of(GroupKind.WORLD, GroupKind.PIPELINE))
+                .withOperationTimeout(Duration.ofSeconds(10));
+        LocalWorld.of(2).withVenues(2).run(rendezvous -> {
+            Carriers devices = (group, me, host, own, tag) -> group.rank(me) == 0 ? new Unclosable(group.size()) : host;
+            try (Backend backend = new WithCarriers(CpuBackend.create(), devices);
+                    World world = World.join(rendezvous, backend, spec)) {
+                if (world.state().rank() == 0) {
+                    Throwable end = catchThrowable(world::close);
+                    assertThat(end).hasMessage("a group of 2 cannot be closed");
+                    assertThat(end.getSuppressed())
+                            .extracting(Throwable::getMessage)
+                            .containsExactly("a group of 1 cannot be closed");
+                    assertThat(rendezvous.venue().isEmpty()).isTrue();
+                } else {
+                    CommunicatorException failure = catchThrowableOfType(
+                            CommunicatorException.class,
+                            () -> world.communicators().world().barrier());
+                    assertThat(failure.code()).isEqualTo(ErrorCode.PEER_LOST);
+                    assertThat(failure).hasMessageContaining("rank 0 left the group");
+                }
+                return 0;
+            }
+        });
+    }
+
+    private static final class Unclosable extends SoloCarrier {
+        private final int ranks;
+
+        Unclosable(int ranks) {
+            this.ranks = ranks;
+        }
+
+        @Override
+        public boolean carries(Buffer buffer) {
+            return false;
+        }
+
+        @Override
+        protected void copy(Buffer send, Buffer receive) {}
+
+        @Override
+        protected void scale(Buffer buffer, double factor) {}
+
+        @Override
+        public void close() {
+            throw new IllegalStateException("a group of " + ranks + " cannot be closed");
+        }
     }
 
     private static void fail(Carriers.Life life) {
