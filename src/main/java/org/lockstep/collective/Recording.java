@@ -158,7 +158,7 @@ final class Recording implements Communicator {
 
     @Override
     public void barrier() {
-        add(real::barrier);
+        add(here::barrier);
     }
 
     @Override

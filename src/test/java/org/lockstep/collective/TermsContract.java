@@ -56,6 +56,7 @@ public interface TermsContract extends Ranks {
         QUEUED("all_reduce #1 sum f32[4]", all -> all.async(TermsContract::sum).await()),
         BROADCAST("broadcast #1 f32[4]", all -> all.broadcast(HostBuffer.allocate(DataType.F32, 4), 2)),
         BARRIER("barrier #1", Communicator::barrier),
+        BARRIER_IN_A_GROUP("barrier #1", all -> all.grouped(Communicator::barrier)),
         RECEIVE("receive #1 f32[4] from 2", all -> all.receive(HostBuffer.allocate(DataType.F32, 4), 2)),
         GROUPED(
                 "receive #1 f32[4] from 2",
