@@ -60,9 +60,12 @@ final class Switchboard {
         services.remove(new Place(rank, port));
     }
 
-    /** Rank {@code rank} answers nowhere any more; if it owes an answer, that is as if it were lost. */
+    /**
+     * Rank {@code rank} answers nowhere any more; if it owes an answer, that is as if it were lost. It waits for none itself.
+     */
     void leave(int rank) {
         services.keySet().removeIf(place -> place.rank == rank);
+        open.removeIf(call -> call.from() == rank);
         for (Message.Envelope call : open) {
             if (call.to() == rank) {
                 String how = "rank " + rank + " left without the answer that rank " + call.from() + " waits for";

@@ -127,6 +127,31 @@ class ControlPlaneTest {
     }
 
     @Test
+    void whoLeavesOwesNothingToWhoLeftBefore() {
+        CountDownLatch askerLeft = new CountDownLatch(1);
+        CountDownLatch askedLeft = new CountDownLatch(1);
+        onEveryRank(1, false, (world, plane) -> {
+            int rank = world.state().rank();
+            if (rank == 1) {
+                plane.serve(PORT, (from, question) -> new CompletableFuture<>());
+            }
+            world.communicators().world().barrier();
+            if (rank == 0) {
+                plane.call(1, PORT, new byte[0]);
+                world.close();
+                askerLeft.countDown();
+            } else if (rank == 1) {
+                askerLeft.await();
+                world.close();
+                askedLeft.countDown();
+            } else {
+                askedLeft.await();
+                assertThat(world.isAlive()).isTrue();
+            }
+        });
+    }
+
+    @Test
     void longCallsPassEachOther() {
         onEveryRank(4, true, (world, plane) -> {
             plane.serve(PORT, (from, question) -> CompletableFuture.completedFuture(question));
