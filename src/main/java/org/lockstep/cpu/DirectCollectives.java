@@ -1,11 +1,14 @@
 package org.lockstep.cpu;
 
+import java.util.List;
+import java.util.stream.IntStream;
 import org.jspecify.annotations.Nullable;
 import org.lockstep.collective.Blocks;
 import org.lockstep.collective.OperationTag;
 import org.lockstep.tensor.DataType;
 import org.lockstep.tensor.HostBuffer;
 import org.lockstep.transport.Mesh;
+import org.lockstep.transport.Mesh.Letter;
 
 /**
  * The algorithms of one step or two among all ranks, for up to {@value #DIRECT_RANKS} of them.
@@ -223,6 +226,28 @@ class DirectCollectives implements Collectives {
 
     static HostBuffer block(Blocks blocks, HostBuffer whole, int rank) {
         return (HostBuffer) blocks.of(whole, rank);
+    }
+
+    /**
+     * Every rank's block in {@code all} of the root, where the others have null; no rank but the root hears of another, which have
+     * agreed before.
+     */
+    static void collect(
+            Mesh mesh, OperationTag tag, HostBuffer mine, @Nullable HostBuffer all, Blocks blocks, int root) {
+        if (all == null) {
+            mesh.transfer(List.of(new Letter(tag, mine, root)), List.of());
+        } else {
+            copy(mine, block(blocks, all, mesh.rank()));
+            mesh.transfer(List.of(), letters(mesh, tag, all, blocks));
+        }
+    }
+
+    /** Each other rank's block of {@code whole}. */
+    static List<Letter> letters(Mesh mesh, OperationTag tag, HostBuffer whole, Blocks blocks) {
+        return IntStream.range(0, mesh.size())
+                .filter(peer -> peer != mesh.rank())
+                .mapToObj(peer -> new Letter(tag, block(blocks, whole, peer), peer))
+                .toList();
     }
 
     static void copy(HostBuffer from, HostBuffer to) {

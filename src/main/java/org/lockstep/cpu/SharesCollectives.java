@@ -1,7 +1,6 @@
 package org.lockstep.cpu;
 
 import java.util.List;
-import java.util.stream.IntStream;
 import org.jspecify.annotations.Nullable;
 import org.lockstep.collective.Blocks;
 import org.lockstep.collective.OperationTag;
@@ -61,7 +60,7 @@ final class SharesCollectives extends TreeCollectives {
                 me == root ? block(shares, receive, me) : HostBuffer.allocate(receive.type(), shares.count(me));
         foldBlock(tag, shares, send, share, joining);
         // That a peer sends its share also says that it has read the root's of it, which is overwritten now.
-        collect(tag, share, me == root ? receive : null, shares, root);
+        collect(mesh, tag, share, me == root ? receive : null, shares, root);
         mesh.settle();
     }
 
@@ -77,7 +76,7 @@ final class SharesCollectives extends TreeCollectives {
 
     @Override
     public void gather(OperationTag tag, HostBuffer send, @Nullable HostBuffer receive, int root) {
-        collect(tag, send, receive, Blocks.even(size, send.length()), root);
+        collect(mesh, tag, send, receive, Blocks.even(size, send.length()), root);
     }
 
     @Override
@@ -87,25 +86,7 @@ final class SharesCollectives extends TreeCollectives {
             return;
         }
         Blocks blocks = Blocks.even(size, receive.length());
-        mesh.transfer(toAll(tag, send, blocks), List.of());
+        mesh.transfer(letters(mesh, tag, send, blocks), List.of());
         copy(block(blocks, send, me), receive);
-    }
-
-    /** Every rank's block in {@code all} of the root, which the others have not; no rank but the root hears of another. */
-    private void collect(OperationTag tag, HostBuffer mine, @Nullable HostBuffer all, Blocks blocks, int root) {
-        if (all == null) {
-            send(tag, mine, root);
-            return;
-        }
-        copy(mine, block(blocks, all, me));
-        mesh.transfer(List.of(), toAll(tag, all, blocks));
-    }
-
-    /** Each other rank's block of {@code whole}. */
-    private List<Letter> toAll(OperationTag tag, HostBuffer whole, Blocks blocks) {
-        return IntStream.range(0, size)
-                .filter(peer -> peer != me)
-                .mapToObj(peer -> new Letter(tag, block(blocks, whole, peer), peer))
-                .toList();
     }
 }
