@@ -23,11 +23,13 @@ public interface EndContract extends Ranks {
     default void whoDoesNotComeIsNamedWhenTheDeadlinePasses() {
         WorldSpec spec = WorldSpec.of(ParallelSizes.tensor(3)).withOperationTimeout(Duration.ofMillis(300));
         CountDownLatch over = new CountDownLatch(2);
+        CyclicBarrier together = new CyclicBarrier(2); // who is late in leaving the meeting shall not be missed, too
         List<CommunicatorException> failures = onEvery(3, spec, communicator -> {
             if (communicator.rankInGroup() == 2) {
                 over.await();
                 return null;
             }
+            together.await();
             CommunicatorException failure = catchThrowableOfType(
                     CommunicatorException.class,
                     () -> communicator.allReduce(HostBuffer.allocate(DataType.F32, 4), ReduceOp.SUM));

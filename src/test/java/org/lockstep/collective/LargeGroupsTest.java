@@ -679,14 +679,12 @@ class LargeGroupsTest {
                 venues,
                 kind,
                 communicator -> {
-                    long start = System.nanoTime();
                     try {
                         communicator.barrier(); // in which some are still
                         part.run(communicator);
                     } catch (CommunicatorException failure) {
                         assertThat(failure.code()).isEqualTo(ErrorCode.COLLECTIVE_MISMATCH);
                         assertThat(failure).hasMessageContaining(words).hasMessageContaining(others);
-                        assertThat(Duration.ofNanos(System.nanoTime() - start)).isLessThan(Duration.ofSeconds(5));
                         throw new Expected();
                     }
                 },
@@ -702,6 +700,8 @@ class LargeGroupsTest {
         List<Throwable> seen = Collections.synchronizedList(new ArrayList<>());
         WorldSpec spec = WorldSpec.of(ParallelSizes.tensor(ranks))
                 .withKinds(Set.of(GroupKind.WORLD))
+                .withOperationTimeout(
+                        Duration.ofMinutes(10)) // beyond the test's: no deadline tells what a peer did not
                 .withTransports(Set.of(TransportKind.THREAD, kind));
         LocalWorld.of(ranks).withVenues(venues).run(rendezvous -> {
             try (CpuBackend backend = CpuBackend.create();

@@ -10,6 +10,7 @@ import java.util.List;
 import java.util.Map;
 import java.util.Set;
 import java.util.concurrent.CountDownLatch;
+import java.util.concurrent.CyclicBarrier;
 import java.util.function.Consumer;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.params.ParameterizedTest;
@@ -30,11 +31,13 @@ public interface TermsContract extends Ranks {
     /** An operation of two ranks, of three, that wait for the third until it is over. */
     private List<CommunicatorException> withoutTheThird(WorldSpec spec, Part<World, ?> waits) {
         CountDownLatch over = new CountDownLatch(2);
+        CyclicBarrier together = new CyclicBarrier(2); // who is late in leaving the meeting shall not be missed, too
         return inWorld(3, spec, world -> {
             if (world.state().rank() == 2) {
                 over.await();
                 return null;
             }
+            together.await();
             CommunicatorException failure = catchThrowableOfType(CommunicatorException.class, () -> waits.run(world));
             over.countDown();
             return failure;

@@ -271,13 +271,13 @@ class RequestExchangeTest {
     @ParameterizedTest
     @ValueSource(ints = {1, 2})
     void aReplicaMayWorkLongerThanTheDeadlineOfOneOperation(int venues) {
-        Duration deadline = Duration.ofMillis(300);
+        Duration deadline = Duration.ofSeconds(1);
         WorldSpec spec = WorldSpec.of(ParallelSizes.data(2)).withOperationTimeout(deadline);
         onEveryRank(spec, 2, venues, (world, exchange) -> {
             int rank = world.state().rank();
             List<Request> home = requests(2 * rank, 2);
             List<Completion> done = exchange.run(home, (source, take) -> {
-                long end = System.nanoTime() + rank * deadline.multipliedBy(3).toNanos();
+                long end = System.nanoTime() + rank * deadline.multipliedBy(2).toNanos();
                 source.await(SOON);
                 while (System.nanoTime() - end < 0) {
                     Thread.onSpinWait(); // the second replica computes

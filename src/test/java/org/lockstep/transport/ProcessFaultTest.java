@@ -100,12 +100,13 @@ class ProcessFaultTest {
     @ParameterizedTest
     @EnumSource(names = {"SHARED", "TCP"})
     void aShortFreezeIsNoDeath(Kind kind) throws Exception {
-        try (RankProcesses world = new RankProcesses(kind, 2, 1000, QUICK)) {
+        Rhythm forgiving = new Rhythm(QUICK.beat(), QUICK.suspicion(), Duration.ofSeconds(20));
+        try (RankProcesses world = new RankProcesses(kind, 2, 1000, forgiving)) {
             world.rank(1).signal("STOP");
             assertThat(world.rank(0).isQuietFor(Duration.ofMillis(1500)))
                     .as("longer than suspicion, shorter than loss")
                     .isTrue();
-            assertThat(world.rank(0).logs("rank 0 has not heard of rank 1 for")).matches("[12]\\.\\d s");
+            assertThat(world.rank(0).logs("rank 0 has not heard of rank 1 for")).matches("\\d+\\.\\d s");
             world.rank(1).signal("CONT");
             world.rank(0).logs("rank 0 hears rank 1 again");
             world.rank(0).say("leave");
