@@ -112,6 +112,7 @@ final class CommandSession implements AutoCloseable {
             conf.setMaster(master);
             conf.setIfMissing("spark.app.name", request.name());
             conf.setIfMissing("spark.ui.enabled", "false");
+            conf.setIfMissing("spark.sql.caseSensitive", "true"); // as JSON's names are
             if (master.startsWith("local")) {
                 conf.setIfMissing("spark.driver.host", "127.0.0.1");
                 conf.setIfMissing("spark.driver.bindAddress", "127.0.0.1");

@@ -342,7 +342,7 @@ public final class Llm implements AutoCloseable {
     public Generation run(Dataset<Row> input, String promptColumn, SamplingParams params) {
         long start = System.nanoTime();
         RowColumns columns = rows.columns(input.schema(), promptColumn);
-        StructType schema = AnswerSchema.of(input.schema());
+        StructType schema = AnswerSchema.of(spark, input.schema());
         SparkContext context = ClusterPreflight.context(spark);
         RunPolicy resolved = policy.resolve(context.getConf());
         Plan plan = plan();
@@ -376,7 +376,7 @@ public final class Llm implements AutoCloseable {
     /** The columns of the answers to rows of {@code schema}. */
     StructType answerSchema(StructType schema, String promptColumn) {
         rows.columns(schema, promptColumn);
-        return AnswerSchema.of(schema);
+        return AnswerSchema.of(spark, schema);
     }
 
     /** Gives back what stays in the executors, now or when the run that uses it is over. Idempotent; runs may follow. */

@@ -38,6 +38,13 @@ class LlmTransformerTest {
             assertThatThrownBy(() -> llm.on("question", params).transformSchema(schema))
                     .isInstanceOf(LockstepException.class)
                     .hasMessageContaining("question");
+
+            StructType clashing = schema.add("Error", DataTypes.StringType);
+            assertThatThrownBy(() -> step.transformSchema(clashing))
+                    .isInstanceOf(LockstepException.class)
+                    .hasMessageContainingAll("'Error'", "rename it", "spark.sql.caseSensitive=true");
+            session.conf().set("spark.sql.caseSensitive", true);
+            assertThat(step.transformSchema(clashing).fieldNames()).contains("Error", "error");
         }
     }
 }
