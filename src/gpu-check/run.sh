@@ -60,7 +60,8 @@ section() {
   case $1 in
     machine)
       nvidia-smi --query-gpu=name,driver_version,memory.total,clocks.max.sm,clocks.max.mem --format=csv
-      ldconfig -p | grep -E 'libcuda\.|libcublas|libnccl'
+      nvidia-smi topo -m
+      ldconfig -p | grep -E 'libcuda\.|libcublas|libnccl|libnvidia-ml'
       python3 -c 'import torch; print("torch", torch.__version__, torch.__file__)'
       ldd --version | head -1
       "$runtime/jre/bin/java" -version 2>&1

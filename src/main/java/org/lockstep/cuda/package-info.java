@@ -27,7 +27,8 @@
  *
  * <p>Between devices of a host that reach each other, small all-reduces that NCCL or, between JVMs, the host would carry are done by
  * kernels that wait for each other ({@code ExchangeCarrier}, around NCCL's carrier, beside which a graph repeats them, or the staged one). {@code ExchangeGroups} says
- * for which groups ({@code Nvml} tells whether NVLink joins them), {@code ExchangeMemory} is what their ranks write to and how long it lives.
+ * for which groups: by what all know, by what {@code Nvml} tells of NVLink, and by a first all-reduce ({@code ExchangeTrial}), after each of
+ * which the ranks agree ({@code Agreement}) to go on or to leave it. {@code ExchangeMemory} is what they write to and how long it lives.
  */
 @NullMarked
 package org.lockstep.cuda;
