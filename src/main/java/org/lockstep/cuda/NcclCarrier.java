@@ -27,10 +27,10 @@ final class NcclCarrier implements Carrier {
     private final NcclQueue queue;
     private final int size;
     private final int me;
-    private final NcclGroups.Oldest oldest;
+    private final NcclGroups.Equipment oldest;
 
-    /** @param oldest device of the group */
-    NcclCarrier(NcclGroups rank, NcclQueue queue, int size, int me, NcclGroups.Oldest oldest) {
+    /** @param oldest of the group */
+    NcclCarrier(NcclGroups rank, NcclQueue queue, int size, int me, NcclGroups.Equipment oldest) {
         this.rank = rank;
         this.queue = queue;
         this.size = size;

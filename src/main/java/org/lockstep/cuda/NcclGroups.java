@@ -1,8 +1,9 @@
 package org.lockstep.cuda;
 
 import java.time.Duration;
-import java.util.Arrays;
+import java.util.Collections;
 import java.util.Comparator;
+import java.util.List;
 import java.util.Optional;
 import java.util.function.Function;
 import java.util.stream.IntStream;
@@ -58,7 +59,7 @@ final class NcclGroups implements Carriers, AutoCloseable {
     /** That all ranks are here is seen by the host's group first, which can name who is not. */
     @Override
     public NcclCarrier connect(ProcessGroup group, int me, Carrier host, Life life, OperationTag tag) {
-        Oldest oldest = agree(group, host, tag);
+        Equipment oldest = agree(group, host, tag);
         UniqueId id = ids.apply(group).orElseGet(() -> shared(me, host, tag));
         device.enter();
         NcclHandle handle = NcclHandle.begin(library, calls, id, group.size(), me, options.config(group));
@@ -79,36 +80,44 @@ final class NcclGroups implements Carriers, AutoCloseable {
         return new NcclCarrier(this, queue, group.size(), me, oldest);
     }
 
-    /** The device of a group that can do least, as errors call it. */
-    record Oldest(int major, String name) {}
+    /**
+     * What a rank of a group has for NCCL.
+     *
+     * @param rank in the world
+     * @param version of its library
+     * @param major of its device's compute capability
+     * @param minor likewise
+     */
+    record Equipment(int rank, int version, int major, int minor) {
+        private static final int NUMBERS = 3; // that are told
 
-    /** That all have one NCCL, and of which device it has to be content with what that can do. */
-    private Oldest agree(ProcessGroup group, Carrier host, OperationTag tag) {
+        private static Equipment of(int rank, int[] all, int at) {
+            return new Equipment(rank, all[at], all[at + 1], all[at + 2]);
+        }
+
+        /** The device, as errors call it. */
+        String device() {
+            return "the device of rank " + rank + ", of compute capability " + major + "." + minor;
+        }
+    }
+
+    /** That all have one NCCL; the rank whose device can do least, for with what that can do the group has to be content. */
+    private Equipment agree(ProcessGroup group, Carrier host, OperationTag tag) {
         VisibleDevice seen = device.seen();
-        int[] mine = {library.version(), seen.major(), seen.minor()};
-        HostBuffer gathered = HostBuffer.allocate(DataType.I32, (long) mine.length * group.size());
-        host.allGather(tag, Buffer.ofInts(mine), gathered, Blocks.even(group.size(), mine.length));
-        int[] all = gathered.ints();
-        int[] versions = IntStream.range(0, group.size())
-                .map(rank -> all[mine.length * rank])
-                .toArray();
-        if (Arrays.stream(versions).distinct().count() > 1) {
+        Buffer mine = Buffer.ofInts(library.version(), seen.major(), seen.minor());
+        HostBuffer all = HostBuffer.allocate(DataType.I32, (long) Equipment.NUMBERS * group.size());
+        host.allGather(tag, mine, all, Blocks.even(group.size(), Equipment.NUMBERS));
+        List<Equipment> ranks = IntStream.range(0, group.size())
+                .mapToObj(each -> Equipment.of(group.rank(each), all.ints(), Equipment.NUMBERS * each))
+                .toList();
+        List<Integer> versions = ranks.stream().map(Equipment::version).toList();
+        if (versions.stream().distinct().count() > 1) {
             throw LockstepException.report(
-                            ErrorCode.DISAGREEMENT,
-                            "ranks of " + group + " have NCCL " + Arrays.toString(versions) + ", in their order")
+                            ErrorCode.DISAGREEMENT, "ranks of " + group + " have NCCL " + versions + ", in their order")
                     .attempt("one NCCL on all executors: " + NcclLibrary.VARIABLE + " names it")
                     .exception();
         }
-        int rank = IntStream.range(0, group.size())
-                .boxed()
-                .min(Comparator.comparingInt((Integer each) -> all[mine.length * each + 1])
-                        .thenComparingInt(each -> all[mine.length * each + 2]))
-                .orElseThrow();
-        int major = all[mine.length * rank + 1];
-        return new Oldest(
-                major,
-                "the device of rank " + group.rank(rank) + ", of compute capability " + major + "."
-                        + all[mine.length * rank + 2]);
+        return Collections.min(ranks, Comparator.comparingInt(Equipment::major).thenComparingInt(Equipment::minor));
     }
 
     private UniqueId shared(int me, Carrier host, OperationTag tag) {
@@ -121,12 +130,12 @@ final class NcclGroups implements Carriers, AutoCloseable {
     /**
      * That NCCL reduces elements of such a type in a group, as all its ranks find alike.
      *
-     * @param oldest device of the group
+     * @param oldest of the group
      * @throws LockstepException USAGE where library or device are too old for it
      */
-    void requireReducible(DataType type, Oldest oldest) {
+    void requireReducible(DataType type, Equipment oldest) {
         if (type.isFp8()) {
-            library.requireFp8(type, oldest.major(), oldest.name());
+            library.requireFp8(type, oldest.major(), oldest.device());
         }
     }
 

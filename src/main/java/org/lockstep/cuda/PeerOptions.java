@@ -50,15 +50,14 @@ public record PeerOptions(Use use, long limit) implements Serializable {
                                 ? ""
                                 : small + " ranks are of several JVMs, all else of those through the host");
             case OFF -> otherwise;
-            case AUTO ->
-                (nccl.isFor(ranksPerDevice)
-                                ? otherwise
-                                : "groups through each other's device memory where ranks of one JVM reach it, else through"
-                                        + " the host")
-                        + (small.isEmpty()
-                                ? ""
-                                : small
-                                        + " devices of a host reach each other, beside NCCL more than two where NVLink joins them");
+            case AUTO -> {
+                boolean byNccl = nccl.isFor(ranksPerDevice);
+                String most = byNccl
+                        ? otherwise
+                        : "groups through each other's device memory where ranks of one JVM reach it, else through the host";
+                String joined = byNccl ? ", more than two by NVLink" : "";
+                yield most + (small.isEmpty() ? "" : small + " devices of a host reach each other" + joined);
+            }
         };
     }
 
