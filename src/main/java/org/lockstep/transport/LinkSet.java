@@ -30,8 +30,6 @@ final class LinkSet {
     private int connecting = NOBODY;
     private Object what = "";
     private LongFunction<Duration> extension = bytes -> Duration.ZERO;
-    private long limitNanos;
-    private long moreNanos; // after these
 
     /**
      * The links of rank in group {@code me}.
@@ -62,14 +60,12 @@ final class LinkSet {
         if (this.extension != extension) { // a reference costs a fence
             this.extension = extension;
         }
-        limitNanos = limit.toNanos();
-        moreNanos = 0;
         pause.begin(limit);
     }
 
     /** So many bytes more than the operation was begun for. */
     void moves(long bytes) {
-        moreNanos += extension.apply(bytes).toNanos();
+        pause.extend(extension.apply(bytes));
     }
 
     /** Who is waited for from here on may wait for others, so many more steps away. */
@@ -154,28 +150,13 @@ final class LinkSet {
                 link.check();
             }
         }
-        if (isLate()) {
+        if (pause.isLate()) {
             List<Integer> missing = IntStream.range(0, links.length)
                     .filter(this::isMissing)
                     .boxed()
                     .toList();
-            throw new Failed(Verdict.timeout(
-                    group, me, what.toString(), new Deadline(0, Duration.ofNanos(limitNanos)), missing));
+            throw new Failed(Verdict.timeout(group, me, what.toString(), pause.limit(), missing));
         }
-    }
-
-    /** Whether the time is over; that which came in addition begins when the time before it is over. */
-    private boolean isLate() {
-        if (!pause.isLate()) {
-            return false;
-        }
-        if (moreNanos == 0) {
-            return true;
-        }
-        pause.begin(Duration.ofNanos(moreNanos));
-        limitNanos += moreNanos;
-        moreNanos = 0;
-        return false;
     }
 
     private boolean isMissing(int peer) {

@@ -89,6 +89,13 @@ final class Pause {
         reset();
     }
 
+    /** The operation may take so much longer. */
+    void extend(Duration more) {
+        long nanos = more.toNanos();
+        limitNanos += nanos;
+        lateAt += nanos;
+    }
+
     /**
      * Two ranks may share a core for a while, whatever the machine has: who spins then keeps the other from working. As each finds
      * every second message of the other there already, the spin grows more slowly than it shrinks.

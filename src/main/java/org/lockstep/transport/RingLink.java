@@ -253,7 +253,7 @@ final class RingLink extends Link {
     @Override
     public void check() {
         Presence now = presence.get();
-        if (now == Presence.LEFT && !in.arrived()) {
+        if (now == Presence.LEFT && !(waits && in.arrived())) { // what nobody expects is not waited for
             throw lost("left the group");
         }
         if (now == Presence.GONE && !gone) {

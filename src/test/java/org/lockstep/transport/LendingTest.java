@@ -1,6 +1,7 @@
 package org.lockstep.transport;
 
 import static org.assertj.core.api.Assertions.assertThat;
+import static org.assertj.core.api.Assertions.assertThatThrownBy;
 
 import java.util.Arrays;
 import java.util.Objects;
@@ -74,5 +75,29 @@ class LendingTest {
         assertThat(lender.isReplaced()).isTrue();
         take(2);
         assertThat(lender.isReturned()).isTrue();
+    }
+
+    @Test
+    void whoHasLeftTakesNothingAnyMoreThoughAMessageOfItLiesUnread() {
+        borrower.send(tag(1), filled(1));
+        int sent = 0;
+        while (lender.pushed()) {
+            lender.send(tag(++sent), null);
+        }
+        lender.check();
+        board.leave(1);
+        assertThatThrownBy(lender::check)
+                .isInstanceOfSatisfying(
+                        Failed.class,
+                        failed -> assertThat(failed.verdict().text()).contains("rank 1 left the group"));
+    }
+
+    @Test
+    void whatSomebodySentBeforeItLeftIsStillReceived() {
+        borrower.send(tag(1), filled(1));
+        board.leave(1);
+        lender.expect(tag(1), LENGTH * 4L);
+        lender.check();
+        assertThat(lender.arrived()).isTrue();
     }
 }

@@ -151,6 +151,24 @@ class PauseTest {
     }
 
     @Test
+    void whatIsAddedToItsTimeCountsBeforeAndAfterTheFirstLook() {
+        Pause pause = pause(true, null, false);
+        pause.begin(Duration.ZERO);
+        pause.extend(LIMIT);
+        pause.turn();
+        pause.turn();
+        assertThat(pause.isLate()).isFalse();
+        assertThat(pause.limit().limit()).as("what errors show").isEqualTo(LIMIT);
+        pause.begin(Duration.ZERO);
+        pause.turn();
+        pause.turn();
+        assertThat(pause.isLate()).isTrue();
+        pause.extend(LIMIT);
+        assertThat(pause.isLate()).isFalse();
+        assertThat(pause.limit().limit()).isEqualTo(LIMIT);
+    }
+
+    @Test
     void aLaterStepHasALittleMoreThanTheOperation() {
         Pause pause = pause(true, null, false);
         long start = System.nanoTime();
