@@ -6,6 +6,7 @@ import static org.junit.jupiter.api.Assumptions.assumeTrue;
 import java.io.IOException;
 import java.nio.file.Files;
 import java.nio.file.Path;
+import java.time.Duration;
 import java.util.List;
 import java.util.concurrent.TimeUnit;
 import org.junit.jupiter.api.Timeout;
@@ -22,6 +23,9 @@ import org.lockstep.collective.TransportKind;
 @EnabledOnOs(OS.LINUX)
 class LargeBufferTest {
     static final int ELEMENTS = 540_000_000; // of 4 bytes: 12 MB above 2^31
+
+    /** By when a Java of its own has ended, also where others use the same cores. */
+    static final Duration PATIENCE = Duration.ofSeconds(170);
 
     private static final long NEEDED_KB = 8_000_000; // two ranks, their Javas and some air
 
@@ -66,7 +70,7 @@ class LargeBufferTest {
                 .redirectOutput(said.toFile())
                 .start();
         try {
-            boolean ended = process.waitFor(170, TimeUnit.SECONDS);
+            boolean ended = process.waitFor(PATIENCE.toSeconds(), TimeUnit.SECONDS);
             String words = Files.readString(said);
             assertThat(ended).as("its end; it said: " + words).isTrue();
             assertThat(process.exitValue()).as(words).isZero();
