@@ -84,7 +84,7 @@ record Launch(Model model, Input input, Supplier<Plan> planner, JobLabel label, 
                 plan.grid().sizes(),
                 number == 1 ? "" : ", attempt " + number));
         RunCounters counters = RunCounters.register(input.even.source().rdd().sparkContext());
-        JavaRDD<Row> answers = kept == input.even.count()
+        JavaRDD<Row> answers = kept == input.even.count() && ticket.required() // else executors may not see them
                 ? KeptRows.of(counted(joined(ticket, counters)))
                 : stage(plan, options, ticket, watch, counters);
         return new Result(
@@ -105,7 +105,7 @@ record Launch(Model model, Input input, Supplier<Plan> planner, JobLabel label, 
                         counters.reports().value().ranks()));
     }
 
-    /** All rows are committed: nobody needs a model. */
+    /** All rows are committed where all executors see them: nobody needs a model. */
     private JavaRDD<Row> joined(KeptResults.Ticket ticket, RunCounters counters) {
         return input.even
                 .rows()
