@@ -41,6 +41,9 @@ abstract class LiveCommunicator extends Operations {
     /** Throws if this communicator failed before. */
     protected abstract void requireAlive(Object operation);
 
+    /** Throws what this rank has found to have failed, of which it asks the others before it is known what failed first. */
+    protected void requireNothingFound(Object operation) {}
+
     /** Called once, by the first {@link #close} that finds no operation under way; the admitted thread is the caller's. */
     protected abstract void doClose();
 
@@ -161,6 +164,7 @@ abstract class LiveCommunicator extends Operations {
         }
         if (!tryEnter()) {
             requireUsable(operation); // who aborts or closes is inside for a moment, which is no concurrent use
+            requireNothingFound(operation); // nor is it when ranks are asked what they know of a failure
             throw concurrent(operation);
         }
         try {

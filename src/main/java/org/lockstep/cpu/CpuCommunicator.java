@@ -211,21 +211,23 @@ final class CpuCommunicator extends GuardedCommunicator {
 
     @Override
     protected boolean isAlive() {
-        return verdict() == null;
+        return fate.verdict() == null;
     }
 
     @Override
     protected void requireAlive(Object operation) {
-        Verdict verdict = verdict();
+        throwIfAny(fate.verdict(), operation);
+    }
+
+    @Override
+    protected void requireNothingFound(Object operation) {
+        throwIfAny(found, operation);
+    }
+
+    private void throwIfAny(@Nullable Verdict verdict, Object operation) {
         if (verdict != null) {
             throw verdict.exception(operation.toString(), group, peers);
         }
-    }
-
-    /** What this rank knows of its end by now. */
-    private @Nullable Verdict verdict() {
-        Verdict verdict = fate.verdict();
-        return verdict == null ? found : verdict;
     }
 
     @Override
@@ -263,7 +265,7 @@ final class CpuCommunicator extends GuardedCommunicator {
         @Override
         public CommunicatorException fail(OperationTag tag, Throwable failure, Optional<Duration> asking) {
             Verdict own = Verdict.found(group, me, failure);
-            found = own; // whoever comes while the ranks are asked is told
+            found = own; // which whoever comes while the ranks are asked is told
             Verdict said = asking.filter(any -> fate.verdict() == null)
                     .map(limit -> asked(tag, own, limit))
                     .orElse(own);

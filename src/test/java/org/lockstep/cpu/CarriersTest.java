@@ -144,11 +144,40 @@ class CarriersTest {
         }
     }
 
+    /** Whoever waits for queued work that asks the others waits until they have said what failed first. */
+    @Test
+    void whoComesAfterQueuedWorkThatFailedHearsWhatTheOthersKnow() {
+        CountDownLatch begun = new CountDownLatch(1);
+        LocalWorld.of(2).run(rendezvous -> {
+            AtomicReference<Carriers.Life> life = new AtomicReference<>();
+            Carriers devices = (group, me, host, own, tag) -> {
+                life.set(own);
+                return host;
+            };
+            try (Backend backend = new WithCarriers(CpuBackend.create(), devices);
+                    World world = World.join(rendezvous, backend, SPEC)) {
+                Communicator all = world.communicators().world();
+                if (world.state().rank() == 1) {
+                    begun.await();
+                    CommunicatorException other = catchThrowableOfType(
+                            CommunicatorException.class, () -> all.broadcast(Buffer.ofFloats(1), 0));
+                    assertThat(other.code()).isEqualTo(ErrorCode.COLLECTIVE_MISMATCH);
+                    return 0;
+                }
+                all.async(here -> fail(life.get()));
+                begun.countDown();
+                CommunicatorException failure = catchThrowableOfType(CommunicatorException.class, all::barrier);
+                assertThat(failure.code()).isEqualTo(ErrorCode.COLLECTIVE_MISMATCH);
+                return 0;
+            }
+        });
+    }
+
     private static void fail(Carriers.Life life) {
         OperationTag tag = new OperationTag(7, OperationTag.Operation.ALL_REDUCE, null, null, 0, -1);
         LockstepException failure = LockstepException.report(
                         ErrorCode.COLLECTIVE_TIMEOUT, "all_reduce #7 not complete on the device")
                 .exception();
-        life.fail(tag, failure, Optional.of(Duration.ofSeconds(20)));
+        life.fail(tag, failure, Optional.of(Duration.ofSeconds(5)));
     }
 }
