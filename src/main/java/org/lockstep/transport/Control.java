@@ -268,7 +268,9 @@ final class Control {
         if (station == null) {
             early.add(message);
         } else if (station.hasLeft()) {
-            lose(station, "left before a call of rank " + message.from() + " reached it");
+            if (!message.envelope().answers()) { // who left waits for none
+                lose(station, "left before a call of rank " + message.from() + " reached it");
+            }
         } else if (!station.isOver()) { // or how it ended is the verdict
             station.post(message);
             if (!message.envelope().answers()) {

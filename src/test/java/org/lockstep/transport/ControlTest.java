@@ -243,4 +243,20 @@ class ControlTest {
         assertThat(fate.verdict().code()).isEqualTo(ErrorCode.PEER_LOST);
         assertThat(fate.verdict().text()).contains("rank 1 is gone, its control connection");
     }
+
+    @Test
+    void whoLeftInOrderIsOwedNoAnswer() throws Exception {
+        CompletableFuture<byte[]> answer = new CompletableFuture<>();
+        int slow = PORT + 1;
+        plane.serve(slow, (from, question) -> answer);
+        say(Frame.CALL, slow, 1, 1, 0);
+        say(Frame.GOODBYE, 0, 0, 0, 0);
+        while (peer.read(ByteBuffer.allocate(1000)) >= 0) {
+            Thread.onSpinWait(); // until our end is closed too
+        }
+        answer.complete(new byte[0]);
+        assertThat(sealed.await(300, TimeUnit.MILLISECONDS))
+                .as("thirty signs of life later")
+                .isFalse();
+    }
 }
