@@ -18,6 +18,8 @@ public final class ModelTensors {
     /** What older files hold of the tables that are computed here. */
     private static final Pattern COMPUTED = Pattern.compile(".+\\.rotary_emb\\.(inv_freq|cos_cached|sin_cached)");
 
+    private static final Pattern LANGUAGE_MODEL = Pattern.compile("model\\.|lm_head\\.");
+
     private final ModelConfig config;
     private final Map<String, Shape> shapes = new LinkedHashMap<>();
 
@@ -56,10 +58,14 @@ public final class ModelTensors {
         return new StoredWeights(type, checkpoint.bytes());
     }
 
-    /** Weights that would be left out: of biases or norms of another kind of model, of more layers than the settings say. */
+    /**
+     * Weights of the language model that would be left out: of biases or norms of another kind of model, of more layers than the
+     * settings say. What lies beside it, as the head that TRL's training adds for its rewards, has no part in what it says.
+     */
     private static void refuseOthers(Set<String> promised, TensorSource checkpoint) {
         List<String> others = checkpoint.names().stream()
-                .filter(name -> !promised.contains(name)
+                .filter(name -> LANGUAGE_MODEL.matcher(name).lookingAt()
+                        && !promised.contains(name)
                         && !name.equals(ParallelLmHead.NAME) // beside the embedding that it is tied to
                         && !COMPUTED.matcher(name).matches())
                 .toList();

@@ -41,6 +41,11 @@ class ModelTensorsTest {
     }
 
     @Test
+    void whatHasNoPartInTheTextMayBeThere() {
+        check(SyntheticModel.awkward().with("v_head.summary.weight", Shape.of(1, 24))); // of TRL's rewards
+    }
+
+    @Test
     void tablesThatAreComputedAndASecondOfTwoTiedOnesMayBeThere() {
         assertThat(check(SyntheticModel.awkward()
                                 .with("model.layers.0.self_attn.rotary_emb.inv_freq", Shape.of(3))
