@@ -3,6 +3,8 @@ package org.lockstep.inference;
 import java.util.Arrays;
 import java.util.Objects;
 import org.jspecify.annotations.Nullable;
+import org.lockstep.ErrorCode;
+import org.lockstep.LockstepException;
 
 /**
  * What a request became. Immutable; the array is not copied and not to be changed.
@@ -11,8 +13,8 @@ import org.jspecify.annotations.Nullable;
  * @param text of the output without the prompt and without what ended it; empty if the replica has no tokenizer
  * @param tokens of the output, with the end token where there was one
  * @param finishReason why it ended
- * @param stopReason the stop string, or the id of the stop token in digits; null for the model's own end token and for
- *     LENGTH
+ * @param stopReason the stop string, or the id of the stop token in digits; null for the model's own end token, for LENGTH and
+ *     for ERROR
  * @param promptTokens tokens of the prompt
  */
 @SuppressWarnings("ArrayRecordComponent") // travels and is read once; copies would only cost
@@ -26,6 +28,19 @@ public record Completion(
 
     public int outputTokens() {
         return tokens.length;
+    }
+
+    /** What went wrong, as the error contract words it; null if nothing did. */
+    public @Nullable String error() {
+        return finishReason != FinishReason.ERROR
+                ? null
+                : LockstepException.report(
+                                ErrorCode.NO_TOKEN,
+                                "NaN or an infinity among the logits after " + promptTokens + " + " + tokens.length
+                                        + " tokens")
+                        .attempt("the weights, if it is so in many rows: a sound model gives finite logits")
+                        .exception()
+                        .getMessage();
     }
 
     @Override

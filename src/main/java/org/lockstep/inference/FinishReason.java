@@ -7,7 +7,9 @@ public enum FinishReason {
     /** An end token or a stop string. */
     STOP,
     /** The most tokens asked for, or the greatest length of the model. */
-    LENGTH;
+    LENGTH,
+    /** There is no token that could be next. */
+    ERROR;
 
     @Override
     public String toString() {

@@ -176,7 +176,7 @@ public final class Generator implements AutoCloseable {
      * @throws IllegalArgumentException before anything is sent, if a rank that is not the source has requests, an id comes
      *     twice, a prompt is empty, has an id outside the vocabulary or leaves no room for a token, or stop strings come
      *     without a tokenizer
-     * @throws LockstepException INTERNAL if the logits are not finite; otherwise what the communicators throw
+     * @throws LockstepException what the communicators throw
      */
     public List<Completion> run(List<Request> requests, Listener listener) {
         if (!source && !requests.isEmpty()) {
@@ -232,8 +232,7 @@ public final class Generator implements AutoCloseable {
      * @throws IllegalArgumentException before anything of it is sent, if a request has the id of one that is not done, a
      *     prompt that is empty, has an id outside the vocabulary or leaves no room for a token, or stop strings and there is
      *     no tokenizer
-     * @throws LockstepException INTERNAL if the logits are not finite; ABORTED if interrupted while it waits for requests;
-     *     otherwise what the communicators throw
+     * @throws LockstepException ABORTED if interrupted while it waits for requests; otherwise what the communicators throw
      */
     public void run(RequestSource requests, Listener listener) {
         SourceDesk desk =
@@ -323,6 +322,9 @@ public final class Generator implements AutoCloseable {
     private void append(MicroBatch batch, int[] tokens) {
         for (int row = 0; row < tokens.length; row++) {
             int token = tokens[row];
+            if (token == Sampler.NONE) {
+                continue; // the source ends it
+            }
             if (token < 0 || token >= config.vocabularySize()) {
                 throw LockstepException.report(
                                 ErrorCode.PROTOCOL,

@@ -1,9 +1,6 @@
 package org.lockstep.inference;
 
-import java.util.Arrays;
 import java.util.List;
-import org.lockstep.ErrorCode;
-import org.lockstep.LockstepException;
 import org.lockstep.tensor.HostBuffer;
 import org.lockstep.tensor.Kernels;
 import org.lockstep.tensor.Tensor;
@@ -20,7 +17,8 @@ final class Sampler {
     // SplitMix64: Steele, Lea, Flood, "Fast splittable pseudorandom number generators", 2014
     private static final long GAMMA = 0x9e3779b97f4a7c15L;
 
-    private static final int NONE = -1;
+    /** In a token's place where there is none: a logit is NaN or plus infinity, or all that may be chosen are minus infinity. */
+    static final int NONE = -1;
 
     private final List<Integer> endTokens;
     private final int vocabularySize;
@@ -50,11 +48,10 @@ final class Sampler {
      *
      * @param logits (rows, vocabularySize), f32
      * @param sequences row by row
-     * @throws LockstepException as {@link #sample(float[], int, Sequence)}
+     * @return a token for each, or {@link #NONE}
      */
     int[] sample(Tensor logits, List<Sequence> sequences, Kernels kernels) {
         int[] tokens = new int[sequences.size()];
-        Arrays.fill(tokens, NONE);
         boolean greedy = false;
         for (Sequence sequence : sequences) {
             greedy |= isOnlyGreedy(sequence);
@@ -65,8 +62,7 @@ final class Sampler {
         HostBuffer rows = null;
         for (int row = 0; row < tokens.length; row++) {
             Sequence sequence = sequences.get(row);
-            if (tokens[row] == NONE
-                    || !isOnlyGreedy(sequence)) { // the device has no words for a logit that is no number
+            if (!isOnlyGreedy(sequence)) {
                 rows = rows == null ? logits.buffer().toHost() : rows;
                 tokens[row] = sample(rows.floats(), rows.offset() + row * vocabularySize, sequence);
             }
@@ -88,17 +84,19 @@ final class Sampler {
      * Chooses the token after {@code sequence}.
      *
      * @param logits of which {@code vocabularySize} from {@code from} on are read; minus infinity is a token never chosen
-     * @throws LockstepException INTERNAL if a logit is NaN or plus infinity, or none is left to choose
+     * @return the token, or {@link #NONE}
      */
     int sample(float[] logits, int from, Sequence sequence) {
         SamplingParams params = sequence.params();
         System.arraycopy(logits, from, work, 0, vocabularySize);
-        check(sequence);
+        if (!areNumbers()) {
+            return NONE;
+        }
         holdBackEnd(sequence);
         penalise(sequence);
         int best = argmax();
         if (work[best] == Float.NEGATIVE_INFINITY) {
-            throw failure(sequence, "every logit is minus infinity");
+            return NONE;
         }
         if (params.isGreedy()) {
             return best;
@@ -121,20 +119,13 @@ final class Sampler {
         return z ^ (z >>> 31);
     }
 
-    private void check(Sequence sequence) {
+    private boolean areNumbers() {
         for (int i = 0; i < vocabularySize; i++) {
             if (!(work[i] < Float.POSITIVE_INFINITY)) {
-                throw failure(sequence, "the logit of token " + i + " is " + work[i]);
+                return false;
             }
         }
-    }
-
-    private static LockstepException failure(Sequence sequence, String what) {
-        return LockstepException.report(
-                        ErrorCode.INTERNAL,
-                        what + ", request " + sequence.id() + ", output position " + sequence.outputTokens())
-                .attempt("check the weights: a sound model gives finite logits")
-                .exception();
+        return true;
     }
 
     private void holdBackEnd(Sequence sequence) {

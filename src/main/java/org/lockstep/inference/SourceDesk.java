@@ -118,10 +118,14 @@ final class SourceDesk {
     void accept(MicroBatch batch, int[] tokens) {
         scheduler.land(batch.plan().slots());
         List<Completion> ended = new ArrayList<>();
+        int chosen = 0;
         for (int row = 0; row < tokens.length; row++) {
             int slot = batch.slots()[row];
-            scheduler.append(slot, tokens[row]);
-            listener.onToken(batch.sequences().get(row).id(), tokens[row]);
+            if (tokens[row] != Sampler.NONE) {
+                chosen++;
+                scheduler.append(slot, tokens[row]);
+                listener.onToken(batch.sequences().get(row).id(), tokens[row]);
+            }
             Completion completion = accept(slot, batch.sequences().get(row), tokens[row]);
             if (completion != null) {
                 scheduler.finish(slot);
@@ -130,7 +134,7 @@ final class SourceDesk {
                 ended.add(completion);
             }
         }
-        listener.onStep(scheduler.stats(batch.layout().sequences(), tokens.length));
+        listener.onStep(scheduler.stats(batch.layout().sequences(), chosen));
         ended.forEach(listener::onCompletion);
     }
 
@@ -141,6 +145,9 @@ final class SourceDesk {
         }
         SamplingParams params = row.request.params();
         TextStream text = row.text;
+        if (token == Sampler.NONE) {
+            return complete(sequence, text, FinishReason.ERROR, null);
+        }
         if (!params.ignoreEos() && contains(config.endTokens(), token)) {
             return complete(sequence, text, FinishReason.STOP, null);
         }
@@ -175,7 +182,9 @@ final class SourceDesk {
         if (text != null) {
             text.finish();
             all = text.text();
-            if (text.stop().isPresent()) { // also where the last token, or what finish gave out, completed it
+            if (text.stop().isPresent()
+                    && reason
+                            != FinishReason.ERROR) { // also where the last token, or what finish gave out, completed it
                 finish = FinishReason.STOP;
                 why = text.stop().get();
             }

@@ -3,6 +3,7 @@ package org.lockstep.spark;
 import java.io.Serial;
 import java.time.Duration;
 import java.util.ArrayList;
+import java.util.Collection;
 import java.util.Iterator;
 import java.util.List;
 import java.util.Map;
@@ -113,16 +114,12 @@ final class GenerationTask implements RankFunction<IndexedRow, Row> {
             Map<Long, CommittedRow> answers = Answers.kept(kept, home);
             PromptCheck check = new PromptCheck(share.tokenizer(), options.maxModelLength());
             List<Request> requests = check(home, answers, check, kept);
-            for (CommittedRow answer : answers.values()) {
-                if (answer.error() != null) {
-                    recorder.failed(answer.error());
-                }
-            }
             new RequestExchange(rank.communicators(), rank.state(), rank.kernels(), patience)
                     .run(
                             requests,
                             (source, done) -> share.generator().run(source, recorder.before(new Counting(done, kept))))
                     .forEach(completion -> answers.put(completion.id(), row(completion)));
+            count(recorder, answers.values());
             kept.finish();
             return Answers.beside(home, answers);
         } catch (InterruptedException e) {
@@ -150,22 +147,31 @@ final class GenerationTask implements RankFunction<IndexedRow, Row> {
             if (error == null) {
                 continue;
             }
-            if (failOnRowError) {
-                throw LockstepException.report(ErrorCode.ROW_FAILED, "row " + (row.index() + 1) + ": " + error)
-                        .attempt("--on-row-error keep answers the others (" + Settings.ROW_ERRORS.key() + ")")
-                        .exception();
-            } else {
-                CommittedRow failed = CommittedRow.failed(row.index(), error);
-                answers.put(row.index(), failed);
-                kept.keep(failed);
-                counters.rowsDone().add(1L);
+            requireKept(row.index(), error);
+            CommittedRow failed = CommittedRow.failed(row.index(), error);
+            answers.put(row.index(), failed);
+            kept.keep(failed);
+            counters.rowsDone().add(1L);
+        }
+        return requests;
+    }
+
+    /** Ends the run where a row's error shall. */
+    private void requireKept(long row, String error) {
+        if (failOnRowError) {
+            throw LockstepException.report(ErrorCode.ROW_FAILED, "row " + (row + 1) + ": " + error)
+                    .attempt("--on-row-error keep answers the others (" + Settings.ROW_ERRORS.key() + ")")
+                    .exception();
+        }
+    }
+
+    private void count(RankRecorder recorder, Collection<CommittedRow> answers) {
+        for (CommittedRow answer : answers) {
+            if (answer.error() != null) {
+                recorder.failed(answer.error());
+                counters.rowsFailed().add(1L);
             }
         }
-        counters.rowsFailed()
-                .add(answers.values().stream()
-                        .filter(row -> row.error() != null)
-                        .count());
-        return requests;
     }
 
     /** Asks for the row's completion, or says, as the error contract words it, why there is none to be had. */
@@ -183,12 +189,15 @@ final class GenerationTask implements RankFunction<IndexedRow, Row> {
     }
 
     private static CommittedRow row(Completion completion) {
-        return CommittedRow.completed(
-                completion.id(),
-                completion.text(),
-                completion.finishReason().toString(),
-                completion.promptTokens(),
-                completion.outputTokens());
+        String error = completion.error();
+        return error != null
+                ? CommittedRow.failed(completion.id(), error)
+                : CommittedRow.completed(
+                        completion.id(),
+                        completion.text(),
+                        completion.finishReason().toString(),
+                        completion.promptTokens(),
+                        completion.outputTokens());
     }
 
     /** Sends completions home, and tells the driver, through its accumulators, how far this replica is. */
@@ -210,10 +219,14 @@ final class GenerationTask implements RankFunction<IndexedRow, Row> {
 
         @Override
         public void onCompletion(Completion completion) {
+            CommittedRow row = row(completion);
+            if (row.error() != null) {
+                requireKept(row.id(), row.error());
+            }
             home.accept(completion);
-            kept.keep(row(completion));
+            kept.keep(row);
             counters.rowsDone().add(1L);
-            counters.promptTokens().add(completion.promptTokens());
+            counters.promptTokens().add(row.promptTokens());
         }
     }
 }

@@ -12,9 +12,9 @@ import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.Timeout;
 import org.junit.jupiter.params.ParameterizedTest;
 import org.junit.jupiter.params.provider.CsvSource;
+import org.lockstep.ErrorCode;
 import org.lockstep.LockstepException;
 import org.lockstep.tensor.BatchLayout;
-import org.lockstep.tensor.Buffer;
 import org.lockstep.tensor.Tensor;
 
 @Timeout(120)
@@ -193,7 +193,7 @@ class GeneratorTest {
         assertThatThrownBy(() -> fable.onEveryRank((world, generator, backend) -> {
                     Generator broken = new Generator(
                             Fable.config(),
-                            new NotANumber(world.state().isPipelineLastStage()),
+                            new Failing(world.state().isPipelineLastStage()),
                             world.state(),
                             world.communicators(),
                             backend.kernels(),
@@ -208,22 +208,22 @@ class GeneratorTest {
                     }
                 }))
                 .isInstanceOf(LockstepException.class)
-                .hasMessageContaining("the logit of token 0 is NaN, request 9, output position 0");
+                .hasMessageContaining("the device is on fire");
         assertThat(failed).hasValue(4);
     }
 
-    /** A model whose every logit is NaN. */
-    private record NotANumber(boolean last) implements Generator.ForwardPass {
+    /** A model whose last stage fails. */
+    private record Failing(boolean last) implements Generator.ForwardPass {
         @Override
         public void exchange(int outgoing, int incoming) {}
 
         @Override
         public Optional<Tensor> forward(int chunk, int[] ids, BatchLayout layout, int[] logitRows) {
-            float[] logits = new float[logitRows.length * Fable.VOCABULARY];
-            Arrays.fill(logits, Float.NaN);
-            return last
-                    ? Optional.of(Tensor.of(Buffer.ofFloats(logits), logitRows.length, Fable.VOCABULARY))
-                    : Optional.empty();
+            if (last) {
+                throw LockstepException.report(ErrorCode.DEVICE_FAULT, "the device is on fire")
+                        .exception();
+            }
+            return Optional.empty();
         }
 
         @Override
