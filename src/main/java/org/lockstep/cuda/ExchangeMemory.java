@@ -14,6 +14,7 @@ import java.util.concurrent.locks.LockSupport;
 import java.util.function.IntPredicate;
 import java.util.stream.IntStream;
 import jcuda.driver.CUstream;
+import org.jspecify.annotations.Nullable;
 import org.lockstep.ErrorCode;
 import org.lockstep.LockstepException;
 import org.lockstep.collective.Identity;
@@ -22,14 +23,15 @@ import org.lockstep.collective.ReduceOp;
 import org.lockstep.topology.ProcessGroup;
 
 /**
- * What a rank of a group has for all-reduces by kernels that wait for each other: memory that its peers write to, where theirs is
- * here, and words in the host's memory, by which the host ends a wait and hears of a rank that called something else.
+ * What a rank of a group has for all-reduces by kernels that wait for each other: memory that its peers write to, where
+ * theirs is here, and words in the host's memory, by which the host ends a wait and hears of a rank that called something
+ * else.
  *
  * <p>When this rank's last kernel is complete, all peers have written to its memory for the last time; but they may have more
- * queued. Those of this JVM share an {@link ExchangeRoom}, and memory goes, with the hold on its device, when all have left it. Those
- * of other processes say, in the memory, that they have let go, and are waited for, at most {@link #PATIENCE}, unless they are lost: who
- * was killed has let go by its end; what one that is frozen then finds there CUDA leaves open, and it has lost its world by then. Operations are confined to the thread that was admitted, the rest
- * is thread-safe.
+ * queued. Those of this JVM share an {@link ExchangeRoom}, and memory goes, with the hold on its device, when all have left
+ * it. Those of other processes say, in the memory, that they have let go, and are waited for, at most {@link #PATIENCE},
+ * unless they are lost: who was killed has let go by its end; what one that is frozen then finds there CUDA leaves open, and
+ * it has lost its world by then. Operations are confined to the thread that was admitted, the rest is thread-safe.
  */
 final class ExchangeMemory implements DeviceQueue.Medium {
     /** Of what a rank tells the others about its memory. */
@@ -65,6 +67,7 @@ final class ExchangeMemory implements DeviceQueue.Medium {
     private final long[] theirs; // where the peers' memory is here; 0 for none, and for this rank
     private final boolean[] imported; // of another process
     private boolean left; // guarded by this
+    private boolean running; // a kernel that was told to end, and may not have
 
     private ExchangeMemory(
             CudaDevice device,
@@ -97,13 +100,15 @@ final class ExchangeMemory implements DeviceQueue.Medium {
             CudaDevice device, ExchangeRoom room, ProcessGroup group, int me, long limit) {
         long capacity = (limit + SOURCE - 1) / SOURCE * SOURCE; // of whole loads
         CudaDevice hold = CudaDevice.open(device.seen());
+        long memory = 0;
+        @Nullable Pinned words = null;
         boolean made = false;
         try {
-            long memory = hold.allocate((HEAD + 2 * capacity + GRAIN - 1) / GRAIN * GRAIN);
+            memory = hold.allocate((HEAD + 2 * capacity + GRAIN - 1) / GRAIN * GRAIN);
             if (memory == 0) {
                 return Optional.empty();
             }
-            Pinned words = Pinned.allocate(hold, PINNED);
+            words = Pinned.allocate(hold, PINNED);
             words.bytes().putLong(ENDED, 0).putLong(DIFFERING, 0).putInt(ONE, 1);
             words.bytes().putLong(MARK, UUID.randomUUID().getLeastSignificantBits());
             hold.copyUp(Raw.host(words.address() + MARK), memory + HEAD, Long.BYTES);
@@ -112,7 +117,7 @@ final class ExchangeMemory implements DeviceQueue.Medium {
             return Optional.of(new ExchangeMemory(device, hold, room, group, me, capacity, memory, words));
         } finally {
             if (!made) {
-                hold.close();
+                free(hold, memory, words);
             }
         }
     }
@@ -195,34 +200,58 @@ final class ExchangeMemory implements DeviceQueue.Medium {
      * peer's memory what it should meets nobody, or comes to another sum.
      *
      * @param limit after which the kernel is ended
-     * @param look called while it is waited for; what it throws ends the wait
+     * @param look called while it is waited for; what it throws ends the wait and the kernel
      * @return what is wrong with it, if anything is
+     * @throws LockstepException DEVICE_FAULT where the kernel does not end: then this memory is never given back
      */
     Optional<String> tryOut(ExchangeKernels kernels, Duration limit, Runnable look) {
-        int ranks = theirs.length;
-        ExchangeTrial trial = ExchangeTrial.of(me, ranks, capacity);
+        ExchangeTrial trial = ExchangeTrial.of(me, theirs.length, capacity);
         trial.write(words.bytes(), TRIAL);
         device.copyUp(Raw.host(words.address() + TRIAL), memory + HEAD, trial.bytes());
         kernels.launch(
                 device.stream(),
                 memory,
                 me,
-                ranks,
+                theirs.length,
                 capacity,
                 trial.call(),
                 trial.factor(),
-                ranks > 2,
+                theirs.length > 2,
                 words.address() + ENDED,
                 words.address() + TRIAL);
         String whose = "the kernel of rank " + group.rank(me);
-        if (!device.synchronize(limit, look)) {
-            end();
-            device.synchronize();
+        boolean met;
+        try {
+            met = device.synchronize(limit, look);
+        } catch (RuntimeException | Error failure) {
+            try {
+                stop(limit);
+            } catch (RuntimeException too) {
+                failure.addSuppressed(too);
+            }
+            throw failure;
+        }
+        if (!met) {
+            stop(limit);
             return Optional.of(whose + " did not meet those of its peers in " + limit.toMillis() / 1000.0 + " s");
         }
         return trial.isRight(words.bytes(), TRIAL)
                 ? Optional.empty()
                 : Optional.of(whose + " came to another sum than it should");
+    }
+
+    /** Ends the kernel and waits for it, so long again: what it may read must not go before. */
+    private void stop(Duration limit) {
+        end();
+        running = !device.synchronize(limit, () -> {});
+        if (running) {
+            throw LockstepException.report(
+                            ErrorCode.DEVICE_FAULT,
+                            "the kernel of rank " + group.rank(me) + " in the first all-reduce of " + group
+                                    + " did not end in " + limit.toMillis() / 1000.0 + " s, though it was told to")
+                    .attempt("spark.lockstep.gpu.peer=off, and nvidia-smi -q, which tells what ails the device")
+                    .exception();
+        }
     }
 
     /** Up to how many bytes it can exchange. */
@@ -342,10 +371,11 @@ final class ExchangeMemory implements DeviceQueue.Medium {
                 .allMatch(peer -> words.bytes().getInt(WHO_LEFT + Integer.BYTES * peer) != 0);
     }
 
-    /** Leaves the room: the memory goes when all have. On the device's thread, which is done with it. Idempotent. */
+    /** Leaves the room, and the memory goes when all have; stays where a kernel may still use it. On the device's thread. Idempotent. */
     void leave() {
         synchronized (this) {
-            if (left) {
+            running = running && !device.synchronize(Duration.ZERO, () -> {}); // it may have ended since
+            if (left || running) {
                 return;
             }
             left = true;
@@ -353,16 +383,18 @@ final class ExchangeMemory implements DeviceQueue.Medium {
         try {
             unmap(); // what a failure has left
         } finally {
-            room.leave(this::free);
+            room.leave(() -> free(hold, memory, words));
         }
     }
 
     /** On any thread. */
-    private void free() {
+    private static void free(CudaDevice hold, long memory, @Nullable Pinned words) {
         try (hold;
                 words) {
             hold.enter();
-            hold.release(memory);
+            if (memory != 0) {
+                hold.release(memory);
+            }
         }
     }
 }
