@@ -84,7 +84,7 @@ final class ExchangeGroups implements AutoCloseable {
             Carrier other,
             Consumer<String> why) {
         Agreement ranks = new Agreement(host, tag, group.size());
-        Optional<String> obstacle = knownObstacle(group).or(() -> ranks.obstacle(slower(group, other)));
+        Optional<String> obstacle = knownObstacle(group).or(() -> ranks.obstacle(slower(group, me, other)));
         if (obstacle.isPresent()) {
             why.accept(obstacle.get());
             return Optional.empty();
@@ -169,10 +169,11 @@ final class ExchangeGroups implements AutoCloseable {
     }
 
     /** More than two that PCIe alone joins are slower so than by NCCL: vLLM leaves them to it, too, and those that it does not know. */
-    private Optional<String> slower(ProcessGroup group, Carrier other) {
+    private Optional<String> slower(ProcessGroup group, int me, Carrier other) {
         return other instanceof NcclCarrier && group.size() > 2
                 ? Nvml.notJoined(devices(group), System.getenv())
-                        .map(why -> "they are more than two, which NCCL does faster, and " + why)
+                        .map(why -> "they are more than two, which NCCL does faster, and, as rank " + group.rank(me)
+                                + " finds, " + why)
                 : Optional.empty();
     }
 

@@ -193,13 +193,14 @@ class ExchangeCarrierTest {
     @Test
     void moreThanTwoThatPcieAloneJoinsUseTheOtherCarrier() {
         StandInNvml.require().setJoined(false);
-        requireTheOtherCarrier(3, "they are more than two, which NCCL does faster, and no NVLink joins GPU-");
+        requireTheOtherCarrier(
+                3, "they are more than two, which NCCL does faster, and, as rank 0 finds, no NVLink joins GPU-");
     }
 
     @Test
     void moreThanTwoOfWhichNvmlDoesNotTellUseTheOtherCarrier() {
         StandInNvml.require().refuse(3);
-        requireTheOtherCarrier(3, "and whether NVLink joins the GPUs is not known");
+        requireTheOtherCarrier(3, "and, as rank 0 finds, whether NVLink joins the GPUs is not known");
     }
 
     @Test
@@ -227,7 +228,10 @@ class ExchangeCarrierTest {
     @CsvSource({"2", "3"})
     void whereAKernelMeetsNobodyTheyUseTheOtherCarrier(int size) {
         StandIn.require().hurtExchange(1, true);
-        requireTheOtherCarrier(size, "did not meet those of its peers in 2.0 s");
+        requireTheOtherCarrier(
+                WorldSpec.of(ParallelSizes.tensor(size)).withMeetingTimeout(Duration.ofSeconds(8)),
+                size,
+                "did not meet those of its peers in 2.0 s");
     }
 
     /** Whose kernel does not come to it: the others' wait no longer than for that. */
@@ -244,11 +248,14 @@ class ExchangeCarrierTest {
         }
     }
 
-    /** One line says why, though there are several ranks. */
     private static void requireTheOtherCarrier(int size, String why) {
+        requireTheOtherCarrier(WorldSpec.of(ParallelSizes.tensor(size)), size, why);
+    }
+
+    /** One line says why, though there are several ranks. */
+    private static void requireTheOtherCarrier(WorldSpec spec, int size, String why) {
         StandIn driver = StandIn.require();
         Queue<String> told = new ConcurrentLinkedQueue<>();
-        WorldSpec spec = WorldSpec.of(ParallelSizes.tensor(size)).withMeetingTimeout(Duration.ofSeconds(8));
         CudaWorlds.run(spec, size, OPTIONS, told::add, (world, kernels) -> {
             long before = driver.launches();
             Buffer x = CudaWorlds.floats(kernels, 1, 2);
@@ -298,7 +305,7 @@ class ExchangeCarrierTest {
     /** All came to the operation; NCCL has no part in it. */
     @Test
     void whereKernelsDoNotMeetTheirDeadlineSaysWhatToTry() {
-        WorldSpec spec = WorldSpec.of(ParallelSizes.tensor(2)).withOperationTimeout(Duration.ofMillis(500));
+        WorldSpec spec = WorldSpec.of(ParallelSizes.tensor(2)).withOperationTimeout(Duration.ofSeconds(4));
         CyclicBarrier both = new CyclicBarrier(2);
         inWorld(spec, 2, OPTIONS, (world, kernels) -> {
             Buffer x = CudaWorlds.floats(kernels, 1, 2);
