@@ -79,13 +79,13 @@ public final class CudaBackend implements Backend {
     }
 
     /**
-     * That NCCL joins ranks which share devices.
+     * That NCCL joins the ranks of a group which share devices.
      *
      * @throws org.lockstep.LockstepException NO_EFFECT as {@link NcclHost#requireOne}
      */
-    void requireJoined(Roster roster) {
+    void requireJoined(ProcessGroup group, Roster roster) {
         if (options.ranksPerDevice() > 1) {
-            NcclHost.requireOne(roster, System.getenv());
+            NcclHost.requireOne(group, roster, System.getenv());
         }
     }
 

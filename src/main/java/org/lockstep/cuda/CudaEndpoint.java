@@ -74,14 +74,17 @@ final class CudaEndpoint implements Backend.Endpoint {
     }
 
     private Carriers byNccl(Roster roster) {
-        backend.requireJoined(roster);
         NcclGroups nccl = backend.groups(ids(roster), spec);
+        Carriers joined = (group, me, carrier, life, tag) -> {
+            backend.requireJoined(group, roster);
+            return nccl.connect(group, me, carrier, life, tag);
+        };
         if (backend.peer().use() == Use.OFF) {
-            return nccl;
+            return joined;
         }
         ExchangeGroups exchanges = backend.exchanges(venue, roster, spec);
         return (group, me, carrier, life, tag) -> {
-            Carrier other = nccl.connect(group, me, carrier, life, tag);
+            Carrier other = joined.connect(group, me, carrier, life, tag);
             return exchanges
                     .connect(group, me, carrier, life, tag, other, why -> decline(group, me, why))
                     .orElse(other);

@@ -6,10 +6,10 @@ import com.sun.jna.NativeLibrary;
 import java.lang.management.ManagementFactory;
 import java.util.List;
 import java.util.Map;
-import java.util.stream.IntStream;
 import org.lockstep.ErrorCode;
 import org.lockstep.LockstepException;
 import org.lockstep.collective.Roster;
+import org.lockstep.topology.ProcessGroup;
 
 /**
  * What this process is to NCCL, which refuses two ranks on one device of one host: a host of its own, where checks want that.
@@ -47,21 +47,26 @@ final class NcclHost {
     }
 
     /**
-     * That ranks which were made hosts of their own reach each other: over the loopback interface those of one host do.
+     * That ranks which were made hosts of their own reach each other: over the loopback interface those of one host do. All
+     * ranks of the group find alike.
      *
+     * @param group that is to exchange
      * @param environment of the process, before {@link #separate}
      * @throws LockstepException NO_EFFECT where they are of several
      */
-    static void requireOne(Roster roster, Map<String, String> environment) {
-        List<String> hosts = IntStream.range(0, roster.size())
-                .mapToObj(rank -> roster.hello(rank).identity().hostName())
+    static void requireOne(ProcessGroup group, Roster roster, Map<String, String> environment) {
+        List<String> hosts = group.stream()
+                .mapToObj(rank -> roster.hello(rank).identity())
+                .map(each ->
+                        each.hostName() + " (boot " + Long.toHexString(each.bootId()) + ")") // names may be the same
                 .distinct()
                 .toList();
         if (hosts.size() > 1 && !environment.containsKey(INTERFACE)) {
             throw LockstepException.report(
                             ErrorCode.NO_EFFECT,
-                            "ranks that share devices exchange by NCCL over the loopback interface, which does not join their"
-                                    + " hosts " + String.join(", ", hosts))
+                            "ranks of " + group
+                                    + " share devices, and exchange by NCCL over the loopback interface, which does"
+                                    + " not join their hosts " + String.join(", ", hosts))
                     .attempt("spark.executorEnv." + INTERFACE
                             + " = the interface between them, or executors of one host,"
                             + " or spark.lockstep.nccl.sharedGpu=false")

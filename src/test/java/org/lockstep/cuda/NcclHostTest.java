@@ -14,10 +14,12 @@ import org.lockstep.collective.Identity;
 import org.lockstep.collective.Roster;
 import org.lockstep.collective.WorldSpec;
 import org.lockstep.topology.ParallelSizes;
+import org.lockstep.topology.ProcessGroup;
 
 /** Ranks that NCCL takes for hosts of their own, and how they reach each other. */
 class NcclHostTest {
     private static final Identity HERE = Identity.local().withHost(7, "gpu-a");
+    private static final ProcessGroup BOTH = ProcessGroup.of("tp", 0, 0, 1);
 
     private static Roster roster(Identity second) {
         WorldSpec spec = WorldSpec.of(ParallelSizes.tensor(2));
@@ -43,19 +45,33 @@ class NcclHostTest {
 
     @Test
     void theLoopbackInterfaceDoesNotJoinSeveralHosts() {
-        assertThatThrownBy(() -> NcclHost.requireOne(roster(HERE.withHost(8, "gpu-b")), Map.of()))
+        assertThatThrownBy(() -> NcclHost.requireOne(BOTH, roster(HERE.withHost(8, "gpu-b")), Map.of()))
                 .isInstanceOfSatisfying(LockstepException.class, e -> {
                     assertThat(e.code()).isEqualTo(ErrorCode.NO_EFFECT);
-                    assertThat(e.summary()).contains("does not join their hosts gpu-a, gpu-b");
+                    assertThat(e.summary()).contains("does not join their hosts gpu-a (boot 7), gpu-b (boot 8)");
                     assertThat(e.advice()).contains("NCCL_SOCKET_IFNAME");
                 });
+    }
+
+    /** As of containers that were not given another. */
+    @Test
+    void hostsOfOneNameAreToldApart() {
+        assertThatThrownBy(() -> NcclHost.requireOne(BOTH, roster(HERE.withHost(8, "gpu-a")), Map.of()))
+                .hasMessageContaining("gpu-a (boot 7), gpu-a (boot 8)");
+    }
+
+    @Test
+    void groupsThatEachStayOnOneHostMakeAWorldOfTwo() {
+        ProcessGroup alone = ProcessGroup.of("tp", 1, 1);
+        assertThatCode(() -> NcclHost.requireOne(alone, roster(HERE.withHost(8, "gpu-b")), Map.of()))
+                .doesNotThrowAnyException();
     }
 
     @Test
     void ranksOfOneHostAreJoinedAndThoseOfWhichTheEnvironmentSaysHow() {
         assertThatCode(() -> {
-                    NcclHost.requireOne(roster(HERE), Map.of());
-                    NcclHost.requireOne(roster(HERE.withHost(8, "gpu-b")), Map.of("NCCL_SOCKET_IFNAME", "eth0"));
+                    NcclHost.requireOne(BOTH, roster(HERE), Map.of());
+                    NcclHost.requireOne(BOTH, roster(HERE.withHost(8, "gpu-b")), Map.of("NCCL_SOCKET_IFNAME", "eth0"));
                 })
                 .doesNotThrowAnyException();
     }
