@@ -9,11 +9,11 @@ final class Release {
 
     /** Runs all, in their order; then throws the first failure, the later ones suppressed in it. */
     static void all(List<? extends Runnable> steps) {
-        @Nullable RuntimeException first = null;
+        @Nullable Throwable first = null;
         for (Runnable step : steps) {
             try {
                 step.run();
-            } catch (RuntimeException failure) {
+            } catch (RuntimeException | Error failure) {
                 if (first == null) {
                     first = failure;
                 } else {
@@ -21,8 +21,11 @@ final class Release {
                 }
             }
         }
-        if (first != null) {
-            throw first;
+        if (first instanceof Error error) {
+            throw error;
+        }
+        if (first instanceof RuntimeException failure) {
+            throw failure;
         }
     }
 }

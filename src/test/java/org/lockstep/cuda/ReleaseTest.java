@@ -27,4 +27,16 @@ class ReleaseTest {
         assertThat(given).containsExactly("a", "b");
         Release.all(List.of());
     }
+
+    @Test
+    void anErrorDoesNotKeepWhatComesAfterIt() {
+        List<String> given = new ArrayList<>();
+        NoClassDefFoundError error = new NoClassDefFoundError("the first");
+        Runnable first = () -> {
+            throw error;
+        };
+        assertThatThrownBy(() -> Release.all(List.of(first, () -> given.add("a"))))
+                .isSameAs(error);
+        assertThat(given).containsExactly("a");
+    }
 }
