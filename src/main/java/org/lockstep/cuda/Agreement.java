@@ -1,5 +1,6 @@
 package org.lockstep.cuda;
 
+import java.nio.ByteBuffer;
 import java.nio.charset.StandardCharsets;
 import java.util.Arrays;
 import java.util.List;
@@ -21,6 +22,7 @@ import org.lockstep.tensor.HostBuffer;
  */
 record Agreement(Carrier host, OperationTag tag, int size) {
     private static final int TEXT = 256; // bytes of an obstacle that are told
+    private static final byte[] CUT = "…".getBytes(StandardCharsets.UTF_8);
 
     /** What all ranks say, in their order; it is of one length. */
     List<byte[]> gather(byte[] mine) {
@@ -37,15 +39,28 @@ record Agreement(Carrier host, OperationTag tag, int size) {
     }
 
     /**
-     * What is in the way of any rank, the same on all of them: what the first one says that says something.
+     * What is in the way of any rank, the same on all of them: what the first one says that says something, which ends with an
+     * ellipsis where it was longer than {@value #TEXT} bytes.
      *
      * @param mine what is in this rank's way, if anything is
      */
     Optional<String> obstacle(Optional<String> mine) {
-        byte[] text = Arrays.copyOf(mine.orElse("").getBytes(StandardCharsets.UTF_8), TEXT);
-        return gather(text).stream()
+        return gather(told(mine.orElse(""))).stream()
                 .map(each -> new String(each, StandardCharsets.UTF_8).trim()) // the rest is zeros
                 .filter(each -> !each.isEmpty())
                 .findFirst();
+    }
+
+    /** As many whole characters as there is room for, then zeros. */
+    static byte[] told(String text) {
+        byte[] bytes = text.getBytes(StandardCharsets.UTF_8);
+        if (bytes.length <= TEXT) {
+            return Arrays.copyOf(bytes, TEXT);
+        }
+        int end = TEXT - CUT.length;
+        while ((bytes[end] & 0xC0) == 0x80) { // within a character
+            end--;
+        }
+        return ByteBuffer.allocate(TEXT).put(bytes, 0, end).put(CUT).array();
     }
 }
