@@ -244,6 +244,10 @@ final class BenchCommand implements Callable<Integer> {
                     !elements.isFp8() || size <= BenchPlan.MOST_OF_FP8 || check == 0,
                     "--check 1 is for at most " + BenchPlan.MOST_OF_FP8 + " ranks of " + elements
                             + ", which has no larger sums exactly");
+            require(
+                    !elements.isFp8() || kind != ReduceOp.Kind.AVG || Integer.bitCount(size) == 1 || check == 0,
+                    "--check 1 of --op avg in " + elements + " is for 1, 2, 4 or 8 ranks, not " + size
+                            + ": NCCL multiplies by 1/n, which that type has for no other n");
             require(check == 0 || check == 1, "--check (" + check + ") is 0 or 1");
             return new BenchRequest(
                     measured,

@@ -217,6 +217,7 @@ class BenchCommandTest {
                 "bench all-reduce -d f33 | no type 'f33'; there are [f64, f32,",
                 "bench all-reduce -d int -o avg | --op avg is for floating types, not i32",
                 "bench all-reduce -d f8_e5m2 --ranks 9 | --check 1 is for at most 8 ranks of f8_e5m2",
+                "bench all-reduce -d f8_e4m3 -o avg --ranks 7 | --check 1 of --op avg in f8_e4m3 is for 1, 2, 4 or 8 ranks",
                 "bench all-reduce -o xor | no reduction 'xor'; there are sum, prod, min, max, avg",
                 "bench reduce -r 2 | --root (2) is no rank of 0..1",
                 "bench all-reduce --place moon | no place 'moon'; there are threads, jvms, tcp",
