@@ -33,6 +33,27 @@ final class NcclGroups implements Carriers, AutoCloseable {
     private final NcclCalls calls = new NcclCalls();
 
     /**
+     * What a rank of a group has for NCCL.
+     *
+     * @param rank in the world
+     * @param version of its library
+     * @param major of its device's compute capability
+     * @param minor likewise
+     */
+    record Equipment(int rank, int version, int major, int minor) {
+        private static final int NUMBERS = 3; // that are told
+
+        private static Equipment of(int rank, int[] all, int at) {
+            return new Equipment(rank, all[at], all[at + 1], all[at + 2]);
+        }
+
+        /** The device, as errors call it. */
+        String device() {
+            return "the device of rank " + rank + ", of compute capability " + major + "." + minor;
+        }
+    }
+
+    /**
      * @param ids of groups, as the meeting told them; for a group without one its first rank makes it, and tells the others
      * @param options of groups
      * @param meeting how long all ranks of a group may take to meet
@@ -78,27 +99,6 @@ final class NcclGroups implements Carriers, AutoCloseable {
             device.memory().forEach(handle::register);
         }
         return new NcclCarrier(this, queue, group.size(), me, oldest);
-    }
-
-    /**
-     * What a rank of a group has for NCCL.
-     *
-     * @param rank in the world
-     * @param version of its library
-     * @param major of its device's compute capability
-     * @param minor likewise
-     */
-    record Equipment(int rank, int version, int major, int minor) {
-        private static final int NUMBERS = 3; // that are told
-
-        private static Equipment of(int rank, int[] all, int at) {
-            return new Equipment(rank, all[at], all[at + 1], all[at + 2]);
-        }
-
-        /** The device, as errors call it. */
-        String device() {
-            return "the device of rank " + rank + ", of compute capability " + major + "." + minor;
-        }
     }
 
     /** That all have one NCCL; the rank whose device can do least, for with what that can do the group has to be content. */
