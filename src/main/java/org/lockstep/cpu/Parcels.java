@@ -16,7 +16,8 @@ import org.lockstep.transport.Mesh.Letter;
 
 /**
  * Bytes whose number only their sender knows: it travels first, and by it a peer says how much memory to take, so it is
- * bounded by {@link ObjectCodec#MAX_BYTES}; and by it the operation has the time that they take. Confined to the thread that the communicator admitted.
+ * bounded by {@link ObjectCodec#MAX_BYTES}; and by it the operation has the time that they take. Confined to the thread that
+ * the communicator admitted.
  */
 final class Parcels {
     private final Mesh mesh;

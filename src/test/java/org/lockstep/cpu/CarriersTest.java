@@ -38,27 +38,37 @@ class CarriersTest {
     @Test
     void whoComesWhileTheRanksAreAskedIsToldWhatFailed() {
         CountDownLatch told = new CountDownLatch(1);
+        onEach((all, life) -> {
+            if (all.rankInGroup() == 1) {
+                told.await();
+                return;
+            }
+            Thread asking = new Thread(() -> fail(life));
+            asking.start();
+            Awaitility.await().until(() -> LockSupport.getBlocker(asking) != null); // for rank 1
+            CommunicatorException failure = catchThrowableOfType(CommunicatorException.class, all::barrier);
+            told.countDown();
+            asking.join();
+            assertThat(failure.code()).isEqualTo(ErrorCode.COLLECTIVE_TIMEOUT);
+            assertThat(failure).hasMessageContaining("all_reduce #7 not complete on the device");
+        });
+    }
+
+    /** What a rank does with its world's group, and what that hears of the device. */
+    private interface Part {
+        void run(Communicator all, Carriers.Life life) throws Exception;
+    }
+
+    private static void onEach(Part part) {
         LocalWorld.of(2).run(rendezvous -> {
             AtomicReference<Carriers.Life> life = new AtomicReference<>();
             Carriers devices = (group, me, host, own, tag) -> {
                 life.set(own);
                 return host;
             };
-            try (Backend backend = new WithCarriers(CpuBackend.create(), devices);
+            try (Backend backend = ConnectsBy.carriers(CpuBackend.create(), devices);
                     World world = World.join(rendezvous, backend, SPEC)) {
-                Communicator all = world.communicators().world();
-                if (world.state().rank() == 1) {
-                    told.await();
-                    return 0;
-                }
-                Thread asking = new Thread(() -> fail(life.get()));
-                asking.start();
-                Awaitility.await().until(() -> LockSupport.getBlocker(asking) != null); // for rank 1
-                CommunicatorException failure = catchThrowableOfType(CommunicatorException.class, all::barrier);
-                told.countDown();
-                asking.join();
-                assertThat(failure.code()).isEqualTo(ErrorCode.COLLECTIVE_TIMEOUT);
-                assertThat(failure).hasMessageContaining("all_reduce #7 not complete on the device");
+                part.run(world.communicators().world(), life.get());
                 return 0;
             }
         });
@@ -79,7 +89,7 @@ class CarriersTest {
                 return host;
             };
             LockstepException end = catchThrowableOfType(LockstepException.class, () -> {
-                try (Backend backend = new WithCarriers(CpuBackend.create(), devices);
+                try (Backend backend = ConnectsBy.carriers(CpuBackend.create(), devices);
                         World world = World.join(rendezvous, backend, spec)) {
                     world.communicators().world().barrier();
                 }
@@ -99,7 +109,7 @@ class CarriersTest {
                 .withOperationTimeout(Duration.ofSeconds(10));
         LocalWorld.of(2).withVenues(2).run(rendezvous -> {
             Carriers devices = (group, me, host, own, tag) -> group.rank(me) == 0 ? new Unclosable(group.size()) : host;
-            try (Backend backend = new WithCarriers(CpuBackend.create(), devices);
+            try (Backend backend = ConnectsBy.carriers(CpuBackend.create(), devices);
                     World world = World.join(rendezvous, backend, spec)) {
                 if (world.state().rank() == 0) {
                     Throwable end = catchThrowable(world::close);
@@ -148,28 +158,18 @@ class CarriersTest {
     @Test
     void whoComesAfterQueuedWorkThatFailedHearsWhatTheOthersKnow() {
         CountDownLatch begun = new CountDownLatch(1);
-        LocalWorld.of(2).run(rendezvous -> {
-            AtomicReference<Carriers.Life> life = new AtomicReference<>();
-            Carriers devices = (group, me, host, own, tag) -> {
-                life.set(own);
-                return host;
-            };
-            try (Backend backend = new WithCarriers(CpuBackend.create(), devices);
-                    World world = World.join(rendezvous, backend, SPEC)) {
-                Communicator all = world.communicators().world();
-                if (world.state().rank() == 1) {
-                    begun.await();
-                    CommunicatorException other = catchThrowableOfType(
-                            CommunicatorException.class, () -> all.broadcast(Buffer.ofFloats(1), 0));
-                    assertThat(other.code()).isEqualTo(ErrorCode.COLLECTIVE_MISMATCH);
-                    return 0;
-                }
-                all.async(here -> fail(life.get()));
-                begun.countDown();
-                CommunicatorException failure = catchThrowableOfType(CommunicatorException.class, all::barrier);
-                assertThat(failure.code()).isEqualTo(ErrorCode.COLLECTIVE_MISMATCH);
-                return 0;
+        onEach((all, life) -> {
+            if (all.rankInGroup() == 1) {
+                begun.await();
+                CommunicatorException other =
+                        catchThrowableOfType(CommunicatorException.class, () -> all.broadcast(Buffer.ofFloats(1), 0));
+                assertThat(other.code()).isEqualTo(ErrorCode.COLLECTIVE_MISMATCH);
+                return;
             }
+            all.async(here -> fail(life));
+            begun.countDown();
+            CommunicatorException failure = catchThrowableOfType(CommunicatorException.class, all::barrier);
+            assertThat(failure.code()).isEqualTo(ErrorCode.COLLECTIVE_MISMATCH);
         });
     }
 

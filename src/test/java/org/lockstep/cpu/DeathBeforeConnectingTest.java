@@ -34,7 +34,7 @@ class DeathBeforeConnectingTest {
         AtomicLong known = new AtomicLong();
         List<String> ends = LocalWorld.of(3).withVenues(3).run(rendezvous -> {
             Backend cpu = CpuBackend.create();
-            try (Backend backend = rendezvous.index() == dead ? new DeathBeforeConnecting(cpu) : cpu;
+            try (Backend backend = rendezvous.index() == dead ? ConnectsBy.dying(cpu) : cpu;
                     World world = World.join(rendezvous, backend, spec)) {
                 return "joined " + world;
             } catch (IllegalStateException planned) {

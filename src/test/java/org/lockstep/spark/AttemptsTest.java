@@ -36,8 +36,8 @@ import org.lockstep.ErrorCode;
 import org.lockstep.FaultCase;
 import org.lockstep.FaultLog;
 import org.lockstep.LockstepException;
+import org.lockstep.cpu.ConnectsBy;
 import org.lockstep.cpu.CpuBackend;
-import org.lockstep.cpu.DeathBeforeConnecting;
 import org.lockstep.inference.SamplingParams;
 import org.lockstep.spark.attempt.UnfinishedRunException;
 import org.lockstep.spark.failure.AttemptFailure;
@@ -271,7 +271,7 @@ class AttemptsTest {
         LockstepException ended = catchThrowableOfType(
                 LockstepException.class,
                 () -> llm().backend(address -> TaskContext.getPartitionId() == 3
-                                ? new DeathBeforeConnecting(CpuBackend.create(address))
+                                ? ConnectsBy.dying(CpuBackend.create(address))
                                 : CpuBackend.create(address))
                         .run(rows(), "prompt", SAMPLED));
         assertThat(ended).hasMessageContaining("planned: dies after the meeting");

@@ -33,8 +33,8 @@ import org.lockstep.FaultLog;
 import org.lockstep.LockstepException;
 import org.lockstep.collective.Communicator;
 import org.lockstep.collective.ReduceOp;
+import org.lockstep.cpu.ConnectsBy;
 import org.lockstep.cpu.CpuBackend;
-import org.lockstep.cpu.DeathBeforeConnecting;
 import org.lockstep.spark.BarrierStage;
 import org.lockstep.spark.Sessions;
 import org.lockstep.spark.gang.RankFunction;
@@ -284,7 +284,7 @@ public class GangWatchTest {
         session.sparkContext().conf().set(Settings.TRANSPORTS.key(), "tcp");
         try {
             BarrierStage<Integer> stage = ranks(4).on(address -> TaskContext.getPartitionId() == 3
-                    ? new DeathBeforeConnecting(CpuBackend.create(address))
+                    ? ConnectsBy.dying(CpuBackend.create(address))
                     : CpuBackend.create(address));
             long start = System.nanoTime();
             LockstepException told = failureOf(stage, (rank, mine) -> mine);
