@@ -11,7 +11,6 @@ import java.util.Map;
 import java.util.concurrent.CompletableFuture;
 import java.util.concurrent.CountDownLatch;
 import org.apache.spark.scheduler.SparkListener;
-import org.apache.spark.scheduler.SparkListenerJobStart;
 import org.apache.spark.scheduler.SparkListenerStageSubmitted;
 import org.apache.spark.sql.Dataset;
 import org.apache.spark.sql.Encoders;
@@ -184,17 +183,25 @@ class ResidenceTest {
         start("10m");
         Llm llm = Llm.bundled(spark).tensorParallel(2).dataParallel(1); // two of them fit
         List<String> texts = texts(run(llm));
-        CountDownLatch running = new CountDownLatch(1);
-        SparkListener jobs = new SparkListener() {
-            @Override
-            public void onJobStart(SparkListenerJobStart job) {
-                running.countDown();
-            }
-        };
-        spark.sparkContext().addSparkListener(jobs);
-        CompletableFuture<Generation> one = CompletableFuture.supplyAsync(() -> run(llm));
-        running.await();
-        Generation other = run(llm); // while the first meets, which takes a second
+        CountDownLatch begun = new CountDownLatch(1);
+        CountDownLatch over = new CountDownLatch(1);
+        Llm held = llm.onProgress(
+                progress -> { // first called by the run itself, which has what stays
+                    begun.countDown();
+                    try {
+                        over.await();
+                    } catch (InterruptedException e) {
+                        throw new IllegalStateException(e);
+                    }
+                });
+        CompletableFuture<Generation> one = CompletableFuture.supplyAsync(() -> run(held));
+        begun.await();
+        Generation other;
+        try {
+            other = run(llm);
+        } finally {
+            over.countDown();
+        }
         assertThat(other.report().stayed()).isFalse();
         assertThat(one.get().report().stayed()).isTrue();
         assertThat(texts(other)).isEqualTo(texts);
