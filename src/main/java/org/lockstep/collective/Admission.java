@@ -26,9 +26,13 @@ final class Admission {
     private long under;
 
     /** Another operation begins. */
+    @SuppressWarnings("ReferenceEquality") // equal ones are the same, mostly, and storing a reference costs a fence
     void begin(Duration deadline) {
         long next = number.getPlain() + 1;
-        limits.lazySet((int) (next & 1), deadline);
+        int place = (int) (next & 1);
+        if (limits.getPlain(place) != deadline) {
+            limits.lazySet(place, deadline);
+        }
         number.lazySet(next);
     }
 

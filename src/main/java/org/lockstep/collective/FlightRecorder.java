@@ -107,7 +107,10 @@ final class FlightRecorder {
         ring[at + QUEUED] = queued == 0 ? clock : queued;
         ring[at + STARTED] = clock;
         ring[at + ENDED] = 0;
-        threads[slot] = Thread.currentThread().getName();
+        String name = Thread.currentThread().getName();
+        if (!name.equals(threads[slot])) { // storing a reference costs a fence
+            threads[slot] = name;
+        }
         begun.setRelease(number + 1);
     }
 

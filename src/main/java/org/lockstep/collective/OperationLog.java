@@ -30,34 +30,38 @@ final class OperationLog {
         return Objects.requireNonNull(meters.get(operation));
     }
 
+    private Meter use(Operation operation) {
+        Meter next = meter(operation);
+        if (current != next) { // storing a reference costs a fence
+            current = next;
+        }
+        return next;
+    }
+
     /** An operation of the whole group begins, with so many bytes; when, for {@link #end}. */
     long begin(OperationTag tag, long bytes, long queued) {
-        current = meter(tag.operation());
-        long start = current.begin(bytes);
+        long start = use(tag.operation()).begin(bytes);
         recorder.begin(tag, queued, start);
         return start;
     }
 
     /** The same, where the bytes say nothing about the time; for {@link #endTimed}. */
     long beginTimed(OperationTag tag, long queued) {
-        current = meter(tag.operation());
-        long start = current.beginTimed();
+        long start = use(tag.operation()).beginTimed();
         recorder.begin(tag, queued, start);
         return start;
     }
 
     /** A transfer begins; for {@link #end}. */
     long begin(Transfer transfer, int size, long queued) {
-        current = meter(Operation.SEND);
-        long start = current.begin(transfer.buffer().bytes());
+        long start = use(Operation.SEND).begin(transfer.buffer().bytes());
         note(transfer, size, true, queued, start);
         return start;
     }
 
     /** Transfers that are carried out together begin, at least one; for {@link #endTimed}. */
     long beginTimed(List<Transfer> transfers, int size, long queued) {
-        current = meter(Operation.SEND);
-        long start = current.beginTimed();
+        long start = use(Operation.SEND).beginTimed();
         for (int i = 0; i < transfers.size(); i++) {
             note(transfers.get(i), size, i == 0, queued, start);
         }
@@ -72,8 +76,7 @@ final class OperationLog {
 
     /** The transfer of an object begins; for {@link #endTimed}. */
     long beginObject(boolean sends, int peer, int size, long queued) {
-        current = meter(Operation.SEND_OBJECT);
-        long start = current.beginTimed();
+        long start = use(Operation.SEND_OBJECT).beginTimed();
         @Nullable DataType none = null;
         recorder.transfer(sends, none, 0, peer, size, true, queued, start);
         return start;

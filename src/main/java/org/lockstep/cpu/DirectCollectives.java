@@ -93,11 +93,7 @@ class DirectCollectives implements Collectives {
     }
 
     private void fold(OperationTag tag, HostBuffer own, HostBuffer target, Joining joining) {
-        mesh.fold(
-                tag,
-                offers,
-                own,
-                (sources, at, from, count) -> reduction.reduce(sources, at, target, from, count, joining));
+        mesh.fold(tag, offers, own, reduction.into(target, joining));
         reduction.finish(target);
     }
 
@@ -202,7 +198,9 @@ class DirectCollectives implements Collectives {
 
     final void offerToAll(@Nullable HostBuffer buffer) {
         for (int peer = 0; peer < size; peer++) {
-            offers[peer] = buffer;
+            if (offers[peer] != buffer) { // the same as before, mostly, and storing a reference costs a fence
+                offers[peer] = buffer;
+            }
         }
     }
 

@@ -1,7 +1,10 @@
 package org.lockstep.cpu;
 
 import java.util.ArrayList;
+import java.util.EnumMap;
 import java.util.List;
+import java.util.Map;
+import java.util.Objects;
 import org.jspecify.annotations.Nullable;
 import org.lockstep.collective.Blocks;
 import org.lockstep.collective.Carrier;
@@ -17,10 +20,14 @@ import org.lockstep.transport.Mesh.Letter;
 final class HostCarrier implements Carrier {
     private final Mesh mesh;
     private final Collectives collectives;
+    private final Map<ReduceOp.Kind, Joining> joinings = new EnumMap<>(ReduceOp.Kind.class);
 
     HostCarrier(Mesh mesh, Collectives collectives) {
         this.mesh = mesh;
         this.collectives = collectives;
+        for (ReduceOp.Kind kind : ReduceOp.Kind.values()) {
+            joinings.put(kind, Joining.of(kind, collectives.size()));
+        }
     }
 
     @Override
@@ -29,7 +36,7 @@ final class HostCarrier implements Carrier {
     }
 
     private Joining joining(ReduceOp op) {
-        return Joining.of(op, collectives.size());
+        return Objects.requireNonNull(joinings.get(op.kind()));
     }
 
     /** This rank's part of a reduction. */

@@ -10,8 +10,8 @@ import org.lockstep.collective.ReduceOp;
  */
 record Joining(ReduceOp.Kind kind, int divisor) {
     /** That of an operation over so many ranks, which have multiplied what they give already. */
-    static Joining of(ReduceOp op, int ranks) {
-        return new Joining(op.kind(), op.kind() == ReduceOp.Kind.AVG ? ranks : 1);
+    static Joining of(ReduceOp.Kind kind, int ranks) {
+        return new Joining(kind, kind == ReduceOp.Kind.AVG ? ranks : 1);
     }
 
     /** That of some of the ranks, whose result is joined further. */

@@ -1,8 +1,10 @@
 package org.lockstep.cpu;
 
+import java.util.Objects;
 import org.jspecify.annotations.Nullable;
 import org.lockstep.collective.ReduceOp;
 import org.lockstep.tensor.HostBuffer;
+import org.lockstep.transport.Mesh;
 
 /**
  * The element-wise reduction of the ranks' buffers, in the one order that every transport and every rank uses.
@@ -13,17 +15,35 @@ import org.lockstep.tensor.HostBuffer;
  * and 8 bits are widened to f32 and rounded once; integers of 8 bits are added as int, which is the same modulo 256. A result that is not a
  * number is the canonical NaN, for the bits of another would depend on how the JIT ordered its operands.
  *
- * <p>Keeps its scratch; confined to one thread.
+ * <p>Keeps its scratch, and what it joins into, so that no operation allocates for it; confined to one thread.
  */
-final class Reduction {
+final class Reduction implements Mesh.Fold {
     private static final int RUN = 1024;
 
     private final int levels;
     private final @Nullable Lanes[] lanes = new @Nullable Lanes[4];
+    private @Nullable HostBuffer total;
+    private @Nullable Joining joined;
 
     /** For groups of up to {@code size} ranks. */
     Reduction(int size) {
         this.levels = 33 - Integer.numberOfLeadingZeros(size);
+    }
+
+    /** What joins into {@code target} from now on. */
+    Mesh.Fold into(HostBuffer target, Joining joining) {
+        if (total != target) { // the same as before, mostly, and storing a reference costs a fence
+            total = target;
+        }
+        if (!joining.equals(joined)) {
+            joined = joining;
+        }
+        return this;
+    }
+
+    @Override
+    public void join(HostBuffer[] sources, int[] at, int from, int count) {
+        reduce(sources, at, Objects.requireNonNull(total), from, count, Objects.requireNonNull(joined));
     }
 
     /**

@@ -166,12 +166,12 @@ final class Inlet {
         end = 0;
     }
 
-    /** Takes elements to element {@code from} of the target on; the number of elements taken. */
-    int take(HostBuffer target, int from) throws IOException, Damaged {
+    /** Takes elements {@code from} to {@code until} of the target, as far as they are here; the number of elements taken. */
+    int take(HostBuffer target, int from, int until) throws IOException, Damaged {
         int width = target.type().bytes();
         int to = from;
-        while (to < target.size() && (at < end || isNext())) {
-            int count = Math.min(target.size() - to, (end - at) / width);
+        while (to < until && (at < end || isNext())) {
+            int count = Math.min(until - to, (end - at) / width);
             Wire.get(in.limit(end).position(at), target, to, count);
             in.clear();
             to += count;

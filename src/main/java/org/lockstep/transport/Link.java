@@ -69,8 +69,8 @@ public abstract class Link implements AutoCloseable {
         return null;
     }
 
-    /** Where the next elements of the message that arrived go; the piece before is {@link #filled}. */
-    public abstract void into(HostBuffer target);
+    /** The next {@code count} elements of the message that arrived go to the first of {@code target}; the piece before is {@link #filled}. */
+    public abstract void into(HostBuffer target, int count);
 
     /** Pumps; whether the piece is complete. */
     public abstract boolean filled();

@@ -198,7 +198,7 @@ public final class Mesh {
                 target.copyFrom(lent);
             } else {
                 if (!into[peer]) {
-                    link.into(target);
+                    link.into(target, target.size());
                     into[peer] = true;
                 }
                 if (!link.filled()) {
@@ -221,7 +221,7 @@ public final class Mesh {
     public void fold(OperationTag tag, @Nullable HostBuffer[] offers, HostBuffer own, Fold fold) {
         for (int peer = 0; peer < members.length; peer++) {
             if (peer == me) {
-                sources[peer] = own;
+                show(peer, own);
             } else {
                 link(peer).send(sized(tag, offers[peer]), offers[peer]);
                 link(peer).expect(sized(tag, own), own.bytes());
@@ -272,21 +272,26 @@ public final class Mesh {
         }
         HostBuffer lent = link.lent();
         if (lent != null) {
-            sources[peer] = lent;
+            show(peer, lent);
             at[peer] = from;
             return true;
         }
         if (!into[peer]) {
             HostBuffer room = room(type, peer);
-            HostBuffer part = count == room.size() ? room : room.slice(0, count);
-            sources[peer] = part;
+            show(peer, room);
             at[peer] = 0;
             into[peer] = true;
             if (count > 0) {
-                link.into(part);
+                link.into(room, count);
             }
         }
         return count == 0 || link.filled();
+    }
+
+    private void show(int peer, HostBuffer data) {
+        if (sources[peer] != data) { // the same as before, mostly, and storing a reference costs a fence
+            sources[peer] = data;
+        }
     }
 
     /** Made when first used: of a large group a rank may never fold what most others send, or only look where it lies. */

@@ -200,7 +200,8 @@ final class Ring {
         private boolean here; // the tag of number + 1 was seen
         private boolean moved;
         private @Nullable HostBuffer target;
-        private int done; // elements of target
+        private int wanted; // elements of target
+        private int done; // of them
 
         Reader(Ring ring) {
             this.ring = ring;
@@ -245,15 +246,16 @@ final class Ring {
         }
 
         /**
-         * Where the next elements of the message go.
+         * The next {@code count} elements of the message go to the first of {@code piece}.
          *
          * @param whole of the message, which tells where its elements are
          */
-        void into(HostBuffer piece, long whole) {
+        void into(HostBuffer piece, int count, long whole) {
             if (whole <= INLINE_BYTES) {
-                memory.get(ring.line(number + 1) + 40, piece, 0, piece.size());
+                memory.get(ring.line(number + 1) + 40, piece, 0, count);
             } else {
                 target = piece;
+                wanted = count;
                 done = 0;
             }
         }
@@ -265,7 +267,7 @@ final class Ring {
                 return true;
             }
             int width = piece.type().bytes();
-            while (done < piece.size()) {
+            while (done < wanted) {
                 if (written == consumed) {
                     written = memory.read(ring.base + WRITTEN);
                     if (written <= consumed) {
@@ -275,7 +277,7 @@ final class Ring {
                 }
                 int place = ring.place(consumed);
                 int toEnd = ring.base + ELEMENTS + ring.capacity - place;
-                long bytes = Math.min(Math.min(written - consumed, toEnd), (long) (piece.size() - done) * width);
+                long bytes = Math.min(Math.min(written - consumed, toEnd), (long) (wanted - done) * width);
                 int count = (int) (bytes / width);
                 memory.get(place, piece, done, count);
                 done += count;

@@ -219,8 +219,8 @@ final class RingLink extends Link {
     }
 
     @Override
-    public void into(HostBuffer target) {
-        in.into(target, wantedBytes);
+    public void into(HostBuffer target, int count) {
+        in.into(target, count, wantedBytes);
     }
 
     @Override

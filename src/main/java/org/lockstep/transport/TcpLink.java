@@ -24,7 +24,8 @@ final class TcpLink extends Link {
     private long wantedBytes;
     private boolean here;
     private @Nullable HostBuffer target;
-    private int taken; // elements of target
+    private int goal; // elements of target
+    private int taken; // of them
     private boolean left;
     private @Nullable IOException broken;
     private long goneSince;
@@ -196,8 +197,9 @@ final class TcpLink extends Link {
     }
 
     @Override
-    public void into(HostBuffer piece) {
+    public void into(HostBuffer piece, int count) {
         target = piece;
+        goal = count;
         taken = 0;
     }
 
@@ -209,14 +211,14 @@ final class TcpLink extends Link {
         }
         try {
             requireCalm();
-            taken += in.take(piece, taken);
+            taken += in.take(piece, taken, goal);
             seeMoves();
         } catch (IOException failure) {
             lose(failure);
         } catch (Inlet.Damaged damage) {
             throw damaged(damage);
         }
-        if (taken < piece.size()) {
+        if (taken < goal) {
             return false;
         }
         target = null;

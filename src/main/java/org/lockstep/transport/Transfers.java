@@ -76,7 +76,7 @@ final class Transfers {
             }
             receiving[i] = State.ARRIVED;
             if (letter.data().size() > 0 && link.lent() == null) {
-                link.into(letter.data());
+                link.into(letter.data(), letter.data().size());
             }
         }
         HostBuffer lent = link.lent();

@@ -21,6 +21,7 @@ import org.junit.jupiter.api.io.TempDir;
 @Timeout(60)
 class LauncherTest {
     private static final Path SCRIPT = Path.of("src/main/dist/bin/lockstep");
+    private static final String OPTIONS = "-Xmx3g -Da=b";
 
     @TempDir
     private Path folder;
@@ -38,7 +39,7 @@ class LauncherTest {
 
     @Test
     void thinJarThenTheJarsOfSparkAndTheWordsAsTheyAre() throws Exception {
-        Ran ran = run(dist.resolve("bin/lockstep"), java("17.0.15"), "plan", "a b", "*", "");
+        Ran ran = run(dist.resolve("bin/lockstep"), java("17.0.15"), OPTIONS, "plan", "a b", "*", "");
         assertThat(ran.code).isZero();
         assertThat(ran.words())
                 .contains("--add-opens=java.base/java.lang=ALL-UNNAMED", "-Xmx3g", "-Da=b")
@@ -53,27 +54,42 @@ class LauncherTest {
     }
 
     @Test
+    void benchHasAHeapThatIsThereUnlessOneIsGiven() throws Exception {
+        Path script = dist.resolve("bin/lockstep");
+        Path home = java("17");
+        assertThat(run(script, home, "-Da=b", "bench", "all-reduce").words())
+                .containsSequence("-Xms256m", "-Xmn192m", "-XX:+AlwaysPreTouch", "-Da=b", "-cp");
+        assertThat(run(script, home, "", "bench", "inference", "-n", "8").words())
+                .doesNotContain("-XX:+AlwaysPreTouch");
+        assertThat(run(script, home, "", "plan", "bench").words()).doesNotContain("-XX:+AlwaysPreTouch");
+        assertThat(run(script, home, "-Xmx3g", "bench", "all-reduce").words())
+                .contains("-Xmx3g")
+                .doesNotContain("-Xms256m", "-XX:+AlwaysPreTouch");
+    }
+
+    @Test
     void foundThroughSymbolicLinks() throws Exception {
         Files.createSymbolicLink(folder.resolve("first"), Path.of("a dist/bin/lockstep"));
         Files.createDirectory(folder.resolve("links"));
         Path second = Files.createSymbolicLink(folder.resolve("links/second"), Path.of("../first"));
-        assertThat(run(second, java("25")).words()).contains(dist + "/lockstep-1.2.jar:" + dist + "/jars/*");
+        assertThat(run(second, java("25"), OPTIONS).words()).contains(dist + "/lockstep-1.2.jar:" + dist + "/jars/*");
     }
 
     @Test
     void anOldJavaIsRefusedInASentence() throws Exception {
-        Ran ran = run(dist.resolve("bin/lockstep"), java("1.8.0_442"));
+        Ran ran = run(dist.resolve("bin/lockstep"), java("1.8.0_442"), OPTIONS);
         assertThat(ran.code).isEqualTo(3);
         assertThat(ran.output).contains("Java 17 or later is needed", "is Java 1.8.0_442", "JAVA_HOME");
-        assertThat(run(dist.resolve("bin/lockstep"), java("11.0.2")).code).isEqualTo(3);
+        assertThat(run(dist.resolve("bin/lockstep"), java("11.0.2"), OPTIONS).code)
+                .isEqualTo(3);
     }
 
     @Test
     void aWrongJavaHomeAndAMissingJarAreToldByName() throws Exception {
-        assertThat(run(dist.resolve("bin/lockstep"), folder.resolve("nowhere")).output)
+        assertThat(run(dist.resolve("bin/lockstep"), folder.resolve("nowhere"), OPTIONS).output)
                 .contains("JAVA_HOME is " + folder.resolve("nowhere"));
         Files.delete(dist.resolve("lockstep-1.2.jar"));
-        Ran ran = run(dist.resolve("bin/lockstep"), java("17"));
+        Ran ran = run(dist.resolve("bin/lockstep"), java("17"), OPTIONS);
         assertThat(ran.code).isEqualTo(3);
         assertThat(ran.output).contains("no lockstep-*.jar in " + dist);
     }
@@ -108,11 +124,11 @@ class LauncherTest {
         return home;
     }
 
-    private static Ran run(Path script, Path javaHome, String... args) throws Exception {
+    private static Ran run(Path script, Path javaHome, String options, String... args) throws Exception {
         ProcessBuilder builder = new ProcessBuilder(script.toString()).redirectErrorStream(true);
         builder.command().addAll(List.of(args));
         builder.environment().put("JAVA_HOME", javaHome.toString());
-        builder.environment().put("LOCKSTEP_JAVA_OPTS", "-Xmx3g -Da=b");
+        builder.environment().put("LOCKSTEP_JAVA_OPTS", options);
         Process process = builder.start();
         String output = new String(process.getInputStream().readAllBytes(), StandardCharsets.UTF_8);
         assertThat(process.waitFor(30, TimeUnit.SECONDS)).isTrue();

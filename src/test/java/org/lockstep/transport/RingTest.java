@@ -149,7 +149,7 @@ class RingTest {
                 boolean whole = expected.bytes() <= Ring.INLINE_BYTES;
                 if (!filling) {
                     piece = whole ? left : 1 + random.nextInt(left);
-                    reader.into(found.slice(done, piece), expected.bytes());
+                    reader.into(found.slice(done, left), piece, expected.bytes());
                     filling = true;
                 }
                 if (!reader.fill()) {
@@ -220,7 +220,7 @@ class RingTest {
                         .isBetween(Math.min(data.bytes(), CAPACITY * 3 / 4), Math.min(data.bytes(), CAPACITY));
                 assertThat(reader.arrived()).isTrue();
                 HostBuffer found = HostBuffer.allocate(type, length);
-                reader.into(found, data.bytes());
+                reader.into(found, found.size(), data.bytes());
                 while (!reader.fill()) {
                     all = writer.push();
                 }

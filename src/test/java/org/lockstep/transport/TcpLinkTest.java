@@ -85,7 +85,7 @@ class TcpLinkTest {
         HostBuffer got = HostBuffer.allocate(DataType.F32, (int) tag.count());
         link.expect(tag, got.bytes());
         until(link::arrived);
-        link.into(got);
+        link.into(got, got.size());
         until(link::filled);
         link.received();
         return got;
