@@ -3,6 +3,7 @@ package org.lockstep.commit;
 import java.time.Duration;
 import java.util.ArrayList;
 import java.util.List;
+import java.util.concurrent.TimeUnit;
 import org.jspecify.annotations.Nullable;
 import org.lockstep.ErrorCode;
 import org.lockstep.LockstepException;
@@ -123,15 +124,23 @@ public final class CommitWriter {
 
     /**
      * Commits what is left as far as that is possible within some time; a rank that fails must not wait for a disk. What is
-     * not on it by then still comes there, if the process lives and no later attempt has begun.
+     * not on it by then still comes there, if the process lives and no later attempt has begun. An interrupt ends no rank sooner:
+     * it is how Spark ends one whose job is cancelled, and its rows are worth the moment.
      */
     public void abandon(Duration patience) {
         Thread last = end();
-        try {
-            if (last != null) {
-                last.join(patience.toMillis());
+        boolean interrupted = Thread.interrupted();
+        long end = System.nanoTime() + patience.toNanos();
+        for (long left = patience.toNanos();
+                last != null && last.isAlive() && left > 0;
+                left = end - System.nanoTime()) {
+            try {
+                TimeUnit.NANOSECONDS.timedJoin(last, left);
+            } catch (InterruptedException e) {
+                interrupted = true;
             }
-        } catch (InterruptedException e) {
+        }
+        if (interrupted) {
             Thread.currentThread().interrupt();
         }
     }

@@ -29,6 +29,12 @@ import org.slf4j.LoggerFactory;
 final class Owner implements AutoCloseable {
     private static final Logger LOG = LoggerFactory.getLogger(Owner.class);
 
+    /** Of one who watches, in a beat. */
+    private static final int LOOKS = 4;
+
+    /** How long a beat that is under way may take to come to its end. */
+    private static final Duration LAST = Duration.ofSeconds(4);
+
     private final Directory directory;
     private final String id = UUID.randomUUID().toString();
     private final String words;
@@ -77,12 +83,14 @@ final class Owner implements AutoCloseable {
         return owner;
     }
 
-    /** Returns when the owner that is written there has not moved for five beats. */
+    /**
+     * Returns when the owner that is written there has not moved for five beats. They are counted in looks, not in time: while
+     * this process stood still, with its host or with the disk, the owner may have too.
+     */
     private void watch() throws IOException, InterruptedException {
         byte @Nullable [] seen = read();
-        long start = System.nanoTime();
-        while (System.nanoTime() - start < beat.multipliedBy(5).toNanos()) {
-            Thread.sleep(Math.max(1, beat.toMillis() / 4));
+        for (int look = 0; look < 5 * LOOKS; look++) {
+            Thread.sleep(Math.max(1, beat.toMillis() / LOOKS));
             byte @Nullable [] now = read();
             if (now != null && !Arrays.equals(seen, now)) {
                 throw inUse(directory, now, seen);
@@ -155,7 +163,7 @@ final class Owner implements AutoCloseable {
     private void awaitTheLastBeat() {
         try {
             if (thread != Thread.currentThread()) {
-                thread.join(beat.multipliedBy(2).toMillis());
+                thread.join(LAST.toMillis());
             }
         } catch (InterruptedException e) {
             Thread.currentThread().interrupt();

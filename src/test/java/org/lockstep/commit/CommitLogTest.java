@@ -4,6 +4,7 @@ import static org.assertj.core.api.Assertions.assertThat;
 import static org.assertj.core.api.Assertions.assertThatThrownBy;
 
 import java.io.IOException;
+import java.lang.reflect.Proxy;
 import java.nio.file.Files;
 import java.nio.file.Path;
 import java.time.Duration;
@@ -128,6 +129,7 @@ class CommitLogTest {
     @Test
     @FaultCase("F72")
     void tornSegmentsAndFilesOfOthersAreIgnored() throws Exception {
+        KeptRun kept;
         try (CommitLog log = open(STORIES, false)) {
             CommitLog.Attempt first = log.begin();
             write(first, "a", 0, 1, 2);
@@ -147,11 +149,12 @@ class CommitLogTest {
             Files.writeString(folder.resolve("run/attempt-000003"), "half an en");
             assertThat(log.begin().number()).isEqualTo(4);
             assertThat(log.committed()).isEqualTo(4);
-            log.kept().discard();
-            try (Stream<Path> left = Files.list(folder.resolve("run"))) {
-                assertThat(left.map(file -> file.getFileName().toString()))
-                        .containsExactlyInAnyOrder("segment-x", "notes.txt");
-            }
+            kept = log.kept();
+        }
+        kept.discard(); // when its owner beats no more, who may write its name after a look at what was there
+        try (Stream<Path> left = Files.list(folder.resolve("run"))) {
+            assertThat(left.map(file -> file.getFileName().toString()))
+                    .containsExactlyInAnyOrder("segment-x", "notes.txt");
         }
     }
 
@@ -177,10 +180,12 @@ class CommitLogTest {
                     .as("a finished run is there as long as it is asked for")
                     .isEqualTo(3);
         }
+        KeptRun kept;
         try (CommitLog log = open(manifest("another", 4), false)) {
             assertThat(log.begin().done()).as("and replaced by another one").isZero();
-            log.kept().discard();
+            kept = log.kept();
         }
+        kept.discard();
         assertThat(folder.resolve("run")).doesNotExist();
     }
 
@@ -188,8 +193,13 @@ class CommitLogTest {
     @FaultCase("F72")
     void theSecondOfTwoRunsIsRefusedWhileTheFirstLives() {
         try (CommitLog first = open(STORIES, false)) {
-            assertRefused(ErrorCode.COMMIT_IN_USE, () -> open(STORIES, false), "in use by the test");
-            assertRefused(ErrorCode.COMMIT_IN_USE, () -> open(STORIES, true), "in use by the test");
+            for (boolean resume : new boolean[] {false, true}) {
+                assertRefused(
+                        ErrorCode.COMMIT_IN_USE,
+                        () -> CommitLog.open(
+                                place(), STORIES, resume, "the second", () -> {}), // watches for ten seconds
+                        "in use by the test");
+            }
             assertThat(first.taken()).isEmpty();
             assertThat(first.begin().number()).isEqualTo(1);
         }
@@ -210,6 +220,28 @@ class CommitLogTest {
         try (CommitLog log = open(STORIES, true)) {
             assertThat(log.begin().done()).isEqualTo(1);
         }
+    }
+
+    /** As when the host of both was stopped: much time has passed, in which nobody could beat. */
+    @Test
+    @FaultCase("F72")
+    void whoStoodStillWhileItWatchedLooksOn() throws Exception {
+        Directory directory = place().open();
+        directory.create();
+        directory.claim(Names.OWNER, Note.encode(List.of("another", "0", "who lives")));
+        int[] looks = new int[1];
+        CountDownLatch never = new CountDownLatch(1);
+        Directory stopped = (Directory) Proxy.newProxyInstance(
+                Directory.class.getClassLoader(), new Class<?>[] {Directory.class}, (self, method, arguments) -> {
+                    if (method.getName().equals("read") && ++looks[0] == 2) {
+                        never.await(BEAT.multipliedBy(10).toMillis(), TimeUnit.MILLISECONDS);
+                    } else if (looks[0] == 3) {
+                        directory.overwrite(Names.OWNER, Note.encode(List.of("another", "1", "who lives")));
+                    }
+                    return method.invoke(directory, arguments);
+                });
+        assertRefused(
+                ErrorCode.COMMIT_IN_USE, () -> Owner.of(stopped, "the next", BEAT, () -> {}), "in use by who lives");
     }
 
     /** A driver that was frozen for so long that another one took its directory finds that out. */
@@ -296,6 +328,22 @@ class CommitLogTest {
                     == 0;
         } catch (IOException missing) {
             return false;
+        }
+    }
+
+    /** As a rank's thread is whose job is cancelled. */
+    @Test
+    @FaultCase("F14")
+    void whoIsInterruptedStillWaitsForItsRows() {
+        try (CommitLog log = open(STORIES, false)) {
+            CommitWriter writer = join(log.begin()).writer("a");
+            writer.append(row(3));
+            Thread.currentThread().interrupt();
+            writer.abandon(Duration.ofSeconds(20));
+            assertThat(Thread.interrupted())
+                    .as("the flag is the caller's again")
+                    .isTrue();
+            assertThat(log.committed()).isEqualTo(1);
         }
     }
 
