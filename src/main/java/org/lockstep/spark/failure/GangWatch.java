@@ -282,9 +282,9 @@ public final class GangWatch extends SparkListener implements AutoCloseable {
     }
 
     private synchronized boolean await(long nanos, BooleanSupplier until) throws InterruptedException {
-        long end = System.nanoTime() + nanos;
+        Patience patience = new Patience(nanos, System.nanoTime());
         while (!until.getAsBoolean()) {
-            long left = end - System.nanoTime();
+            long left = patience.left(System.nanoTime());
             if (left <= 0 || context.isStopped()) {
                 return until.getAsBoolean();
             }
