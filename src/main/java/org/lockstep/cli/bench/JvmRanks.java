@@ -17,6 +17,7 @@ import java.util.Objects;
 import java.util.Set;
 import java.util.UUID;
 import java.util.concurrent.BlockingQueue;
+import java.util.concurrent.CompletableFuture;
 import java.util.concurrent.LinkedBlockingQueue;
 import java.util.concurrent.TimeUnit;
 import java.util.function.Consumer;
@@ -32,6 +33,9 @@ import org.lockstep.collective.Key;
 public final class JvmRanks {
     /** How long the others may take to tell how they failed, after the first has. */
     private static final long GRACE_MILLIS = 2_000;
+
+    /** How long a JVM that is killed may take to be gone. */
+    private static final long END_SECONDS = 30;
 
     /** What a rank says of another rank's failure. */
     private static final Set<ErrorCode> CONSEQUENCES = Set.of(ErrorCode.ABORTED, ErrorCode.PEER_LOST);
@@ -77,9 +81,17 @@ public final class JvmRanks {
                     .cause(e)
                     .exception();
         } finally {
-            run.processes.forEach(Process::destroyForcibly);
-            run.down.forEach(PrintWriter::close);
+            run.end();
         }
+    }
+
+    /** Whatever is left. A process that is killed ends when the system comes to it. */
+    private void end() {
+        processes.forEach(Process::destroyForcibly);
+        down.forEach(PrintWriter::close);
+        CompletableFuture.allOf(processes.stream().map(Process::onExit).toArray(CompletableFuture<?>[]::new))
+                .completeOnTimeout(null, END_SECONDS, TimeUnit.SECONDS)
+                .join();
     }
 
     private void start() throws IOException {
@@ -150,7 +162,8 @@ public final class JvmRanks {
         int came = 0;
         Set<Integer> done = new HashSet<>();
         while (done.size() < ranks.ranks()) {
-            Line line = up.poll(deadline - System.nanoTime(), TimeUnit.NANOSECONDS);
+            long left = deadline - System.nanoTime();
+            Line line = left <= 0 ? null : up.poll(left, TimeUnit.NANOSECONDS); // nor is a late one taken
             if (line == null) {
                 throw timeout(came, done.size());
             }
