@@ -8,6 +8,7 @@ import java.lang.reflect.Field;
 import java.time.Duration;
 import java.util.ArrayList;
 import java.util.List;
+import java.util.concurrent.Semaphore;
 import java.util.concurrent.TimeUnit;
 import java.util.stream.IntStream;
 import org.apache.spark.BarrierTaskContext;
@@ -38,6 +39,9 @@ import org.slf4j.MDC;
 
 @Timeout(120)
 class BarrierStageTest {
+    /** Ranks of this JVM that are where something shall happen to them. */
+    private static final Semaphore THERE = new Semaphore(0);
+
     private static SparkSession session;
     private static JavaSparkContext spark;
 
@@ -190,7 +194,7 @@ class BarrierStageTest {
                             Exception.class, () -> mapped.map(x -> x + 1).collect()))
                     .isNotInstanceOf(LockstepException.class);
             Awaitility.await()
-                    .atMost(Duration.ofSeconds(10))
+                    .atMost(Duration.ofSeconds(60))
                     .until(() -> !log.said().isEmpty());
             assertThat(log.said())
                     .singleElement()
@@ -278,6 +282,7 @@ class BarrierStageTest {
                 BarrierStage.over(numbers(4, 4))
                         .with(ParallelSizes.tensor(4))
                         .mapRanks((rank, mine) -> {
+                            THERE.release();
                             if (rank.state().rank() != 0) {
                                 rank.communicators().tensor().barrier();
                             }
@@ -292,14 +297,19 @@ class BarrierStageTest {
             }
         });
         job.start();
-        Awaitility.await().until(() -> threads("lockstep-watchdog") == 1); // for all four
+        THERE.acquire(4);
+        Awaitility.await()
+                .atMost(Duration.ofSeconds(60))
+                .until(() -> threads("lockstep-watchdog") == 1); // for all four
         spark.cancelJobGroup("doomed");
         job.join();
         assertNothingIsLeft();
     }
 
     private static void assertNothingIsLeft() {
-        Awaitility.await().untilAsserted(() -> assertThat(lockstepThreads()).isEmpty());
+        Awaitility.await()
+                .atMost(Duration.ofSeconds(60))
+                .untilAsserted(() -> assertThat(lockstepThreads()).isEmpty());
     }
 
     private static long threads(String prefix) {

@@ -3,13 +3,16 @@ package org.lockstep.spark.failure;
 import static org.assertj.core.api.Assertions.assertThat;
 import static org.assertj.core.api.Assertions.catchThrowableOfType;
 
+import java.net.InetAddress;
 import java.nio.file.Files;
 import java.nio.file.Path;
 import java.time.Duration;
 import java.util.List;
+import java.util.concurrent.BrokenBarrierException;
 import java.util.concurrent.CountDownLatch;
 import java.util.concurrent.CyclicBarrier;
-import java.util.concurrent.TimeUnit;
+import java.util.concurrent.Semaphore;
+import java.util.concurrent.atomic.AtomicBoolean;
 import java.util.concurrent.atomic.AtomicLong;
 import java.util.regex.Matcher;
 import java.util.regex.Pattern;
@@ -54,6 +57,15 @@ public class GangWatchTest {
     /** Where two ranks of this JVM meet before both fail. */
     private static final CyclicBarrier BOTH = new CyclicBarrier(2);
 
+    /** Where those of this JVM who come to a meeting are together before: their clocks begin to run at one time. */
+    private static final CyclicBarrier ALL_BUT_ONE = new CyclicBarrier(3);
+
+    /** Ranks of this JVM that are where something shall happen to them. */
+    private static final Semaphore THERE = new Semaphore(0);
+
+    /** Whether the test knows how its ranks failed. */
+    private static final AtomicBoolean TOLD = new AtomicBoolean();
+
     /** When a rank of this JVM did what is looked at. */
     private static final AtomicLong FAULT = new AtomicLong();
 
@@ -86,7 +98,9 @@ public class GangWatchTest {
     }
 
     private static LockstepException failureOf(BarrierStage<Integer> stage, RankFunction<Integer, Integer> function) {
+        TOLD.set(false);
         LockstepException told = catchThrowableOfType(LockstepException.class, () -> stage.collectRanks(function));
+        TOLD.set(true);
         assertThat(told).isNotNull();
         assertThat(told.getMessage()).matches(CONTRACT);
         assertNothingRuns();
@@ -100,7 +114,7 @@ public class GangWatchTest {
 
     private static void assertNothingRuns() {
         Awaitility.await()
-                .atMost(Duration.ofSeconds(10))
+                .atMost(Duration.ofSeconds(60))
                 .untilAsserted(() -> assertThat(Thread.getAllStackTraces().keySet().stream()
                                 .map(Thread::getName)
                                 .filter(name -> name.startsWith("lockstep-")))
@@ -194,13 +208,14 @@ public class GangWatchTest {
 
     @Test
     void aRankThatComputesOnIsSaidToBeStuck() {
-        session.sparkContext().conf().set(Settings.COLLECTIVE_TIMEOUT.key(), "1s");
+        session.sparkContext()
+                .conf()
+                .set(Settings.COLLECTIVE_TIMEOUT.key(), "4s"); // in which the others come, however slow
         try {
             LockstepException failure = failureOf((rank, mine) -> {
                 sum(rank.communicators().tensor().within(Duration.ofMinutes(1))); // ranks start apart
                 if (rank.state().rank() == 0) {
-                    long until = System.nanoTime() + TimeUnit.SECONDS.toNanos(8);
-                    while (System.nanoTime() - until < 0) {
+                    while (!TOLD.get()) {
                         Thread.onSpinWait(); // a callback that looks at nothing
                     }
                 }
@@ -210,7 +225,7 @@ public class GangWatchTest {
             assertThat(failure.code()).isEqualTo(ErrorCode.COLLECTIVE_TIMEOUT);
             assertThat(failure)
                     .hasMessageContainingAll(
-                            "all_reduce #2 sum f32[2] in tp[0]={0,1,2,3} not complete in 1.0 s",
+                            "all_reduce #2 sum f32[2] in tp[0]={0,1,2,3} not complete in 4.0 s",
                             "culprit : rank 0 ",
                             "waiting : ranks 1,2,3",
                             "verdict : stuck in compute: rank 0 has entered nothing; ranks 1,2,3 wait in all_reduce #2",
@@ -296,6 +311,19 @@ public class GangWatchTest {
         }
     }
 
+    /** In the task of partition 1 never; in those of the others when all of them are there. */
+    private static CpuBackend comingTogether(InetAddress address, CyclicBarrier others) {
+        if (TaskContext.getPartitionId() == 1) {
+            awaitForEver();
+        }
+        try {
+            others.await();
+        } catch (InterruptedException | BrokenBarrierException end) {
+            throw new IllegalStateException(end);
+        }
+        return CpuBackend.create(address);
+    }
+
     /** Spark 4 forgets the limit of its own meeting when another barrier stage ends meanwhile. */
     @ParameterizedTest
     @ValueSource(booleans = {false, true})
@@ -308,12 +336,7 @@ public class GangWatchTest {
                 .mapRanks((rank, mine) -> mine)
                 .collect());
         try {
-            BarrierStage<Integer> stage = ranks(3).on(address -> {
-                if (TaskContext.getPartitionId() == 1) {
-                    awaitForEver();
-                }
-                return CpuBackend.create(address);
-            });
+            BarrierStage<Integer> stage = ranks(3).on(address -> comingTogether(address, BOTH));
             if (besideAnother) {
                 other.start();
             }
@@ -344,12 +367,7 @@ public class GangWatchTest {
             BarrierStage<Integer> stage = BarrierStage.over(
                             spark.parallelize(List.of(0, 1, 2, 3, 4, 5), 6).repartition(4))
                     .with(ParallelSizes.tensor(4))
-                    .on(address -> {
-                        if (TaskContext.getPartitionId() == 1) {
-                            awaitForEver();
-                        }
-                        return CpuBackend.create(address);
-                    });
+                    .on(address -> comingTogether(address, ALL_BUT_ONE));
             assertThat(failureOf(stage, (rank, mine) -> mine))
                     .hasMessageContainingAll("met within 2 s: partition 1 never came", "waiting : partitions 0,2,3");
         } finally {
@@ -401,6 +419,7 @@ public class GangWatchTest {
                     () -> BarrierStage.over(spark.parallelize(List.of(0, 1, 2, 3), 4))
                             .with(ParallelSizes.tensor(4))
                             .mapRanks((rank, mine) -> {
+                                THERE.release();
                                 while (rank.state().rank() != 0) {
                                     try {
                                         Thread.sleep(20); // a callback that has its own idea of interrupts
@@ -417,9 +436,7 @@ public class GangWatchTest {
                             .collect());
         });
         job.start();
-        Awaitility.await()
-                .until(() -> Thread.getAllStackTraces().keySet().stream()
-                        .anyMatch(thread -> thread.getName().equals("lockstep-watchdog")));
+        THERE.acquire(4);
         long start = System.nanoTime();
         spark.cancelJobGroup("doomed");
         job.join();

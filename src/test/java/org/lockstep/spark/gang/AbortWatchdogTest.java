@@ -45,7 +45,7 @@ class AbortWatchdogTest {
 
     private static void assertNothingRuns() {
         Awaitility.await()
-                .atMost(Duration.ofSeconds(10))
+                .atMost(Duration.ofSeconds(60))
                 .until(() -> Thread.getAllStackTraces().keySet().stream()
                         .noneMatch(thread -> thread.getName().startsWith("lockstep-")));
     }
@@ -67,6 +67,10 @@ class AbortWatchdogTest {
         }
     }
 
+    private static void startTogether(Rank rank) {
+        rank.communicators().tensor().within(Duration.ofMinutes(1)).barrier();
+    }
+
     /** All ranks are in it, so none is left to miss another: without the watchdog this would last for ever. */
     @ParameterizedTest
     @ValueSource(ints = {1, 2})
@@ -78,7 +82,7 @@ class AbortWatchdogTest {
                         .with(ParallelSizes.tensor(world))
                         .registering(Endless.class)
                         .collectRanks((rank, mine) -> {
-                            rank.communicators().tensor().barrier();
+                            startTogether(rank);
                             rank.communicators().tensor().allGatherObject(new Endless(), Endless.class);
                             return mine;
                         }));
@@ -107,8 +111,12 @@ class AbortWatchdogTest {
                         .with(ParallelSizes.tensor(2))
                         .registering(Endless.class)
                         .collectRanks((rank, mine) -> {
-                            if (rank.state().rank() == 1) {
-                                rank.communicators().tensor().allGatherObject(new Endless(), Endless.class);
+                            startTogether(rank);
+                            if (rank.state().rank() == 1) { // it has longer: whoever is late, the wait is over first
+                                rank.communicators()
+                                        .tensor()
+                                        .within(Duration.ofMinutes(1))
+                                        .allGatherObject(new Endless(), Endless.class);
                             }
                             rank.communicators().tensor().allGatherObject("short", String.class);
                             return mine;
