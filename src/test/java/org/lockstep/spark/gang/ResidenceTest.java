@@ -6,6 +6,7 @@ import static org.awaitility.Awaitility.await;
 
 import java.time.Duration;
 import java.util.ArrayList;
+import java.util.Collections;
 import java.util.List;
 import java.util.Map;
 import java.util.concurrent.CompletableFuture;
@@ -66,6 +67,15 @@ class ResidenceTest {
         return run.rows().select("text").as(Encoders.STRING()).collectAsList();
     }
 
+    /** Until ranks wait in so many places, of which each has a thread. */
+    private static void awaitPlaces(int number) {
+        await().atMost(Duration.ofSeconds(60))
+                .until(() -> Thread.getAllStackTraces().keySet().stream()
+                                .filter(thread -> thread.getName().equals("lockstep-residents"))
+                                .count()
+                        == number);
+    }
+
     private static Llm quartered(SparkSession spark) {
         return Llm.bundled(spark).tensorParallel(2).pipelineParallel(2);
     }
@@ -76,8 +86,7 @@ class ResidenceTest {
         try (Llm warm = quartered(spark)) { // what is made once and for all
             run(warm);
         }
-        await().until(() -> Thread.getAllStackTraces().keySet().stream()
-                .noneMatch(thread -> thread.getName().equals("lockstep-residents")));
+        awaitPlaces(0);
         Left before = Left.now();
         Llm llm = quartered(spark);
 
@@ -98,7 +107,7 @@ class ResidenceTest {
 
         llm.close();
         llm.close();
-        await().atMost(Duration.ofSeconds(20)).untilAsserted(() -> Left.now().requireNoMoreThan(before));
+        await().atMost(Duration.ofSeconds(60)).untilAsserted(() -> Left.now().requireNoMoreThan(before));
         assertThat(texts(second)).as("results outlive what made them").isEqualTo(texts);
         Generation again = run(llm);
         assertThat(again.report().stayed()).isFalse();
@@ -127,6 +136,7 @@ class ResidenceTest {
         Llm other = quartered(spark);
         assertThat(run(other).report().stayed()).isFalse();
         assertThat(run(other).report().stayed()).isTrue();
+        awaitPlaces(1); // its own: Spark tells of a job some moments late
         Generation back = run(llm.tensorParallel(1).pipelineParallel(1).dataParallel(1));
         assertThat(back.report().stayed()).as("the other model's run ended it").isFalse();
         assertThat(texts(back)).isEqualTo(texts);
@@ -136,12 +146,11 @@ class ResidenceTest {
     void endsWhenItIdles() throws Exception {
         start("300ms");
         run(quartered(spark)).report();
-        await().until(() -> Thread.getAllStackTraces().keySet().stream()
-                .noneMatch(thread -> thread.getName().equals("lockstep-residents")));
+        awaitPlaces(0);
         Left before = Left.now();
         Llm llm = quartered(spark);
         List<String> texts = texts(run(llm));
-        await().atMost(Duration.ofSeconds(20)).untilAsserted(() -> Left.now().requireNoMoreThan(before));
+        await().atMost(Duration.ofSeconds(60)).untilAsserted(() -> Left.now().requireNoMoreThan(before));
         assertThat(texts(run(llm))).isEqualTo(texts);
     }
 
@@ -169,7 +178,11 @@ class ResidenceTest {
             }
         };
         spark.sparkContext().addSparkListener(cancel);
-        assertThatThrownBy(() -> run(llm)).isInstanceOf(LockstepException.class);
+        List<String> many =
+                Collections.nCopies(1000, "Once upon a time"); // for minutes, however late Spark tells of the stage
+        Dataset<Row> rows = spark.createDataset(many, Encoders.STRING()).toDF("prompt");
+        SamplingParams longer = PARAMS.withMaxTokens(400).withIgnoreEos(true);
+        assertThatThrownBy(() -> llm.run(rows, "prompt", longer)).isInstanceOf(LockstepException.class);
         spark.sparkContext().removeSparkListener(cancel);
 
         Generation next = run(llm);
