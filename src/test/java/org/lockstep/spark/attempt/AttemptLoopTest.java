@@ -1,17 +1,21 @@
 package org.lockstep.spark.attempt;
 
 import static org.assertj.core.api.Assertions.assertThat;
+import static org.assertj.core.api.Assertions.assertThatThrownBy;
 import static org.assertj.core.api.Assertions.catchThrowableOfType;
 
 import java.io.IOException;
 import java.io.UncheckedIOException;
 import java.nio.file.Files;
 import java.nio.file.Path;
-import java.time.Duration;
 import java.util.ArrayList;
 import java.util.Comparator;
 import java.util.List;
+import java.util.concurrent.locks.LockSupport;
 import java.util.stream.Stream;
+import org.apache.spark.TaskContext;
+import org.apache.spark.api.java.JavaRDD;
+import org.apache.spark.api.java.JavaSparkContext;
 import org.apache.spark.sql.SparkSession;
 import org.junit.jupiter.api.AfterAll;
 import org.junit.jupiter.api.BeforeAll;
@@ -26,7 +30,6 @@ import org.lockstep.commit.CommitWriter;
 import org.lockstep.commit.CommittedRow;
 import org.lockstep.commit.Manifest;
 import org.lockstep.spark.Sessions;
-import org.lockstep.spark.failure.GangWatch;
 import org.lockstep.spark.rows.KeptResults;
 
 /** How a run ends when its attempts fail, whatever an attempt is. */
@@ -161,23 +164,24 @@ class AttemptLoopTest {
     @FaultCase("F72")
     void aRunWhoseDirectoryWasTakenSaysSo() {
         LockstepException told = failure(true, (ticket, watch, number, shrink) -> {
-            takeFromItsOwner(folder.resolve("run/owner"), watch);
+            takeFromItsOwner(folder.resolve("run/owner").toString());
             throw lost();
         });
         assertThat(told.code()).isEqualTo(ErrorCode.COMMIT_IN_USE);
         assertThat(told).hasMessageNotContaining("kept").hasRootCauseMessage("LOCKSTEP-2002 PEER_LOST  rank 1 is gone");
     }
 
-    /** Until the owner has looked: it does every two seconds. */
-    private static void takeFromItsOwner(Path owner, GangWatch watch) {
-        try {
-            for (int look = 0; look < 30; look++) {
-                Files.write(owner, new byte[] {1});
-                watch.awaitRemoval("nobody", Duration.ofMillis(100));
-            }
-        } catch (IOException | InterruptedException e) {
-            throw new AssertionError(e);
-        }
+    /** Until the owner has looked, and ended what runs of its run: a beat that has looked already writes over it. */
+    private static void takeFromItsOwner(String owner) {
+        JavaRDD<String> job =
+                JavaSparkContext.fromSparkContext(session.sparkContext()).parallelize(List.of(owner), 1);
+        assertThatThrownBy(() -> job.foreach(file -> {
+                    while (!TaskContext.get().isInterrupted()) {
+                        Files.write(Path.of(file), new byte[] {1});
+                        LockSupport.parkNanos(10_000_000);
+                    }
+                }))
+                .hasMessageContaining("cancelled");
     }
 
     private static void replaceByAFolder(Path file) {
