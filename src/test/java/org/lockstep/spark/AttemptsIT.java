@@ -45,7 +45,7 @@ class AttemptsIT {
     @BeforeAll
     void start() throws IOException {
         Sessions.assumeThatExecutorsStart();
-        session = Sessions.twoExecutors(Map.of("spark.lockstep.slots.wait", "90s"));
+        session = Sessions.twoExecutors(Map.of());
     }
 
     @AfterAll
@@ -138,6 +138,7 @@ class AttemptsIT {
         CompletableFuture<Generation> run = running();
         long start = System.nanoTime();
         signal("KILL", processes.get(0));
+        HeldRanks.letGo(folder.resolve("run").toString());
         FaultLog.released("F04", Duration.ofNanos(failures.at.poll(200, TimeUnit.SECONDS) - start));
         Generation ended = run.get(300, TimeUnit.SECONDS);
         assertThat(ended.report().attempts()).isEqualTo(2);
@@ -155,6 +156,7 @@ class AttemptsIT {
         long start = System.nanoTime();
         signal("STOP", frozen);
         try {
+            HeldRanks.letGo(folder.resolve("run").toString());
             FaultLog.released("F05", Duration.ofNanos(failures.at.poll(200, TimeUnit.SECONDS) - start));
             Generation ended = run.get(400, TimeUnit.SECONDS);
             assertThat(ended.report().attempts()).isGreaterThan(1);

@@ -12,11 +12,11 @@ import org.apache.spark.sql.Row;
 import org.apache.spark.sql.SparkSession;
 import org.lockstep.inference.SamplingParams;
 
-/** A driver in a process of its own, that says which processes its executors are, then generates for long. */
+/** A driver in a process of its own, that says which processes its executors are, then generates until somebody ends it. */
 final class DyingDriver {
     static final int ROWS = 96;
 
-    /** Few tokens of many rows: the first rows are kept soon, and most are to come when a fault does. */
+    /** Few tokens of many rows: the first rows are kept soon, and most are to come. */
     static final SamplingParams PARAMS =
             SamplingParams.greedy().withMaxTokens(32).withIgnoreEos(true);
 
@@ -24,7 +24,7 @@ final class DyingDriver {
 
     /** The directory in which it keeps what is done. */
     public static void main(String[] arguments) throws IOException {
-        try (SparkSession session = Sessions.twoExecutors(Map.of("spark.lockstep.slots.wait", "90s"))) {
+        try (SparkSession session = Sessions.twoExecutors(Map.of())) {
             try (Llm llm = llm(session, arguments[0])) {
                 llm.plan(); // waits for the executors
                 System.out.println("executors " + executors(session));
@@ -33,8 +33,10 @@ final class DyingDriver {
         }
     }
 
+    /** Whose first run in this directory keeps its first rows, and goes on with {@link HeldRanks#letGo}. */
     static Llm llm(SparkSession session, String directory) {
         return Llm.bundled(session)
+                .backend(new HeldRanks(directory, 200, 4))
                 .tensorParallel(2)
                 .pipelineParallel(2)
                 .maxSequences(4)

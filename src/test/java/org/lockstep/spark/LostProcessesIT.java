@@ -56,8 +56,6 @@ class LostProcessesIT {
     void start() throws IOException {
         Sessions.assumeThatExecutorsStart();
         session = Sessions.twoExecutors(Map.of(
-                "spark.lockstep.slots.wait",
-                "240s",
                 "spark.scheduler.barrier.maxConcurrentTasksCheck.interval",
                 "2s",
                 "spark.decommission.enabled",
@@ -75,6 +73,10 @@ class LostProcessesIT {
         if (session != null) {
             session.stop();
         }
+    }
+
+    private String kept() {
+        return folder.resolve("kept").toString();
     }
 
     private boolean isCommitting() throws IOException {
@@ -108,7 +110,7 @@ class LostProcessesIT {
                 "-cp",
                 System.getProperty("java.class.path"),
                 DyingDriver.class.getName(),
-                folder.resolve("kept").toString()));
+                kept()));
         Path log = folder.resolve("log");
         Process driver = new ProcessBuilder(command)
                 .redirectErrorStream(true)
@@ -131,7 +133,8 @@ class LostProcessesIT {
                 .until(() -> executors.stream().noneMatch(ProcessHandle::isAlive));
         FaultLog.released("F13", Duration.ofNanos(System.nanoTime() - start));
 
-        try (Llm llm = DyingDriver.llm(session, folder.resolve("kept").toString())) {
+        HeldRanks.letGo(kept());
+        try (Llm llm = DyingDriver.llm(session, kept())) {
             Generation resumed = llm.resume(true).run(DyingDriver.rows(session), "prompt", DyingDriver.PARAMS);
             assertThat(resumed.report().rowsKept()).isPositive();
             assertThat(resumed.rows().collectAsList()).isEqualTo(undisturbed());
@@ -220,14 +223,16 @@ class LostProcessesIT {
     @Test
     @FaultCase("F17")
     void anExecutorThatIsDecommissionedEndsItsWork() throws Exception {
-        Llm llm = DyingDriver.llm(session, folder.resolve("kept").toString());
+        Llm llm = DyingDriver.llm(session, kept());
         llm.plan();
-        String process = DyingDriver.executors(session).split(" ")[0];
+        String[] victim = victim();
         CompletableFuture<Generation> run =
                 CompletableFuture.supplyAsync(() -> llm.run(DyingDriver.rows(session), "prompt", DyingDriver.PARAMS));
         Awaitility.await().atMost(Duration.ofSeconds(120)).until(() -> run.isDone() || isCommitting());
         assertThat(run).isNotDone();
-        signal("PWR", process);
+        signal("PWR", victim[0]);
+        awaitDecommission(victim[1]);
+        HeldRanks.letGo(kept());
         Generation ended = run.get(200, TimeUnit.SECONDS);
         assertThat(ended.report().attempts()).as("it is no failure").isEqualTo(1);
         assertThat(ended.rows().collectAsList()).isEqualTo(undisturbed());
@@ -238,30 +243,38 @@ class LostProcessesIT {
     @Test
     @FaultCase("F17")
     void anExecutorThatIsTakenAwayIsNoFailureOfTheRun() throws Exception {
-        try (Llm llm =
-                DyingDriver.llm(session, folder.resolve("kept").toString()).attempts(1)) {
+        try (Llm llm = DyingDriver.llm(session, kept()).attempts(1)) {
             llm.plan();
-            String[] victim = JavaSparkContext.fromSparkContext(session.sparkContext())
-                    .parallelize(List.of(0), 1)
-                    .map(i ->
-                            ProcessHandle.current().pid() + " " + SparkEnv.get().executorId())
-                    .first()
-                    .split(" ");
+            String[] victim = victim();
             CompletableFuture<Generation> run = CompletableFuture.supplyAsync(
                     () -> llm.run(DyingDriver.rows(session), "prompt", DyingDriver.PARAMS));
             Awaitility.await().atMost(Duration.ofSeconds(240)).until(() -> run.isDone() || isCommitting());
             assertThat(run).isNotDone();
             signal("PWR", victim[0]);
-            CoarseGrainedSchedulerBackend backend =
-                    (CoarseGrainedSchedulerBackend) session.sparkContext().schedulerBackend();
-            Awaitility.await().atMost(Duration.ofSeconds(60)).until(() -> !backend.isExecutorActive(victim[1]));
+            awaitDecommission(victim[1]);
             assertThat(run).as("it goes on").isNotDone();
             signal("KILL", victim[0]);
+            HeldRanks.letGo(kept());
             Generation ended = run.get(250, TimeUnit.SECONDS);
             assertThat(ended.report().attempts()).isEqualTo(2);
             assertThat(ended.report().rowsKept()).isPositive();
             assertThat(ended.rows().collectAsList()).isEqualTo(undisturbed());
         }
+    }
+
+    /** The process of an executor, and Spark's name of it. */
+    private String[] victim() {
+        return JavaSparkContext.fromSparkContext(session.sparkContext())
+                .parallelize(List.of(0), 1)
+                .map(i -> ProcessHandle.current().pid() + " " + SparkEnv.get().executorId())
+                .first()
+                .split(" ");
+    }
+
+    private void awaitDecommission(String executor) {
+        CoarseGrainedSchedulerBackend backend =
+                (CoarseGrainedSchedulerBackend) session.sparkContext().schedulerBackend();
+        Awaitility.await().atMost(Duration.ofSeconds(60)).until(() -> !backend.isExecutorActive(executor));
     }
 
     private static void signal(String name, String process) throws IOException, InterruptedException {
