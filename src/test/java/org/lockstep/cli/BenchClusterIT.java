@@ -17,7 +17,7 @@ class BenchClusterIT {
     @Test
     void everyOperationOfTasksOfExecutorsIsRight() throws IOException {
         Sessions.assumeThatExecutorsStart();
-        try (SparkSession session = Sessions.executors(2, 2, Map.of())) {
+        try (SparkSession session = Sessions.executors(2, 2, Map.of("spark.lockstep.slots.wait", "240s"))) {
             String words = "bench all --ranks 4 --sizes 64,256K -w 20 -n 20 --batches 2 --json --master ";
             Run run = Run.of((words + session.sparkContext().master()).split(" "));
             List<JsonNode> lines = BenchCommandTest.json(run);

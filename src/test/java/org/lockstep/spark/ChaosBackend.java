@@ -36,7 +36,7 @@ import org.lockstep.transport.Rhythm;
  * that it falls once.
  */
 final class ChaosBackend implements Backend {
-    static final Rhythm RHYTHM = new Rhythm(Duration.ofMillis(200), Duration.ofMillis(1500), Duration.ofSeconds(4));
+    static final Rhythm RHYTHM = new Rhythm(Duration.ofMillis(200), Duration.ofMillis(1500), Duration.ofSeconds(7));
 
     private final CpuBackend real;
     private final ChaosBlows blows;
@@ -283,7 +283,7 @@ final class ChaosBackend implements Backend {
                 String signals = switch (blow.kind()) {
                     case KILL -> "kill -KILL " + process;
                     case PAUSE -> stop + "; sleep 1.8; kill -CONT " + process; // suspected, not lost
-                    case THAW -> stop + "; sleep 8; kill -CONT " + process; // lost long before
+                    case THAW -> stop + "; sleep 14; kill -CONT " + process; // lost long before
                     default -> stop;
                 };
                 Process shell = new ProcessBuilder("setsid", "sh", "-c", signals).start();

@@ -155,7 +155,7 @@ class LocalClusterIT {
             assertThat(residents()).as("JVMs in which ranks wait").isEqualTo(2);
 
             loseAnExecutor();
-            await().atMost(Duration.ofSeconds(30))
+            await().atMost(Duration.ofSeconds(60))
                     .untilAsserted(() -> assertThat(residents())
                             .as("the others end soon after")
                             .isZero());
@@ -164,7 +164,7 @@ class LocalClusterIT {
             assertThat(third.rows().collectAsList()).isEqualTo(texts);
             assertThat(llm.run(rows, "prompt", params).report().stayed()).isTrue();
         }
-        await().atMost(Duration.ofSeconds(30))
+        await().atMost(Duration.ofSeconds(60))
                 .untilAsserted(() -> assertThat(residents()).as("closed").isZero());
     }
 

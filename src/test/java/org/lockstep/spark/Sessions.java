@@ -28,7 +28,9 @@ public final class Sessions {
 
     /** Two executors of two slots, real JVMs, that run the classes of this build; {@code more} is set besides. */
     static SparkSession twoExecutors(Map<String, String> more) {
-        return executors(2, 2, more);
+        Map<String, String> conf = new HashMap<>(more);
+        conf.putIfAbsent("spark.lockstep.slots.wait", "240s"); // they start beside all else that this machine does
+        return executors(2, 2, conf);
     }
 
     /** So many executors of so many slots, as {@link #twoExecutors}. */

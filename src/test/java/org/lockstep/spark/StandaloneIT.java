@@ -56,7 +56,7 @@ class StandaloneIT {
             startWorker(log, place.resolve(log.getFileName() + ".work"));
         }
         Awaitility.await()
-                .atMost(Duration.ofSeconds(60))
+                .atMost(Duration.ofSeconds(120))
                 .until(() -> contents(logs.get(0)).contains(REGISTERED)
                         && contents(logs.get(1)).contains(REGISTERED));
     }
@@ -99,7 +99,7 @@ class StandaloneIT {
                 "--webui-port",
                 "0");
         Awaitility.await()
-                .atMost(Duration.ofSeconds(60))
+                .atMost(Duration.ofSeconds(120))
                 .until(() -> MASTER.matcher(contents(masterLog)).find());
         Matcher found = MASTER.matcher(contents(masterLog));
         assertThat(found.find()).isTrue();
@@ -143,6 +143,8 @@ class StandaloneIT {
                         "spark.driver.host=127.0.0.1",
                         "--conf",
                         "spark.ui.enabled=false",
+                        "--conf",
+                        "spark.lockstep.slots.wait=240s",
                         "--class",
                         "org.lockstep.cli.Lockstep",
                         jar.getAbsolutePath(),
@@ -185,6 +187,8 @@ class StandaloneIT {
                 "spark.executor.memory=1g",
                 "--conf",
                 "spark.driver.host=127.0.0.1",
+                "--conf",
+                "spark.lockstep.slots.wait=240s",
                 "--output",
                 output.toString());
         builder.environment().remove("SPARK_HOME");
@@ -212,7 +216,14 @@ class StandaloneIT {
                 + File.pathSeparator
                 + new File("target/classes").getAbsolutePath();
         SparkSession session = Sessions.with(Map.of(
-                "spark.master", master, "spark.executor.memory", "1g", "spark.executor.extraClassPath", classes));
+                "spark.master",
+                master,
+                "spark.executor.memory",
+                "1g",
+                "spark.executor.extraClassPath",
+                classes,
+                "spark.lockstep.slots.wait",
+                "240s"));
         try {
             JavaSparkContext spark = JavaSparkContext.fromSparkContext(session.sparkContext());
             List<String> places = BarrierStage.over(spark.parallelize(List.of(0, 1, 2, 3), 4))

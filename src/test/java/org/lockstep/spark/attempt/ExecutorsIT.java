@@ -44,7 +44,7 @@ class ExecutorsIT {
                             .collect())
                     .hasSize(2);
             executors.count();
-            Awaitility.await().atMost(Duration.ofSeconds(30)).until(() -> watch.isHeard("0"));
+            Awaitility.await().atMost(Duration.ofSeconds(60)).until(() -> watch.isHeard("0"));
             executors.recover("0", watch);
             assertThat(names(spark)).as("once is a connection that broke").contains("0");
             executors.recover("0", watch);
