@@ -80,7 +80,8 @@ println("Once upon a time" + text)
 // MAGIC %md
 // MAGIC ## A run that is stopped goes on
 // MAGIC With a folder of its own a run keeps its rows as they are done, about once a second; on a cluster, a folder that the driver and
-// MAGIC all executors share. This one is stopped as the stop button would, as soon as eight rows are done. It says what is kept.
+// MAGIC all executors share. This one takes its rows one by one, so that there is time to stop it, as the stop button would, when eight
+// MAGIC are done. It says what is kept.
 
 // COMMAND ----------
 
@@ -90,11 +91,11 @@ import scala.util.{Failure, Success}
 val folder = java.nio.file.Files.createTempDirectory("lockstep-notebook").resolve("kept").toString
 val many = spark.createDataFrame((0 until 64).map(i => (i, s"Once upon a time, $i crows"))).toDF("id", "prompt")
 val sampled = SamplingParams.DEFAULT.withMaxTokens(64).withSeed(7L)
-val careful = few.maxSequences(2).checkpointDir(folder)
+val careful = few.checkpointDir(folder)
 
 val show = ProgressLines.to(Console.out)
 spark.sparkContext.setJobGroup("careful", "a run that is stopped", true)
-val stopped = Try(careful.onProgress(now => {
+val stopped = Try(careful.maxSequences(1).onProgress(now => {
   show.accept(now)
   if (now.rowsDone >= 8) spark.sparkContext.cancelJobGroup("careful")
 }).run(many, "prompt", sampled))
