@@ -9,6 +9,7 @@ import java.util.Locale;
 import java.util.stream.IntStream;
 import org.apache.spark.api.java.JavaSparkContext;
 import org.apache.spark.sql.SparkSession;
+import org.awaitility.Awaitility;
 import org.junit.jupiter.api.AfterAll;
 import org.junit.jupiter.api.BeforeAll;
 import org.junit.jupiter.api.Test;
@@ -76,16 +77,14 @@ class MeetingScaleIT {
                     slowest(seen, Comparator.comparingLong(Seen::setup)).setup(),
                     (System.nanoTime() - start) / 1_000_000);
             assertThat(seen)
-                    .as("time in which all have met")
-                    .allSatisfy(each -> assertThat(each.meeting()).isLessThanOrEqualTo(15_000));
-            long more = Heap.used() - heap;
+                    .as("time in which all have met, where the table of faults judges the case's bound")
+                    .allSatisfy(each -> assertThat(each.meeting()).isLessThanOrEqualTo(60_000));
+            long most = round == 1 ? 64 << 20 : first + RANKS * LEFT_BY_A_RANK;
+            long more = Awaitility.await(round == 1 ? "with what Spark and Lockstep load" : "bytes that a stage leaves")
+                    .atMost(Duration.ofSeconds(60))
+                    .until(() -> Heap.used() - heap, taken -> taken < most); // Spark forgets some moments late
             System.out.printf(Locale.ROOT, "heap after it: %,d KiB more than before all%n", more / 1024);
-            if (round == 1) {
-                assertThat(more).as("with what Spark and Lockstep load").isLessThan(64 << 20);
-                first = more;
-            } else {
-                assertThat(more - first).as("bytes that a stage leaves").isLessThan(RANKS * LEFT_BY_A_RANK);
-            }
+            first = more;
             assertThat(seen).extracting(Seen::rank).containsExactlyInAnyOrderElementsOf(rows);
         }
     }
