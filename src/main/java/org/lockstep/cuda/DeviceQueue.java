@@ -192,8 +192,9 @@ final class DeviceQueue {
      *
      * @param waited for the rank's stream
      * @param turn whose operation that is at: the time of what is behind it does not run yet
+     * @param now by {@link System#nanoTime}, when that was not asked yet
      */
-    void look(long waited, DeviceQueues.Turn turn) {
+    void look(long waited, DeviceQueues.Turn turn, long now) {
         InFlight.Entry oldest = inFlight.first();
         OperationTag tag = oldest == null ? last : oldest.first();
         boolean isOver = oldest == null && waited == 0 && !rank.isAborted();
@@ -213,7 +214,7 @@ final class DeviceQueue {
                     new IllegalStateException("its thread was interrupted in " + tag + " in " + group),
                     Optional.empty());
         }
-        if (under(oldest, waited, turn) > deadline.toNanos()) {
+        if (under(oldest, waited, turn, now) > deadline.toNanos()) {
             throw failed(
                     tag,
                     deadline,
@@ -233,8 +234,7 @@ final class DeviceQueue {
      * how long the rank's stream is waited for with nothing else in it. What is in the own stream is for who queued it to say: that
      * thread is inside, and can ask the other ranks who does not come.
      */
-    private long under(InFlight.@Nullable Entry oldest, long waited, DeviceQueues.Turn turn) {
-        long now = System.nanoTime();
+    private long under(InFlight.@Nullable Entry oldest, long waited, DeviceQueues.Turn turn, long now) {
         if (oldest == null) {
             return repeated == null || turn.entry() != null ? 0 : Math.min(waited, now - turn.since());
         }

@@ -52,8 +52,9 @@ final class DeviceQueues implements CudaDevice.Watch, AutoCloseable {
     /** One thread at a time: who finds a deadline passed is the one to ask the other ranks, and the next is told what it heard. */
     @Override
     public synchronized void look(long waited) {
+        long now = System.nanoTime(); // before the device is asked: nothing is late that is complete when it is seen
         Turn turn = turn();
-        live.forEach(queue -> queue.look(waited, turn));
+        live.forEach(queue -> queue.look(waited, turn, now));
     }
 
     @Override

@@ -98,9 +98,9 @@ final class NcclHandle {
      */
     void await(Object name, Duration limit, Runnable look) {
         long start = System.nanoTime();
-        while (!isReady(name)) {
+        for (long now = start; !isReady(name); now = System.nanoTime()) { // before it is asked, or a pause made it late
             look.run();
-            if (System.nanoTime() - start > limit.toNanos()) {
+            if (now - start > limit.toNanos()) {
                 throw LockstepException.report(
                                 ErrorCode.COLLECTIVE_TIMEOUT,
                                 name + " of " + library + " not complete in " + limit.toMillis() + " ms")

@@ -297,6 +297,20 @@ class NcclHandleTest {
         });
     }
 
+    /** A pause of the garbage collector while it is asked is no time of NCCL's, which goes on. */
+    @Test
+    void whatIsReadyWhenItIsAskedAgainIsNotLate() throws Exception {
+        on(2, rank -> {
+            rank.handle.await("init", SHORT, () -> {
+                long end = System.nanoTime() + 2 * SHORT.toNanos();
+                await().atMost(LONG)
+                        .pollInSameThread()
+                        .until(() -> rank.handle.isReady("init") && System.nanoTime() - end > 0);
+            });
+            return true;
+        });
+    }
+
     @Test
     void abortFromAnotherThreadFreesTheOneThatWaitsForTheDevice() throws Exception {
         CyclicBarrier ready = new CyclicBarrier(2);
