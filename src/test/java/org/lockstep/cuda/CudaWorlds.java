@@ -3,6 +3,7 @@ package org.lockstep.cuda;
 import java.util.ArrayList;
 import java.util.List;
 import java.util.concurrent.CountDownLatch;
+import java.util.concurrent.CyclicBarrier;
 import java.util.function.Consumer;
 import org.lockstep.collective.ReduceOp;
 import org.lockstep.collective.World;
@@ -30,10 +31,12 @@ final class CudaWorlds {
     /** The same where {@code log} hears what the backends tell. */
     static <T> List<T> run(WorldSpec spec, int size, CudaOptions options, Consumer<String> log, Part<T> part) {
         List<VisibleDevice> devices = StandIn.devices();
+        CyclicBarrier connected = new CyclicBarrier(size); // a failure of one shall not meet another still connecting
         return LocalWorld.of(size).run(rendezvous -> {
             VisibleDevice device = devices.get(rendezvous.index() % devices.size());
             try (CudaBackend backend = CudaBackend.create(device, CpuBackend.create(), options, log);
                     World world = World.join(rendezvous, backend, spec)) {
+                connected.await();
                 try {
                     return part.on(world, backend.kernels());
                 } catch (Throwable failure) {

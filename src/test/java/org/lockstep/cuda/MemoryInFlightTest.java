@@ -12,6 +12,7 @@ import java.util.List;
 import java.util.Set;
 import java.util.concurrent.CompletableFuture;
 import java.util.concurrent.CountDownLatch;
+import java.util.concurrent.CyclicBarrier;
 import org.awaitility.Awaitility;
 import org.junit.jupiter.api.AfterEach;
 import org.junit.jupiter.api.BeforeEach;
@@ -146,12 +147,14 @@ class MemoryInFlightTest {
     @Test
     void theEndOfAllMemoryOfARankAbortsTheOperation() {
         CountDownLatch over = new CountDownLatch(1);
+        CyclicBarrier connected = new CyclicBarrier(2);
         LocalWorld.of(2).run(rendezvous -> {
             VisibleDevice device = StandIn.devices().get(rendezvous.index());
             CudaOptions options =
                     CudaOptions.DEFAULT.withCublas(CudaOptions.NO_CUBLAS).withNccl(NcclOptions.DEFAULT.withUse(Use.ON));
             try (CudaBackend backend = CudaBackend.create(device, CpuBackend.create(), options);
                     World world = World.join(rendezvous, backend, SPEC)) {
+                connected.await();
                 Buffer x = floats(backend.kernels(), 1, 2);
                 if (world.state().rank() == 1) {
                     over.await();

@@ -224,6 +224,7 @@ class NcclWorldTest {
     @Test
     void anOldLibraryMovesEightBitNumbersAndRefusesToReduceThem() {
         nccl.setVersion(22_304);
+        CyclicBarrier moved = new CyclicBarrier(2); // who is refused ends the world
         try {
             inWorld(WorldSpec.of(ParallelSizes.tensor(2)), 2, (world, kernels) -> {
                 Communicator tensor = world.communicators().tensor();
@@ -232,6 +233,7 @@ class NcclWorldTest {
                 Buffer x = kernels.upload(bits, 2).buffer();
                 tensor.broadcast(x, 1);
                 assertThat(x.toHost().byteArray()).containsExactly(1, 0x38);
+                moved.await();
                 LockstepException failure =
                         catchThrowableOfType(LockstepException.class, () -> tensor.allReduce(x, ReduceOp.SUM));
                 assertThat(failure)
