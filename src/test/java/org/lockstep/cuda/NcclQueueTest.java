@@ -129,7 +129,7 @@ class NcclQueueTest {
         NcclWorldTest.inWorld(SQUARE.withOperations(SQUARE.operations().withTimeout(brief)), 4, (world, kernels) -> {
             Buffer x = CudaWorlds.floats(kernels, 1, 2);
             all.await();
-            world.communicators().pipeline().allReduce(x, ReduceOp.SUM);
+            world.communicators().pipeline().within(LONG).allReduce(x, ReduceOp.SUM);
             x.toHost();
             if (world.state().rank() == 1) {
                 Work peers = begun.join();
