@@ -8,6 +8,7 @@ import java.time.Duration;
 import java.util.List;
 import java.util.Optional;
 import java.util.Set;
+import java.util.concurrent.CompletableFuture;
 import java.util.concurrent.CountDownLatch;
 import java.util.concurrent.atomic.AtomicReference;
 import java.util.concurrent.locks.LockSupport;
@@ -32,20 +33,20 @@ import org.lockstep.topology.ParallelSizes;
 /** What becomes of a group where that which carries a device's buffers fails. */
 @Timeout(60)
 class CarriersTest {
-    private static final WorldSpec SPEC = WorldSpec.of(ParallelSizes.tensor(2)).withKinds(Set.of(GroupKind.WORLD));
+    private static final Duration LONG = Duration.ofSeconds(5); // as long as ranks are asked at most
 
     /** It is no concurrent use: the one who is inside only asks the others what they know of a failure. */
     @Test
     void whoComesWhileTheRanksAreAskedIsToldWhatFailed() {
         CountDownLatch told = new CountDownLatch(1);
-        onEach((all, life) -> {
+        onEach(2, (all, life) -> {
             if (all.rankInGroup() == 1) {
                 told.await();
                 return;
             }
-            Thread asking = new Thread(() -> fail(life));
+            Thread asking = new Thread(() -> fail(life, LONG));
             asking.start();
-            Awaitility.await().until(() -> LockSupport.getBlocker(asking) != null); // for rank 1
+            awaitThatItWaits(asking); // for rank 1
             CommunicatorException failure = catchThrowableOfType(CommunicatorException.class, all::barrier);
             told.countDown();
             asking.join();
@@ -54,20 +55,45 @@ class CarriersTest {
         });
     }
 
+    /** Who has come is not, however short the time is that another one asks. */
+    @Test
+    void whoDoesNotComeToBeAskedIsNamed() {
+        CompletableFuture<Thread> first = new CompletableFuture<>();
+        CountDownLatch over = new CountDownLatch(2);
+        onEach(3, (all, life) -> {
+            int rank = all.rankInGroup();
+            if (rank == 2) {
+                over.await();
+                return;
+            }
+            if (rank == 0) {
+                first.complete(Thread.currentThread());
+            } else {
+                awaitThatItWaits(first.join());
+            }
+            CommunicatorException failure = fail(life, rank == 0 ? LONG : Duration.ofMillis(200));
+            over.countDown();
+            assertThat(failure.code()).isEqualTo(ErrorCode.COLLECTIVE_TIMEOUT);
+            assertThat(failure)
+                    .hasMessageContaining("all_reduce #7 in world[0]={0,1,2} not complete in 0.2 s: rank 2 did");
+        });
+    }
+
     /** What a rank does with its world's group, and what that hears of the device. */
     private interface Part {
         void run(Communicator all, Carriers.Life life) throws Exception;
     }
 
-    private static void onEach(Part part) {
-        LocalWorld.of(2).run(rendezvous -> {
+    private static void onEach(int ranks, Part part) {
+        WorldSpec spec = WorldSpec.of(ParallelSizes.tensor(ranks)).withKinds(Set.of(GroupKind.WORLD));
+        LocalWorld.of(ranks).run(rendezvous -> {
             AtomicReference<Carriers.Life> life = new AtomicReference<>();
             Carriers devices = (group, me, host, own, tag) -> {
                 life.set(own);
                 return host;
             };
             try (Backend backend = ConnectsBy.carriers(CpuBackend.create(), devices);
-                    World world = World.join(rendezvous, backend, SPEC)) {
+                    World world = World.join(rendezvous, backend, spec)) {
                 part.run(world.communicators().world(), life.get());
                 return 0;
             }
@@ -158,7 +184,7 @@ class CarriersTest {
     @Test
     void whoComesAfterQueuedWorkThatFailedHearsWhatTheOthersKnow() {
         CountDownLatch begun = new CountDownLatch(1);
-        onEach((all, life) -> {
+        onEach(2, (all, life) -> {
             if (all.rankInGroup() == 1) {
                 begun.await();
                 CommunicatorException other =
@@ -166,18 +192,22 @@ class CarriersTest {
                 assertThat(other.code()).isEqualTo(ErrorCode.COLLECTIVE_MISMATCH);
                 return;
             }
-            all.async(here -> fail(life));
+            all.async(here -> fail(life, LONG));
             begun.countDown();
             CommunicatorException failure = catchThrowableOfType(CommunicatorException.class, all::barrier);
             assertThat(failure.code()).isEqualTo(ErrorCode.COLLECTIVE_MISMATCH);
         });
     }
 
-    private static void fail(Carriers.Life life) {
+    private static void awaitThatItWaits(Thread thread) {
+        Awaitility.await().until(() -> LockSupport.getBlocker(thread) != null);
+    }
+
+    private static CommunicatorException fail(Carriers.Life life, Duration asking) {
         OperationTag tag = new OperationTag(7, OperationTag.Operation.ALL_REDUCE, null, null, 0, -1);
         LockstepException failure = LockstepException.report(
                         ErrorCode.COLLECTIVE_TIMEOUT, "all_reduce #7 not complete on the device")
                 .exception();
-        life.fail(tag, failure, Optional.of(Duration.ofSeconds(5)));
+        return life.fail(tag, failure, Optional.of(asking));
     }
 }

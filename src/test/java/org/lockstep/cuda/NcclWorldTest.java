@@ -74,9 +74,9 @@ class NcclWorldTest {
         return CudaWorlds.run(spec, size, options, part);
     }
 
-    private static void inVain(WorldSpec spec, int size, CudaWorlds.Ending ending) {
-        assumeTrue(size <= StandIn.devices().size(), "as many devices as ranks");
-        CudaWorlds.inVain(spec, size, OPTIONS, ending);
+    private static void inVain(WorldSpec spec, CudaWorlds.Ending ending) {
+        assumeTrue(StandIn.devices().size() > 1, "as many devices as ranks");
+        CudaWorlds.inVain(spec, OPTIONS, ending);
     }
 
     /** All groups of a rank share its stream: what is behind an operation waits for that one's peers, and its time has not begun. */
@@ -323,7 +323,7 @@ class NcclWorldTest {
 
     @Test
     void anAbortFromAnotherThreadFreesTheRankThatItIsOf() {
-        inVain(WorldSpec.of(ParallelSizes.tensor(2)), 2, (world, x) -> {
+        inVain(WorldSpec.of(ParallelSizes.tensor(2)), (world, x) -> {
             Thread watchdog = new Thread(() -> world.abort(new IllegalStateException("killed")), "watchdog");
             watchdog.start();
             CommunicatorException failure = catchThrowableOfType(CommunicatorException.class, x::toHost);
@@ -334,7 +334,7 @@ class NcclWorldTest {
 
     @Test
     void anInterruptEndsTheWaitForTheDevice() {
-        inVain(WorldSpec.of(ParallelSizes.tensor(2)), 2, (world, x) -> {
+        inVain(WorldSpec.of(ParallelSizes.tensor(2)), (world, x) -> {
             Thread.currentThread().interrupt();
             CommunicatorException failure = catchThrowableOfType(CommunicatorException.class, x::toHost);
             Ranks.assertAll(List.of(failure), ErrorCode.ABORTED, "because of rank 0", "interrupted in all_reduce #1");
@@ -368,14 +368,14 @@ class NcclWorldTest {
 
     @Test
     void whoDoesNotComeToAnOperationIsNamedByTheHostsGroup() {
-        WorldSpec spec = WorldSpec.of(ParallelSizes.tensor(3)).withOperationTimeout(Duration.ofMillis(500));
-        inVain(spec, 3, (world, x) -> {
+        WorldSpec spec = WorldSpec.of(ParallelSizes.tensor(2)).withOperationTimeout(Duration.ofMillis(500));
+        inVain(spec, (world, x) -> {
             CommunicatorException failure = catchThrowableOfType(CommunicatorException.class, x::toHost);
             Ranks.assertAll(
                     List.of(failure),
                     ErrorCode.COLLECTIVE_TIMEOUT,
-                    "all_reduce #1 sum f32[2] in tp[0]={0,1,2}",
-                    "rank 2 did not come");
+                    "all_reduce #1 sum f32[2] in tp[0]={0,1}",
+                    "rank 1 did not come");
         });
     }
 

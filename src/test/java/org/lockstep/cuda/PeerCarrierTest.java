@@ -3,12 +3,15 @@ package org.lockstep.cuda;
 import static org.assertj.core.api.Assertions.assertThat;
 import static org.assertj.core.api.Assertions.assertThatThrownBy;
 import static org.assertj.core.api.Assertions.catchThrowableOfType;
+import static org.awaitility.Awaitility.await;
 
 import java.time.Duration;
 import java.util.List;
 import java.util.Random;
+import java.util.concurrent.CompletableFuture;
 import java.util.concurrent.CountDownLatch;
 import java.util.concurrent.CyclicBarrier;
+import java.util.concurrent.locks.LockSupport;
 import org.junit.jupiter.api.AfterEach;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.Timeout;
@@ -43,14 +46,9 @@ class PeerCarrierTest {
     }
 
     private static <T> List<T> inWorld(int size, int devices, CudaOptions options, CudaWorlds.Part<T> part) {
-        return inWorld(WorldSpec.of(ParallelSizes.tensor(size)), size, devices, options, part);
-    }
-
-    private static <T> List<T> inWorld(
-            WorldSpec spec, int size, int devices, CudaOptions options, CudaWorlds.Part<T> part) {
         StandIn.require().setDevices(devices);
         CudaOptions shared = options.withRanksPerDevice((size + devices - 1) / devices);
-        return CudaWorlds.run(spec, size, shared, part);
+        return CudaWorlds.run(WorldSpec.of(ParallelSizes.tensor(size)), size, shared, part);
     }
 
     /** Any bits: also numbers that are none, infinities, and both zeros. */
@@ -178,22 +176,30 @@ class PeerCarrierTest {
 
     @Test
     void whoDoesNotComeIsNamedAtTheDeadline() {
+        CompletableFuture<Thread> first = new CompletableFuture<>();
         CountDownLatch over = new CountDownLatch(2);
-        WorldSpec spec = WorldSpec.of(ParallelSizes.tensor(3)).withOperationTimeout(Duration.ofMillis(500));
-        inWorld(spec, 3, 1, PeerCommunicatorTest.OPTIONS, (world, kernels) -> {
-            if (world.state().rank() == 2) {
+        inWorld(3, 1, PeerCommunicatorTest.OPTIONS, (world, kernels) -> {
+            int rank = world.state().rank();
+            if (rank == 2) {
                 over.await();
                 return true;
             }
             Buffer x = kernels.upload(Buffer.ofFloats(1, 2), 2).buffer();
-            CommunicatorException failure = catchThrowableOfType(
-                    CommunicatorException.class,
-                    () -> world.communicators().tensor().allReduce(x, ReduceOp.SUM));
+            Communicator group = world.communicators().tensor();
+            if (rank == 0) {
+                first.complete(Thread.currentThread());
+            } else { // it has come before any time runs, or it would be named too
+                Thread waiting = first.join();
+                await().until(() -> LockSupport.getBlocker(waiting) != null);
+            }
+            Communicator limited = rank == 0 ? group : group.within(Duration.ofMillis(500));
+            CommunicatorException failure =
+                    catchThrowableOfType(CommunicatorException.class, () -> limited.allReduce(x, ReduceOp.SUM));
             over.countDown();
             Ranks.assertAll(
                     List.of(failure),
                     ErrorCode.COLLECTIVE_TIMEOUT,
-                    "all_reduce #1 sum f32[2] in tp[0]={0,1,2}",
+                    "all_reduce #1 sum f32[2] in tp[0]={0,1,2} not complete in 0.5 s",
                     "rank 2 did not come");
             return true;
         });
