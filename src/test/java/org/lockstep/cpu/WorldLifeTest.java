@@ -4,6 +4,7 @@ import static org.assertj.core.api.Assertions.assertThat;
 import static org.assertj.core.api.Assertions.assertThatThrownBy;
 import static org.assertj.core.api.Assertions.catchThrowable;
 import static org.assertj.core.api.Assertions.catchThrowableOfType;
+import static org.awaitility.Awaitility.await;
 
 import java.io.File;
 import java.nio.file.Files;
@@ -128,7 +129,7 @@ class WorldLifeTest {
                     .hasMessageContaining("lockstep.objects")
                     .hasMessage(failures.get(0).getMessage());
         });
-        assertThat(openSockets()).isLessThanOrEqualTo(before);
+        await().untilAsserted(() -> assertThat(openSockets()).isLessThanOrEqualTo(before));
     }
 
     private static void lives(int count) {

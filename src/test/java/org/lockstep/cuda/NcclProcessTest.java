@@ -114,11 +114,11 @@ class NcclProcessTest {
 
     @Test
     void aFrozenRankIsLostAndHearsOfItWhenItThaws() throws Exception {
-        Rhythm quick = new Rhythm(Duration.ofMillis(200), Duration.ofMillis(1000), Duration.ofMillis(3000));
+        Rhythm quick = new Rhythm(Duration.ofMillis(200), Duration.ofMillis(1000), Duration.ofMillis(6000));
         StandInNccl.require();
         try (RankProcesses world = new RankProcesses(kind(), 2, 1000, quick)) {
             world.rank(1).signal("STOP");
-            assertThat(world.rank(0).next("over")).contains("PEER_LOST", "rank 1 gave no sign of life for 3.0 s");
+            assertThat(world.rank(0).next("over")).contains("PEER_LOST", "rank 1 gave no sign of life for 6.0 s");
             world.rank(1).signal("CONT");
             assertThat(world.rank(1).next("over")).contains("PEER_LOST");
         }

@@ -1,5 +1,6 @@
 package org.lockstep.model;
 
+import java.time.Duration;
 import java.util.Comparator;
 import java.util.List;
 import java.util.function.Supplier;
@@ -43,6 +44,7 @@ final class ModelWorld {
     static <T> List<T> run(WorldSpec spec, Supplier<Backend> backends, Work<T> work) {
         ParallelSizes sizes = spec.sizes();
         return LocalWorld.of(sizes.tp() * sizes.pp())
+                .withDeadline(Duration.ofMinutes(3)) // the stand-in for a GPU is slow
                 .run(rendezvous -> {
                     try (Backend backend = backends.get();
                             World world = World.join(rendezvous, backend, spec)) {
