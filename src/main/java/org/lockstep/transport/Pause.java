@@ -30,6 +30,7 @@ final class Pause {
     private static final long FIRST_NAP_NANOS = 20_000;
     private static final long GRACE_NANOS = 250_000_000; // for a verdict to come from any rank
     private static final long MOST_GRACE_NANOS = 4 * GRACE_NANOS;
+    private static final int PARDONS = 4; // of one operation
 
     private final boolean spins;
     private final int eager; // turns without a look at the clock
@@ -44,6 +45,8 @@ final class Pause {
     private long lateAt;
     private long graceNanos; // after that
     private boolean started; // the clock, by the first look at it
+    private long looked; // at the clock, last
+    private int pardons; // that are left
     private long spinNanos = SPIN_NANOS;
     private boolean outlived; // a wait of this operation has its spin
     private int operations;
@@ -85,6 +88,7 @@ final class Pause {
         limitNanos = limit.toNanos();
         graceNanos = 0;
         started = false;
+        pardons = PARDONS;
         adapt();
         reset();
     }
@@ -145,7 +149,10 @@ final class Pause {
         if (!started) {
             started = true;
             lateAt = now + limitNanos;
+        } else if (now - looked >= GRACE_NANOS) {
+            pardon(now);
         }
+        looked = now;
         if (restingSince == 0) {
             restingSince = now;
         }
@@ -161,6 +168,14 @@ final class Pause {
         }
         sleep(Math.max(1, lateAt + graceNanos - now));
         return true;
+    }
+
+    /** Who stood still for so long has not heard what others found meanwhile, nor seen who came. */
+    private void pardon(long now) {
+        if (pardons > 0 && lateAt - now < GRACE_NANOS) {
+            pardons--;
+            lateAt = now + GRACE_NANOS;
+        }
     }
 
     private void sleep(long most) {
@@ -199,8 +214,9 @@ final class Pause {
         graceNanos = Math.min(MOST_GRACE_NANOS, graceNanos + steps * GRACE_NANOS);
     }
 
+    /** By the last look at the clock. */
     boolean isLate() {
-        return started && System.nanoTime() - lateAt >= graceNanos;
+        return started && looked - lateAt >= graceNanos;
     }
 
     Deadline limit() {

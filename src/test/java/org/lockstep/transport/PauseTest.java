@@ -176,7 +176,7 @@ class PauseTest {
         pause.giveGrace(1);
         pause.turn();
         pause.turn();
-        Awaitility.await().atMost(Duration.ofSeconds(20)).until(pause::isLate);
+        awaitLate(pause);
         assertThat(Duration.ofNanos(System.nanoTime() - start))
                 .as("who knows better says so first")
                 .isGreaterThanOrEqualTo(Duration.ofMillis(250));
@@ -185,5 +185,50 @@ class PauseTest {
         pause.turn();
         pause.turn();
         assertThat(pause.isLate()).as("the next operation").isTrue();
+    }
+
+    private static void awaitLate(Pause pause) {
+        Awaitility.await().atMost(Duration.ofSeconds(20)).until(() -> {
+            pause.turn();
+            return pause.isLate();
+        });
+    }
+
+    @Test
+    void whoStoodStillWhenItsTimeRanOutHearsOthersBeforeItIsLate() {
+        Pause pause = pause(true, null, false);
+        pause.begin(Duration.ofMillis(1));
+        pause.turn();
+        pause.turn();
+        standStill();
+        long start = System.nanoTime();
+        pause.turn();
+        assertThat(pause.isLate()).isFalse();
+        awaitLate(pause);
+        assertThat(Duration.ofNanos(System.nanoTime() - start)).isGreaterThanOrEqualTo(Duration.ofMillis(250));
+        assertThat(pause.limit().limit()).as("what errors show").isEqualTo(Duration.ofMillis(1));
+    }
+
+    @Test
+    void whoStandsStillAgainAndAgainIsLateSomeTime() {
+        Pause pause = pause(true, null, false);
+        pause.begin(Duration.ofMillis(1));
+        pause.turn();
+        pause.turn();
+        for (int pardon = 0; pardon < 4; pardon++) {
+            standStill();
+            pause.turn();
+            assertThat(pause.isLate()).isFalse();
+        }
+        standStill();
+        pause.turn();
+        assertThat(pause.isLate()).isTrue();
+    }
+
+    private static void standStill() {
+        long end = System.nanoTime() + Duration.ofMillis(260).toNanos();
+        while (System.nanoTime() - end < 0) {
+            LockSupport.parkNanos(end - System.nanoTime());
+        }
     }
 }
