@@ -16,7 +16,7 @@ final class Links {
     private final Set<Id> made = new HashSet<>(); // also those that were taken
     private final Queue<Id> wanted = new ArrayDeque<>();
     private final Map<Id, Runnable> waiting = new HashMap<>();
-    private final Map<Id, Failure> failures = new HashMap<>();
+    private final Map<Id, CommunicatorException> failures = new HashMap<>();
     private @Nullable Verdict verdict; // at the end
     private boolean closed;
 
@@ -31,9 +31,6 @@ final class Links {
     /** A connection both of whose ends have proven themselves. */
     record Proven(SocketChannel channel, Seal seal) {}
 
-    /** Why there will be no connection, and since when that is known, on the clock of {@link System#nanoTime}. */
-    record Failure(CommunicatorException why, long since) {}
-
     /** A connection was made; the end of it where nobody waits any more. */
     synchronized void put(Id id, Proven connection) {
         made.add(id);
@@ -47,7 +44,7 @@ final class Links {
 
     /** A connection that is waited for will not come. */
     synchronized void fail(Id id, CommunicatorException why) {
-        failures.put(id, new Failure(why, System.nanoTime()));
+        failures.put(id, why);
         wake(id);
     }
 
@@ -96,7 +93,7 @@ final class Links {
     }
 
     /** Why a connection will not come; null while it may. */
-    synchronized @Nullable Failure failure(Id id) {
+    synchronized @Nullable CommunicatorException failure(Id id) {
         return failures.get(id);
     }
 

@@ -32,8 +32,7 @@ final class RingLink extends Link {
     private @Nullable HostBuffer lendNext; // by this rank, as soon as the peer can be told
     private final Deque<Loan> outstanding = new ArrayDeque<>(); // lent by this rank
     private long seenOut;
-    private boolean gone; // the peer
-    private long goneSince;
+    private @Nullable Grace gone; // since the peer is
 
     /** What a peer says of itself where both can see it. */
     enum Presence {
@@ -256,10 +255,10 @@ final class RingLink extends Link {
         if (now == Presence.LEFT && !(waits && in.arrived())) { // what nobody expects is not waited for
             throw lost("left the group");
         }
-        if (now == Presence.GONE && !gone) {
-            gone = true; // who knows why may tell first
-            goneSince = System.nanoTime();
-        } else if (gone && System.nanoTime() - goneSince >= Door.GRACE.toNanos()) {
+        Grace grace = gone;
+        if (now == Presence.GONE && grace == null) {
+            gone = new Grace(Door.GRACE);
+        } else if (grace != null && grace.isOver()) {
             throw lost("is gone, it gave the group up");
         }
     }

@@ -16,7 +16,7 @@ final class TcpLink extends Link {
     private final int me;
     private final SocketChannel channel;
     private final SelectionKey selection;
-    private final long patience;
+    private final Duration patience;
     private final Outlet out;
     private final Inlet in;
     private @Nullable OperationTag wanted;
@@ -28,8 +28,7 @@ final class TcpLink extends Link {
     private int taken; // of them
     private boolean left;
     private @Nullable IOException broken;
-    private long goneSince;
-    private boolean isGone;
+    private @Nullable Grace gone; // since the peer is
     private boolean closed;
 
     /**
@@ -51,7 +50,7 @@ final class TcpLink extends Link {
         this.me = me;
         this.channel = channel;
         this.selection = selection;
-        this.patience = patience.toNanos();
+        this.patience = patience;
         this.out = new Outlet(channel, seal, Frame.CHUNK);
         this.in = new Inlet(channel, seal, Frame.CHUNK);
     }
@@ -73,7 +72,7 @@ final class TcpLink extends Link {
         if (out.isPushed()) {
             return true;
         }
-        if (isGone) {
+        if (gone != null) {
             check();
             return false;
         }
@@ -179,9 +178,8 @@ final class TcpLink extends Link {
     }
 
     private void gone() {
-        if (!isGone) {
-            isGone = true;
-            goneSince = System.nanoTime();
+        if (gone == null) {
+            gone = new Grace(patience);
         }
     }
 
@@ -246,13 +244,14 @@ final class TcpLink extends Link {
 
     @Override
     public void check() {
-        if (!isGone) {
+        Grace grace = gone;
+        if (grace == null) {
             return;
         }
         if (wanted == null) {
             unexpected(); // last words, perhaps
         }
-        if (System.nanoTime() - goneSince < patience) {
+        if (!grace.isOver()) {
             return;
         }
         IOException failure = broken;
@@ -265,8 +264,8 @@ final class TcpLink extends Link {
     /** Tells the selector what this link waits for. */
     void awaitReadiness() {
         if (!closed && selection.isValid()) {
-            boolean reads = in.isStarving() && !isGone;
-            boolean writes = !out.isPushed() && !isGone;
+            boolean reads = in.isStarving() && gone == null;
+            boolean writes = !out.isPushed() && gone == null;
             selection.interestOps((reads ? SelectionKey.OP_READ : 0) | (writes ? SelectionKey.OP_WRITE : 0));
         }
     }

@@ -5,7 +5,9 @@ import java.nio.channels.SelectionKey;
 import java.nio.channels.Selector;
 import java.time.Duration;
 import java.util.ArrayList;
+import java.util.HashMap;
 import java.util.List;
+import java.util.Map;
 import org.jspecify.annotations.Nullable;
 import org.lockstep.ErrorCode;
 import org.lockstep.LockstepException;
@@ -23,6 +25,7 @@ final class TcpLinks {
     private final Duration patience;
     private final Selector selector;
     private final List<TcpLink> links = new ArrayList<>();
+    private final Map<Integer, Grace> unreachable = new HashMap<>(); // peers, since that is seen
 
     /**
      * Of connections that are taken as they are needed; for {@code patience} see {@link TcpLink}.
@@ -81,13 +84,12 @@ final class TcpLinks {
         if (!connections.isOpen()) {
             throw new Failed(Verdict.lost(group, me, FIRST, peer, "has no connection any more", null));
         }
-        Links.Failure failure = connections.failure(id);
-        if (failure == null) {
+        CommunicatorException why = connections.failure(id);
+        if (why == null) {
             if (connections.want(id, selector::wakeup)) {
                 hurry.run();
             }
-        } else if (System.nanoTime() - failure.since() >= patience.toNanos()) { // nobody told why so soon
-            CommunicatorException why = failure.why();
+        } else if (unreachable.computeIfAbsent(peer, any -> new Grace(patience)).isOver()) {
             if (why.code() == ErrorCode.NOT_ENOUGH_DESCRIPTORS) { // which the peer has no part in
                 throw new Failed(Verdict.found(group, me, why));
             }

@@ -16,6 +16,7 @@ import java.util.Set;
 import java.util.TreeSet;
 import java.util.concurrent.CompletableFuture;
 import java.util.concurrent.TimeUnit;
+import java.util.concurrent.locks.LockSupport;
 import org.junit.jupiter.api.AfterEach;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.Timeout;
@@ -105,6 +106,11 @@ class SegmentTest {
             link.check();
             early.leave(0, false);
             link.check(); // who knows why may tell first
+            long later = System.nanoTime() + 2 * Door.GRACE.toNanos();
+            while (System.nanoTime() - later < 0) {
+                LockSupport.parkNanos(later - System.nanoTime());
+            }
+            link.check(); // who stood still has not heard it
             await().until(() -> catchThrowable(link::check) instanceof Failed);
             Failed failure = catchThrowableOfType(Failed.class, link::check);
             assertThat(failure.verdict().code()).isEqualTo(ErrorCode.PEER_LOST);
