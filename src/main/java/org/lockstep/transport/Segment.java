@@ -192,7 +192,8 @@ final class Segment implements AutoCloseable {
         }
     }
 
-    private static String name(WorldSpec spec, ProcessGroup group, int first) {
+    /** Of the file, for who has the attempt's key. */
+    static String name(WorldSpec spec, ProcessGroup group, int first) {
         byte[] what = ByteBuffer.allocate(28)
                 .putLong(spec.attempt().getMostSignificantBits())
                 .putLong(spec.attempt().getLeastSignificantBits())

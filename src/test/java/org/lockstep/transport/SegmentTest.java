@@ -13,7 +13,6 @@ import java.time.Duration;
 import java.util.ArrayList;
 import java.util.List;
 import java.util.Set;
-import java.util.TreeSet;
 import java.util.concurrent.CompletableFuture;
 import java.util.concurrent.TimeUnit;
 import java.util.concurrent.locks.LockSupport;
@@ -41,13 +40,8 @@ class SegmentTest {
     private final WorldSpec spec = WorldSpec.of(ParallelSizes.tensor(2))
             .withKinds(Set.of(GroupKind.WORLD))
             .withTransports(Set.of(TransportKind.SHARED));
-    private final Set<String> before = files();
+    private final Path made = FOLDER.resolve(Segment.name(spec, GROUP, 0)); // those of other processes come and go
     private final Fate fate = Fate.of(new Venue(), spec.attempt(), 1);
-
-    private static Set<String> files() {
-        String[] found = FOLDER.toFile().list((folder, name) -> name.startsWith("lockstep-"));
-        return found == null ? Set.of() : new TreeSet<>(List.of(found));
-    }
 
     private Roster roster() {
         List<String> records = new ArrayList<>();
@@ -74,18 +68,18 @@ class SegmentTest {
         return Segment.of(roster(), GROUP, rank, spec, fate, Deadline.in(limit));
     }
 
-    /** Of this process: those of others on this host come and go. */
     @AfterEach
     void nothingIsMappedAndNothingHasAName() throws IOException {
-        assertThat(Files.readAllLines(Path.of("/proc/self/maps")))
-                .noneMatch(line -> line.contains("/dev/shm/lockstep-"));
-        await().untilAsserted(() -> assertThat(files()).isSubsetOf(before));
+        String name = made.getFileName().toString();
+        assertThat(Files.readAllLines(Path.of("/proc/self/maps"))).noneMatch(line -> line.contains(name));
+        assertThat(FOLDER.toFile().list((folder, each) -> each.startsWith(name)))
+                .isEmpty();
     }
 
     @Test
     void whoIsFirstWaitsForTheLastSoThatItMayLeaveAtOnce() throws Exception {
         CompletableFuture<Segment> first = CompletableFuture.supplyAsync(() -> of(0, Duration.ofSeconds(20)));
-        await().until(() -> files().stream().anyMatch(name -> !before.contains(name) && !name.endsWith(".new")));
+        await().atMost(Duration.ofSeconds(20)).until(() -> Files.exists(made));
         assertThat(first).isNotDone();
         try (Segment late = of(1, Duration.ofSeconds(20))) {
             try (Segment early = first.get(20, TimeUnit.SECONDS)) {
@@ -161,11 +155,7 @@ class SegmentTest {
     @Test
     void aFileOfAnotherKindIsRefused() throws Exception {
         CompletableFuture<Segment> first = CompletableFuture.supplyAsync(() -> of(0, Duration.ofSeconds(20)));
-        await().until(() -> files().stream().anyMatch(name -> !before.contains(name) && !name.endsWith(".new")));
-        Path made = FOLDER.resolve(files().stream()
-                .filter(name -> !before.contains(name))
-                .findFirst()
-                .orElseThrow());
+        await().atMost(Duration.ofSeconds(20)).until(() -> Files.exists(made));
         Path other = Files.write(FOLDER.resolve(made.getFileName() + ".other"), new byte[] {1, 2, 3});
         Files.move(other, made, StandardCopyOption.ATOMIC_MOVE); // the first rank keeps what it has mapped
         CommunicatorException failure =
