@@ -26,6 +26,7 @@ import java.util.function.UnaryOperator;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.Timeout;
 import org.lockstep.FaultCase;
+import org.lockstep.LongEnough;
 import org.lockstep.collective.Backend;
 import org.lockstep.collective.Communicators;
 import org.lockstep.collective.Hello;
@@ -350,25 +351,29 @@ class HandshakeTest {
                 .array()));
     }
 
-    private static void assertRefused(UnaryOperator<WorldSpec> changed, String text) {
+    private static void assertRefused(UnaryOperator<WorldSpec> changed, String text) throws Exception {
         WorldSpec spec = WorldSpec.of(ParallelSizes.tensor(2))
                 .withTransports(Set.of(TransportKind.TCP))
                 .withKinds(Set.of(GroupKind.WORLD));
         meetAsOneAndConnect(spec, spec); // classes that have yet to be loaded take none of the time below
-        WorldSpec brief = spec.withMeetingTimeout(Duration.ofSeconds(4)); // which who waits for the other waits for
-        assertThatThrownBy(() -> meetAsOneAndConnect(brief, changed.apply(brief)))
-                .satisfies(failure -> {
-                    List<String> said = new ArrayList<>(List.of(failure.getMessage()));
-                    for (Throwable other : failure.getSuppressed()) {
-                        said.add(String.valueOf(other.getMessage()));
-                    }
-                    assertThat(String.join("\n", said)).contains(text);
-                });
+        LongEnough.oneOf(Duration.ofSeconds(2), Duration.ofSeconds(20), limit -> {
+            WorldSpec brief = spec.withMeetingTimeout(limit); // which who waits for the other waits for
+            assertThatThrownBy(() -> meetAsOneAndConnect(brief, changed.apply(brief)))
+                    .satisfies(failure -> {
+                        List<String> said = new ArrayList<>(List.of(failure.getMessage()));
+                        for (Throwable other : failure.getSuppressed()) {
+                            said.add(String.valueOf(other.getMessage()));
+                        }
+                        assertThat(String.join("\n", said)).contains(text);
+                    });
+        });
     }
 
     /** Two parties, both of which meet under the first spec; the second one connects under the other. */
     private static void meetAsOneAndConnect(WorldSpec spec, WorldSpec ofTheSecond) {
-        LocalWorld.of(2).withVenues(2).run(rendezvous -> {
+        LocalWorld two =
+                LocalWorld.of(2).withVenues(2).withGrace(Duration.ofSeconds(50)); // for who waits for its deadline
+        two.run(rendezvous -> {
             WorldSpec mine = rendezvous.index() == 0 ? spec : ofTheSecond;
             try (CpuBackend backend = CpuBackend.create();
                     Backend.Endpoint endpoint = backend.open(rendezvous.venue(), mine)) {
@@ -397,13 +402,13 @@ class HandshakeTest {
 
     @Test
     @FaultCase("F33")
-    void anotherKeyIsToldAsSuch() {
+    void anotherKeyIsToldAsSuch() throws Exception {
         assertRefused(spec -> spec.withAttempt(spec.attempt(), Key.random()), "does not know the key");
     }
 
     @Test
     @FaultCase("F33")
-    void anotherAttemptIsToldAsSuch() {
+    void anotherAttemptIsToldAsSuch() throws Exception {
         assertRefused(spec -> spec.withAttempt(UUID.randomUUID(), spec.key()), "another attempt");
     }
 }
