@@ -56,6 +56,7 @@ final class ChaosSchedule implements ChaosProxy.Chaos {
     private final long place; // of the byte in its connection and way
     private final boolean jitters;
     private final boolean fragments;
+    private volatile boolean begun;
     private final AtomicLong firedAt = new AtomicLong(); // 0 while it has not
     private final Queue<ChaosProxy.Wire> wires = new ConcurrentLinkedQueue<>(); // of the rank that is killed
     private final Random random;
@@ -83,6 +84,11 @@ final class ChaosSchedule implements ChaosProxy.Chaos {
             case KILL, THROW, RETURN, MISMATCH -> Set.of(caller);
             case CUT, RESET, STALL, CORRUPT, SILENCE -> Set.of(caller, door);
         };
+    }
+
+    /** All are connected: before, silence would be that of a peer that is not here yet. */
+    void begin() {
+        begun = true;
     }
 
     /** The fault happens now. */
@@ -128,7 +134,7 @@ final class ChaosSchedule implements ChaosProxy.Chaos {
     private void hurt(ChaosProxy.Way there, long before, byte[] bytes, ChaosProxy.Wire wire)
             throws IOException, InterruptedException {
         int at = (int) Math.min(bytes.length, Math.max(0, place - before));
-        if (there != way || at == bytes.length) {
+        if (there != way || at == bytes.length || !begun) {
             write(bytes, bytes.length, wire);
             return;
         }

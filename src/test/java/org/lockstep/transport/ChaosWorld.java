@@ -28,9 +28,10 @@ import org.lockstep.topology.ParallelSizes;
 
 /** A world whose ranks are JVMs to each other, over a network and with a fault as a schedule says. */
 final class ChaosWorld {
-    static final Rhythm RHYTHM = new Rhythm(Duration.ofMillis(100), Duration.ofSeconds(1), Duration.ofSeconds(3));
-    static final Duration OPERATION = Duration.ofSeconds(3);
+    /** How long what must run out is waited for, an operation or the silence of a peer; all else has the time it takes. */
+    private static final Duration BRIEF = Duration.ofSeconds(3);
 
+    private static final Duration LONG = Duration.ofSeconds(50);
     private static final int ROUNDS = 25; // of a world to which nothing happens
     private static final int[] LENGTHS = {1, 100, 3000, 40_000};
 
@@ -57,17 +58,20 @@ final class ChaosWorld {
                 .withKinds(Set.of(GroupKind.WORLD))
                 .withTransports(Set.of(TransportKind.TCP))
                 .withEncryption(schedule.encrypted)
-                .withOperationTimeout(OPERATION);
+                .withOperationTimeout(schedule.fault == ChaosSchedule.Fault.STALL ? BRIEF : LONG);
+        Duration loss = schedule.fault == ChaosSchedule.Fault.SILENCE ? BRIEF : LONG;
+        Rhythm rhythm = new Rhythm(Duration.ofMillis(100), Duration.ofSeconds(1), loss);
         CyclicBarrier connected = new CyclicBarrier(schedule.size);
         AtomicLong released = new AtomicLong();
         try {
             List<End> ends = LocalWorld.of(schedule.size)
                     .withVenues(schedule.size)
                     .run(rendezvous -> {
-                        try (CpuBackend backend = CpuBackend.create(Listen.loopback(), RHYTHM);
+                        try (CpuBackend backend = CpuBackend.create(Listen.loopback(), rhythm);
                                 World world = World.join(
                                         Told.through(rendezvous, spec.key(), schedule, proxies), backend, spec)) {
                             connected.await();
+                            schedule.begin();
                             End end = live(world);
                             released.accumulateAndGet(schedule.sinceFault(), Math::max);
                             return end;
