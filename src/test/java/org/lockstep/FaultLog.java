@@ -26,8 +26,11 @@ public final class FaultLog implements TestWatcher {
     static final Path DIRECTORY = Path.of("target", "faults", System.getProperty("lockstep.build", "by-hand"));
     static final Path TABLE = Path.of("target", "faults.md");
 
-    /** What a machine that does other work beside adds to a bound, at most: {@code -Dlockstep.faults.busy}, in seconds. */
-    private static final Duration BUSY = Duration.ofSeconds(Integer.getInteger("lockstep.faults.busy", 5));
+    /**
+     * What a machine that does other work beside adds to a bound, at most: {@code -Dlockstep.faults.busy}, in seconds. Less than a
+     * rank's silence takes to be its loss, or a death that is only seen so would pass for one that is seen at once.
+     */
+    private static final Duration BUSY = Duration.ofSeconds(Integer.getInteger("lockstep.faults.busy", 10));
 
     /**
      * How long the ranks of this test were held after the fault, measured by the test itself. Fails where that is more than the
