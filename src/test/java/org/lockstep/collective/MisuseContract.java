@@ -18,6 +18,7 @@ import org.lockstep.FaultLog;
 import org.lockstep.tensor.Buffer;
 import org.lockstep.tensor.DataType;
 import org.lockstep.tensor.HostBuffer;
+import org.lockstep.topology.ParallelSizes;
 
 /** Ranks that disagree are told so at that very operation, both sides named; nobody waits for the deadline. */
 public interface MisuseContract extends Ranks {
@@ -34,8 +35,9 @@ public interface MisuseContract extends Ranks {
             Consumer<Communicator> odd,
             String... texts) {
         LongAccumulator slowest = new LongAccumulator(Math::max, 0);
-        List<CommunicatorException> failures = failuresOf(size, communicator -> {
-            communicator.barrier();
+        WorldSpec spec = WorldSpec.of(ParallelSizes.tensor(size)).withOperationTimeout(patience());
+        List<CommunicatorException> failures = failuresOf(size, spec, communicator -> {
+            communicator.barrier(Duration.ofMinutes(1));
             long start = System.nanoTime();
             try {
                 (communicator.rankInGroup() == culprit ? odd : usual).accept(communicator);
@@ -348,7 +350,8 @@ public interface MisuseContract extends Ranks {
             HostBuffer got = Buffer.ofInts(0);
             Thread inside = new Thread(() -> communicator.receive(got, 1), "the-first");
             inside.start();
-            await().until(() -> inside.getState() == Thread.State.TIMED_WAITING || blockedInSelect(inside));
+            await().atMost(Duration.ofMinutes(1))
+                    .until(() -> !communicator.flight().underWay().isEmpty());
             for (Consumer<Communicator> second : List.<Consumer<Communicator>>of(
                     all -> all.send(got, 1),
                     Communicator::barrier,
@@ -365,11 +368,6 @@ public interface MisuseContract extends Ranks {
             communicator.barrier();
             return true;
         });
-    }
-
-    private static boolean blockedInSelect(Thread thread) {
-        return List.of(thread.getStackTrace()).stream()
-                .anyMatch(frame -> frame.getMethodName().equals("select"));
     }
 
     @Test

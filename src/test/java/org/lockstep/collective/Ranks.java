@@ -30,9 +30,9 @@ public interface Ranks {
         return CpuBackend.create();
     }
 
-    /** The most that an operation may take, where a test says nothing shorter. */
+    /** The time of operations that ranks disagree on: as usual, where they are told without its running out. */
     default Duration patience() {
-        return Duration.ofMinutes(10);
+        return OperationTerms.DEFAULT.timeout();
     }
 
     /** Whether they hide from others what they send over sockets. */
@@ -58,10 +58,7 @@ public interface Ranks {
     /** Runs {@code part} on every rank of a world, results by rank. */
     default <T> List<T> inWorld(int size, WorldSpec spec, Part<World, T> part) {
         record Placed<T>(int rank, T value) {}
-        Duration usual = spec.operations().timeout();
-        Duration limit = usual.compareTo(patience()) < 0 ? usual : patience();
-        WorldSpec allowed =
-                spec.withTransports(transports()).withEncryption(encrypts()).withOperationTimeout(limit);
+        WorldSpec allowed = spec.withTransports(transports()).withEncryption(encrypts());
         CyclicBarrier connected = new CyclicBarrier(size); // a failure of one shall not meet another still connecting
         List<Placed<T>> results = localWorld(size).run(rendezvous -> {
             try (Backend backend = backend(rendezvous);
