@@ -6,6 +6,7 @@ import java.io.File;
 import java.lang.management.BufferPoolMXBean;
 import java.lang.management.ManagementFactory;
 import java.nio.file.Files;
+import java.nio.file.NoSuchFileException;
 import java.nio.file.Path;
 import java.time.Duration;
 import java.util.ArrayList;
@@ -57,11 +58,14 @@ public record Left(
         if (open != null) {
             for (File each : open) {
                 Path link = each.toPath();
-                if (Files.isSymbolicLink(link)) {
-                    String target = Files.readSymbolicLink(link).toString().replaceFirst(":\\[\\d+]$", "");
-                    if (!target.endsWith(".jar") && !target.startsWith("/proc/")) { // the class path's come and go
-                        found.merge(target, 1, Integer::sum);
-                    }
+                String target;
+                try {
+                    target = Files.readSymbolicLink(link).toString().replaceFirst(":\\[\\d+]$", "");
+                } catch (NoSuchFileException closed) {
+                    continue; // since it was listed
+                }
+                if (!target.endsWith(".jar") && !target.startsWith("/proc/")) { // the class path's come and go
+                    found.merge(target, 1, Integer::sum);
                 }
             }
         }
