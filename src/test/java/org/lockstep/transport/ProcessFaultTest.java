@@ -79,7 +79,7 @@ class ProcessFaultTest {
         }
     }
 
-    /** A world waits while the next ones begin, so that none has to be quick to begin. */
+    /** The worlds wait together: a process may not be scheduled for seconds, and is not lost before the frozen one is. */
     @ParameterizedTest
     @EnumSource(names = {"SHARED", "TCP", "ENCRYPTED", "MIXED"})
     @Timeout(300)
