@@ -2,7 +2,6 @@ package org.lockstep.collective;
 
 import java.time.Duration;
 import java.util.Optional;
-import java.util.concurrent.TimeUnit;
 import java.util.concurrent.atomic.AtomicLong;
 import java.util.concurrent.atomic.AtomicReferenceArray;
 
@@ -12,8 +11,7 @@ import java.util.concurrent.atomic.AtomicReferenceArray;
  * that looks.
  */
 final class Admission {
-    /** What one pause between two looks counts at most: while the whole JVM was frozen nobody could go on. */
-    private static final long LONGEST_LOOK = TimeUnit.SECONDS.toNanos(1);
+    private static final Duration LONGEST_LOOK = Duration.ofSeconds(1);
 
     private final AtomicLong number = new AtomicLong();
 
@@ -22,8 +20,7 @@ final class Admission {
             new AtomicReferenceArray<>(new Duration[] {Duration.ZERO, Duration.ZERO});
 
     private long seen = -1;
-    private long lookedAt;
-    private long under;
+    private final WatchedTime under = new WatchedTime(LONGEST_LOOK, System.nanoTime());
 
     /** Another operation begins. */
     @SuppressWarnings("ReferenceEquality") // equal ones are the same, mostly, and storing a reference costs a fence
@@ -54,12 +51,9 @@ final class Admission {
         Duration limit = limits.getAcquire((int) (current & 1));
         if (!underWay || current != seen) {
             seen = current;
-            under = 0;
-        } else {
-            under += Math.min(now - lookedAt, LONGEST_LOOK);
+            under.restart(now);
         }
-        lookedAt = now;
-        boolean over = under - grace.toNanos() > limit.toNanos();
+        boolean over = under.nanos(now) - grace.toNanos() > limit.toNanos();
         return over && number.getAcquire() == current ? Optional.of(limit) : Optional.empty();
     }
 }

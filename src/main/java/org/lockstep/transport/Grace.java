@@ -1,27 +1,21 @@
 package org.lockstep.transport;
 
 import java.time.Duration;
+import org.lockstep.collective.WatchedTime;
 
-/**
- * How long it is kept back that a peer is gone, for who knows why may tell first. Confined to one thread.
- *
- * <p>What counts between two looks is a tenth of a second at most: a JVM that stood still for longer heard nobody meanwhile.
- */
+/** How long it is kept back that a peer is gone, for who knows why may tell first. Confined to one thread. */
 final class Grace {
-    private static final long MOST_NANOS = 100_000_000;
+    private static final Duration LONGEST_LOOK = Duration.ofMillis(100);
 
-    private long left;
-    private long looked = System.nanoTime();
+    private final long nanos;
+    private final WatchedTime waited = new WatchedTime(LONGEST_LOOK, System.nanoTime());
 
     /** From now on. */
     Grace(Duration time) {
-        left = time.toNanos();
+        nanos = time.toNanos();
     }
 
     boolean isOver() {
-        long now = System.nanoTime();
-        left -= Math.min(now - looked, MOST_NANOS);
-        looked = now;
-        return left <= 0;
+        return waited.nanos(System.nanoTime()) >= nanos;
     }
 }

@@ -69,7 +69,10 @@ public abstract class Link implements AutoCloseable {
         return null;
     }
 
-    /** The next {@code count} elements of the message that arrived go to the first of {@code target}; the piece before is {@link #filled}. */
+    /**
+     * The next {@code count} elements of the message that arrived go to the first of {@code target}; the piece before is
+     * {@link #filled}.
+     */
     public abstract void into(HostBuffer target, int count);
 
     /** Pumps; whether the piece is complete. */

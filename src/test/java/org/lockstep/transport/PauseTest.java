@@ -196,10 +196,7 @@ class PauseTest {
 
     @Test
     void whoStoodStillWhenItsTimeRanOutHearsOthersBeforeItIsLate() {
-        Pause pause = pause(true, null, false);
-        pause.begin(Duration.ofMillis(1));
-        pause.turn();
-        pause.turn();
+        Pause pause = waitingForAMillisecond();
         standStill();
         long start = System.nanoTime();
         pause.turn();
@@ -211,10 +208,7 @@ class PauseTest {
 
     @Test
     void whoStandsStillAgainAndAgainIsLateSomeTime() {
-        Pause pause = pause(true, null, false);
-        pause.begin(Duration.ofMillis(1));
-        pause.turn();
-        pause.turn();
+        Pause pause = waitingForAMillisecond();
         for (int pardon = 0; pardon < 4; pardon++) {
             standStill();
             pause.turn();
@@ -223,6 +217,15 @@ class PauseTest {
         standStill();
         pause.turn();
         assertThat(pause.isLate()).isTrue();
+    }
+
+    /** At its first look at the clock. */
+    private Pause waitingForAMillisecond() {
+        Pause pause = pause(true, null, false);
+        pause.begin(Duration.ofMillis(1));
+        pause.turn();
+        pause.turn();
+        return pause;
     }
 
     private static void standStill() {

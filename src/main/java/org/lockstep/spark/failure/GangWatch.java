@@ -27,6 +27,7 @@ import org.apache.spark.scheduler.StageInfo;
 import org.apache.spark.storage.RDDInfo;
 import org.apache.spark.util.CollectionAccumulator;
 import org.jspecify.annotations.Nullable;
+import org.lockstep.collective.WatchedTime;
 import org.slf4j.Logger;
 import org.slf4j.LoggerFactory;
 import scala.collection.Iterable;
@@ -56,6 +57,9 @@ public final class GangWatch extends SparkListener implements AutoCloseable {
 
     /** How long the ranks of a failed gang may take to hand over: they look at their tasks every 100 ms. */
     private static final long PATIENCE_NANOS = TimeUnit.SECONDS.toNanos(3);
+
+    /** Of a wait for what executors tell. */
+    private static final Duration LONGEST_LOOK = Duration.ofMillis(500);
 
     private final SparkContext context;
     private final String run = UUID.randomUUID().toString();
@@ -282,9 +286,9 @@ public final class GangWatch extends SparkListener implements AutoCloseable {
     }
 
     private synchronized boolean await(long nanos, BooleanSupplier until) throws InterruptedException {
-        Patience patience = new Patience(nanos, System.nanoTime());
+        WatchedTime waited = new WatchedTime(LONGEST_LOOK, System.nanoTime());
         while (!until.getAsBoolean()) {
-            long left = patience.left(System.nanoTime());
+            long left = nanos - waited.nanos(System.nanoTime());
             if (left <= 0 || context.isStopped()) {
                 return until.getAsBoolean();
             }
