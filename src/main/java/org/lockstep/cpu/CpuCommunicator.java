@@ -128,6 +128,13 @@ final class CpuCommunicator extends GuardedCommunicator {
     /** Those of host memory first, then those of the device: either are all at once. */
     @Override
     protected void doTransfers(Duration limit, List<Transfer> transfers) {
+        if (transfers.size() == 1) { // mostly: a message of a few bytes is to cost no lists
+            Transfer transfer = transfers.get(0);
+            OperationTag tag = tag(transfer);
+            Carrier carrier = carrier(transfer.buffer());
+            carryBy(carrier, transfer.called(tag), limit, () -> carrier.transfer(List.of(tag), transfers));
+            return;
+        }
         List<OperationTag> tags = transfers.stream().map(this::tag).toList();
         for (Carrier carrier : device == host ? List.of(host) : List.of(host, device)) {
             transferBy(carrier, limit, tags, transfers);

@@ -93,13 +93,22 @@ final class HostCarrier implements Carrier {
 
     @Override
     public void transfer(List<OperationTag> tags, List<Transfer> transfers) {
+        if (transfers.size() == 1) {
+            List<Letter> only = List.of(letter(tags.get(0), transfers.get(0)));
+            boolean sends = transfers.get(0).sends();
+            mesh.transfer(sends ? only : List.of(), sends ? List.of() : only);
+            return;
+        }
         List<Letter> sends = new ArrayList<>();
         List<Letter> receives = new ArrayList<>();
         for (int i = 0; i < transfers.size(); i++) {
             Transfer transfer = transfers.get(i);
-            Letter letter = new Letter(tags.get(i), (HostBuffer) transfer.buffer(), transfer.peer());
-            (transfer.sends() ? sends : receives).add(letter);
+            (transfer.sends() ? sends : receives).add(letter(tags.get(i), transfer));
         }
         mesh.transfer(sends, receives);
+    }
+
+    private static Letter letter(OperationTag tag, Transfer transfer) {
+        return new Letter(tag, (HostBuffer) transfer.buffer(), transfer.peer());
     }
 }

@@ -37,8 +37,8 @@ final class Transfers {
 
     /** Returns when all are there, and what was sent is the caller's again. */
     void run() {
-        receives.forEach(letter -> links.link(letter.peer())); // before anything waits to be read
-        sends.forEach(letter -> links.link(letter.peer()));
+        connect(receives); // before anything waits to be read
+        connect(sends);
         int left = sends.size() + receives.size();
         while (true) {
             for (int i = 0; i < receives.size(); i++) {
@@ -53,8 +53,14 @@ final class Transfers {
             refuseElsewhere();
             links.rest();
         }
-        for (Letter letter : sends) {
-            links.reclaim(links.link(letter.peer()));
+        for (int i = 0; i < sends.size(); i++) {
+            links.reclaim(links.link(sends.get(i).peer()));
+        }
+    }
+
+    private void connect(List<Letter> letters) {
+        for (int i = 0; i < letters.size(); i++) {
+            links.link(letters.get(i).peer());
         }
     }
 
