@@ -1,6 +1,7 @@
 package org.lockstep.cpu;
 
 import java.util.List;
+import java.util.Objects;
 import java.util.stream.IntStream;
 import org.jspecify.annotations.Nullable;
 import org.lockstep.collective.Blocks;
@@ -89,7 +90,7 @@ class DirectCollectives implements Collectives {
     final void foldBlock(OperationTag tag, Blocks blocks, HostBuffer send, HostBuffer result, Joining joining) {
         offerBlocks(blocks, send);
         // Nobody else looks at a rank's own block of its own buffer, so the result may go there at once.
-        fold(tag, block(blocks, send, me), result, joining);
+        fold(tag, mine(offers), result, joining);
     }
 
     private void fold(OperationTag tag, HostBuffer own, HostBuffer target, Joining joining) {
@@ -126,7 +127,7 @@ class DirectCollectives implements Collectives {
         offerToAll(send);
         targetBlocks(blocks, receive);
         mesh.exchange(tag, offers, targets);
-        copy(send, block(blocks, receive, me));
+        copy(send, mine(targets));
         mesh.settle();
     }
 
@@ -156,7 +157,7 @@ class DirectCollectives implements Collectives {
         }
         mesh.exchange(tag, offers, targets);
         if (receive != null) {
-            copy(send, block(blocks, receive, me));
+            copy(send, mine(targets));
         }
         mesh.settle();
     }
@@ -173,7 +174,7 @@ class DirectCollectives implements Collectives {
         }
         mesh.exchange(tag, offers, targets);
         if (send != null) {
-            copy(block(blocks, send, me), receive);
+            copy(mine(offers), receive);
         }
         mesh.settle();
     }
@@ -184,7 +185,7 @@ class DirectCollectives implements Collectives {
         offerBlocks(sendBlocks, send);
         targetBlocks(receiveBlocks, receive);
         mesh.exchange(tag, offers, targets);
-        copy(block(sendBlocks, send, me), block(receiveBlocks, receive, me));
+        copy(mine(offers), mine(targets));
         mesh.settle();
     }
 
@@ -220,6 +221,11 @@ class DirectCollectives implements Collectives {
         for (int peer = 0; peer < size; peer++) {
             targets[peer] = null;
         }
+    }
+
+    /** This rank's own of what was cut for all, which is not cut twice: a buffer is an object. */
+    private HostBuffer mine(@Nullable HostBuffer[] blocks) {
+        return Objects.requireNonNull(blocks[me]);
     }
 
     static HostBuffer block(Blocks blocks, HostBuffer whole, int rank) {
