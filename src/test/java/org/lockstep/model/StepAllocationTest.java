@@ -28,13 +28,13 @@ import org.lockstep.tensor.HostBuffer;
 class StepAllocationTest {
     private static final int LAYERS = 3;
 
-    /** Kernels box their vectors until Java has compiled them: the window that counts is the best, of as many as it takes. */
-    private static final int WINDOWS = 300;
+    /** Kernels box their vectors until Java has compiled them: the window that counts is the best; of 2 to 17 it was the last. */
+    private static final int WINDOWS = 60;
 
     private static final int STEPS = 100;
 
     /** That may have to be tried. */
-    private static final int JVMS = 3;
+    private static final int JVMS = 6;
 
     /** Shapes, views and operands of some twenty kernel calls and two collectives. */
     private static final long MOST_BYTES_OF_A_LAYER = 16 << 10;
