@@ -80,10 +80,18 @@ final class GenerateRun implements Callable<Integer> {
     private void checkFiles() {
         String prompts = request.prompts();
         if (prompts != null) {
-            Prompts.local(prompts).filter(file -> !Files.isReadable(file)).ifPresent(file -> {
-                throw LockstepException.report(ErrorCode.USAGE, "there is no file " + prompts + " that can be read")
-                        .attempt("--prompts FILE: text, .jsonl or .parquet")
-                        .exception();
+            Prompts.local(prompts).ifPresent(file -> {
+                boolean folder = Files.isDirectory(file) && !Prompts.isParquet(prompts);
+                if (folder || !Files.isReadable(file)) {
+                    throw LockstepException.report(
+                                    ErrorCode.USAGE,
+                                    folder
+                                            ? prompts
+                                                    + " is a directory: prompts are one file, but for those in Parquet"
+                                            : "there is no file " + prompts + " that can be read")
+                            .attempt("--prompts FILE: text, .jsonl or .parquet")
+                            .exception();
+                }
             });
         }
         if (report != null) {

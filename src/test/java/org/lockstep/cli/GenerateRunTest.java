@@ -262,6 +262,15 @@ class GenerateRunTest {
         assertThat(Path.of(answers)).doesNotExist();
     }
 
+    /** As Spark writes JSON lines: told before it starts. */
+    @Test
+    void aDirectoryOfPromptsIsRefused() throws IOException {
+        Path parts = Files.createDirectory(folder.resolve("in.jsonl"));
+        Run run = Run.of("generate", "--prompts", parts.toString());
+        assertThat(run.code()).isEqualTo(2);
+        assertThat(run.err()).contains(parts + " is a directory").doesNotContain("\tat ");
+    }
+
     @Test
     void moreSlotsThanThereAreIsCodeThree() {
         assertThat(Run.of("generate", "-tp", "4", "-pp", "2").code()).isEqualTo(3);
