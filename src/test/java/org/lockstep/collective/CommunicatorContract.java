@@ -9,6 +9,7 @@ public abstract class CommunicatorContract
         implements ReductionContract,
                 MovingContract,
                 TransferContract,
+                FormsContract,
                 AsyncContract,
                 MisuseContract,
                 ArgumentsContract,

@@ -37,7 +37,7 @@ public interface MovingContract extends Ranks {
     }
 
     /** What all ranks' {@link Values#filled} blocks make, one after the other. */
-    private static HostBuffer gathered(DataType type, Blocks blocks) {
+    static HostBuffer gathered(DataType type, Blocks blocks) {
         HostBuffer all = HostBuffer.allocate(type, blocks.total());
         for (int rank = 0; rank < blocks.ranks(); rank++) {
             blocks.of(all, rank).toHost().copyFrom(filled(type, (int) blocks.count(rank), rank));

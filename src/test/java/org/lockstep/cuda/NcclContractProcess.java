@@ -10,6 +10,7 @@ import java.util.UUID;
 import java.util.function.IntConsumer;
 import org.lockstep.collective.AsyncContract;
 import org.lockstep.collective.Backend;
+import org.lockstep.collective.FormsContract;
 import org.lockstep.collective.Key;
 import org.lockstep.collective.MovingContract;
 import org.lockstep.collective.ReductionContract;
@@ -25,7 +26,8 @@ import org.lockstep.transport.PipeMeeting;
  * more than what NCCL promises, and nothing that the ranks would have to share. It says {@code passed n} when n tests are, and
  * nothing is left of them on its device.
  */
-final class NcclContractProcess implements ReductionContract, MovingContract, TransferContract, AsyncContract {
+final class NcclContractProcess
+        implements ReductionContract, MovingContract, TransferContract, FormsContract, AsyncContract {
     /** By what their groups exchange. */
     enum Way {
         /** NCCL, each with a device of the stand-in. */
@@ -96,6 +98,9 @@ final class NcclContractProcess implements ReductionContract, MovingContract, Tr
                 this::objectsOfAllRanksAreGatheredInTheirOrder,
                 this::aGroupOfTransfersDoesNotBlockWhateverItsOrder,
                 this::operationsOfAGroupRunAfterItWasSpoken,
+                size -> everyOperationOf(size, Form.DIRECT),
+                size -> everyOperationOf(size, Form.QUEUED),
+                size -> everyOperationOf(size, Form.GROUPED),
                 this::queuedOperationsRunInOrderAndDirectOnesAfterThem);
     }
 

@@ -74,7 +74,7 @@ class NcclProcessTest {
                 }
                 said = next(ranks);
             }
-            assertThat(said).containsOnly("passed 16");
+            assertThat(said).containsOnly("passed 19");
         } finally {
             ranks.forEach(RankProcesses.Rank::kill);
         }
