@@ -20,11 +20,18 @@ import org.lockstep.topology.ParallelSizes;
 final class BenchRun implements Callable<Integer> {
     private final BenchRequest request;
     private final Screen screen;
+    private final ThreadRanks threads;
     private final AtomicLong wrong = new AtomicLong();
 
     BenchRun(BenchRequest request, Screen screen) {
+        this(request, screen, new ThreadRanks());
+    }
+
+    /** @param threads where the ranks are threads of this JVM */
+    BenchRun(BenchRequest request, Screen screen, ThreadRanks threads) {
         this.request = request;
         this.screen = screen;
+        this.threads = threads;
     }
 
     /** The exit code: 0, or 1 where results were wrong, or 130 where a run on Spark was cancelled. */
@@ -40,7 +47,7 @@ final class BenchRun implements Callable<Integer> {
             report = report.andThen(table);
             report = request.json() ? report.andThen(new BenchJson(screen.out(), place)) : report;
             switch (place) {
-                case THREADS -> ThreadRanks.measure(request.rankSpec(place), request.plan(), report);
+                case THREADS -> threads.measure(request.rankSpec(place), request.plan(), report);
                 case JVMS, TCP -> JvmRanks.measure(request.rankSpec(place), request.plan(), report);
                 case SPARK -> {
                     if (!measureOnSpark(report)) {
