@@ -3,6 +3,7 @@ package org.lockstep.cpu;
 import java.util.ArrayList;
 import java.util.Arrays;
 import java.util.List;
+import java.util.stream.LongStream;
 import org.jspecify.annotations.Nullable;
 import org.lockstep.collective.Blocks;
 import org.lockstep.collective.ObjectCodec;
@@ -20,6 +21,9 @@ import org.lockstep.transport.Mesh.Letter;
  * the communicator admitted.
  */
 final class Parcels {
+    /** Of all ranks' together, for they come in one array. */
+    private static final long MOST_BYTES = Integer.MAX_VALUE - 8;
+
     private final Mesh mesh;
     private final Collectives collectives;
 
@@ -46,9 +50,7 @@ final class Parcels {
     List<byte[]> allGather(OperationTag tag, byte[] mine) {
         HostBuffer lengths = HostBuffer.allocate(DataType.I64, collectives.size());
         collectives.allGather(tag, Buffer.ofLongs(mine.length), lengths, Blocks.even(collectives.size(), 1));
-        for (int rank = 0; rank < collectives.size(); rank++) {
-            requireLength(tag, lengths.longs()[rank], rank);
-        }
+        requireLengths(tag, lengths.longs());
         Blocks blocks = Blocks.of(lengths.longs());
         HostBuffer all = HostBuffer.allocate(DataType.U8, blocks.total());
         mesh.moves(all.bytes());
@@ -97,6 +99,35 @@ final class Parcels {
 
     private HostBuffer room(OperationTag tag, HostBuffer length, int peer) {
         return HostBuffer.allocate(DataType.U8, requireLength(tag, length.longs()[0], peer));
+    }
+
+    /** All ranks have the same lengths: each finds the same, and says so in the same words, before any has sent its bytes. */
+    private void requireLengths(OperationTag tag, long... lengths) {
+        for (int rank = 0; rank < lengths.length; rank++) {
+            requireLength(tag, lengths[rank], rank);
+        }
+        int longest = longestOfTooMany(lengths);
+        if (longest >= 0) {
+            throw mesh.refused(
+                    tag,
+                    longest,
+                    "the length of an object, " + lengths[longest] + " bytes, the longest of " + lengths.length
+                            + " objects of " + LongStream.of(lengths).sum() + " bytes together, of which a rank can"
+                            + " hold " + MOST_BYTES + "; none was sent (try: smaller objects, or broadcastObject of"
+                            + " each rank in turn)");
+        }
+    }
+
+    /** Which of these lengths, one of a rank each, is the longest, the first of several; -1 where all fit into one array. */
+    static int longestOfTooMany(long... lengths) {
+        if (LongStream.of(lengths).sum() <= MOST_BYTES) {
+            return -1;
+        }
+        int longest = 0;
+        for (int rank = 1; rank < lengths.length; rank++) {
+            longest = lengths[rank] > lengths[longest] ? rank : longest;
+        }
+        return longest;
     }
 
     private long requireLength(OperationTag tag, long bytes, int peer) {
