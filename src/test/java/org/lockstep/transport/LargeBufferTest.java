@@ -48,11 +48,14 @@ class LargeBufferTest {
         }
     }
 
-    /** Of two ranks in one JVM, that use the transport they are told to. */
+    /**
+     * Of two ranks in one JVM, that use the transport they are told to. Of threads an all-gather, a reduce-scatter and an all-reduce
+     * do so too; by the other transports the all-reduce is the one above.
+     */
     @ParameterizedTest
     @EnumSource
     @FaultCase("F25")
-    void everyOperationCountsThem(TransportKind kind) throws Exception {
+    void aBroadcastAndASendCountThem(TransportKind kind) throws Exception {
         assumeMemory(NEEDED_KB + 2_300_000); // a lender that waits for long takes a copy
         Path said = folder.resolve("said");
         Process process = new ProcessBuilder(
