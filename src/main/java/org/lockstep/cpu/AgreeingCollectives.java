@@ -9,6 +9,8 @@ import org.lockstep.tensor.HostBuffer;
  * The operations of others, each after a barrier that carries its tag: trees and rings of two operations wait for different
  * peers, and would wait for each other, where these compare all ranks' tags along the same paths. No rank ends its part before
  * all have begun theirs, so each is told of a mismatch in that operation. Confined as those.
+ *
+ * <p>Of n ranks each takes ⌈log2 n⌉ steps more than it does there, of tags without bytes; the barrier itself takes no more.
  */
 final class AgreeingCollectives implements Collectives {
     private final Collectives agreed;

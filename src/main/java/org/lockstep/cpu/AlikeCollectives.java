@@ -9,13 +9,14 @@ import org.lockstep.transport.Mesh;
  * Layers over hosts that are cut alike, each with the same power of two of ranks that follow each other: what such a host adds up
  * to is a subtree of the one order of addition, and needs no more than to be added further.
  *
- * <p>For k hosts and S bytes, the parts, and bytes over the network of all ranks together where those of a column send the least:
+ * <p>For k hosts and S bytes, steps after the barrier as {@link LayeredCollectives} count them, bytes over the network of all ranks
+ * together where those of a column send the least, and the parts:
  *
  * <table>
  * <caption>Algorithms</caption>
- * <tr><td>all-reduce</td><td>2 · (k-1) · S</td><td>reduce-scatter in the host, all-reduce of a column, all-gather in the host</td></tr>
- * <tr><td>reduce</td><td>(k-1) · S</td><td>reduce-scatter in the host, reduce of a column, to the root in its host</td></tr>
- * <tr><td>reduce-scatter</td><td>(k-1) · S</td><td>reduce-scatter in the host of what each column needs, then of the column</td></tr>
+ * <tr><td>all-reduce</td><td>3 steps where a share crosses in one, else 4</td><td>2 · (k-1) · S</td><td>reduce-scatter in the host, all-reduce of a column, all-gather in the host</td></tr>
+ * <tr><td>reduce</td><td>3 steps</td><td>(k-1) · S</td><td>reduce-scatter in the host, reduce of a column, to the root in its host</td></tr>
+ * <tr><td>reduce-scatter</td><td>2 steps</td><td>(k-1) · S</td><td>reduce-scatter in the host of what each column needs, then of the column</td></tr>
  * </table>
  *
  * <p>Sums of 16 and 8 bits that are floating cross as f32, for that of a host must not be rounded. A reduction takes room for a rank's share of what its host

@@ -14,13 +14,18 @@ import org.lockstep.transport.Mesh.Letter;
  * a byte crosses to another host once. Each is put together from those of the ranks of a host and of a {@linkplain Hosts column},
  * which are what fits their numbers.
  *
- * <p>For k hosts and S bytes, the parts, and bytes over the network of all ranks together where those of a column send the least:
+ * <p>For k hosts and S bytes, steps after the barrier, bytes over the network of all ranks together where those of a column send the
+ * least, and the parts:
  *
  * <table>
  * <caption>Algorithms</caption>
- * <tr><td>all-gather</td><td>(k-1) · S</td><td>to who carries it, of a column, in the host</td></tr>
- * <tr><td>broadcast</td><td>(k-1) · S</td><td>of the root's column, in the host</td></tr>
+ * <tr><td>all-gather</td><td>2 steps, 4 where hosts have unequal numbers of ranks</td><td>(k-1) · S</td><td>to who carries it, of a column, to who shows it, in the host</td></tr>
+ * <tr><td>broadcast</td><td>2 steps, 3 where the root is in no column</td><td>(k-1) · S</td><td>to who carries it, of the root's column, in the host</td></tr>
  * </table>
+ *
+ * <p>Steps are counted, here and where reductions are, for up to {@value DirectCollectives#DIRECT_RANKS} hosts of up to as many
+ * ranks: a part among more takes those of {@link TreeCollectives}, {@link SharesCollectives} or {@link HalvingCollectives} for it.
+ * The barrier takes 1 of up to {@value DirectCollectives#DIRECT_RANKS} ranks, of n more of them ⌈log2 n⌉.
  *
  * <p>How they reduce {@link AlikeCollectives} and {@link UnevenCollectives} say. All begin with the group's barrier, so that the
  * parts may wait for whom they like. An all-gather takes room for as much as it receives. As many ranks of each host carry what

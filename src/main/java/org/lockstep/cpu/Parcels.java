@@ -19,6 +19,18 @@ import org.lockstep.transport.Mesh.Letter;
  * Bytes whose number only their sender knows: it travels first, and by it a peer says how much memory to take, so it is
  * bounded by {@link ObjectCodec#MAX_BYTES}; and by it the operation has the time that they take. Confined to the thread that
  * the communicator admitted.
+ *
+ * <p>For n ranks and an object of S bytes, or objects of S in all, steps and bytes are those of the same operations on buffers, a
+ * barrier before each where they have one:
+ *
+ * <table>
+ * <caption>Algorithms</caption>
+ * <tr><td>broadcast</td><td>those of two broadcasts</td><td>of 8 and of S bytes</td><td>length, then content</td></tr>
+ * <tr><td>all-gather</td><td>those of two all-gathers</td><td>of 8 · n and of S bytes</td><td>lengths, then contents</td></tr>
+ * <tr><td>send</td><td>1 step</td><td>8 + S</td><td>both at once; who receives makes room between them</td></tr>
+ * </table>
+ *
+ * <p>An all-gather takes room for 2 · S bytes on each rank, the others for S on who receives.
  */
 final class Parcels {
     /** Of all ranks' together, for they come in one array. */

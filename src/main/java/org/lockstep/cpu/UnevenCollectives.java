@@ -11,14 +11,15 @@ import org.lockstep.transport.Mesh;
  * each other. Such a host cannot add all that its ranks have, for elements are added in one order wherever ranks are. But
  * {@linkplain HalvingCollectives halving} goes by neighbours first, which is inside the host first where ranks follow each other.
  *
- * <p>For k hosts with g runs of ranks in all that are subtrees of that order, and S bytes, the parts, and bytes over the network of
- * all ranks together at most:
+ * <p>For k hosts with g runs of ranks in all that are subtrees of that order, n ranks, log = ⌊log2 n⌋ and S bytes, more than 64 KiB (of
+ * fewer halving leaves it to {@link TreeCollectives}), steps after the barrier as {@link LayeredCollectives} count them, bytes over the
+ * network of all ranks together at most, and the parts:
  *
  * <table>
  * <caption>Algorithms</caption>
- * <tr><td>all-reduce</td><td>(g + k - 1) · S</td><td>reduce-scatter to shares, all-gather of those in layers</td></tr>
- * <tr><td>reduce</td><td>(g + log k) · S</td><td>halving</td></tr>
- * <tr><td>reduce-scatter</td><td>g · S</td><td>halving</td></tr>
+ * <tr><td>all-reduce</td><td>those of the reduce-scatter, and up to 4</td><td>(g + k - 1) · S</td><td>reduce-scatter to shares, all-gather of those in layers</td></tr>
+ * <tr><td>reduce</td><td>2 · log steps, up to 4 · log unless n is a power of two</td><td>(g + log k) · S</td><td>halving</td></tr>
+ * <tr><td>reduce-scatter</td><td>log steps, up to 2 · log + 1 unless n is a power of two</td><td>g · S</td><td>halving</td></tr>
  * </table>
  */
 final class UnevenCollectives extends LayeredCollectives {
