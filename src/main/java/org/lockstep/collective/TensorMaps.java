@@ -13,9 +13,10 @@ import org.lockstep.tensor.Shape;
 import org.lockstep.tensor.Tensor;
 
 /**
- * Named tensors on their way through a group: first their names, types and shapes as one object, then the elements of each
- * that has any, in one transfer of their own. Order is kept. They travel from host memory, where those of a device are copied
- * first, and arrive there, in a map nobody can change.
+ * Named tensors on their way through a group: first their names, types and shapes as one object, which goes over the links of the
+ * group and not over the {@link ControlPlane}, then the elements of each that has any, in one transfer of their own. Order is kept.
+ * They travel from host memory, where those of a device are copied first, and arrive there, in a map nobody can change: what carries
+ * a device's buffers between devices has no part in it, nor in what is gathered.
  *
  * <p>{@link #gatheredOver} makes use of what tensor parallelism leaves: all ranks of a tensor group hold the same
  * activations, so each sends only its share to its counterpart, and the counterparts gather the whole among themselves.
