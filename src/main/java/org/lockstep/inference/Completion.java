@@ -36,9 +36,11 @@ public record Completion(
                 ? null
                 : LockstepException.report(
                                 ErrorCode.NO_TOKEN,
-                                "NaN or an infinity among the logits after " + promptTokens + " + " + tokens.length
-                                        + " tokens")
-                        .attempt("the weights, if it is so in many rows: a sound model gives finite logits")
+                                "no token to choose after " + promptTokens + " + " + tokens.length
+                                        + " tokens: NaN or an infinity among the logits, or the row's own minTokens, stop"
+                                        + " tokens and penalties leave none")
+                        .attempt("the row without those; if it is so in many rows, the weights: a sound model gives"
+                                + " finite logits")
                         .exception()
                         .getMessage();
     }

@@ -17,7 +17,10 @@ final class Sampler {
     // SplitMix64: Steele, Lea, Flood, "Fast splittable pseudorandom number generators", 2014
     private static final long GAMMA = 0x9e3779b97f4a7c15L;
 
-    /** In a token's place where there is none: a logit is NaN or plus infinity, or all that may be chosen are minus infinity. */
+    /**
+     * In a token's place where there is none: a logit is NaN or plus infinity, or becomes so by a penalty and would be chosen, or all
+     * that may be chosen are minus infinity.
+     */
     static final int NONE = -1;
 
     private final List<Integer> endTokens;
@@ -95,7 +98,8 @@ final class Sampler {
         holdBackEnd(sequence);
         penalise(sequence);
         int best = argmax();
-        if (work[best] == Float.NEGATIVE_INFINITY) {
+        if (!(Math.abs(work[best])
+                < Float.POSITIVE_INFINITY)) { // nothing is left, or no number is: penalties can be vast
             return NONE;
         }
         if (params.isGreedy()) {

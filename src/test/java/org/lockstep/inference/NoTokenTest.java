@@ -16,6 +16,7 @@ import java.util.List;
 import java.util.Objects;
 import java.util.Random;
 import org.junit.jupiter.api.BeforeEach;
+import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.Timeout;
 import org.junit.jupiter.api.io.TempDir;
 import org.junit.jupiter.params.ParameterizedTest;
@@ -91,11 +92,49 @@ class NoTokenTest {
         replicas.complete(all).forEach(each -> (each.error() == null ? whole : failed).add(each));
         assertThat(whole).isEqualTo(replicas.complete(sound));
         assertThat(failed).extracting(Completion::id).containsExactly(2L, 7L, 12L);
+        assertNoToken(failed);
+    }
+
+    /** The model's logits are sound, but by a penalty that is 0 as a float one of a token of the prompt is none. */
+    @Test
+    void aRowWhoseOwnParametersLeaveNoTokenHarmsNoOther() {
+        LocalReplicas replicas = new LocalReplicas(
+                () -> ModelFiles.directory(folder),
+                1,
+                2,
+                1,
+                1,
+                false,
+                1,
+                GeneratorOptions.of(64).withMaxSequences(4));
+        List<Request> sound = new ArrayList<>();
+        List<Request> all = new ArrayList<>();
+        for (long id = 0; id < 8; id++) {
+            Request row = row(id, false);
+            if (id % 4 == 3) {
+                SamplingParams vast =
+                        row.params().withRepetitionPenalty(Double.MIN_VALUE).withTopP(0.9);
+                all.add(new Request(id, row.prompt(), vast));
+            } else {
+                all.add(row);
+                sound.add(row);
+            }
+        }
+        List<Completion> failed = new ArrayList<>();
+        List<Completion> whole = new ArrayList<>();
+        replicas.complete(all).forEach(each -> (each.error() == null ? whole : failed).add(each));
+        assertThat(whole).isEqualTo(replicas.complete(sound));
+        assertThat(failed).extracting(Completion::id).containsExactly(3L, 7L);
+        assertNoToken(failed);
+    }
+
+    private static void assertNoToken(List<Completion> failed) {
         assertThat(failed).allSatisfy(each -> {
             assertThat(each.finishReason()).isEqualTo(FinishReason.ERROR);
             assertThat(each.outputTokens()).isZero();
             assertThat(each.error())
-                    .contains("NO_TOKEN", "NaN or an infinity among the logits after " + each.promptTokens());
+                    .contains("NO_TOKEN", "no token to choose after " + each.promptTokens() + " + 0 tokens")
+                    .contains("NaN or an infinity among the logits", "or the row's own", "penalties leave none");
         });
     }
 }

@@ -95,6 +95,26 @@ class SamplerTest {
         }
     }
 
+    /** Of a sound model's logits. */
+    @Test
+    void aRowsOwnParametersMayLeaveNoToken() {
+        for (SamplingParams params :
+                List.of(SamplingParams.greedy(), SAMPLED, SAMPLED.withTopP(0.5).withTopK(2))) {
+            SamplingParams held = params.withMinTokens(2).withStopTokenIds(List.of(0, 1, 2));
+            assertThat(sample(held, 1, 2, 3)).isEqualTo(Sampler.NONE);
+            assertThat(sample(held.withStopTokenIds(List.of(0, 2)), 1, 2, 3)).isEqualTo(1);
+            Sampler sampler = new Sampler(3, List.of());
+            SamplingParams vast = params.withRepetitionPenalty(Double.MIN_VALUE); // 0 as a float
+            assertThat(sampler.sample(new float[] {1, 2, 3}, 0, sequence(0, vast, 1)))
+                    .isEqualTo(Sampler.NONE);
+            SamplingParams vaster = params.withRepetitionPenalty(Double.MAX_VALUE); // infinite as a float
+            assertThat(sampler.sample(new float[] {0, -2, -3}, 0, sequence(0, vaster, 0)))
+                    .isEqualTo(Sampler.NONE);
+            assertThat(sampler.sample(new float[] {-1, 0, -3}, 0, sequence(0, vaster, 0, 2)))
+                    .isEqualTo(1);
+        }
+    }
+
     @Test
     void minusInfinityIsNeverChosen() {
         Sampler sampler = new Sampler(3, List.of());
