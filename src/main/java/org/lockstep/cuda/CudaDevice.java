@@ -124,7 +124,8 @@ final class CudaDevice implements AutoCloseable {
     }
 
     /**
-     * Waits for everything that was queued, so long.
+     * Waits for everything that was queued, so long. The device is asked after that time too: this thread may itself have stood still
+     * since it was asked before.
      *
      * @param look called meanwhile; what it throws ends the wait
      * @return whether it is complete
@@ -132,9 +133,11 @@ final class CudaDevice implements AutoCloseable {
     boolean synchronize(Duration limit, Runnable look) {
         long start = System.nanoTime();
         int result = JCudaDriver.cuStreamQuery(stream);
-        while (result == CUresult.CUDA_ERROR_NOT_READY && System.nanoTime() - start < limit.toNanos()) {
+        boolean isLate = limit.isZero();
+        while (result == CUresult.CUDA_ERROR_NOT_READY && !isLate) {
             look.run();
             LockSupport.parkNanos(REST);
+            isLate = System.nanoTime() - start >= limit.toNanos();
             result = JCudaDriver.cuStreamQuery(stream);
         }
         if (result == CUresult.CUDA_ERROR_NOT_READY) {

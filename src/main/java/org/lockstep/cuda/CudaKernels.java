@@ -81,18 +81,28 @@ public final class CudaKernels implements Kernels {
         DeviceArena arena = DeviceArena.create(device, options.budget(device.seen()));
         boolean made = false;
         try {
-            KernelModule kernels = KernelModule.decoder(device);
-            CudaKernels all = new CudaKernels(
-                    device,
-                    arena,
-                    kernels,
-                    library == null ? null : Cublas.create(library, device, arena),
-                    options.enforceEager());
+            CudaKernels all = create(arena, KernelModule.decoder(device), library, options.enforceEager());
             made = true;
             return all;
         } finally {
             if (!made) {
                 arena.close();
+            }
+        }
+    }
+
+    /** The same of kernels that are theirs from now on, and closed if this throws. */
+    private static CudaKernels create(
+            DeviceArena arena, KernelModule kernels, @Nullable CublasLibrary library, boolean eager) {
+        boolean made = false;
+        try {
+            Cublas cublas = library == null ? null : Cublas.create(library, arena.device(), arena);
+            CudaKernels all = new CudaKernels(arena.device(), arena, kernels, cublas, eager);
+            made = true;
+            return all;
+        } finally {
+            if (!made) {
+                kernels.close();
             }
         }
     }

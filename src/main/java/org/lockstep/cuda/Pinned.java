@@ -26,9 +26,17 @@ final class Pinned implements AutoCloseable {
     static Pinned allocate(CudaDevice device, int size) {
         device.enter();
         CUevent event = device.event();
-        Pointer memory = device.allocatePinned(size);
-        ByteBuffer bytes = memory.getByteBuffer(0, size).order(ByteOrder.nativeOrder());
-        return new Pinned(device, memory, bytes, event);
+        boolean made = false;
+        try {
+            Pointer memory = device.allocatePinned(size);
+            made = true;
+            ByteBuffer bytes = memory.getByteBuffer(0, size).order(ByteOrder.nativeOrder());
+            return new Pinned(device, memory, bytes, event);
+        } finally {
+            if (!made) {
+                device.destroy(event);
+            }
+        }
     }
 
     /** All of it, to be written once {@link #await} has returned. */

@@ -1,9 +1,11 @@
 package org.lockstep.cuda;
 
 import static org.assertj.core.api.Assertions.assertThat;
+import static org.assertj.core.api.Assertions.assertThatThrownBy;
 
 import org.junit.jupiter.api.AfterEach;
 import org.junit.jupiter.api.Nested;
+import org.junit.jupiter.api.Test;
 import org.lockstep.tensor.Kernels;
 import org.lockstep.tensor.KernelsContract;
 import org.lockstep.tensor.WeightType;
@@ -26,6 +28,23 @@ class CudaKernelsTest {
         protected void close() {
             super.close();
             assertThat(driver.allocations()).isZero();
+        }
+    }
+
+    /** The kernels' own memory and events too, not only what is of the arena. */
+    @Test
+    void nothingIsLeftWhereCublasHasNoRoom() {
+        StandIn driver = StandIn.require();
+        long events = driver.events();
+        driver.setMemory(16 << 20); // half of what it asks for
+        try {
+            VisibleDevice device = StandIn.devices().get(0);
+            assertThatThrownBy(() -> CudaKernels.create(device, CudaOptions.DEFAULT))
+                    .hasMessageContaining("OUT_OF_MEMORY");
+            assertThat(driver.events()).isEqualTo(events);
+            assertThat(driver.allocations()).isZero();
+        } finally {
+            driver.setMemory(512 << 20);
         }
     }
 
