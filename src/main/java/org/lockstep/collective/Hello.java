@@ -1,6 +1,5 @@
 package org.lockstep.collective;
 
-import java.net.InetAddress;
 import java.nio.charset.StandardCharsets;
 import java.security.MessageDigest;
 import java.util.ArrayList;
@@ -23,8 +22,8 @@ import org.lockstep.topology.RankOrder;
  * <p>Bytes: {@code 'L'}, protocol, attempt (16), then the other components in their order (the identity's GPU after the
  * port), then ten bytes of HMAC-SHA256 over all before. The protocol and the attempt have fixed places so that a record
  * of another version or attempt is told as such. Long names are shortened (the application's for all parties alike, the
- * host's for all parties of a host alike), of many addresses the first are kept, and the hints at single settings take
- * what room is left, none if need be. Immutable.
+ * host's for all parties of a host alike), of many addresses the first that fit are kept, and the hints at single settings
+ * take what room is left, none if need be. Immutable.
  *
  * @param attempt of which {@link WorldSpec}
  * @param version of Lockstep, at most 8 bytes
@@ -32,7 +31,7 @@ import org.lockstep.topology.RankOrder;
  * @param partition index of the party in the meeting
  * @param venue tells the JVM: equal for parties that share heap objects
  * @param backend name, at most 6 bytes
- * @param addresses IP literals, best first
+ * @param addresses IP literals, best first: as many of them as the record has room for
  * @param port behind all of them, 0 if there is none
  * @param sizes as the party was told them; one may be -1
  * @param order as the party was told it
@@ -70,7 +69,8 @@ public record Hello(
     private static final int HOST_LEAST = 8; // what the largest numbers leave, those of sizes that no world has apart
     private static final int BACKEND_BYTES = 6;
     private static final List<Axis> AXES = List.of(Axis.TP, Axis.CP, Axis.EP, Axis.DP, Axis.PP); // digits of the order
-    private static final int ADDRESS_BYTES = 22; // of all addresses: one of each kind, or four of the short one
+    private static final int ADDRESS_BYTES =
+            22; // for addresses in any case: one of each kind, or four of the short one
     private static final int PARTITION_BYTES = 5;
     private static final int GPU_BYTES = 22;
     private static final int TENURE_RANK_BYTES = 3;
@@ -154,7 +154,6 @@ public record Hello(
                 identity.memory(),
                 hostName,
                 identity.gpu());
-        addresses = shortList(addresses);
         ids = List.copyOf(ids);
         if (partition < 0 || port < 0 || port > 65535 || ids.size() > 255) {
             throw new IllegalArgumentException("partition (" + partition + ") must not be negative, port (" + port
@@ -166,21 +165,23 @@ public record Hello(
                 + PARTITION_BYTES
                 - HelloBytes.numberSize(partition)
                 + ADDRESS_BYTES
-                - addresses.stream().mapToInt(Hello::addressSize).sum()
                 + (identity.gpu() == null ? GPU_BYTES : 0);
+        addresses = shortList(addresses, room);
+        room -= addresses.stream().mapToInt(Hello::addressSize).sum();
         if (settings.hints().size() > room) {
             settings = new Settings(settings.digest(), settings.hints().subList(0, room));
         }
     }
 
-    private static List<String> shortList(List<String> all) {
+    /** Without those that do not fit into so many bytes; a short one may where a long one before it does not. */
+    private static List<String> shortList(List<String> all, int room) {
         List<String> kept = new ArrayList<>();
-        int bytes = 0;
+        int left = room;
         for (String literal : all) {
-            InetAddress address = HelloBytes.parse(literal);
-            bytes += 1 + address.getAddress().length;
-            if (bytes <= ADDRESS_BYTES) {
-                kept.add(address.getHostAddress());
+            String address = HelloBytes.parse(literal).getHostAddress();
+            if (addressSize(address) <= left) {
+                left -= addressSize(address);
+                kept.add(address);
             }
         }
         return List.copyOf(kept);

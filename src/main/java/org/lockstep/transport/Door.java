@@ -18,6 +18,8 @@ import org.lockstep.collective.WorldSpec;
 import org.lockstep.rendezvous.Venue;
 import org.lockstep.topology.GroupKind;
 import org.lockstep.topology.ProcessGroup;
+import org.slf4j.Logger;
+import org.slf4j.LoggerFactory;
 
 /**
  * One rank's door: it listens from before the meeting until all its peers are in; then it is closed for good, or kept by a
@@ -29,6 +31,8 @@ import org.lockstep.topology.ProcessGroup;
 public final class Door implements AutoCloseable {
     /** A peer that is gone is told as such only if nobody tells why so soon. */
     static final Duration GRACE = Duration.ofMillis(200);
+
+    private static final Logger LOG = LoggerFactory.getLogger(Door.class);
 
     private final Venue venue;
     private final WorldSpec spec;
@@ -86,6 +90,7 @@ public final class Door implements AutoCloseable {
         if (!listeners.isOpen()) {
             now.end(); // closed before it could be seen connecting
         }
+        tellUnpublished(roster, rank);
         boolean kept = false;
         try {
             Set<Links.Id> later = connections(roster, rank, groups, false);
@@ -114,6 +119,21 @@ public final class Door implements AutoCloseable {
             if (!kept) {
                 listeners.close();
             }
+        }
+    }
+
+    /** Says which of its addresses no peer will try: the record had no room for them. */
+    private void tellUnpublished(Roster roster, int rank) {
+        List<String> published = roster.hello(rank).addresses();
+        List<String> others = addresses().stream()
+                .filter(address -> !published.contains(address))
+                .toList();
+        if (!others.isEmpty()) {
+            LOG.info(
+                    "rank {} listens at {} too, which its record had no room for: peers try {} only",
+                    rank,
+                    others,
+                    published);
         }
     }
 

@@ -17,7 +17,7 @@ import org.lockstep.collective.CommunicatorException;
  * @param portMax the highest
  */
 public record Listen(List<InetAddress> addresses, int portMin, int portMax) {
-    /** As many as a record has room for. */
+    /** As many of four bytes as a record always has room for; of the others it takes what fits. */
     private static final int MOST = 4;
 
     public Listen {

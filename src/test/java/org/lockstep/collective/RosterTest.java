@@ -113,6 +113,14 @@ class RosterTest {
     }
 
     private static Hello longest(int stage, int partition, ParallelSizes sizes) {
+        return longest(
+                stage,
+                partition,
+                sizes,
+                List.of("fd00::1234:5678:9abc:def0", "192.168.100.200", "10.0.0.1", "10.0.0.2"));
+    }
+
+    private static Hello longest(int stage, int partition, ParallelSizes sizes, List<String> addresses) {
         Identity wordy = new Identity(
                 "spark-0123456789abcdef0123456789abcdef0123456789",
                 stage,
@@ -128,7 +136,7 @@ class RosterTest {
                 partition,
                 Long.MIN_VALUE,
                 "elsewhere",
-                List.of("fd00::1234:5678:9abc:def0", "192.168.100.200", "10.0.0.1", "10.0.0.2"),
+                addresses,
                 65535,
                 sizes,
                 RankOrder.DEFAULT,
@@ -145,10 +153,14 @@ class RosterTest {
     }
 
     private static void assertFits(Hello hello) {
+        assertFits(hello, "fd00:0:0:0:1234:5678:9abc:def0", "192.168.100.200");
+    }
+
+    private static void assertFits(Hello hello, String... addresses) {
         String text = hello.encode(SPEC.key());
         assertThat(text.length()).isLessThanOrEqualTo(Hello.MAX_CHARS);
         assertThat(Hello.decode(text, SPEC.key())).isEqualTo(hello);
-        assertThat(hello.addresses()).hasSize(2);
+        assertThat(hello.addresses()).containsExactly(addresses);
     }
 
     @Test
@@ -180,6 +192,44 @@ class RosterTest {
         assertThatThrownBy(() -> longest(Integer.MAX_VALUE, 0, largest.withTensor(Integer.MAX_VALUE - 1)))
                 .isInstanceOf(IllegalArgumentException.class)
                 .hasMessageContaining("too large for any world");
+    }
+
+    @Test
+    @FaultCase({"F39", "F40"})
+    void anAddressWithoutRoomTakesNoneFromTheNext() {
+        ParallelSizes sizes = ParallelSizes.tensor(128).withPipeline(128).withData(6);
+        List<String> both = List.of("fd00::1", "fd00::2", "192.168.100.200", "fd00::3");
+        assertFits(longest(9, 99_999, sizes, both), "fd00:0:0:0:0:0:0:1", "192.168.100.200");
+        List<String> sixOnly = List.of("fd00::1", "fd00::2", "fd00::3", "fd00::4", "fd00::5");
+        assertFits(longest(9, 99_999, sizes, sixOnly), "fd00:0:0:0:0:0:0:1");
+    }
+
+    /** Where names are short and there is no GPU; reaching a peer is worth more than naming the one setting that differs. */
+    @Test
+    @FaultCase({"F39", "F40"})
+    void addressesTakeTheRoomThatIsLeftBeforeHints() {
+        WorldSpec spec = SPEC.withSettings(manySettings());
+        for (int count = 1; count <= 6; count++) {
+            List<String> addresses = IntStream.rangeClosed(1, count)
+                    .mapToObj(i -> "fd00:0:0:0:0:0:0:" + i)
+                    .toList();
+            Hello h = hello(spec, PARTY, 0, 1);
+            Hello several = new Hello(
+                    h.attempt(),
+                    h.version(),
+                    h.identity(),
+                    h.partition(),
+                    h.venue(),
+                    h.backend(),
+                    addresses,
+                    h.port(),
+                    h.sizes(),
+                    h.order(),
+                    spec.settingsDigest(),
+                    h.ids());
+            assertFits(several, addresses.subList(0, Math.min(4, count)).toArray(String[]::new));
+            assertThat(several.settings().hints()).isNotEmpty();
+        }
     }
 
     @Test

@@ -194,6 +194,25 @@ class ListenTest {
     }
 
     @Test
+    @FaultCase("F40")
+    void addressesThatTheRecordHasNoRoomForAreSaid() throws Exception {
+        List<InetAddress> many = new ArrayList<>();
+        for (int i = 1; i <= 30; i++) {
+            many.add(address("127.0.0." + i));
+        }
+        try (LogLines log = new LogLines(Door.class, Level.INFO)) {
+            meet(Listen.on(address("127.0.0.1"), address("127.0.0.2")));
+            assertThat(log.said()).isEmpty();
+            meet(new Listen(many, 0, 0));
+            assertThat(log.said())
+                    .as("a line for each rank")
+                    .hasSize(2)
+                    .allMatch(line -> line.matches("rank [01] listens at \\[.*, 127\\.0\\.0\\.30] too, .*"
+                            + "peers try \\[127\\.0\\.0\\.1, 127\\.0\\.0\\.2, .*] only"));
+        }
+    }
+
+    @Test
     @FaultCase("F38")
     void whoCanBeReachedNowhereIsNamedWithAllItsAddresses() throws Exception {
         try (Listeners mine = Listeners.bind(Listen.loopback())) {
