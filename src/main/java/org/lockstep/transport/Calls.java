@@ -183,13 +183,10 @@ final class Calls implements AutoCloseable {
     /** Everybody listens since before the meeting: who refuses a connection at all its addresses is gone. */
     private void unreachable(Peer peer, String address, Exception cause) throws IOException {
         peer.unreachable.add(address);
-        peer.reason = "refused the connection at " + address + ": " + cause.getMessage();
+        String why = Sockets.reason(cause);
+        peer.reason = "refused the connection at " + address + ": " + why;
         if (peer.unreachable.containsAll(peer.hello.addresses())) {
-            fail(
-                    peer,
-                    ErrorCode.PEER_LOST,
-                    "rank " + me + " cannot reach " + peer.door() + ": " + cause.getMessage(),
-                    cause);
+            fail(peer, ErrorCode.PEER_LOST, "rank " + me + " cannot reach " + peer.door() + ": " + why, cause);
         } else if (peer.open.isEmpty()) {
             call(peer);
         }

@@ -40,18 +40,20 @@ final class Listeners implements AutoCloseable {
                 return new Listeners(bind(where.addresses(), port));
             } catch (IOException busy) {
                 last = busy;
+            } catch (RuntimeException none) { // no such addresses here: another port would not help
+                throw failure(where, none);
             }
         }
         throw failure(where, last);
     }
 
-    private static CommunicatorException failure(Listen where, @Nullable IOException cause) {
+    private static CommunicatorException failure(Listen where, @Nullable Exception cause) {
         String ports = where.portMin() == 0 ? "any port" : "ports " + where.portMin() + ".." + where.portMax();
         LockstepException.Report report = LockstepException.report(
                 ErrorCode.RENDEZVOUS_FAILED,
                 "cannot listen on " + String.join(", ", where.literals()) + " at " + ports + ", the last try: "
-                        + (cause == null ? "none" : cause.getMessage()));
-        report = where.portMin() == 0
+                        + (cause == null ? "none" : Sockets.reason(cause)));
+        report = where.portMin() == 0 || cause instanceof RuntimeException
                 ? report.attempt("an address of this host that its peers can reach")
                 : report.attempt(
                         "a wider range of spark.lockstep.network.port.min and .max: each rank of a host needs a port");
@@ -70,7 +72,7 @@ final class Listeners implements AutoCloseable {
                 port = channel.socket().getLocalPort();
             }
             return open;
-        } catch (IOException failure) {
+        } catch (IOException | RuntimeException failure) { // the latter where the system has no such addresses
             open.forEach(Sockets::closeQuietly);
             throw failure;
         }

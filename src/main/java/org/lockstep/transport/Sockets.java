@@ -6,6 +6,7 @@ import java.net.InetSocketAddress;
 import java.net.StandardSocketOptions;
 import java.nio.ByteBuffer;
 import java.nio.channels.SocketChannel;
+import java.nio.channels.UnsupportedAddressTypeException;
 import org.jspecify.annotations.Nullable;
 
 /** How sockets begin, and how they end. */
@@ -27,6 +28,13 @@ final class Sockets {
                 && here.getAddress().equals(there.getAddress())) {
             channel.setOption(StandardSocketOptions.SO_SNDBUF, Frame.CHUNK);
         }
+    }
+
+    /** Why a socket could not be bound or connected, for errors: the exception of an address of an unknown kind has no words. */
+    static String reason(Exception failure) {
+        return failure instanceof UnsupportedAddressTypeException
+                ? "this JVM uses no addresses of its kind (see java.net.preferIPv4Stack)"
+                : String.valueOf(failure.getMessage());
     }
 
     /** Closes what may be null or closed; there is nothing to do about a failure to close. */

@@ -10,6 +10,8 @@ import java.net.InetSocketAddress;
 import java.net.NetworkInterface;
 import java.net.ServerSocket;
 import java.nio.channels.ServerSocketChannel;
+import java.nio.charset.StandardCharsets;
+import java.nio.file.Path;
 import java.util.ArrayList;
 import java.util.List;
 import java.util.Set;
@@ -149,6 +151,48 @@ class ListenTest {
         } finally {
             all.forEach(Listeners::close);
         }
+    }
+
+    /** A process whose JVM uses no IPv6, as it tells how listening there ended and whether what was open by then is closed. */
+    private static final class Ipv4Only {
+        public static void main(String[] none) throws Exception {
+            InetAddress here = InetAddress.getByName("127.0.0.7");
+            Listen four = Listen.on(here);
+            int port;
+            try (Listeners any = Listeners.bind(four)) {
+                port = any.port();
+            }
+            Listen both = Listen.on(here, InetAddress.getByName("::1")).withPorts(port, port);
+            try (Listeners bound = Listeners.bind(both)) {
+                System.out.println("bound " + bound.channels());
+            } catch (CommunicatorException failure) {
+                System.out.println(failure.getMessage());
+            }
+            try (Listeners again = Listeners.bind(four.withPorts(port, port))) {
+                System.out.println("free again: " + (again.port() == port));
+            }
+        }
+    }
+
+    @Test
+    @FaultCase("F39")
+    void anAddressThatTheJvmCannotUseIsToldAndLeavesNothingOpen() throws Exception {
+        Process process = new ProcessBuilder(
+                        Path.of(System.getProperty("java.home"), "bin", "java").toString(),
+                        "-Djava.net.preferIPv4Stack=true",
+                        "-XX:TieredStopAtLevel=1",
+                        "-Xmx64m",
+                        "-cp",
+                        RankProcesses.classPath(),
+                        Ipv4Only.class.getName())
+                .redirectErrorStream(true)
+                .start();
+        String said = new String(process.getInputStream().readAllBytes(), StandardCharsets.UTF_8);
+        assertThat(said)
+                .contains("RENDEZVOUS_FAILED", "cannot listen on 127.0.0.7, 0:0:0:0:0:0:0:1 at ports ")
+                .contains("this JVM uses no addresses of its kind (see java.net.preferIPv4Stack)")
+                .contains("try     : an address of this host that its peers can reach")
+                .contains("free again: true");
     }
 
     @Test
