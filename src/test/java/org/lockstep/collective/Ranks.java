@@ -30,6 +30,11 @@ public interface Ranks {
         return CpuBackend.create();
     }
 
+    /** Where a rank is, as far as its peers can tell: all on this host. */
+    default Identity identity(Rendezvous rendezvous) {
+        return Identity.local();
+    }
+
     /** The time of operations that ranks disagree on: as usual, where they are told without its running out. */
     default Duration patience() {
         return OperationTerms.DEFAULT.timeout();
@@ -62,7 +67,7 @@ public interface Ranks {
         CyclicBarrier connected = new CyclicBarrier(size); // a failure of one shall not meet another still connecting
         List<Placed<T>> results = localWorld(size).run(rendezvous -> {
             try (Backend backend = backend(rendezvous);
-                    World world = World.join(rendezvous, backend, allowed)) {
+                    World world = World.join(rendezvous, backend, allowed, identity(rendezvous))) {
                 connected.await();
                 return new Placed<>(world.state().rank(), part.run(world));
             }
