@@ -9,9 +9,12 @@ import java.net.InetSocketAddress;
 import java.net.Socket;
 import java.net.StandardSocketOptions;
 import java.nio.ByteBuffer;
+import java.nio.channels.SelectionKey;
+import java.nio.channels.Selector;
 import java.nio.channels.ServerSocketChannel;
 import java.nio.channels.SocketChannel;
 import java.nio.charset.StandardCharsets;
+import java.security.SecureRandom;
 import java.time.Duration;
 import java.util.ArrayList;
 import java.util.Arrays;
@@ -338,17 +341,100 @@ class HandshakeTest {
         groupIsUnaffectedBy(saying(hello(SPEC.attempt(), 2, 0, GROUP, Handshake.ACCEPTOR)));
     }
 
+    /** Goes on a little. */
+    private interface Turn {
+        void run() throws Exception;
+    }
+
+    private static byte[] read(SocketChannel from, int count, Turn meanwhile) throws Exception {
+        ByteBuffer bytes = ByteBuffer.allocate(count);
+        while (bytes.hasRemaining()) {
+            meanwhile.run();
+            assertThat(from.read(bytes)).as("the other end is there").isNotNegative();
+        }
+        return bytes.array();
+    }
+
+    private static SocketChannel at(Listeners door) throws IOException {
+        return SocketChannel.open(new InetSocketAddress(InetAddress.getLoopbackAddress(), door.port()));
+    }
+
+    /** Says this at the door, and waits until it is sent away or let in. */
+    private static void say(byte[] words, Listeners door, Turn meanwhile) throws Exception {
+        try (SocketChannel stranger = at(door)) {
+            stranger.write(ByteBuffer.wrap(words));
+            stranger.configureBlocking(false);
+            ByteBuffer answer = ByteBuffer.allocate(2 * words.length);
+            while (stranger.read(answer) >= 0) {
+                meanwhile.run();
+            }
+        } catch (IOException reset) {
+            // sent away in the middle of its words
+        }
+    }
+
+    /** Who stands between a true dialler and the door keeps all that the dialler says, and says it again at that door. */
     @Test
     @FaultCase("F33")
-    void aRecordedExchangeProvesNothingTheSecondTime() {
-        // Everything a true dialler said to another acceptor of the same attempt: its hello, then its proof.
-        byte[] hello = hello(SPEC.attempt(), 2, 0, GROUP, Handshake.DIALLER);
-        byte[] answer = hello(SPEC.attempt(), 0, 2, GROUP, Handshake.ACCEPTOR);
-        byte[] proof = SPEC.key().hmacSha256(new byte[] {Handshake.DIALLER}, hello, answer);
-        groupIsUnaffectedBy(saying(ByteBuffer.allocate(hello.length + proof.length)
-                .put(hello)
-                .put(proof)
-                .array()));
+    void aRecordedExchangeProvesNothingTheSecondTime() throws Exception {
+        List<Links.Id> taken = new ArrayList<>();
+        Taker taker = (id, connection) -> {
+            taken.add(id);
+            Sockets.closeQuietly(connection.channel());
+        };
+        Guests guests = new Guests(0, SPEC, Handshakes.PATIENCE, new SecureRandom(), 3, any -> true, taker);
+        try (Listeners door = Listeners.bind(Listen.loopback());
+                Selector selector = Selector.open();
+                ServerSocketChannel between = ServerSocketChannel.open()) {
+            guests.welcome(door, selector);
+            Turn turn = () -> {
+                assertThat(Thread.currentThread().isInterrupted())
+                        .as("the time of the test is over")
+                        .isFalse();
+                selector.select(1);
+                for (SelectionKey ready : selector.selectedKeys()) {
+                    ((OnReady) ready.attachment()).proceed(ready);
+                }
+                selector.selectedKeys().clear();
+            };
+            between.bind(new InetSocketAddress(InetAddress.getLoopbackAddress(), 0));
+            try (Pair way = Pair.open(between);
+                    SocketChannel onwards = at(door)) {
+                way.theirs().configureBlocking(false);
+                onwards.configureBlocking(false);
+                Links.Id link = new Links.Id(GROUP, 0);
+                byte[] nonce = new byte[Handshake.NONCE_BYTES];
+                Handshake dialler =
+                        Handshake.dial(way.theirs(), link, SPEC.key(), SPEC.attempt(), 2, nonce, System.nanoTime());
+                Turn dial = () -> dialler.proceed(any -> true);
+                byte[] hello = read(way.ours(), Handshake.HELLO_BYTES, dial);
+                onwards.write(ByteBuffer.wrap(hello));
+                byte[] answer = read(onwards, Handshake.HELLO_BYTES + Key.HMAC_BYTES, turn);
+                way.ours().write(ByteBuffer.wrap(answer));
+                byte[] proof = read(way.ours(), Key.HMAC_BYTES, dial);
+                byte[] recording = ByteBuffer.allocate(hello.length + proof.length)
+                        .put(hello)
+                        .put(proof)
+                        .array();
+
+                say(recording, door, turn);
+                assertThat(taken).as("before the dialler is through").isEmpty();
+                assertThat(guests.refusals()).contains("; 1 connections", "does not know the key");
+
+                onwards.write(ByteBuffer.wrap(proof));
+                way.ours().write(ByteBuffer.wrap(read(onwards, 1, turn)));
+                while (!dialler.isDone()) {
+                    dial.run();
+                }
+                assertThat(taken).as("what was recorded is true").containsExactly(new Links.Id(GROUP, 2));
+
+                say(recording, door, turn);
+                assertThat(taken).as("after the dialler came through").hasSize(1);
+                assertThat(guests.refusals()).contains("; 2 connections", "does not know the key");
+            }
+        } finally {
+            guests.close();
+        }
     }
 
     private static void assertRefused(UnaryOperator<WorldSpec> changed, String text) throws Exception {
