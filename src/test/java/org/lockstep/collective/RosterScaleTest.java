@@ -14,7 +14,7 @@ import org.lockstep.topology.GroupKind;
 import org.lockstep.topology.ParallelSizes;
 import org.lockstep.topology.ParallelState;
 
-/** What a world of ten thousand costs each of its ranks; the times are printed, not judged. */
+/** What a world of ten thousand costs each of its ranks: its roster, placement, grid and own groups. */
 @Timeout(120)
 class RosterScaleTest {
     private static final int HOSTS = 1250;
@@ -70,8 +70,6 @@ class RosterScaleTest {
             long start = System.nanoTime();
             Roster roster = Roster.of(records, spec);
             long made = System.nanoTime();
-            allocated = allocatedHere() - allocated;
-            cpu = ManagementFactory.getThreadMXBean().getCurrentThreadCpuTime() - cpu;
             int rank = roster.rank(RANKS - 1);
             ParallelState state = roster.grid().state(rank);
             int members = 0;
@@ -79,22 +77,26 @@ class RosterScaleTest {
                 members += state.group(kind).map(group -> group.size()).orElse(0);
             }
             long end = System.nanoTime();
+            cpu = ManagementFactory.getThreadMXBean().getCurrentThreadCpuTime() - cpu;
+            allocated = allocatedHere() - allocated;
             long after = Heap.used();
             System.out.printf(
                     Locale.ROOT,
-                    "roster of %,d ranks, round %d: %.0f ms (%.0f of CPU), %.1f MiB kept of %.1f made; groups of one rank: %.2f ms, %,d members%n",
+                    "%,d ranks, round %d: roster %.0f ms, groups of one rank %.2f ms, %,d members; %.0f ms of CPU, %.1f MiB kept of %.1f made%n",
                     RANKS,
                     round,
                     (made - start) / 1e6,
+                    (end - made) / 1e6,
+                    members,
                     cpu / 1e6,
                     (after - before) / 1048576.0,
-                    allocated / 1048576.0,
-                    (end - made) / 1e6,
-                    members);
+                    allocated / 1048576.0);
             assertThat(cpu)
                     .as("nanoseconds of CPU, whatever Java has compiled by then")
-                    .isLessThan(1_000_000_000);
-            assertThat(after - before).as("bytes that a roster keeps").isLessThan(2048L * RANKS);
+                    .isLessThanOrEqualTo(1_000_000_000);
+            assertThat(after - before)
+                    .as("bytes that are kept, of the 64 MiB that they may be")
+                    .isLessThan(2048L * RANKS);
             assertThat(roster.size()).isEqualTo(RANKS);
             assertThat(roster.spanning(GroupKind.TENSOR)).isEmpty();
             assertThat(roster.ranksOnHost(rank)).isEqualTo(GPUS);
