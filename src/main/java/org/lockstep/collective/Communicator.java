@@ -16,11 +16,15 @@ import org.lockstep.topology.ProcessGroup;
  * {10, 11}, 2 in its pipeline group {2, 6, 10, 14}, and has local rank 2 on the second host.
  *
  * <p>Every rank of the group calls the same operations in the same order with the same type and count; where they do not,
- * each learns so at that very operation, both sides named. Buffers are of this backend's device. An operation is complete
- * for its caller on return. {@code send} and {@code receive} of an operation may be the same memory where it says so, and
- * overlap in no other way. Results are equal bit by bit on all ranks, transports and runs: a reduction adds in a balanced
- * binary tree over the ranks in group order, {@code tree(lo, hi) = tree(lo, mid) + tree(mid, hi)} with {@code mid - lo}
- * the largest power of two below {@code hi - lo}; floating types of 16 and 8 bits are accumulated in f32 and rounded once.
+ * each learns so at that very operation, both sides named. Only a call that a rank skips among equal ones is taken for its
+ * next, for each rank numbers its own calls: that shows at the first operation that differs, when the rank closes the group
+ * while others wait for it, or at their deadline.
+ *
+ * <p>Buffers are of this backend's device. An operation is complete for its caller on return. {@code send} and
+ * {@code receive} of an operation may be the same memory where it says so, and overlap in no other way. Results are equal
+ * bit by bit on all ranks, transports and runs: a reduction adds in a balanced binary tree over the ranks in group order,
+ * {@code tree(lo, hi) = tree(lo, mid) + tree(mid, hi)} with {@code mid - lo} the largest power of two below
+ * {@code hi - lo}; floating types of 16 and 8 bits are accumulated in f32 and rounded once.
  *
  * <p>Buffers of a device travel in the order of that device's queue: on return an operation is queued, as kernels are, and who
  * reads the elements waits for it. What fails meanwhile is thrown there, or by the next operation. Where a library carries them
