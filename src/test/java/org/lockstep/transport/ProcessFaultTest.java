@@ -7,7 +7,6 @@ import java.util.ArrayDeque;
 import java.util.Deque;
 import java.util.List;
 import java.util.Map;
-import java.util.TreeMap;
 import java.util.concurrent.TimeUnit;
 import java.util.stream.IntStream;
 import java.util.stream.Stream;
@@ -30,25 +29,23 @@ class ProcessFaultTest {
     private static final Rhythm QUICK =
             new Rhythm(Duration.ofMillis(200), Duration.ofMillis(1000), Duration.ofMillis(6000));
 
-    /**
-     * The rank that is hurt, by the size of its world: the control connections of all others lead to rank 0. A world of two goes the
-     * way of the three: without its first rank it has no control connection left, and it reduces as they do.
-     */
-    private static final Map<Integer, Integer> DEAD = new TreeMap<>(Map.of(3, 0, 4, 2));
+    /** The rank that is hurt, by the number of ranks: the control connections of all others lead to rank 0. */
+    private static final Map<Integer, Integer> DEAD = Map.of(2, 1, 3, 0, 4, 2);
 
-    /** How much those of a kind reduce. */
-    private static IntStream elements(Kind kind) {
-        return switch (kind) {
-            case ENCRYPTED -> IntStream.of(1000);
-            case MIXED -> IntStream.of(1_000_000); // through layers
-            default -> IntStream.of(4, 1000, 1_000_000);
-        };
+    /**
+     * What is reduced when a rank is killed or frozen, in a world for each: a process has a rank in all of them, for it takes a
+     * second to start where the fault takes milliseconds.
+     */
+    private static final List<Integer> ELEMENTS = List.of(4, 1000, 1_000_000);
+
+    /** Two ranks have but one way between them. */
+    private static IntStream sizes(Kind kind) {
+        return kind == Kind.MIXED ? IntStream.of(3, 4) : IntStream.of(2, 3, 4);
     }
 
-    /** Each with worlds of every size of {@link #DEAD}. */
-    static Stream<Arguments> kinds() {
+    static Stream<Arguments> kindsAndSizes() {
         return Stream.of(Kind.SHARED, Kind.TCP, Kind.ENCRYPTED, Kind.MIXED)
-                .flatMap(kind -> elements(kind).mapToObj(elements -> Arguments.of(kind, elements)));
+                .flatMap(kind -> sizes(kind).mapToObj(size -> Arguments.of(kind, size)));
     }
 
     private static void assertLost(RankProcesses world, String faultCase, int dead, String words, long since)
@@ -66,59 +63,50 @@ class ProcessFaultTest {
     }
 
     @ParameterizedTest
-    @MethodSource("kinds")
+    @MethodSource("kindsAndSizes")
     @FaultCase({"F04", "F12"})
-    void aKilledRankIsLost(Kind kind, int elements) throws Exception {
-        for (Map.Entry<Integer, Integer> each : DEAD.entrySet()) {
-            int dead = each.getValue();
-            try (RankProcesses world = new RankProcesses(kind, each.getKey(), elements, Rhythm.DEFAULT)) {
-                long start = System.nanoTime();
-                world.rank(dead).kill();
-                assertLost(world, dead == 0 ? "F12" : "F04", dead, "rank " + dead + " is gone", start);
-            }
+    void aKilledRankIsLost(Kind kind, int size) throws Exception {
+        int dead = DEAD.get(size);
+        try (RankProcesses worlds = new RankProcesses(kind, size, ELEMENTS, Rhythm.DEFAULT)) {
+            long start = System.nanoTime();
+            worlds.rank(dead).kill();
+            assertLost(worlds, dead == 0 ? "F12" : "F04", dead, "rank " + dead + " is gone", start);
         }
     }
 
-    /** The worlds wait together: a process may not be scheduled for seconds, and is not lost before the frozen one is. */
+    /** Worlds of all sizes wait together: a process may not be scheduled for seconds, and is not lost before the frozen one is. */
     @ParameterizedTest
     @EnumSource(names = {"SHARED", "TCP", "ENCRYPTED", "MIXED"})
     @Timeout(300)
     @FaultCase("F05")
     void aFrozenRankIsLostAndHearsOfItWhenItThaws(Kind kind) throws Exception {
-        Deque<RankProcesses> worlds = new ArrayDeque<>();
+        Deque<RankProcesses> all = new ArrayDeque<>();
         try {
             long start = 0;
-            for (int elements : elements(kind).toArray()) {
-                for (Map.Entry<Integer, Integer> each : DEAD.entrySet()) {
-                    if (worlds.size() == 3) {
-                        try (RankProcesses oldest = worlds.removeLast()) {
-                            assertFrozen(oldest, endsOfOthers(oldest));
-                        }
-                    }
-                    worlds.push(new RankProcesses(kind, each.getKey(), elements, QUICK));
-                    start = System.nanoTime();
-                    worlds.element().rank(each.getValue()).signal("STOP");
-                }
+            for (int size : sizes(kind).toArray()) {
+                all.push(new RankProcesses(kind, size, ELEMENTS, QUICK));
+                start = System.nanoTime();
+                all.element().rank(DEAD.get(size)).signal("STOP");
             }
-            List<String> ofTheLast = endsOfOthers(worlds.element());
+            List<String> ofTheLast = endsOfOthers(all.element());
             FaultLog.released("F05", Duration.ofNanos(System.nanoTime() - start));
-            for (RankProcesses world : worlds) {
-                assertFrozen(world, world == worlds.element() ? ofTheLast : endsOfOthers(world));
+            for (RankProcesses worlds : all) {
+                assertFrozen(worlds, worlds == all.element() ? ofTheLast : endsOfOthers(worlds));
             }
         } finally {
-            worlds.forEach(RankProcesses::close);
+            all.forEach(RankProcesses::close);
         }
     }
 
-    private static List<String> endsOfOthers(RankProcesses world) throws InterruptedException {
-        return world.endsOfOthers(DEAD.get(world.size()));
+    private static List<String> endsOfOthers(RankProcesses worlds) throws InterruptedException {
+        return worlds.endsOfOthers(DEAD.get(worlds.size()));
     }
 
-    private static void assertFrozen(RankProcesses world, List<String> ends) throws Exception {
-        int dead = DEAD.get(world.size());
+    private static void assertFrozen(RankProcesses worlds, List<String> ends) throws Exception {
+        int dead = DEAD.get(worlds.size());
         assertLost(ends, dead, "rank " + dead + " gave no sign of life for 6.0 s");
-        world.rank(dead).signal("CONT");
-        assertThat(world.rank(dead).next("over")).contains("PEER_LOST");
+        worlds.rank(dead).signal("CONT");
+        assertThat(worlds.endsOf(dead)).allMatch(end -> end.contains("PEER_LOST"));
     }
 
     @ParameterizedTest

@@ -22,7 +22,7 @@ import java.util.stream.Collectors;
 import java.util.stream.Stream;
 import org.lockstep.collective.TransportKind;
 
-/** A world of {@link RankProcess}es that reduce without end, to be hurt. */
+/** A world of {@link RankProcess}es that reduce without end, or several worlds of the same processes, to be hurt. */
 public final class RankProcesses implements AutoCloseable {
     /** What their messages go over. */
     public enum Kind {
@@ -53,8 +53,11 @@ public final class RankProcesses implements AutoCloseable {
             + "|.*/(lockstep|kryo5|slf4j-api|log4j-api|log4j-slf4j2-impl)-\\d[^/]*"
             + "|.*/(jna|jcuda|jcuda-natives|assertj-core|junit-[a-z-]*|opentest4j)-\\d[^/]*");
 
+    private static final String C1 = "-XX:TieredStopAtLevel=1"; // ranks are there sooner
+
     private final List<Rank> byIndex = new ArrayList<>();
     private final Rank[] byRank;
+    private final int worlds;
 
     /** One of them. */
     public static final class Rank {
@@ -113,7 +116,7 @@ public final class RankProcesses implements AutoCloseable {
             String line;
             do {
                 line = lines.poll(end - System.nanoTime(), TimeUnit.NANOSECONDS);
-            } while ("round".equals(line));
+            } while (RankProcess.ROUND.equals(line));
             return line == null;
         }
 
@@ -143,13 +146,41 @@ public final class RankProcesses implements AutoCloseable {
 
     /** Each run by a command that takes another one at its end. */
     RankProcesses(List<String> runner, Kind kind, int size, int elements, Rhythm rhythm) throws Exception {
-        this(runner, List.of("-Xmx128m", "-XX:TieredStopAtLevel=1"), 2, kind, size, elements, rhythm);
+        this(runner, List.of("-Xmx128m", C1), RankProcess.ROUNDS, kind, size, List.of(elements), rhythm);
     }
 
     /** With these options of Java; it is there when each has said that so many rounds are over. */
     RankProcesses(
             List<String> runner, List<String> options, int rounds, Kind kind, int size, int elements, Rhythm rhythm)
             throws Exception {
+        this(runner, options, rounds, kind, size, List.of(elements), rhythm);
+    }
+
+    /**
+     * A world for each number of elements, all of the same processes: what becomes of one becomes of its rank in each world. Only
+     * the second compiler has AES as instructions, which many elements want.
+     */
+    RankProcesses(Kind kind, int size, List<Integer> elements, Rhythm rhythm) throws Exception {
+        this(
+                List.of(),
+                kind == Kind.ENCRYPTED ? List.of("-Xmx128m") : List.of("-Xmx128m", C1),
+                RankProcess.ROUNDS,
+                kind,
+                size,
+                elements,
+                rhythm);
+    }
+
+    private RankProcesses(
+            List<String> runner,
+            List<String> options,
+            int rounds,
+            Kind kind,
+            int size,
+            List<Integer> elements,
+            Rhythm rhythm)
+            throws Exception {
+        worlds = elements.size();
         byte[] key = new byte[32];
         new Random().nextBytes(key);
         String attempt = UUID.randomUUID().toString();
@@ -167,27 +198,33 @@ public final class RankProcesses implements AutoCloseable {
                     Integer.toString(index),
                     Integer.toString(size),
                     kind.name(),
-                    Integer.toString(elements),
+                    elements.stream().map(String::valueOf).collect(Collectors.joining(",")),
                     Long.toString(rhythm.beat().toMillis()),
                     Long.toString(rhythm.suspicion().toMillis()),
                     Long.toString(rhythm.loss().toMillis())));
             byIndex.add(new Rank(new ProcessBuilder(command).start()));
         }
+        byRank = new Rank[size];
+        for (int world = 0; world < worlds; world++) {
+            meet();
+        }
+        for (Rank each : byIndex) {
+            for (int round = 0; round < rounds * worlds; round++) {
+                each.next(RankProcess.ROUND);
+            }
+        }
+    }
+
+    private void meet() throws InterruptedException {
         List<String> records = new ArrayList<>();
         for (Rank each : byIndex) {
             records.add(each.next("record"));
         }
-        byRank = new Rank[size];
         for (Rank each : byIndex) {
             records.forEach(each::say);
         }
         for (Rank each : byIndex) {
-            byRank[Integer.parseInt(each.next("rank"))] = each;
-        }
-        for (Rank each : byIndex) {
-            for (int round = 0; round < rounds; round++) {
-                each.next("round");
-            }
+            byRank[Integer.parseInt(each.next("rank"))] = each; // the same in every world
         }
     }
 
@@ -211,8 +248,17 @@ public final class RankProcesses implements AutoCloseable {
         List<String> ends = new ArrayList<>();
         for (int rank = 0; rank < byRank.length; rank++) {
             if (rank != dead) {
-                ends.add(byRank[rank].next("over"));
+                ends.addAll(endsOf(rank));
             }
+        }
+        return ends;
+    }
+
+    /** How a rank ends, in every world. */
+    List<String> endsOf(int rank) throws InterruptedException {
+        List<String> ends = new ArrayList<>();
+        for (int world = 0; world < worlds; world++) {
+            ends.add(byRank[rank].next("over"));
         }
         return ends;
     }
