@@ -34,6 +34,7 @@ done
 g++ -shared -Wl,-soname,libcuda.so.1 -o "$to/libcuda.so.1" "${objects[@]}" -ldl -pthread
 g++ "${flags[@]}" -shared -Wl,-soname,libcublas.so.13 -o "$to/libcublas.so.13" "$here/cublas.cpp" "$to/libcuda.so.1"
 g++ "${flags[@]}" -shared -Wl,-soname,libnccl.so.2 -o "$to/libnccl.so.2" "$here/nccl.cpp" "$to/libcuda.so.1" -pthread
-g++ "${flags[@]}" -shared -Wl,-soname,libnvidia-ml.so.1 -o "$to/libnvidia-ml.so.1" "$here/nvml.cpp"
+# What tests set in it stays: a library that nobody refers to any more would be loaded anew.
+g++ "${flags[@]}" -shared -Wl,-z,nodelete -Wl,-soname,libnvidia-ml.so.1 -o "$to/libnvidia-ml.so.1" "$here/nvml.cpp"
 rm "${objects[@]}"
 touch "$to/built"

@@ -73,7 +73,10 @@ public enum ErrorCode {
     TEXT_INVALID(6004, 1, "a prompt that is no valid text"),
     ROW_FAILED(6005, 1, "a row's error ended the run, as asked for"),
     SAMPLING_INVALID(6006, 1, "sampling parameters of a row's own that are not valid"),
-    NO_TOKEN(6007, 1, "a row for which the model gives no token: NaN or an infinity among its logits"),
+    NO_TOKEN(
+            6007,
+            1,
+            "a row for which there is no token to choose: NaN or an infinity among the logits, or its own parameters leave none"),
 
     INTERNAL(9001, 4, "a fault of our own");
 

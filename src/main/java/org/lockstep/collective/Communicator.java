@@ -168,8 +168,8 @@ public interface Communicator extends AutoCloseable {
     <T> T broadcastObject(@Nullable T value, int root, Class<T> type);
 
     /**
-     * Every rank's {@code value}, in their order. Those of all ranks have 2^31 - 9 bytes at most together, which 31 of the longest
-     * there may be ({@link ObjectCodec#MAX_BYTES}) always have room in: of more none is sent, and all ranks fail with the same
+     * Every rank's {@code value}, in their order. Those of all ranks have 2^31 - 9 bytes at most together, which always has room for 31 of
+     * the longest there may be ({@link ObjectCodec#MAX_BYTES}): of more none is sent, and all ranks fail with the same
      * PROTOCOL, that names the longest.
      */
     <T> List<T> allGatherObject(T value, Class<T> type);

@@ -10,7 +10,7 @@ import org.lockstep.tensor.HostBuffer;
  * peers, and would wait for each other, where these compare all ranks' tags along the same paths. No rank ends its part before
  * all have begun theirs, so each is told of a mismatch in that operation. Confined as those.
  *
- * <p>Of n ranks each takes ⌈log2 n⌉ steps more than it does there, of tags without bytes; the barrier itself takes no more.
+ * <p>An operation of n ranks takes ⌈log2 n⌉ steps more than there, of tags without bytes; a barrier takes none more.
  */
 final class AgreeingCollectives implements Collectives {
     private final Collectives agreed;

@@ -46,14 +46,28 @@ final class Cublas implements AutoCloseable {
         DeviceArena.Block workspace = arena.allocate(WORKSPACE);
         Pinned memory = Pinned.allocate(device, 32);
         ByteBuffer bytes = memory.bytes();
-        bytes.putFloat(ONE, 1).putFloat(ZERO, 0);
-        check(CublasFunctions.cublasCreate_v2(memory.address() + HANDLE), "cublasCreate", library);
-        long handle = bytes.getLong(HANDLE);
-        Cublas made = new Cublas(library, device, memory, workspace, handle);
-        made.check(CublasFunctions.cublasSetStream_v2(handle, Raw.handle(device.stream())), "cublasSetStream");
-        made.check(CublasFunctions.cublasSetWorkspace_v2(handle, workspace.address(), WORKSPACE), "cublasSetWorkspace");
-        made.check(CublasFunctions.cublasSetMathMode(handle, DEFAULT_MATH), "cublasSetMathMode");
-        return made;
+        long handle = 0;
+        boolean ready = false;
+        try {
+            bytes.putFloat(ONE, 1).putFloat(ZERO, 0);
+            check(CublasFunctions.cublasCreate_v2(memory.address() + HANDLE), "cublasCreate", library);
+            handle = bytes.getLong(HANDLE);
+            Cublas made = new Cublas(library, device, memory, workspace, handle);
+            made.check(CublasFunctions.cublasSetStream_v2(handle, Raw.handle(device.stream())), "cublasSetStream");
+            made.check(
+                    CublasFunctions.cublasSetWorkspace_v2(handle, workspace.address(), WORKSPACE),
+                    "cublasSetWorkspace");
+            made.check(CublasFunctions.cublasSetMathMode(handle, DEFAULT_MATH), "cublasSetMathMode");
+            ready = true;
+            return made;
+        } finally {
+            if (!ready) {
+                if (handle != 0) {
+                    CublasFunctions.cublasDestroy_v2(handle); // what it says adds nothing to the failure
+                }
+                memory.close();
+            }
+        }
     }
 
     /** For example 13.1.0. */

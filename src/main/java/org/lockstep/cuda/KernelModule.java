@@ -64,12 +64,21 @@ final class KernelModule implements AutoCloseable {
     static KernelModule load(CudaDevice device, List<String> sources) {
         device.enter();
         List<CUmodule> modules = new ArrayList<>();
-        for (String source : sources) {
-            CUmodule module = new CUmodule();
-            CudaError.check(JCudaDriver.cuModuleLoadData(module, text(source)), "cuModuleLoadData of " + source);
-            modules.add(module);
+        boolean made = false;
+        try {
+            for (String source : sources) {
+                CUmodule module = new CUmodule();
+                CudaError.check(JCudaDriver.cuModuleLoadData(module, text(source)), "cuModuleLoadData of " + source);
+                modules.add(module);
+            }
+            KernelModule all = new KernelModule(device, modules, Pinned.allocate(device, MOST_ARGUMENTS * SLOT));
+            made = true;
+            return all;
+        } finally {
+            if (!made) {
+                modules.forEach(JCudaDriver::cuModuleUnload);
+            }
         }
-        return new KernelModule(device, modules, Pinned.allocate(device, MOST_ARGUMENTS * SLOT));
     }
 
     /** PTX as the driver wants it, ended by a zero. */

@@ -18,7 +18,7 @@ final class Sampler {
     private static final long GAMMA = 0x9e3779b97f4a7c15L;
 
     /**
-     * In a token's place where there is none: a logit is NaN or plus infinity, or becomes so by a penalty and would be chosen, or all
+     * In a token's place where there is none: a logit is NaN or plus infinity, or becomes so by a penalty, or all
      * that may be chosen are minus infinity.
      */
     static final int NONE = -1;
@@ -96,10 +96,11 @@ final class Sampler {
             return NONE;
         }
         holdBackEnd(sequence);
-        penalise(sequence);
+        if (isPenalised(sequence) && !areNumbers()) { // penalties can be vast
+            return NONE;
+        }
         int best = argmax();
-        if (!(Math.abs(work[best])
-                < Float.POSITIVE_INFINITY)) { // nothing is left, or no number is: penalties can be vast
+        if (work[best] == Float.NEGATIVE_INFINITY) {
             return NONE;
         }
         if (params.isGreedy()) {
@@ -148,14 +149,17 @@ final class Sampler {
         }
     }
 
-    /** Each token of the history once; {@code seen} holds its count in the output plus one, and zeros again at the end. */
-    private void penalise(Sequence sequence) {
+    /**
+     * Penalises each token of the history once, if the row asks for it; whether it does. {@code seen} holds a token's count in the
+     * output plus one, and zeros again at the end.
+     */
+    private boolean isPenalised(Sequence sequence) {
         SamplingParams params = sequence.params();
         float repetition = (float) params.repetitionPenalty();
         float frequency = (float) params.frequencyPenalty();
         float presence = (float) params.presencePenalty();
         if (repetition == 1 && frequency == 0 && presence == 0) {
-            return;
+            return false;
         }
         int prompt = sequence.promptTokens();
         for (int p = 0; p < sequence.size(); p++) {
@@ -171,6 +175,7 @@ final class Sampler {
                 work[token] = logit - frequency * count - (count > 0 ? presence : 0);
             }
         }
+        return true;
     }
 
     private int argmax() {

@@ -4,6 +4,7 @@ import java.io.IOException;
 import java.net.InetAddress;
 import java.net.InetSocketAddress;
 import java.nio.channels.ServerSocketChannel;
+import java.nio.channels.UnsupportedAddressTypeException;
 import java.util.ArrayList;
 import java.util.List;
 import org.jspecify.annotations.Nullable;
@@ -40,7 +41,7 @@ final class Listeners implements AutoCloseable {
                 return new Listeners(bind(where.addresses(), port));
             } catch (IOException busy) {
                 last = busy;
-            } catch (RuntimeException none) { // no such addresses here: another port would not help
+            } catch (UnsupportedAddressTypeException none) { // another port would not help
                 throw failure(where, none);
             }
         }
@@ -53,7 +54,7 @@ final class Listeners implements AutoCloseable {
                 ErrorCode.RENDEZVOUS_FAILED,
                 "cannot listen on " + String.join(", ", where.literals()) + " at " + ports + ", the last try: "
                         + (cause == null ? "none" : Sockets.reason(cause)));
-        report = where.portMin() == 0 || cause instanceof RuntimeException
+        report = where.portMin() == 0 || cause instanceof UnsupportedAddressTypeException
                 ? report.attempt("an address of this host that its peers can reach")
                 : report.attempt(
                         "a wider range of spark.lockstep.network.port.min and .max: each rank of a host needs a port");
@@ -72,7 +73,7 @@ final class Listeners implements AutoCloseable {
                 port = channel.socket().getLocalPort();
             }
             return open;
-        } catch (IOException | RuntimeException failure) { // the latter where the system has no such addresses
+        } catch (IOException | UnsupportedAddressTypeException failure) {
             open.forEach(Sockets::closeQuietly);
             throw failure;
         }

@@ -3,7 +3,7 @@ package org.lockstep.collective;
 import java.util.Set;
 import org.lockstep.rendezvous.LocalWorld;
 
-/** The same of ranks that are on a host of its own each, as far as they can tell. */
+/** The same of ranks that are each on a host of its own, as far as they can tell. */
 class TensorMapsOverTcpTest extends TensorMapsTest {
     @Override
     public LocalWorld localWorld(int size) {

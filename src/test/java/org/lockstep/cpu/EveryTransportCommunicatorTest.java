@@ -4,6 +4,7 @@ import static org.assertj.core.api.Assertions.assertThat;
 
 import java.util.List;
 import java.util.Set;
+import java.util.TreeSet;
 import org.junit.jupiter.api.Test;
 import org.lockstep.collective.CommunicatorContract;
 import org.lockstep.collective.Identity;
@@ -32,7 +33,7 @@ class EveryTransportCommunicatorTest extends CommunicatorContract {
     @Test
     void oneGroupHasThemAll() {
         List<Set<TransportKind>> found = inWorld(4, WorldSpec.of(ParallelSizes.tensor(4)), world -> {
-            Set<TransportKind> kinds = new java.util.TreeSet<>();
+            Set<TransportKind> kinds = new TreeSet<>();
             for (int peer = 0; peer < 4; peer++) {
                 if (peer != world.state().rank()) {
                     kinds.add(world.roster().transport(world.state().rank(), peer));

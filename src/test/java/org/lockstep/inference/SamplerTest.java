@@ -110,6 +110,8 @@ class SamplerTest {
             SamplingParams vaster = params.withRepetitionPenalty(Double.MAX_VALUE); // infinite as a float
             assertThat(sampler.sample(new float[] {0, -2, -3}, 0, sequence(0, vaster, 0)))
                     .isEqualTo(Sampler.NONE);
+            assertThat(sampler.sample(new float[] {-2, 0, -3}, 0, sequence(0, vaster, 1)))
+                    .isEqualTo(Sampler.NONE);
             assertThat(sampler.sample(new float[] {-1, 0, -3}, 0, sequence(0, vaster, 0, 2)))
                     .isEqualTo(1);
         }

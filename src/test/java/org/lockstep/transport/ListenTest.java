@@ -10,14 +10,15 @@ import java.net.InetSocketAddress;
 import java.net.NetworkInterface;
 import java.net.ServerSocket;
 import java.nio.channels.ServerSocketChannel;
-import java.nio.charset.StandardCharsets;
 import java.nio.file.Path;
 import java.util.ArrayList;
 import java.util.List;
 import java.util.Set;
+import java.util.concurrent.TimeUnit;
 import org.apache.logging.log4j.Level;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.Timeout;
+import org.junit.jupiter.api.io.TempDir;
 import org.junit.jupiter.params.ParameterizedTest;
 import org.junit.jupiter.params.provider.ValueSource;
 import org.lockstep.ErrorCode;
@@ -176,7 +177,8 @@ class ListenTest {
 
     @Test
     @FaultCase("F39")
-    void anAddressThatTheJvmCannotUseIsToldAndLeavesNothingOpen() throws Exception {
+    void anAddressThatTheJvmCannotUseIsToldAndLeavesNothingOpen(@TempDir Path folder) throws Exception {
+        Path said = folder.resolve("said");
         Process process = new ProcessBuilder(
                         Path.of(System.getProperty("java.home"), "bin", "java").toString(),
                         "-Djava.net.preferIPv4Stack=true",
@@ -186,9 +188,15 @@ class ListenTest {
                         RankProcesses.classPath(),
                         Ipv4Only.class.getName())
                 .redirectErrorStream(true)
+                .redirectOutput(said.toFile())
                 .start();
-        String said = new String(process.getInputStream().readAllBytes(), StandardCharsets.UTF_8);
+        try {
+            assertThat(process.waitFor(45, TimeUnit.SECONDS)).as("it ended").isTrue();
+        } finally {
+            process.destroyForcibly();
+        }
         assertThat(said)
+                .content()
                 .contains("RENDEZVOUS_FAILED", "cannot listen on 127.0.0.7, 0:0:0:0:0:0:0:1 at ports ")
                 .contains("this JVM uses no addresses of its kind (see java.net.preferIPv4Stack)")
                 .contains("try     : an address of this host that its peers can reach")
