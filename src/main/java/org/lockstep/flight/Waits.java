@@ -2,6 +2,7 @@ package org.lockstep.flight;
 
 import java.util.ArrayList;
 import java.util.Collection;
+import java.util.HashMap;
 import java.util.List;
 import java.util.Map;
 import java.util.SortedMap;
@@ -14,13 +15,22 @@ import org.lockstep.collective.Flight;
 /** Who waits for whom, by the operations that are under way. */
 final class Waits {
     private final SortedMap<Integer, FlightRecord> records = new TreeMap<>();
+    private final Map<List<Integer>, Long> completed = new HashMap<>(); // by group, the last operation of all of it
     private final List<Wait> all = new ArrayList<>();
 
     /** A rank inside an operation, and a rank of its group that is not as far. */
     record Wait(int rank, int awaited, FlightRecord.Step step, long nanos) {}
 
     Waits(Collection<FlightRecord> handedOver) {
-        handedOver.forEach(record -> records.put(record.rank(), record));
+        for (FlightRecord record : handedOver) {
+            records.put(record.rank(), record);
+            for (Flight flight : record.flights()) {
+                flight.entries().stream()
+                        .filter(entry -> entry.isCollective() && entry.isComplete())
+                        .forEach(entry -> completed.merge(
+                                flight.group().ranks(), entry.tag().sequence(), Math::max));
+            }
+        }
         for (FlightRecord record : handedOver) {
             for (Flight flight : record.flights()) {
                 for (Flight.Entry entry : flight.underWay()) {
@@ -44,17 +54,25 @@ final class Waits {
         }
     }
 
-    /** How far a peer came in what the entry is about: the number of its last call; 0 if nothing is known of it. */
+    /**
+     * How far a peer came in what the entry is about: the number of its last call. Of one who handed over nothing of the group, as one
+     * that returned, it is known only that it was in what others have completed, for none does before all are in.
+     */
     private long reached(int peer, Flight flight, Flight.Entry entry) {
         FlightRecord record = records.get(peer);
-        if (record == null) {
-            return 0;
+        List<Flight> theirs = record == null
+                ? List.of()
+                : record.flights().stream()
+                        .filter(each ->
+                                each.group().ranks().equals(flight.group().ranks()))
+                        .toList();
+        if (theirs.isEmpty()) {
+            return entry.isCollective() ? completed.getOrDefault(flight.group().ranks(), 0L) : 0;
         }
-        return record.flights().stream()
-                .filter(theirs -> theirs.group().ranks().equals(flight.group().ranks()))
-                .flatMap(theirs -> theirs.entries().stream())
-                .filter(theirs -> entry.isCollective() ? theirs.isCollective() : isOtherEnd(theirs, flight, entry))
-                .mapToLong(theirs -> theirs.tag().sequence())
+        return theirs.stream()
+                .flatMap(each -> each.entries().stream())
+                .filter(each -> entry.isCollective() ? each.isCollective() : isOtherEnd(each, flight, entry))
+                .mapToLong(each -> each.tag().sequence())
                 .max()
                 .orElse(0);
     }

@@ -89,6 +89,17 @@ class FlightVerdictTest {
                         "rank 1 never entered all_reduce #2 sum f32[4] in tp[0]={0,1,2}: it returned after all_reduce #1"
                                 + " sum f32[4] in tp[0]={0,1,2}, 10.0 s before; ranks 0,2 wait there, for 9.0 s"),
                 Arguments.of(
+                        "one rank returned and handed nothing over, another was released before it took what all had sent",
+                        List.of(
+                                tp(0, End.RELEASED, one, two),
+                                of(1, End.RETURNED),
+                                tp(2, End.RELEASED, open(sum(1, 4)))),
+                        Set.of(),
+                        Kind.MISSING_ENTER,
+                        List.of(1),
+                        List.of(0),
+                        "rank 1 never entered all_reduce #2 sum f32[4] in tp[0]={0,1,2}: it returned; rank 0 waits there"),
+                Arguments.of(
                         "one rank never came at all",
                         List.of(tp(0, End.RELEASED, open(sum(1, 4))), tp(1, End.RELEASED), tp(2, End.RELEASED)),
                         Set.of(),
