@@ -7,6 +7,7 @@ import java.util.Set;
 import java.util.TreeSet;
 import org.junit.jupiter.api.Test;
 import org.lockstep.collective.CommunicatorContract;
+import org.lockstep.collective.Hellos;
 import org.lockstep.collective.Identity;
 import org.lockstep.collective.TransportKind;
 import org.lockstep.collective.WorldSpec;
@@ -26,8 +27,7 @@ class EveryTransportCommunicatorTest extends CommunicatorContract {
     /** Parties are dealt over the JVMs in turn; the last is the other host's. */
     @Override
     public Identity identity(Rendezvous rendezvous) {
-        Identity here = Identity.local();
-        return rendezvous.index() % JVMS == JVMS - 1 ? here.withHost(here.bootId() + 1, here.hostName() + "-2") : here;
+        return rendezvous.index() % JVMS == JVMS - 1 ? Hellos.ofAnotherHost() : Identity.local();
     }
 
     @Test

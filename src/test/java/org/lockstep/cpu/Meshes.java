@@ -3,7 +3,7 @@ package org.lockstep.cpu;
 import java.util.List;
 import java.util.Set;
 import org.lockstep.collective.Hello;
-import org.lockstep.collective.Identity;
+import org.lockstep.collective.Hellos;
 import org.lockstep.collective.Roster;
 import org.lockstep.collective.WorldSpec;
 import org.lockstep.rendezvous.LocalWorld;
@@ -33,19 +33,7 @@ final class Meshes {
 
     private static <T> T on(Rendezvous rendezvous, WorldSpec spec, Part<T> part) {
         try (Door door = Door.open(rendezvous.venue(), spec, Listen.loopback(), Rhythm.DEFAULT)) {
-            Hello hello = new Hello(
-                    spec.attempt(),
-                    "test",
-                    Identity.local(),
-                    rendezvous.index(),
-                    0,
-                    "cpu",
-                    door.addresses(),
-                    door.port(),
-                    spec.sizes(),
-                    spec.order(),
-                    new Hello.Settings(0, List.of()),
-                    List.of());
+            Hello hello = Hellos.of(spec, rendezvous.index(), 0, door.addresses(), door.port());
             Roster roster = Roster.of(rendezvous.allGather(hello.encode(spec.key())), spec);
             int rank = roster.rank(rendezvous.index());
             ProcessGroup group = roster.grid().group(GroupKind.WORLD, rank).orElseThrow();

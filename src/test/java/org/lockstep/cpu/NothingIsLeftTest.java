@@ -40,7 +40,10 @@ import org.lockstep.topology.ParallelSizes;
 class NothingIsLeftTest {
     private static final int RANKS = 3;
 
-    /** Of each kind, so many worlds are closed and as many aborted, a thousand of either in all; {@code -Dlockstep.worlds} says otherwise. */
+    /**
+     * Of each kind, so many worlds are closed and as many aborted, a thousand of either in all; {@code -Dlockstep.worlds} says
+     * otherwise.
+     */
     private static final int WORLDS = Integer.getInteger("lockstep.worlds", 168);
 
     static Stream<Arguments> worlds() {

@@ -80,58 +80,66 @@ class ParcelsTest {
         assertThat(Parcels.longestOfTooMany(lengths)).isEqualTo(31);
     }
 
-    @ParameterizedTest
-    @ValueSource(longs = {0, -1, LONGEST + 1, Long.MAX_VALUE, Long.MIN_VALUE})
-    void aLengthThatNoObjectHasIsRefusedByAllWhoAreTold(long length) {
-        List<String> said = Meshes.onEvery(3, mesh -> {
-            begin(mesh, GATHER);
-            Collectives group = Collectives.flat(mesh);
-            if (mesh.rank() == LIAR) {
-                HostBuffer all = HostBuffer.allocate(DataType.I64, 3);
-                group.allGather(GATHER, Buffer.ofLongs(length), all, Blocks.even(3, 1));
-                return "";
-            }
-            return refused(mesh, () -> new Parcels(mesh, group).allGather(GATHER, new byte[5]));
-        });
-        assertNames(length, said);
+    /** What a rank does in a group. */
+    private interface Part {
+        void in(Mesh mesh, Collectives group);
     }
 
-    @ParameterizedTest
-    @ValueSource(longs = {0, -1, LONGEST + 1, Long.MAX_VALUE, Long.MIN_VALUE})
-    void aLengthThatNoObjectOfARootHasIsRefusedByTheOthers(long length) {
-        List<String> said = Meshes.onEvery(3, mesh -> {
-            begin(mesh, BROADCAST);
-            Collectives group = Collectives.flat(mesh);
-            if (mesh.rank() == LIAR) {
-                HostBuffer word = Buffer.ofLongs(length);
-                group.broadcast(BROADCAST, word, word, LIAR);
-                return "";
-            }
-            return refused(mesh, () -> new Parcels(mesh, group).broadcast(BROADCAST, null, LIAR));
-        });
-        assertNames(length, said);
-    }
-
-    @ParameterizedTest
-    @ValueSource(longs = {0, -1, LONGEST + 1, Long.MAX_VALUE, Long.MIN_VALUE})
-    void aLengthThatNoObjectHasIsRefusedByWhoReceivesIt(long length) {
-        List<String> said = Meshes.onEvery(2, mesh -> {
-            OperationTag tag = Parcels.tag(1, 0);
+    /** Rank {@value #LIAR} tells a length that no object has, which is refused by all others. */
+    private static void assertRefused(int ranks, OperationTag tag, long length, Part lie, Part truth) {
+        List<String> said = Meshes.onEvery(ranks, mesh -> {
             begin(mesh, tag);
+            Collectives group = Collectives.flat(mesh);
             if (mesh.rank() == LIAR) {
-                mesh.transfer(List.of(new Letter(tag, Buffer.ofLongs(length), 0)), List.of());
+                lie.in(mesh, group);
                 return "";
             }
-            return refused(mesh, () -> new Parcels(mesh, Collectives.flat(mesh)).receive(1, LIAR));
+            return refused(mesh, () -> truth.in(mesh, group));
         });
-        assertNames(length, said);
-    }
-
-    private static void assertNames(long length, List<String> said) {
         assertThat(said)
                 .filteredOn(text -> !text.isEmpty())
                 .hasSize(said.size() - 1)
                 .allSatisfy(text ->
                         assertThat(text).contains("rank 1 sent an object of " + length + " bytes, not 1..67108864"));
+    }
+
+    @ParameterizedTest
+    @ValueSource(longs = {0, -1, LONGEST + 1, Long.MAX_VALUE, Long.MIN_VALUE})
+    void aLengthThatNoObjectHasIsRefusedByAllWhoAreTold(long length) {
+        assertRefused(
+                3,
+                GATHER,
+                length,
+                (mesh, group) -> {
+                    HostBuffer all = HostBuffer.allocate(DataType.I64, 3);
+                    group.allGather(GATHER, Buffer.ofLongs(length), all, Blocks.even(3, 1));
+                },
+                (mesh, group) -> new Parcels(mesh, group).allGather(GATHER, new byte[5]));
+    }
+
+    @ParameterizedTest
+    @ValueSource(longs = {0, -1, LONGEST + 1, Long.MAX_VALUE, Long.MIN_VALUE})
+    void aLengthThatNoObjectOfARootHasIsRefusedByTheOthers(long length) {
+        assertRefused(
+                3,
+                BROADCAST,
+                length,
+                (mesh, group) -> {
+                    HostBuffer word = Buffer.ofLongs(length);
+                    group.broadcast(BROADCAST, word, word, LIAR);
+                },
+                (mesh, group) -> new Parcels(mesh, group).broadcast(BROADCAST, null, LIAR));
+    }
+
+    @ParameterizedTest
+    @ValueSource(longs = {0, -1, LONGEST + 1, Long.MAX_VALUE, Long.MIN_VALUE})
+    void aLengthThatNoObjectHasIsRefusedByWhoReceivesIt(long length) {
+        OperationTag tag = Parcels.tag(1, 0);
+        assertRefused(
+                2,
+                tag,
+                length,
+                (mesh, group) -> mesh.transfer(List.of(new Letter(tag, Buffer.ofLongs(length), 0)), List.of()),
+                (mesh, group) -> new Parcels(mesh, group).receive(1, LIAR));
     }
 }

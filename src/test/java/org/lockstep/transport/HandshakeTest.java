@@ -33,7 +33,7 @@ import org.lockstep.LongEnough;
 import org.lockstep.collective.Backend;
 import org.lockstep.collective.Communicators;
 import org.lockstep.collective.Hello;
-import org.lockstep.collective.Identity;
+import org.lockstep.collective.Hellos;
 import org.lockstep.collective.Key;
 import org.lockstep.collective.ReduceOp;
 import org.lockstep.collective.Roster;
@@ -469,19 +469,8 @@ class HandshakeTest {
             WorldSpec mine = rendezvous.index() == 0 ? spec : ofTheSecond;
             try (CpuBackend backend = CpuBackend.create();
                     Backend.Endpoint endpoint = backend.open(rendezvous.venue(), mine)) {
-                Hello hello = new Hello(
-                        spec.attempt(),
-                        "test",
-                        Identity.local(),
-                        rendezvous.index(),
-                        rendezvous.index(),
-                        "cpu",
-                        endpoint.addresses(),
-                        endpoint.port(),
-                        spec.sizes(),
-                        spec.order(),
-                        new Hello.Settings(0, List.of()),
-                        List.of());
+                Hello hello =
+                        Hellos.of(spec, rendezvous.index(), rendezvous.index(), endpoint.addresses(), endpoint.port());
                 Roster roster = Roster.of(rendezvous.allGather(hello.encode(spec.key())), spec);
                 int rank = roster.rank(rendezvous.index());
                 try (Communicators all = endpoint.connect(roster, roster.grid().state(rank))) {

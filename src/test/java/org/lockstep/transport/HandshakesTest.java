@@ -28,7 +28,7 @@ import org.lockstep.ErrorCode;
 import org.lockstep.LongEnough;
 import org.lockstep.collective.CommunicatorException;
 import org.lockstep.collective.Hello;
-import org.lockstep.collective.Identity;
+import org.lockstep.collective.Hellos;
 import org.lockstep.collective.Roster;
 import org.lockstep.collective.TransportKind;
 import org.lockstep.collective.WorldSpec;
@@ -67,19 +67,12 @@ class HandshakesTest {
     private static Roster roster(boolean oneVenue, int port0, int port1) {
         List<String> records = new ArrayList<>();
         for (int rank = 0; rank < 2; rank++) {
-            Hello hello = new Hello(
-                    SPEC.attempt(),
-                    "test",
-                    Identity.local(),
+            Hello hello = Hellos.of(
+                    SPEC,
                     rank,
                     oneVenue ? 0 : rank,
-                    "cpu",
                     List.of(InetAddress.getLoopbackAddress().getHostAddress()),
-                    rank == 0 ? port0 : port1,
-                    SPEC.sizes(),
-                    SPEC.order(),
-                    new Hello.Settings(0, List.of()),
-                    List.of());
+                    rank == 0 ? port0 : port1);
             records.add(hello.encode(SPEC.key()));
         }
         return Roster.of(records, SPEC);

@@ -15,6 +15,7 @@ import java.util.concurrent.CompletableFuture;
 import java.util.concurrent.CompletionException;
 import org.lockstep.collective.Backend;
 import org.lockstep.collective.CommunicatorException;
+import org.lockstep.collective.Hellos;
 import org.lockstep.collective.Identity;
 import org.lockstep.collective.Key;
 import org.lockstep.collective.ReduceOp;
@@ -82,9 +83,8 @@ final class RankProcess {
         Rhythm rhythm = new Rhythm(millis(args[6]), millis(args[7]), millis(args[8]));
         int index = Integer.parseInt(args[2]);
         PipeMeeting meeting = new PipeMeeting(in, out, index, size);
-        Identity here = Identity.local();
         boolean elsewhere = kind == RankProcesses.Kind.MIXED && index == size - 1;
-        Identity identity = elsewhere ? here.withHost(here.bootId() + 1, here.hostName() + "-2") : here;
+        Identity identity = elsewhere ? Hellos.ofAnotherHost() : Identity.local();
         List<RankProcess> worlds = new ArrayList<>();
         for (String elements : args[5].split(",")) {
             UUID next = new UUID(attempt.getMostSignificantBits(), attempt.getLeastSignificantBits() + worlds.size());

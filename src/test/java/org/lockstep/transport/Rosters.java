@@ -1,8 +1,7 @@
 package org.lockstep.transport;
 
 import java.util.List;
-import org.lockstep.collective.Hello;
-import org.lockstep.collective.Identity;
+import org.lockstep.collective.Hellos;
 import org.lockstep.collective.Roster;
 import org.lockstep.collective.WorldSpec;
 import org.lockstep.rendezvous.Venue;
@@ -17,20 +16,7 @@ final class Rosters {
     }
 
     private static String record(WorldSpec spec, List<String> addresses, int rank, int port) {
-        return new Hello(
-                        spec.attempt(),
-                        "test",
-                        Identity.local(),
-                        rank,
-                        rank,
-                        "cpu",
-                        addresses,
-                        port,
-                        spec.sizes(),
-                        spec.order(),
-                        new Hello.Settings(0, List.of()),
-                        List.of())
-                .encode(spec.key());
+        return Hellos.of(spec, rank, rank, addresses, port).encode(spec.key());
     }
 
     /** A fate of its own. */

@@ -22,7 +22,7 @@ import org.junit.jupiter.api.Timeout;
 import org.lockstep.ErrorCode;
 import org.lockstep.collective.CommunicatorException;
 import org.lockstep.collective.Hello;
-import org.lockstep.collective.Identity;
+import org.lockstep.collective.Hellos;
 import org.lockstep.collective.Roster;
 import org.lockstep.collective.TransportKind;
 import org.lockstep.collective.WorldSpec;
@@ -46,19 +46,7 @@ class SegmentTest {
     private Roster roster() {
         List<String> records = new ArrayList<>();
         for (int rank = 0; rank < 2; rank++) {
-            Hello hello = new Hello(
-                    spec.attempt(),
-                    "test",
-                    Identity.local(),
-                    rank,
-                    rank,
-                    "cpu",
-                    List.of("127.0.0.1"),
-                    1 + rank,
-                    spec.sizes(),
-                    spec.order(),
-                    new Hello.Settings(0, List.of()),
-                    List.of());
+            Hello hello = Hellos.of(spec, rank, rank, List.of("127.0.0.1"), 1 + rank);
             records.add(hello.encode(spec.key()));
         }
         return Roster.of(records, spec);
