@@ -1,7 +1,6 @@
 package org.lockstep.cli;
 
 import java.io.PrintWriter;
-import java.nio.file.Files;
 import java.nio.file.Path;
 import java.util.List;
 import java.util.concurrent.Callable;
@@ -80,19 +79,7 @@ final class GenerateRun implements Callable<Integer> {
     private void checkFiles() {
         String prompts = request.prompts();
         if (prompts != null) {
-            Prompts.local(prompts).ifPresent(file -> {
-                boolean folder = Files.isDirectory(file) && !Prompts.isParquet(prompts);
-                if (folder || !Files.isReadable(file)) {
-                    throw LockstepException.report(
-                                    ErrorCode.USAGE,
-                                    folder
-                                            ? prompts
-                                                    + " is a directory: prompts are one file, but for those in Parquet"
-                                            : "there is no file " + prompts + " that can be read")
-                            .attempt("--prompts FILE: text, .jsonl or .parquet")
-                            .exception();
-                }
-            });
+            Prompts.local(prompts).ifPresent(file -> Prompts.check(prompts, file));
         }
         if (report != null) {
             report.check();

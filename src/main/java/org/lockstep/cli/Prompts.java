@@ -38,6 +38,7 @@ import org.lockstep.spark.Llm;
  */
 record Prompts(Dataset<Row> rows, Set<String> jsonColumns) {
     private static final String BUNDLED = Llm.BUNDLED + "/prompts.jsonl";
+    private static final String FORMATS = "--prompts FILE: text, .jsonl or .parquet";
     private static final int HANDFUL = 8;
     private static final long READ_TWICE = 64L << 20;
     private static final Set<String> TABLES = Set.of("csv", "tsv", "orc", "avro", "xlsx");
@@ -63,6 +64,25 @@ record Prompts(Dataset<Row> rows, Set<String> jsonColumns) {
                     : table(file, remote(spark, file).iterator(), column);
         }
         return new Prompts(spark.createDataFrame(table.rows(), table.schema()), table.jsonColumns());
+    }
+
+    /**
+     * Whether a file of this machine is there and can be read, as far as that is known at once.
+     *
+     * @throws LockstepException USAGE naming the file
+     */
+    static void check(String file, Path local) {
+        String wrong = "";
+        if (Files.isDirectory(local) && !isParquet(file)) {
+            wrong = file + " is a directory: prompts are one file, but for those in Parquet";
+        } else if (!Files.isReadable(local)) {
+            wrong = "there is no file " + file + " that can be read";
+        }
+        if (!wrong.isEmpty()) {
+            throw LockstepException.report(ErrorCode.USAGE, wrong)
+                    .attempt(FORMATS)
+                    .exception();
+        }
     }
 
     /**
@@ -194,7 +214,7 @@ record Prompts(Dataset<Row> rows, Set<String> jsonColumns) {
                 ? "it is not UTF-8"
                 : String.valueOf(why.getMessage()).lines().findFirst().orElse("");
         return LockstepException.report(ErrorCode.USAGE, "cannot read the prompts in " + file + ": " + reason)
-                .attempt("--prompts FILE: text, .jsonl or .parquet")
+                .attempt(FORMATS)
                 .cause(why)
                 .exception();
     }

@@ -25,10 +25,12 @@ final class Waits {
         for (FlightRecord record : handedOver) {
             records.put(record.rank(), record);
             for (Flight flight : record.flights()) {
-                flight.entries().stream()
+                long last = flight.entries().stream()
                         .filter(entry -> entry.isCollective() && entry.isComplete())
-                        .forEach(entry -> completed.merge(
-                                flight.group().ranks(), entry.tag().sequence(), Math::max));
+                        .mapToLong(entry -> entry.tag().sequence())
+                        .max()
+                        .orElse(0);
+                completed.merge(flight.group().ranks(), last, Math::max);
             }
         }
         for (FlightRecord record : handedOver) {

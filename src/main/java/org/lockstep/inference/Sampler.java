@@ -96,7 +96,7 @@ final class Sampler {
             return NONE;
         }
         holdBackEnd(sequence);
-        if (isPenalised(sequence) && !areNumbers()) { // penalties can be vast
+        if (penalise(sequence) && !areNumbers()) { // penalties can be vast
             return NONE;
         }
         int best = argmax();
@@ -153,7 +153,7 @@ final class Sampler {
      * Penalises each token of the history once, if the row asks for it; whether it does. {@code seen} holds a token's count in the
      * output plus one, and zeros again at the end.
      */
-    private boolean isPenalised(Sequence sequence) {
+    private boolean penalise(Sequence sequence) {
         SamplingParams params = sequence.params();
         float repetition = (float) params.repetitionPenalty();
         float frequency = (float) params.frequencyPenalty();
