@@ -23,7 +23,8 @@ import org.lockstep.collective.ObjectCodec;
  * their completions.
  *
  * <p>Each way has one call under way. A lease is asked for when the stock is down to half of what is wanted: what the replica
- * could not get last time, and a little more, so that it seldom waits. Completions gather until those before have arrived;
+ * could not get last time, and a little more, so that it seldom waits; whether it gets more than it could begin with is the
+ * ledger's to say. Completions gather until those before have arrived;
  * then their numbers are told to the ledger. So no other rank holds more in memory for this one than a parcel.
  *
  * <p>{@link #poll}, {@link #await}, {@link #accept} and {@link #finish} are the source rank's; answers come in the thread
@@ -43,7 +44,8 @@ final class LeasedSource implements RequestSource {
     private final Map<Long, Long> numbers = new HashMap<>(); // of what was polled and is not complete, by id
     private final List<Finished> outbox = new ArrayList<>();
     private int largest = 1;
-    private int wanted = 1;
+    private int room = 1; // of the last poll, what it did not get
+    private int ahead; // what the stock is to be
     private boolean asking;
     private long askedAt;
     private boolean delivering;
@@ -93,7 +95,8 @@ final class LeasedSource implements RequestSource {
             }
             to.add(next.request);
         }
-        wanted = most - to.size() + (largest + AHEAD - 1) / AHEAD;
+        room = most - to.size();
+        ahead = (largest + AHEAD - 1) / AHEAD;
     }
 
     @Override
@@ -152,17 +155,19 @@ final class LeasedSource implements RequestSource {
 
     /** Asks for a lease, unless one is asked for or no half of what is wanted is gone. */
     private void ask() {
-        int most;
+        Leases.Ask ask;
         synchronized (this) {
-            most = wanted - stock.size();
-            if (asking || drained || failure != null || 2 * most < wanted) {
+            int lacking = room + ahead - stock.size();
+            if (asking || drained || failure != null || lacking < 1 || 2 * lacking < room + ahead) {
                 return;
             }
+            int now = Math.max(0, room - stock.size());
+            ask = new Leases.Ask(now, lacking - now);
             asking = true;
             askedAt = System.nanoTime();
         }
-        CompletionStage<Void> stocked = call(ledger, Leases.LEDGER, new Leases.Ask(most))
-                .thenCompose(answer -> fetch(codec.decode(answer, Leases.Grant.class)));
+        CompletionStage<Void> stocked =
+                call(ledger, Leases.LEDGER, ask).thenCompose(answer -> fetch(codec.decode(answer, Leases.Grant.class)));
         stocked.whenComplete((none, failed) -> hear(failed, () -> asking = false));
     }
 
@@ -170,7 +175,7 @@ final class LeasedSource implements RequestSource {
     private CompletableFuture<Void> fetch(Leases.Grant grant) {
         if (grant.count() == 0) {
             synchronized (this) {
-                drained = true;
+                drained |= grant.over();
             }
             return CompletableFuture.completedFuture(null);
         }

@@ -9,7 +9,8 @@ import org.lockstep.collective.ObjectCodec;
  *
  * <pre>
  * port    question  answer
- * LEDGER  Ask       Grant, as soon as requests wait or none will any more
+ * LEDGER  Ask       Grant, at once where it is of stock alone; else as soon as the replica may have some, or none will
+ *                   wait any more
  *         Done      nothing
  *         Leave     nothing
  * HOME    Fetch     Request[], at least the first of those asked for
@@ -40,16 +41,20 @@ final class Leases {
 
     private Leases() {}
 
-    /** A replica wants a lease of at most so many requests. */
-    record Ask(int most) {}
+    /** A replica wants a lease: of {@code room} requests that it could begin now, and so many more ahead of that. */
+    record Ask(int room, int ahead) {}
 
     /**
      * Its lease.
      *
      * @param from the first number
-     * @param count 0 if no request will come any more
+     * @param count how many; 0 if the replica shall have none in stock now
+     * @param over whether no request will come any more
      */
-    record Grant(long from, int count) {}
+    record Grant(long from, int count, boolean over) {
+        static final Grant OVER = new Grant(0, 0, true);
+        static final Grant NOTHING = new Grant(0, 0, false);
+    }
 
     /** These numbers are complete, and their completions at home. */
     record Done(long[] numbers) {}

@@ -11,10 +11,11 @@ import java.util.TreeSet;
 /**
  * Which requests of a run wait, which are leased to which replica, which are complete.
  *
- * <p>Requests are numbers from 0 on. A lease is a run of them, smaller by and by (guided self-scheduling, Polychronopoulos
- * and Kuck 1987, with half a share): towards the end nobody sits on requests that another could do, so all end at about the
- * same time whatever their speeds. What a replica gives back goes out again first. A pure machine of numbers; mutable, not
- * thread-safe.
+ * <p>Requests are numbers from 0 on. A lease is a run of them. A replica never has more open ones, leased and not complete,
+ * than its even share of all that are not complete, and gets none to keep in stock once fewer wait than are open: so
+ * towards the end nobody sits on requests that another could begin, whoever asks first or oftenest, and before it all have
+ * what they ask for. A slow one completes fewer and so is leased fewer. What a replica gives back goes out again first. A
+ * pure machine of numbers; mutable, not thread-safe.
  */
 final class Ledger {
     private final long total;
@@ -46,26 +47,40 @@ final class Ledger {
     }
 
     /**
-     * Leases the next requests to {@code replica}: at most {@code most}, at most a half of its share in what waits, and at
-     * least one; none if none waits.
+     * Leases the next requests to {@code replica}; none if none waits, or it has its share.
      *
-     * @throws IllegalArgumentException if there is no such replica, or none any more, or {@code most} is not positive
+     * @param room how many it could begin now; not negative
+     * @param ahead how many more it would have in stock; not negative, and with the room at least 1
+     * @throws IllegalArgumentException if there is no such replica, or none any more, or it asks for nothing
      */
-    Optional<Span> lease(int replica, int most) {
+    Optional<Span> lease(int replica, int room, int ahead) {
         requirePresent(replica);
-        if (most < 1) {
-            throw new IllegalArgumentException("a lease of " + most + " requests");
+        if (room < 0 || ahead < 0 || room + ahead < 1) {
+            throw new IllegalArgumentException("a lease of " + room + " requests and " + ahead + " ahead");
         }
-        if (waiting == 0) {
+        NavigableSet<Long> open = leased.get(replica);
+        long most = Math.min(waiting, share() - open.size());
+        int count = (int) Math.min(most, leavesEnough(room + ahead) ? room + ahead : room);
+        if (count < 1) {
             return Optional.empty();
         }
-        long share = present == 1 ? waiting : Math.max(1, waiting / (2L * present));
-        Span span = take((int) Math.min(most, share));
+        Span span = take(count);
         for (long number = span.from; number < span.from + span.count; number++) {
-            leased.get(replica).add(number);
+            open.add(number);
         }
         waiting -= span.count;
         return Optional.of(span);
+    }
+
+    /** Of what is not complete, a present replica's even part, rounded up. */
+    private long share() {
+        return (total - complete + present - 1) / present;
+    }
+
+    /** Whether after a lease of so many at least as many wait as are open: what one has in stock then, no other lacks. */
+    private boolean leavesEnough(int count) {
+        long open = total - complete - waiting;
+        return present == 1 || waiting - count >= open + count;
     }
 
     private Span take(int most) {

@@ -4,15 +4,14 @@ import java.util.ArrayDeque;
 import java.util.ArrayList;
 import java.util.Deque;
 import java.util.List;
-import java.util.Optional;
 import java.util.concurrent.CompletableFuture;
 import java.util.concurrent.CompletionStage;
 import org.lockstep.collective.ControlPlane;
 import org.lockstep.collective.ObjectCodec;
 
 /**
- * The ledger of a run, where all replicas reach it. One that asks while all requests are leased hears when some were given
- * back, or all are complete. Thread-safe.
+ * The ledger of a run, where all replicas reach it. One that asks while all requests are leased, or it has its share of
+ * them, hears when some were given back or completed, or all are. Thread-safe.
  */
 final class LedgerService implements ControlPlane.Service {
     private final ObjectCodec codec = Leases.codec();
@@ -21,7 +20,7 @@ final class LedgerService implements ControlPlane.Service {
     private final Deque<Asker> askers = new ArrayDeque<>();
 
     /** A replica that waits for its answer. */
-    private record Asker(int replica, int most, CompletableFuture<byte[]> answer) {}
+    private record Asker(int replica, Leases.Ask ask, CompletableFuture<byte[]> answer) {}
 
     /** What an asker is told, once the lock is free. */
     private record Told(Asker asker, Leases.Grant grant) {}
@@ -44,7 +43,7 @@ final class LedgerService implements ControlPlane.Service {
         synchronized (this) {
             if (word instanceof Leases.Ask ask) {
                 answer = new CompletableFuture<>();
-                askers.add(new Asker(replica, ask.most(), answer));
+                askers.add(new Asker(replica, ask, answer));
             } else if (word instanceof Leases.Done done) {
                 ledger.complete(replica, done.numbers());
             } else if (word instanceof Leases.Leave) {
@@ -63,17 +62,22 @@ final class LedgerService implements ControlPlane.Service {
         List<Told> told = new ArrayList<>();
         for (int i = askers.size(); i > 0; i--) {
             Asker asker = askers.remove();
-            boolean over = ledger.isDrained() || !ledger.isPresent(asker.replica);
-            Optional<Ledger.Span> span = over ? Optional.empty() : ledger.lease(asker.replica, asker.most);
-            if (over || span.isPresent()) {
-                told.add(new Told(
-                        asker,
-                        span.map(each -> new Leases.Grant(each.from(), each.count()))
-                                .orElse(new Leases.Grant(0, 0))));
+            Leases.Grant grant = grant(asker);
+            if (grant.count() > 0 || grant.over() || asker.ask.room() == 0) {
+                told.add(new Told(asker, grant));
             } else {
                 askers.add(asker);
             }
         }
         return told;
+    }
+
+    private Leases.Grant grant(Asker asker) {
+        if (ledger.isDrained() || !ledger.isPresent(asker.replica)) {
+            return Leases.Grant.OVER;
+        }
+        return ledger.lease(asker.replica, asker.ask.room(), asker.ask.ahead())
+                .map(span -> new Leases.Grant(span.from(), span.count(), false))
+                .orElse(Leases.Grant.NOTHING);
     }
 }

@@ -104,9 +104,20 @@ final class Scheduler {
         }
     }
 
-    /** How many more requests could have a slot of their own. */
+    /**
+     * How many more requests could begin soon: those that could have a slot of their own, and blocks, if they want as many
+     * as those that are here do on the average; the longest where there are none.
+     */
     int room() {
-        return Math.max(0, options.maxSequences() - running.size() - waiting.size());
+        int here = running.size() + waiting.size();
+        int wanted = 0; // by those in line
+        for (Sequence each : waiting) {
+            wanted += options.blocksFor(each.size());
+        }
+        int used = options.cacheBlocks() - blocks.available() + wanted;
+        int each = here == 0 ? options.blocksPerSequence() : Math.max(1, (used + here - 1) / here);
+        int held = (blocks.available() - wanted) / each;
+        return Math.max(0, Math.min(options.maxSequences() - here, held));
     }
 
     boolean isIdle() {

@@ -15,8 +15,8 @@ import org.lockstep.model.ModelConfig;
  * What only the source rank has: the requests of one run that are not done, the text so far, and the word when a sequence is
  * done. Mutable; confined to the source rank's thread.
  *
- * <p>It asks its source for as many requests as could have a slot, and for no more: one that waits here is one that another
- * replica could have begun with. When there is nothing to compute it waits for a request, but not for long: the other ranks
+ * <p>It asks its source for as many requests as could have a slot and blocks of the cache, and for no more: one that waits
+ * here is one that another replica could have begun with. When there is nothing to compute it waits for a request, but not for long: the other ranks
  * sit in an operation with a deadline, and an empty plan keeps them there.
  */
 final class SourceDesk {
@@ -87,20 +87,24 @@ final class SourceDesk {
         return plan;
     }
 
+    /** Takes as many as there is room for, which the lengths of those taken tell. */
     private void pull() {
-        int room = scheduler.room();
-        if (room == 0) {
-            return;
+        boolean more = true;
+        for (int room = scheduler.room(); more && room > 0; room = scheduler.room()) {
+            List<Request> taken = source.poll(room);
+            taken.forEach(this::open);
+            more = !taken.isEmpty();
         }
-        for (Request request : source.poll(room)) {
-            check(request, config, options, tokenizer);
-            TextStream text = tokenizer == null ? null : tokenizer.stream(request.prompt(), request.params());
-            if (open.put(request.id(), new Open(request, text)) != null) {
-                throw new IllegalArgumentException("request id " + request.id() + " comes twice");
-            }
-            scheduler.add(request);
-            listener.onRequest(request.id());
+    }
+
+    private void open(Request request) {
+        check(request, config, options, tokenizer);
+        TextStream text = tokenizer == null ? null : tokenizer.stream(request.prompt(), request.params());
+        if (open.put(request.id(), new Open(request, text)) != null) {
+            throw new IllegalArgumentException("request id " + request.id() + " comes twice");
         }
+        scheduler.add(request);
+        listener.onRequest(request.id());
     }
 
     private void await() {

@@ -35,35 +35,47 @@ class LeasesTest {
     @Test
     void whoAsksInVainHearsWhenRequestsComeBackOrAllAreComplete() {
         LedgerService service = new LedgerService(new Ledger(2, 3), List.of(0, 4, 8));
-        assertThat(grant(tell(service, 0, new Leases.Ask(5)))).isEqualTo(new Leases.Grant(0, 1));
-        assertThat(grant(tell(service, 4, new Leases.Ask(5)))).isEqualTo(new Leases.Grant(1, 1));
-        CompletableFuture<byte[]> waits = tell(service, 8, new Leases.Ask(5));
-        CompletableFuture<byte[]> other = tell(service, 0, new Leases.Ask(5));
+        assertThat(grant(tell(service, 0, new Leases.Ask(5, 0)))).isEqualTo(new Leases.Grant(0, 1, false));
+        assertThat(grant(tell(service, 4, new Leases.Ask(5, 0)))).isEqualTo(new Leases.Grant(1, 1, false));
+        CompletableFuture<byte[]> waits = tell(service, 8, new Leases.Ask(5, 0));
+        CompletableFuture<byte[]> other = tell(service, 0, new Leases.Ask(5, 0));
         assertThat(waits).isNotDone();
         tell(service, 4, new Leases.Leave());
-        assertThat(grant(waits)).isEqualTo(new Leases.Grant(1, 1));
+        assertThat(grant(waits)).isEqualTo(new Leases.Grant(1, 1, false));
         tell(service, 8, new Leases.Done(new long[] {1}));
         assertThat(other).isNotDone();
         tell(service, 0, new Leases.Done(new long[] {0}));
-        assertThat(grant(other)).isEqualTo(new Leases.Grant(0, 0));
-        assertThat(grant(tell(service, 8, new Leases.Ask(1)))).isEqualTo(new Leases.Grant(0, 0));
+        assertThat(grant(other)).isEqualTo(Leases.Grant.OVER);
+        assertThat(grant(tell(service, 8, new Leases.Ask(1, 0)))).isEqualTo(Leases.Grant.OVER);
+    }
+
+    @Test
+    void whoHasItsShareHearsWhenThatGrewAndAtOnceOfAStock() {
+        LedgerService service = new LedgerService(new Ledger(8, 2), List.of(0, 1));
+        assertThat(grant(tell(service, 0, new Leases.Ask(6, 1)))).isEqualTo(new Leases.Grant(0, 4, false));
+        assertThat(grant(tell(service, 0, new Leases.Ask(0, 1)))).isEqualTo(Leases.Grant.NOTHING);
+        CompletableFuture<byte[]> waits = tell(service, 0, new Leases.Ask(2, 1));
+        assertThat(waits).isNotDone();
+        tell(service, 0, new Leases.Done(new long[] {0, 1})); // 2 of the 6 that are left
+        assertThat(grant(waits)).isEqualTo(new Leases.Grant(4, 1, false));
     }
 
     @Test
     void whoLeavesWaitsForNothing() {
         LedgerService service = new LedgerService(new Ledger(1, 2), List.of(0, 1));
-        tell(service, 0, new Leases.Ask(1));
-        CompletableFuture<byte[]> waits = tell(service, 1, new Leases.Ask(1));
+        tell(service, 0, new Leases.Ask(1, 0));
+        CompletableFuture<byte[]> waits = tell(service, 1, new Leases.Ask(1, 0));
         tell(service, 1, new Leases.Leave());
-        assertThat(grant(waits)).isEqualTo(new Leases.Grant(0, 0));
+        assertThat(grant(waits)).isEqualTo(Leases.Grant.OVER);
     }
 
     @Test
     void theLedgerRefusesWhatCannotBe() {
         LedgerService service = new LedgerService(new Ledger(9, 1), List.of(2));
-        assertThatThrownBy(() -> tell(service, 1, new Leases.Ask(1)))
+        assertThatThrownBy(() -> tell(service, 1, new Leases.Ask(1, 0)))
                 .hasMessageContaining("rank 1 is no replica's source");
-        assertThatThrownBy(() -> tell(service, 2, new Leases.Ask(0))).hasMessage("a lease of 0 requests");
+        assertThatThrownBy(() -> tell(service, 2, new Leases.Ask(0, 0)))
+                .hasMessage("a lease of 0 requests and 0 ahead");
         assertThatThrownBy(() -> tell(service, 2, new Leases.Done(new long[] {7})))
                 .hasMessage("request 7 is not leased to replica 0");
         assertThatThrownBy(() -> tell(service, 2, new Leases.Fetch(0, 1))).hasMessageContaining("the ledger is told");

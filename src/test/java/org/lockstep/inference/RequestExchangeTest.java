@@ -9,6 +9,7 @@ import java.util.List;
 import java.util.Queue;
 import java.util.concurrent.ConcurrentLinkedQueue;
 import java.util.concurrent.CountDownLatch;
+import java.util.concurrent.CyclicBarrier;
 import java.util.concurrent.TimeUnit;
 import java.util.concurrent.atomic.AtomicInteger;
 import java.util.function.Consumer;
@@ -165,15 +166,49 @@ class RequestExchangeTest {
                         completion -> {
                             taken.incrementAndGet();
                             take.accept(completion);
-                            if (rank == 0 && taken.get() == 180) {
+                            if (rank == 0 && taken.get() == 195) { // all but those, and one in stock
                                 others.countDown();
                             }
                         },
                         4);
             });
             assertThat(done).isEqualTo(completions(home));
-            assertThat(taken.get()).isBetween(rank == 0 ? 180 : 1, rank == 0 ? 199 : 20);
+            assertThat(taken.get()).isBetween(rank == 0 ? 195 : 1, rank == 0 ? 199 : 5);
         });
+    }
+
+    /** Forty rows and two replicas that could each begin 32: whoever comes first leaves the other its half. */
+    @ParameterizedTest
+    @ValueSource(ints = {1, 2})
+    void fewRowsAreHalvedThoughOneReplicaCouldBeginThemAll(int venues) {
+        CyclicBarrier halved = new CyclicBarrier(2);
+        onEveryRank(ParallelSizes.data(2), 2, venues, (world, exchange) -> {
+            List<Request> home = requests(20 * world.state().rank(), 20);
+            List<Completion> done = exchange.run(home, (source, take) -> {
+                List<Request> taken = new ArrayList<>();
+                while (taken.size() < 20) {
+                    List<Request> more = source.poll(32 - taken.size());
+                    taken.addAll(more);
+                    assertThat(taken).hasSizeLessThanOrEqualTo(20);
+                    if (more.isEmpty()) {
+                        source.await(SOON);
+                    }
+                }
+                await(halved);
+                assertThat(source.poll(12)).isEmpty();
+                await(halved);
+                taken.forEach(each -> take.accept(completion(each)));
+            });
+            assertThat(done).isEqualTo(completions(home));
+        });
+    }
+
+    private static void await(CyclicBarrier barrier) {
+        try {
+            barrier.await(1, TimeUnit.MINUTES);
+        } catch (Exception e) {
+            throw new IllegalStateException("the other replica did not get its half", e);
+        }
     }
 
     @ParameterizedTest

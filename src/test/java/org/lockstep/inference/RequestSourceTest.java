@@ -9,12 +9,14 @@ import java.util.ArrayList;
 import java.util.Arrays;
 import java.util.Deque;
 import java.util.List;
+import java.util.concurrent.atomic.AtomicInteger;
 import java.util.stream.IntStream;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.Timeout;
 import org.junit.jupiter.params.ParameterizedTest;
 import org.junit.jupiter.params.provider.CsvSource;
 import org.lockstep.LockstepException;
+import org.lockstep.tensor.DataType;
 
 /** Requests that come while others run. */
 @Timeout(120)
@@ -86,6 +88,32 @@ class RequestSourceTest {
         }
         assertThat(source.mostAsked).as("as many as have a slot").isEqualTo(16);
         assertThat(source.awaited > 0).isEqualTo(every > 1);
+    }
+
+    /** One that waits in a replica is one that another could have begun with. */
+    @Test
+    void aSmallCacheTakesNoMoreThanItHolds() {
+        List<Request> rows = IntStream.range(0, 40).mapToObj(i -> request(i, 1)).toList();
+        int each = (GOLDEN.promptIds().length + 15) / 16;
+        GeneratorOptions options = new GeneratorOptions(64, 32, 2048, 16, 4 * each, DataType.F32, false);
+        AtomicInteger open = new AtomicInteger();
+        List<Integer> most = new ArrayList<>();
+        Generator.Listener listener = new Generator.Listener() {
+            @Override
+            public void onRequest(long id) {
+                most.add(open.incrementAndGet());
+            }
+
+            @Override
+            public void onCompletion(Completion completion) {
+                open.decrementAndGet();
+            }
+        };
+        LocalReplicas.fable(1, 1, 1).with(options).onEveryRank((world, generator, backend) -> {
+            generator.run(RequestSource.of(rows), listener);
+            return null;
+        });
+        assertThat(most).hasSize(40).allMatch(together -> together <= 4).contains(4);
     }
 
     @Test

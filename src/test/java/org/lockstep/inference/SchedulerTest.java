@@ -48,6 +48,23 @@ class SchedulerTest {
     }
 
     @Test
+    void thereIsRoomForAsManyAsTheCacheHolds() {
+        Scheduler scheduler = new Scheduler(
+                OPTIONS.withMaxSequences(32).withMaxTokensPerStep(64).withCacheBlocks(20), 1);
+        assertThat(scheduler.room()).as("of the longest, 8 blocks each").isEqualTo(2);
+        scheduler.add(request(0, 20, 9));
+        assertThat(scheduler.room()).as("like it, 5 blocks each").isEqualTo(3);
+        scheduler.add(request(1, 4, 9));
+        assertThat(scheduler.room()).as("3 blocks on the average").isEqualTo(4);
+        StepPlan plan = scheduler.next();
+        assertThat(ids(plan)).containsExactly(0L, 1L);
+        assertThat(scheduler.room()).isEqualTo(4);
+        land(scheduler, plan, 0, 1);
+        scheduler.finish(0);
+        assertThat(scheduler.room()).as("1 block each").isEqualTo(19);
+    }
+
+    @Test
     void prefillsThenDecodesOneTokenEach() {
         Scheduler scheduler = scheduler(OPTIONS, request(10, 5, 4), request(11, 7, 4));
         assertThat(scheduler.room()).isEqualTo(1);
@@ -143,7 +160,7 @@ class SchedulerTest {
         assertThat(plan.admitted()).as("it would only take what was wanted").isEmpty();
         assertThat(plan.grown()).containsExactly(0);
         assertThat(plan.slots()).containsExactly(0);
-        assertThat(scheduler.room()).isEqualTo(1);
+        assertThat(scheduler.room()).as("one waits for blocks already").isZero();
         assertThat(scheduler.stats(1, 1).preemptions()).isEqualTo(1);
         land(scheduler, plan, 0);
         plan = scheduler.next();
