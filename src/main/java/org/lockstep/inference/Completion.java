@@ -11,7 +11,8 @@ import org.lockstep.LockstepException;
  *
  * @param id of the request
  * @param text of the output without the prompt and without what ended it; empty if the replica has no tokenizer
- * @param tokens of the output, with the end token where there was one
+ * @param tokens of the output, with the end token where there was one; none where nobody wanted them brought along
+ * @param outputTokens how many there were
  * @param finishReason why it ended
  * @param stopReason the stop string, or the id of the stop token in digits; null for the model's own end token, for LENGTH and
  *     for ERROR
@@ -22,12 +23,33 @@ public record Completion(
         long id,
         String text,
         int[] tokens,
+        int outputTokens,
         FinishReason finishReason,
         @Nullable String stopReason,
         int promptTokens) {
+    private static final int[] NONE = {};
 
-    public int outputTokens() {
-        return tokens.length;
+    public Completion {
+        if (tokens.length != 0 && tokens.length != outputTokens) {
+            throw new IllegalArgumentException(
+                    tokens.length + " tokens of completion " + id + ", which put out " + outputTokens);
+        }
+    }
+
+    /** With all its tokens. */
+    Completion(
+            long id,
+            String text,
+            int[] tokens,
+            FinishReason finishReason,
+            @Nullable String stopReason,
+            int promptTokens) {
+        this(id, text, tokens, tokens.length, finishReason, stopReason, promptTokens);
+    }
+
+    /** The same without its tokens: of many completions they are much of the memory, and of what travels. */
+    public Completion withoutTokens() {
+        return new Completion(id, text, NONE, outputTokens, finishReason, stopReason, promptTokens);
     }
 
     /** What went wrong, as the error contract words it; null if nothing did. */
@@ -36,7 +58,7 @@ public record Completion(
                 ? null
                 : LockstepException.report(
                                 ErrorCode.NO_TOKEN,
-                                "no token to choose after " + promptTokens + " + " + tokens.length
+                                "no token to choose after " + promptTokens + " + " + outputTokens
                                         + " tokens: NaN or an infinity among the logits, or the row's own minTokens, stop"
                                         + " tokens and penalties leave none")
                         .attempt("the row without those; if it is so in many rows, the weights: a sound model gives"
@@ -50,6 +72,7 @@ public record Completion(
         return other instanceof Completion that
                 && id == that.id
                 && promptTokens == that.promptTokens
+                && outputTokens == that.outputTokens
                 && text.equals(that.text)
                 && Arrays.equals(tokens, that.tokens)
                 && finishReason == that.finishReason
@@ -63,7 +86,7 @@ public record Completion(
 
     @Override
     public String toString() {
-        return "completion " + id + " (" + promptTokens + " + " + tokens.length + " tokens, " + finishReason + ") "
+        return "completion " + id + " (" + promptTokens + " + " + outputTokens + " tokens, " + finishReason + ") "
                 + text;
     }
 }

@@ -2,6 +2,7 @@ package org.lockstep.inference;
 
 import java.util.ArrayList;
 import java.util.Arrays;
+import java.util.Iterator;
 import java.util.List;
 import java.util.concurrent.CompletableFuture;
 import java.util.concurrent.CompletionStage;
@@ -13,16 +14,23 @@ import org.lockstep.collective.ObjectCodec;
 
 /**
  * The requests that one rank holds, which replicas fetch, and their completions, which replicas bring back, in the order of
- * the requests. Thread-safe.
+ * the requests. One whose completion has come is held no more: of a million rows the prompts are most of the memory.
+ * Thread-safe.
  */
 final class HomeService implements ControlPlane.Service {
     private final ObjectCodec codec = Leases.codec();
-    private final List<Request> requests;
+    private final @Nullable Request[] requests; // null where the completion has come
     private final @Nullable Completion[] done;
 
-    HomeService(List<Request> requests) {
-        this.requests = List.copyOf(requests);
-        this.done = new @Nullable Completion[requests.size()];
+    HomeService(Iterator<Request> requests) {
+        List<Request> all = new ArrayList<>();
+        requests.forEachRemaining(all::add);
+        this.requests = all.toArray(new @Nullable Request[0]);
+        this.done = new @Nullable Completion[all.size()];
+    }
+
+    int size() {
+        return done.length;
     }
 
     @Override
@@ -40,22 +48,33 @@ final class HomeService implements ControlPlane.Service {
         throw new IllegalArgumentException("the home of requests is told " + word);
     }
 
-    private Request[] pick(Leases.Fetch fetch) {
-        if (fetch.count() < 1 || fetch.from() < 0 || fetch.from() > requests.size() - fetch.count()) {
-            throw new IllegalArgumentException(fetch + " of a rank that holds " + requests.size() + " requests");
+    private synchronized Request[] pick(Leases.Fetch fetch) {
+        if (fetch.count() < 1 || fetch.from() < 0 || fetch.from() > done.length - fetch.count()) {
+            throw new IllegalArgumentException(fetch + " of a rank that holds " + done.length + " requests");
         }
-        List<Request> asked = requests.subList(fetch.from(), fetch.from() + fetch.count());
+        List<Request> asked = new ArrayList<>();
+        for (int place = fetch.from(); place < fetch.from() + fetch.count(); place++) {
+            Request request = requests[place];
+            if (request == null) {
+                throw new IllegalArgumentException(fetch + ", of which the one at " + place + " is complete");
+            }
+            asked.add(request);
+        }
         return asked.subList(0, Leases.parcel(asked, Leases::weight)).toArray(Request[]::new);
     }
 
     private synchronized void accept(int place, Completion completion) {
-        if (place < 0 || place >= done.length || requests.get(place).id() != completion.id()) {
-            throw new IllegalArgumentException(completion + " is of no request at place " + place);
-        }
-        if (done[place] != null) {
+        boolean known = place >= 0 && place < done.length;
+        Completion before = known ? done[place] : null;
+        if (before != null && before.id() == completion.id()) {
             throw new IllegalArgumentException(completion + " comes twice");
         }
+        Request request = known ? requests[place] : null;
+        if (request == null || request.id() != completion.id()) {
+            throw new IllegalArgumentException(completion + " is of no request at place " + place);
+        }
         done[place] = completion;
+        requests[place] = null;
     }
 
     /**
@@ -71,7 +90,7 @@ final class HomeService implements ControlPlane.Service {
                 throw LockstepException.report(
                                 ErrorCode.INTERNAL,
                                 missing + " of " + done.length + " requests of this rank were left undone by all"
-                                        + " replicas, the first of them " + requests.get(all.size()))
+                                        + " replicas, the first of them " + requests[all.size()])
                         .exception();
             }
             all.add(each);

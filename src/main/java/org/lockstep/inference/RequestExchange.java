@@ -1,6 +1,7 @@
 package org.lockstep.inference;
 
 import java.time.Duration;
+import java.util.Iterator;
 import java.util.List;
 import java.util.function.Consumer;
 import org.lockstep.ErrorCode;
@@ -63,13 +64,14 @@ public final class RequestExchange {
      * Has the replicas complete all requests of the world, each one exactly once. Collective: every rank of the world calls
      * it, with or without requests of its own. Whatever fails on one rank ends it on all: the communicators are aborted.
      *
-     * @param home this rank's requests; no two in the world have the same id
+     * @param home this rank's requests, taken before anything is sent; each is let go of when its completion has come, so
+     *     nothing else should hold them. No two in the world have the same id
      * @param replica is called once on every rank
      * @return the completions of {@code home}, in the same order
      */
-    public List<Completion> run(List<Request> home, Replica replica) {
+    public List<Completion> run(Iterator<Request> home, Replica replica) {
         try {
-            return exchange(home, replica);
+            return exchange(new HomeService(home), replica);
         } catch (InterruptedException interrupted) {
             Thread.currentThread().interrupt();
             communicators.abort(interrupted);
@@ -82,17 +84,16 @@ public final class RequestExchange {
         }
     }
 
-    private List<Completion> exchange(List<Request> home, Replica replica) throws InterruptedException {
+    private List<Completion> exchange(HomeService mine, Replica replica) throws InterruptedException {
         Communicator world = communicators.world();
         ControlPlane plane = communicators.controlPlane();
         ProcessGroup all = state.worldGroup();
         List<Integer> sources = state.grid().groups(GroupKind.MODEL).stream()
                 .map(ProcessGroup::first)
                 .toList();
-        HomeService mine = new HomeService(home);
         plane.serve(Leases.HOME, mine);
         world.barrier(patience);
-        long[] offsets = offsets(world, home.size());
+        long[] offsets = offsets(world, mine.size());
         if (state.rank() == all.first()) {
             Ledger ledger = new Ledger(offsets[world.size()], sources.size());
             plane.serve(Leases.LEDGER, new LedgerService(ledger, sources));

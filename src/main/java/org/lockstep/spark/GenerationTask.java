@@ -116,7 +116,7 @@ final class GenerationTask implements RankFunction<IndexedRow, Row> {
             List<Request> requests = check(home, answers, check, kept);
             new RequestExchange(rank.communicators(), rank.state(), rank.kernels(), patience)
                     .run(
-                            requests,
+                            requests.iterator(),
                             (source, done) -> share.generator().run(source, recorder.before(new Counting(done, kept))))
                     .forEach(completion -> answers.put(completion.id(), row(completion)));
             count(recorder, answers.values());
@@ -223,7 +223,7 @@ final class GenerationTask implements RankFunction<IndexedRow, Row> {
             if (row.error() != null) {
                 requireKept(row.id(), row.error());
             }
-            home.accept(completion);
+            home.accept(completion.withoutTokens()); // the text is all that is read there
             kept.keep(row);
             counters.rowsDone().add(1L);
             counters.promptTokens().add(row.promptTokens());

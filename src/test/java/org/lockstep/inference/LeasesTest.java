@@ -2,9 +2,15 @@ package org.lockstep.inference;
 
 import static org.assertj.core.api.Assertions.assertThat;
 import static org.assertj.core.api.Assertions.assertThatThrownBy;
+import static org.awaitility.Awaitility.await;
 
+import java.lang.ref.WeakReference;
+import java.time.Duration;
+import java.util.ArrayDeque;
 import java.util.List;
+import java.util.Queue;
 import java.util.concurrent.CompletableFuture;
+import java.util.stream.Stream;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.params.ParameterizedTest;
 import org.junit.jupiter.params.provider.CsvSource;
@@ -85,7 +91,8 @@ class LeasesTest {
     @ParameterizedTest
     @CsvSource({"-1, 1", "0, 0", "0, -1", "0, 4", "3, 1", "2, 2147483647", "2147483647, 2"})
     void aHomeGivesOnlyWhatItHas(int from, int count) {
-        HomeService home = new HomeService(List.of(request(5), request(6), request(7)));
+        HomeService home =
+                new HomeService(List.of(request(5), request(6), request(7)).iterator());
         assertThatThrownBy(() -> tell(home, 1, new Leases.Fetch(from, count)))
                 .isInstanceOf(IllegalArgumentException.class)
                 .hasMessageContaining("of a rank that holds 3 requests");
@@ -93,7 +100,7 @@ class LeasesTest {
 
     @Test
     void aHomeTakesEachCompletionOnce() {
-        HomeService home = new HomeService(List.of(request(5), request(6)));
+        HomeService home = new HomeService(List.of(request(5), request(6)).iterator());
         assertThat(codec.decode(tell(home, 1, new Leases.Fetch(1, 1)).join(), Request[].class))
                 .containsExactly(request(6));
         Completion[] six = {completion(6)};
@@ -107,7 +114,38 @@ class LeasesTest {
         assertThatThrownBy(() -> tell(home, 1, new Leases.Delivery(new int[] {1}, six)))
                 .hasMessageContaining("comes twice");
         assertThatThrownBy(home::completions).hasMessageContaining("1 of 2 requests of this rank were left undone");
+        assertThatThrownBy(() -> tell(home, 1, new Leases.Fetch(0, 2)))
+                .hasMessageContaining("of which the one at 1 is complete");
         tell(home, 3, new Leases.Delivery(new int[] {0}, new Completion[] {completion(5)}));
         assertThat(home.completions()).containsExactly(completion(5), completion(6));
+    }
+
+    @Test
+    void aHomeHoldsAPromptUntilItsCompletionHasCome() {
+        Queue<Request> given = new ArrayDeque<>(List.of(request(5), request(6)));
+        WeakReference<int[]> first = new WeakReference<>(given.element().prompt());
+        HomeService home =
+                new HomeService(Stream.generate(given::remove).limit(2).iterator());
+        assertThat(codec.decode(tell(home, 1, new Leases.Fetch(0, 1)).join(), Request[].class))
+                .containsExactly(request(5));
+        tell(home, 1, new Leases.Delivery(new int[] {0}, new Completion[] {completion(5)}));
+        await().atMost(Duration.ofMinutes(1)).untilAsserted(() -> {
+            System.gc();
+            assertThat(first.get()).isNull();
+        });
+        assertThat(codec.decode(tell(home, 1, new Leases.Fetch(1, 1)).join(), Request[].class))
+                .containsExactly(request(6));
+    }
+
+    @Test
+    void aCompletionMayTravelWithoutItsTokens() {
+        Completion whole = new Completion(7, "ab", new int[] {3, 4}, FinishReason.STOP, "b", 5);
+        Completion bare = codec.decode(codec.encode(whole.withoutTokens()), Completion.class);
+        assertThat(bare).isEqualTo(whole.withoutTokens()).isNotEqualTo(whole);
+        assertThat(bare.tokens()).isEmpty();
+        assertThat(bare.outputTokens()).isEqualTo(2);
+        assertThat(bare).hasToString(whole.toString());
+        assertThatThrownBy(() -> new Completion(7, "", new int[] {3}, 2, FinishReason.STOP, null, 5))
+                .hasMessage("1 tokens of completion 7, which put out 2");
     }
 }

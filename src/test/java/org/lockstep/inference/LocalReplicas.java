@@ -101,7 +101,7 @@ record LocalReplicas(
             }
             return new RequestExchange(world.communicators(), world.state(), backend.kernels(), Duration.ofMinutes(5))
                     .run(
-                            home,
+                            home.iterator(),
                             (source, done) -> generator.run(source, new Generator.Listener() {
                                 @Override
                                 public void onCompletion(Completion completion) {

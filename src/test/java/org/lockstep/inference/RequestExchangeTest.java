@@ -121,7 +121,7 @@ class RequestExchangeTest {
                     }
                 }
                 Queue<Long> polled = seen.get(combination);
-                List<Completion> done = exchange.run(home, (requests, take) -> {
+                List<Completion> done = exchange.run(home.iterator(), (requests, take) -> {
                     assertThat(requests.isDrained()).isEqualTo(!source);
                     work(
                             requests,
@@ -147,7 +147,7 @@ class RequestExchangeTest {
             int rank = world.state().rank();
             AtomicInteger taken = new AtomicInteger();
             List<Request> home = requests(100 * rank, 100);
-            List<Completion> done = exchange.run(home, (source, take) -> {
+            List<Completion> done = exchange.run(home.iterator(), (source, take) -> {
                 if (rank == 1) { // is in its first step for as long as the other one works
                     List<Request> first = source.poll(4);
                     while (first.isEmpty()) {
@@ -184,7 +184,7 @@ class RequestExchangeTest {
         CyclicBarrier halved = new CyclicBarrier(2);
         onEveryRank(ParallelSizes.data(2), 2, venues, (world, exchange) -> {
             List<Request> home = requests(20 * world.state().rank(), 20);
-            List<Completion> done = exchange.run(home, (source, take) -> {
+            List<Completion> done = exchange.run(home.iterator(), (source, take) -> {
                 List<Request> taken = new ArrayList<>();
                 while (taken.size() < 20) {
                     List<Request> more = source.poll(32 - taken.size());
@@ -218,7 +218,7 @@ class RequestExchangeTest {
         onEveryRank(ParallelSizes.data(2), 2, venues, (world, exchange) -> {
             int rank = world.state().rank();
             List<Request> home = requests(10 * rank, 10);
-            List<Completion> done = exchange.run(home, (source, take) -> {
+            List<Completion> done = exchange.run(home.iterator(), (source, take) -> {
                 if (rank == 1) { // takes some, completes one of them, and leaves
                     List<Request> mine = source.poll(4);
                     while (mine.isEmpty()) {
@@ -243,7 +243,7 @@ class RequestExchangeTest {
                 1,
                 1,
                 (world, exchange) -> assertThatThrownBy(() -> exchange.run(
-                                requests(1, 3),
+                                requests(1, 3).iterator(),
                                 (source, done) ->
                                         done.accept(completion(source.poll(2).get(0)))))
                         .hasMessageContaining("INTERNAL")
@@ -257,7 +257,7 @@ class RequestExchangeTest {
         assertThatThrownBy(() -> onEveryRank(ParallelSizes.tensor(2).withData(2), 4, venues, (world, exchange) -> {
                     int rank = world.state().rank();
                     try {
-                        exchange.run(requests(10 * rank, 10), (source, done) -> {
+                        exchange.run(requests(10 * rank, 10).iterator(), (source, done) -> {
                             if (rank == 2) {
                                 throw new IllegalStateException("the row is cursed");
                             }
@@ -283,11 +283,12 @@ class RequestExchangeTest {
                     ParallelSizes.data(1),
                     1,
                     1,
-                    (world, exchange) -> assertThatThrownBy(() -> exchange.run(requests(0, 3), (source, done) -> {
-                                source.poll(3);
-                                done.accept(completion(request(0)));
-                                done.accept(completion(request(id)));
-                            }))
+                    (world, exchange) -> assertThatThrownBy(() ->
+                                    exchange.run(requests(0, 3).iterator(), (source, done) -> {
+                                        source.poll(3);
+                                        done.accept(completion(request(0)));
+                                        done.accept(completion(request(id)));
+                                    }))
                             .isInstanceOf(IllegalArgumentException.class)
                             .hasMessageContaining("is of no request that this replica has"));
         }
@@ -299,8 +300,8 @@ class RequestExchangeTest {
                 ParallelSizes.data(1),
                 1,
                 1,
-                (world, exchange) -> assertThatThrownBy(() ->
-                                exchange.run(List.of(request(7), request(7)), (source, done) -> work(source, done, 2)))
+                (world, exchange) -> assertThatThrownBy(() -> exchange.run(
+                                List.of(request(7), request(7)).iterator(), (source, done) -> work(source, done, 2)))
                         .hasMessage("request id 7 comes twice"));
     }
 
@@ -313,7 +314,7 @@ class RequestExchangeTest {
         onEveryRank(spec, 2, venues, (world, exchange) -> {
             int rank = world.state().rank();
             List<Request> home = requests(2 * rank, 2);
-            List<Completion> done = exchange.run(home, (source, take) -> {
+            List<Completion> done = exchange.run(home.iterator(), (source, take) -> {
                 source.await(SOON);
                 if (rank == 1) { // is in its first step for longer than that
                     assertThat(never.await(2_500, TimeUnit.MILLISECONDS)).isFalse();
@@ -332,7 +333,7 @@ class RequestExchangeTest {
             for (int i = 0; i < 40 && world.state().rank() == 1; i++) {
                 home.add(new Request(i, new int[100_000], PARAMS));
             }
-            List<Completion> done = exchange.run(home, (source, take) -> work(source, take, 8));
+            List<Completion> done = exchange.run(home.iterator(), (source, take) -> work(source, take, 8));
             assertThat(done).isEqualTo(completions(home));
         });
     }

@@ -2,6 +2,7 @@ package org.lockstep.cli.bench.inference;
 
 import java.util.ArrayList;
 import java.util.Comparator;
+import java.util.Iterator;
 import java.util.List;
 import java.util.stream.IntStream;
 import org.lockstep.cli.bench.inference.RaggedRows.Row;
@@ -76,7 +77,7 @@ public record EngineRows(ThreadReplicas replicas, BenchModel model, GeneratorOpt
                         (source, completed) -> generator.run(source, new Generator.Listener() {
                             @Override
                             public void onCompletion(Completion completion) {
-                                completed.accept(completion);
+                                completed.accept(completion.withoutTokens());
                             }
                         })));
             }
@@ -85,13 +86,13 @@ public record EngineRows(ThreadReplicas replicas, BenchModel model, GeneratorOpt
     }
 
     /** This rank's part of the rows {@code from} to {@code end}. */
-    private static List<Request> home(World world, PromptCheck prompts, List<Row> rows, int from, int end) {
+    private static Iterator<Request> home(World world, PromptCheck prompts, List<Row> rows, int from, int end) {
         int rank = world.state().rank();
         Blocks parts = Blocks.shares(world.communicators().world().size(), end - from);
         int first = from + (int) parts.from(rank);
         return IntStream.range(first, first + (int) parts.count(rank))
                 .mapToObj(i -> request(i, rows.get(i), prompts))
-                .toList();
+                .iterator();
     }
 
     private static Request request(int number, Row row, PromptCheck prompts) {
