@@ -10,7 +10,6 @@ import java.util.Map;
 import java.util.Optional;
 import java.util.function.Consumer;
 import org.apache.spark.sql.Row;
-import org.jspecify.annotations.Nullable;
 import org.lockstep.ErrorCode;
 import org.lockstep.LockstepException;
 import org.lockstep.commit.CommittedRow;
@@ -112,11 +111,14 @@ final class GenerationTask implements RankFunction<IndexedRow, Row> {
         KeptResults kept = KeptResults.open(ticket);
         try {
             Map<Long, CommittedRow> answers = Answers.kept(kept, home);
-            PromptCheck check = new PromptCheck(share.tokenizer(), options.maxModelLength());
-            List<Request> requests = check(home, answers, check, kept);
+            RowRequests asking = new RowRequests(
+                    new PromptCheck(share.tokenizer(), options.maxModelLength()), new SamplingJson(params), columns);
+            Iterator<Request> requests = asking.of(
+                    home.stream().filter(row -> !answers.containsKey(row.index())),
+                    (row, error) -> answers.put(row.index(), refuse(row.index(), error, kept)));
             new RequestExchange(rank.communicators(), rank.state(), rank.kernels(), patience)
                     .run(
-                            requests.iterator(),
+                            requests,
                             (source, done) -> share.generator().run(source, recorder.before(new Counting(done, kept))))
                     .forEach(completion -> answers.put(completion.id(), row(completion)));
             count(recorder, answers.values());
@@ -134,26 +136,13 @@ final class GenerationTask implements RankFunction<IndexedRow, Row> {
         }
     }
 
-    /** The requests of the rows that have no answer yet; a row that cannot be answered has its error. */
-    private List<Request> check(
-            List<IndexedRow> home, Map<Long, CommittedRow> answers, PromptCheck check, KeptResults kept) {
-        List<Request> requests = new ArrayList<>();
-        SamplingJson sampling = new SamplingJson(params);
-        for (IndexedRow row : home) {
-            if (answers.containsKey(row.index())) {
-                continue;
-            }
-            String error = ask(row, check, sampling, requests);
-            if (error == null) {
-                continue;
-            }
-            requireKept(row.index(), error);
-            CommittedRow failed = CommittedRow.failed(row.index(), error);
-            answers.put(row.index(), failed);
-            kept.keep(failed);
-            counters.rowsDone().add(1L);
-        }
-        return requests;
+    /** The answer of a row that cannot be completed. */
+    private CommittedRow refuse(long row, String error, KeptResults kept) {
+        requireKept(row, error);
+        CommittedRow failed = CommittedRow.failed(row, error);
+        kept.keep(failed);
+        counters.rowsDone().add(1L);
+        return failed;
     }
 
     /** Ends the run where a row's error shall. */
@@ -171,20 +160,6 @@ final class GenerationTask implements RankFunction<IndexedRow, Row> {
                 recorder.failed(answer.error());
                 counters.rowsFailed().add(1L);
             }
-        }
-    }
-
-    /** Asks for the row's completion, or says, as the error contract words it, why there is none to be had. */
-    private @Nullable String ask(IndexedRow row, PromptCheck check, SamplingJson sampling, List<Request> requests) {
-        PromptCheck.Result prompt = check.check(columns.promptOf(row.row()));
-        if (prompt.error() != null) {
-            return prompt.error();
-        }
-        try {
-            requests.add(new Request(row.index(), prompt.ids(), sampling.of(columns.samplingOf(row.row()))));
-            return null;
-        } catch (LockstepException invalid) {
-            return String.valueOf(invalid.getMessage());
         }
     }
 
