@@ -62,9 +62,8 @@ record LlmLimits(
      * @throws LockstepException USAGE or NOT_ENOUGH_MEMORY if the model or the cache's memory does not allow them
      */
     GeneratorOptions resolve(SparkConf conf, ModelConfig config, ParallelSizes sizes, DataType cacheType, long memory) {
-        int sequences = positive("max-num-seqs", maxSequences.orElse(Settings.MAX_SEQUENCES.in(conf)), MOST_SEQUENCES);
-        int step = positive(
-                "max-num-batched-tokens", maxStepLength.orElse(Settings.MAX_STEP_LENGTH.in(conf)), Integer.MAX_VALUE);
+        StepLimits steps = steps(conf);
+        int sequences = steps.sequences;
         int block = positive("block-size", blockSize.orElse(Settings.CACHE_BLOCK_SIZE.in(conf)), 1 << 16);
         long perBlock = bytesPerBlock(config, sizes, block, cacheType);
         long affordable = Math.min(memory / perBlock, MOST_POSITIONS / block);
@@ -90,7 +89,32 @@ record LlmLimits(
         }
         boolean prefixes = prefixCaching.orElse(Settings.CACHE_PREFIXES.in(conf));
         int blocks = (int) Math.min(affordable, (long) perSequence * sequences);
-        return new GeneratorOptions(length, sequences, Math.max(step, sequences), block, blocks, cacheType, prefixes);
+        return new GeneratorOptions(length, sequences, steps.tokens, block, blocks, cacheType, prefixes);
+    }
+
+    /** A step has a token of each of its sequences at least. */
+    private record StepLimits(int sequences, int tokens) {}
+
+    /** Where one of the two is said, the other's default gives way. */
+    private StepLimits steps(SparkConf conf) {
+        int sequences = positive("max-num-seqs", maxSequences.orElse(Settings.MAX_SEQUENCES.in(conf)), MOST_SEQUENCES);
+        int tokens = positive(
+                "max-num-batched-tokens", maxStepLength.orElse(Settings.MAX_STEP_LENGTH.in(conf)), Integer.MAX_VALUE);
+        if (tokens >= sequences) {
+            return new StepLimits(sequences, tokens);
+        }
+        if (maxStepLength.isEmpty() && !conf.contains(Settings.MAX_STEP_LENGTH.key())) {
+            return new StepLimits(sequences, sequences);
+        }
+        if (maxSequences.isEmpty() && !conf.contains(Settings.MAX_SEQUENCES.key())) {
+            return new StepLimits(tokens, tokens);
+        }
+        throw LockstepException.report(
+                        ErrorCode.USAGE,
+                        "max-num-batched-tokens (" + tokens + ") is less than max-num-seqs (" + sequences
+                                + "): a step computes a token of each of its rows at least")
+                .attempt("--max-num-batched-tokens " + sequences + ", or --max-num-seqs " + tokens)
+                .exception();
     }
 
     private static int positive(String name, int value, int most) {

@@ -46,7 +46,7 @@ public record Plan(
         return String.format(
                 Locale.ROOT,
                 "%s: %d layers, hidden %d, %d heads (%d key/value), vocabulary %,d, weights %s, on %s%n"
-                        + "a replica: up to %d rows at once, %,d positions a row, %,d in its cache%s%n%s%n%s%n%s",
+                        + "a replica: up to %d rows at once, %,d positions a row, %,d in its cache%s, %,d in a step%n%s%n%s%n%s",
                 model,
                 config.layers(),
                 config.hiddenSize(),
@@ -59,6 +59,7 @@ public record Plan(
                 options.maxModelLength(),
                 (long) options.cacheBlocks() * options.blockSize(),
                 options.cacheType() == DataType.F32 ? "" : ", in " + options.cacheType(),
+                options.maxTokensPerStep(),
                 perRank,
                 MachinePicture.of(grid).withLayers(config.layers()),
                 transports);

@@ -328,6 +328,19 @@ class LlmTest {
     }
 
     @Test
+    void aStepAndTheRowsInItFitWhereOnlyOneIsSaid() {
+        assertThat(Llm.bundled(spark).maxStepLength(8).plan().toString())
+                .contains("up to 8 rows at once", "4,096 in its cache, 8 in a step");
+        assertThat(Llm.bundled(spark)
+                        .tensorParallel(4)
+                        .maxModelLength(16)
+                        .maxSequences(2100)
+                        .plan()
+                        .toString())
+                .contains("up to 2100 rows at once", " 2,100 in a step");
+    }
+
+    @Test
     void whatTheModelCannotBeSplitIntoIsRefused() {
         assertRefused(
                 ErrorCode.MODEL_SHAPE,
@@ -349,6 +362,11 @@ class LlmTest {
         assertRefused(ErrorCode.USAGE, () -> Llm.bundled(spark).maxSequences(0).plan(), "max-num-seqs (0)");
         assertRefused(
                 ErrorCode.USAGE, () -> Llm.bundled(spark).maxStepLength(-5).plan(), "max-num-batched-tokens (-5)");
+        assertRefused(
+                ErrorCode.USAGE,
+                () -> Llm.bundled(spark).maxStepLength(8).maxSequences(32).plan(),
+                "max-num-batched-tokens (8) is less than max-num-seqs (32)",
+                "--max-num-batched-tokens 32, or --max-num-seqs 8");
         assertRefused(
                 ErrorCode.USAGE, () -> Llm.bundled(spark).maxModelLength(4096).plan(), "4096", "512");
         assertRefused(ErrorCode.USAGE, () -> Llm.bundled(spark).blockSize(0).plan(), "block-size (0)");
