@@ -110,6 +110,11 @@ public record GeneratorOptions(
         return blocksFor(maxModelLength, blockSize);
     }
 
+    /** Tokens that the cache holds, of all sequences together. */
+    public long cacheTokens() {
+        return (long) cacheBlocks * blockSize;
+    }
+
     /** Blocks that hold so many tokens. */
     int blocksFor(int tokens) {
         return blocksFor(tokens, blockSize);

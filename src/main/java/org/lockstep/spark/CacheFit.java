@@ -22,15 +22,13 @@ import org.lockstep.tensor.WeightType;
 import org.lockstep.topology.ParallelSizes;
 
 /**
- * How large the cache may be: what the configuration says, and on a GPU, where it does not say, what fits beside all else.
+ * How large the cache may be: what the configuration says, and where it does not say, what fits beside all else.
  *
  * @param stored how the files hold the matrices
  * @param sizes of the axes, resolved
+ * @param room in bytes that a rank has for everything: heap, or memory of its GPU; empty where the driver does not know
  */
-record CacheFit(ModelConfig config, WeightType stored, ParallelSizes sizes, RankDevice device) {
-    /** Of heap, where nothing is said. */
-    private static final long HEAP = 512L << 20;
-
+record CacheFit(ModelConfig config, WeightType stored, ParallelSizes sizes, RankDevice device, OptionalLong room) {
     /** Of a rank on a GPU, beside what a model asks for: the workspace of products, tables of a step, staged copies. */
     private static final long OVERHEAD = 64L << 20;
 
@@ -45,23 +43,39 @@ record CacheFit(ModelConfig config, WeightType stored, ParallelSizes sizes, Rank
                 options.maxSequences());
     }
 
-    /** The limits in numbers, as far as the driver knows the devices. */
+    /**
+     * The limits in numbers, as far as the driver knows the devices; its figures hold for all ranks, but that those on GPUs
+     * {@link #agree} on less where less is there.
+     */
     GeneratorOptions resolve(LlmLimits limits, SparkConf conf) {
         OptionalLong set = Settings.CACHE_MEMORY.in(conf);
         DataType type = type(conf);
-        if (!device.isCuda() || set.isPresent()) {
-            return limits.resolve(conf, config, sizes, type, set.orElse(HEAP));
+        if (set.isPresent()) {
+            return limits.resolve(conf, config, sizes, type, set.getAsLong());
         }
         GeneratorOptions wanted = limits.resolve(conf, config, sizes, type, Long.MAX_VALUE);
-        if (device.room().isEmpty()) {
+        if (room.isEmpty()) {
             return wanted;
         }
-        long room = device.room().getAsLong();
-        long left = left(room, memory(wanted));
-        if (left < LlmLimits.bytesPerBlock(config, sizes, wanted.blockSize(), type)) {
-            throw nothingLeft(room, memory(wanted));
+        long block = LlmLimits.bytesPerBlock(config, sizes, wanted.blockSize(), type);
+        RankMemory beside = memory(wanted);
+        if (!device.isCuda()) { // where not even a block is left, the whole is refused with all its parts
+            return limits.resolve(conf, config, sizes, type, Math.max(block, ofHeap(room.getAsLong(), beside, conf)));
+        }
+        long left = left(room.getAsLong(), beside);
+        if (left < block) {
+            throw nothingLeft(room.getAsLong(), beside);
         }
         return limits.resolve(conf, config, sizes, type, left);
+    }
+
+    /**
+     * Of the heap that weights and a step leave, the part that Spark leaves to others: its own part fills with rows, answers
+     * and shuffles, and it does not see ours.
+     */
+    private static long ofHeap(long heap, RankMemory memory, SparkConf conf) {
+        double spark = conf.getDouble("spark.memory.fraction", 0.6);
+        return (long) ((heap - memory.weights() - memory.step()) * (1 - spark));
     }
 
     /** Of keys and values. */

@@ -281,7 +281,8 @@ public final class Llm implements AutoCloseable {
         ProcessGrid grid = ProcessGrid.of(world, layout.sizes(), layout.order());
         config.checkSplit(grid.sizes().tp(), grid.sizes().pp(), grid.sizes().chunks());
         RankDevice where = device.resolve(context, world);
-        CacheFit fit = new CacheFit(config, found.stored().type(), grid.sizes(), where);
+        CacheFit fit = new CacheFit(
+                config, found.stored().type(), grid.sizes(), where, PerRank.room(context, tasks, world, where));
         GeneratorOptions options = fit.resolve(limits, context.getConf());
         String transports = ExpectedPlaces.of(context, tasks, grid).lines(KINDS);
         PerRank perRank = PerRank.of(context, tasks, world, where, fit.memory(options));

@@ -22,6 +22,11 @@ import org.lockstep.spark.settings.Settings;
 public record PerRank(RankDevice device, int threads, RankMemory memory, OptionalLong room) {
     private static final long MIB = 1 << 20;
 
+    /** What there is for one of {@code world} ranks, in tasks that ask for this. */
+    static OptionalLong room(SparkContext spark, TaskRequest tasks, int world, RankDevice device) {
+        return device.isCuda() ? device.room() : OptionalLong.of(ClusterPreflight.heapOfARank(spark, tasks, world));
+    }
+
     /**
      * What one of {@code world} ranks has, in tasks that ask for this.
      *
@@ -29,8 +34,7 @@ public record PerRank(RankDevice device, int threads, RankMemory memory, Optiona
      */
     static PerRank of(SparkContext spark, TaskRequest tasks, int world, RankDevice device, RankMemory memory) {
         int threads = ClusterPreflight.cores(tasks.conf()).of(world); // shared by the ranks of a local master only
-        OptionalLong room =
-                device.isCuda() ? device.room() : OptionalLong.of(ClusterPreflight.heapOfARank(spark, tasks, world));
+        OptionalLong room = room(spark, tasks, world, device);
         PerRank rank = new PerRank(device, threads, memory, room);
         if (room.isPresent() && memory.total() > room.getAsLong()) {
             throw LockstepException.report(

@@ -46,7 +46,7 @@ public record Plan(
         return String.format(
                 Locale.ROOT,
                 "%s: %d layers, hidden %d, %d heads (%d key/value), vocabulary %,d, weights %s, on %s%n"
-                        + "a replica: up to %d rows at once, %,d positions a row, %,d in its cache%s, %,d in a step%n%s%n%s%n%s",
+                        + "a replica: up to %d rows at once, %,d positions a row%s, %,d in its cache%s%s, %,d in a step%n%s%n%s%n%s",
                 model,
                 config.layers(),
                 config.hiddenSize(),
@@ -57,11 +57,25 @@ public record Plan(
                 master,
                 options.maxSequences(),
                 options.maxModelLength(),
-                (long) options.cacheBlocks() * options.blockSize(),
+                options.maxModelLength() == config.maxPositions()
+                        ? ""
+                        : String.format(Locale.ROOT, " of the model's %,d", config.maxPositions()),
+                options.cacheTokens(),
                 options.cacheType() == DataType.F32 ? "" : ", in " + options.cacheType(),
+                shortage(),
                 options.maxTokensPerStep(),
                 perRank,
                 MachinePicture.of(grid).withLayers(config.layers()),
                 transports);
+    }
+
+    /** From which length of rows on not all that run at once fit the cache; nothing where all do. */
+    private String shortage() {
+        return options.cacheBlocks() >= (long) options.maxSequences() * options.blocksPerSequence()
+                ? ""
+                : String.format(
+                        Locale.ROOT,
+                        " (rows beyond %,d on the average are put off and computed again)",
+                        options.cacheTokens() / options.maxSequences());
     }
 }

@@ -125,7 +125,8 @@ public final class Settings {
 
     public static final Setting<OptionalLong> CACHE_MEMORY = Setting.bytesOrAuto(
             "spark.lockstep.cache.memory",
-            "memory for each rank's key/value cache at most; auto: 512m of heap, on a GPU what fits");
+            "memory for each rank's key/value cache at most; auto: of the heap that the driver counts for a rank, less weights"
+                    + " and a step, what spark.memory.fraction leaves; on a GPU what fits");
 
     public static final Setting<String> CACHE_DTYPE = Setting.choice(
             "spark.lockstep.cache.dtype",
