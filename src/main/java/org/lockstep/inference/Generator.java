@@ -128,7 +128,8 @@ public final class Generator implements AutoCloseable {
                 state,
                 communicators,
                 kernels,
-                new CacheSize(options.cacheBlocks(), options.blockSize(), options.cacheType()),
+                new CacheSize(
+                        options.cacheBlocks(), options.blockSize(), options.maxModelLength(), options.cacheType()),
                 options.maxTokensPerStep());
         ForwardPass forward = new ForwardPass() {
             @Override

@@ -90,7 +90,7 @@ public final class PipelineStage implements AutoCloseable {
         this.memory = memory;
         this.cacheSize = cacheSize;
         this.pipeline = communicators.pipeline();
-        this.positions = (int) Math.min(config.maxPositions(), cacheSize.tokens());
+        this.positions = Math.min(config.maxPositions(), cacheSize.longest());
         Communicator tensor = communicators.tensor();
         this.recordable = tensor.size() == 1 || tensor.isRecordable();
         ShardPlan plan = ShardPlan.of(config, tensor.rankInGroup(), tensor.size());

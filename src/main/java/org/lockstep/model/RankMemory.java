@@ -12,7 +12,8 @@ import org.lockstep.topology.ParallelSizes;
  *
  * @param weights norms and biases as the f32 they are widened to, a device's padding left out
  * @param cache keys and values, in the cache's type
- * @param step what the largest step writes, its logits included, and the input of its widest matrix, packed
+ * @param step what the largest step writes, its logits included, the input of its widest matrix, packed, and the table of
+ *     positions
  */
 public record RankMemory(long weights, long cache, long step) implements Serializable {
     private static final long serialVersionUID = 1;
@@ -39,7 +40,8 @@ public record RankMemory(long weights, long cache, long step) implements Seriali
                             * plan.keyValueHeads()
                             * config.headSize()
                             * cache.type().bytes(),
-                    step(config, plan, sizes.pp() > 1 ? 2 : 1, maxTokens, last ? maxRows : 0));
+                    step(config, plan, sizes.pp() > 1 ? 2 : 1, maxTokens, last ? maxRows : 0)
+                            + positions(config, cache));
             fullest = here.total() > fullest.total() ? here : fullest;
         }
         return fullest;
@@ -94,6 +96,11 @@ public record RankMemory(long weights, long cache, long step) implements Seriali
         long packed = Math.max(Math.max(config.hiddenSize(), query), plan.intermediate());
         long padded = plan.ranks() == 1 ? 0 : (2L * plan.ranks() + 1) * plan.vocabularyRows();
         return (tokens * (token + packed) + rows * (config.vocabularySize() + padded)) * DataType.F32.bytes();
+    }
+
+    /** The cosines and sines of every position that a sequence may reach. */
+    private static long positions(ModelConfig config, CacheSize cache) {
+        return (long) Math.min(config.maxPositions(), cache.longest()) * config.headSize() * DataType.F32.bytes();
     }
 
     public long total() {

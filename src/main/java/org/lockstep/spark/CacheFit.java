@@ -38,7 +38,8 @@ record CacheFit(ModelConfig config, WeightType stored, ParallelSizes sizes, Rank
                 config,
                 stored,
                 sizes,
-                new CacheSize(options.cacheBlocks(), options.blockSize(), options.cacheType()),
+                new CacheSize(
+                        options.cacheBlocks(), options.blockSize(), options.maxModelLength(), options.cacheType()),
                 options.maxTokensPerStep(),
                 options.maxSequences());
     }

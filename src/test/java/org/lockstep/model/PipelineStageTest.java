@@ -5,6 +5,7 @@ import static org.assertj.core.api.Assertions.assertThatThrownBy;
 import static org.assertj.core.api.Assertions.catchThrowableOfType;
 
 import java.nio.file.Path;
+import java.util.ArrayList;
 import java.util.Arrays;
 import java.util.List;
 import java.util.stream.IntStream;
@@ -128,6 +129,34 @@ class PipelineStageTest {
         assertThat(RankMemory.of(model.config().withWeightType(WeightType.BF16), WeightType.F32, sizes, CACHE, 12, 3)
                         .weights())
                 .isLessThan(fullest * 2 / 3);
+    }
+
+    @Test
+    void theTableOfPositionsIsAsLongAsTheLongestSequence() {
+        SyntheticModel model = SyntheticModel.awkward();
+        ModelFiles files = model.write(folder);
+        CacheSize shorter = new CacheSize(CACHE.blocks(), CACHE.blockSize(), 8, CACHE.type());
+        long saved = (CACHE.tokens() - 8) * model.config().headSize() * DataType.F32.bytes();
+        List<Long> held = new ArrayList<>();
+        List<Long> known = new ArrayList<>();
+        for (CacheSize size : List.of(CACHE, shorter)) {
+            ParallelSizes alone = ParallelSizes.tensor(1).withPipeline(1).withData(1);
+            held.addAll(ModelWorld.run(alone, (state, communicators, kernels) -> {
+                try (Checkpoint checkpoint = Checkpoint.open(files);
+                        PipelineStage stage = PipelineStage.load(
+                                model.config(), checkpoint, state, communicators, kernels, size, 12)) {
+                    if (size == shorter) {
+                        assertThatThrownBy(() -> stage.forward(0, new int[9], layout(9, 0), new int[] {8}))
+                                .hasMessageContaining("a context of 9 tokens, more than the 8 positions");
+                    }
+                    return stage.activationBytes();
+                }
+            }));
+            known.add(RankMemory.of(model.config(), WeightType.F32, alone, size, 12, 3)
+                    .step());
+        }
+        assertThat(held.get(0) - held.get(1)).isEqualTo(saved);
+        assertThat(known.get(0) - known.get(1)).isEqualTo(saved);
     }
 
     @Test

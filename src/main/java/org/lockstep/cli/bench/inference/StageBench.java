@@ -58,6 +58,7 @@ final class StageBench {
         CacheSize cache = new CacheSize(
                 sequences * blocks(plan.positions()),
                 BLOCK,
+                plan.positions(),
                 model.held().cacheOn(kernels.device().kind()));
         int tokens = Math.max(plan.promptLength(), sequences);
         try (PipelineStage stage = model.read(
