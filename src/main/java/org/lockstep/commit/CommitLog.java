@@ -39,11 +39,12 @@ public final class CommitLog implements AutoCloseable {
     /**
      * An attempt that may begin.
      *
+     * @param run tells its run from others on this directory; a random number, the same in all attempts, resumed ones too
      * @param number 1 and up, over all runs on this directory
      * @param id no other attempt has it
      * @param done rows that are committed already
      */
-    public record Attempt(CommitPlace place, int number, String id, int done) implements Serializable {}
+    public record Attempt(CommitPlace place, long run, int number, String id, int done) implements Serializable {}
 
     /**
      * Takes the directory for a run: an empty one, one whose run is finished, or to go on with an unfinished one.
@@ -163,7 +164,7 @@ public final class CommitLog implements AutoCloseable {
                         .attempt("give each run its own directory: spark.lockstep.checkpointDir")
                         .exception();
             }
-            return new Attempt(place, number, id, accepted.rows());
+            return new Attempt(place, run, number, id, accepted.rows());
         } catch (IOException e) {
             throw failed(directory, "begin an attempt", 0, e);
         }

@@ -6,6 +6,7 @@ import java.util.List;
 import java.util.Locale;
 import java.util.Map;
 import java.util.Optional;
+import java.util.OptionalLong;
 import java.util.function.Consumer;
 import java.util.function.Supplier;
 import org.apache.spark.SparkContext;
@@ -99,10 +100,21 @@ record Launch(Model model, Input input, Supplier<Plan> planner, JobLabel label, 
                         counters.cachedTokens().value(),
                         counters.outputTokens().value(),
                         counters.preemptions().value(),
+                        drawnSeed(ticket),
                         Duration.ofNanos(System.nanoTime() - start),
                         plan.grid().sizes(),
                         plan.perRank().each(),
                         counters.reports().value().ranks()));
+    }
+
+    /** The seed of a run that is given none: all its attempts have it, and no other run. */
+    private static long seed(KeptResults.Ticket ticket) {
+        return ticket.attempt().run() >>> 32; // short enough to be typed
+    }
+
+    private OptionalLong drawnSeed(KeptResults.Ticket ticket) {
+        boolean sampled = !input.params.isGreedy() || input.columns.areSampledApart();
+        return sampled && input.params.seed() == null ? OptionalLong.of(seed(ticket)) : OptionalLong.empty();
     }
 
     /** All rows are committed where all executors see them: nobody needs a model. */
@@ -136,7 +148,7 @@ record Launch(Model model, Input input, Supplier<Plan> planner, JobLabel label, 
                 model.config,
                 plan,
                 options,
-                input.params,
+                input.params.seed() == null ? input.params.withSeed(seed(ticket)) : input.params,
                 input.columns,
                 Settings.RUN_TIMEOUT.in(spark.getConf()),
                 ticket,

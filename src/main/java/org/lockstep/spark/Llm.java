@@ -294,7 +294,8 @@ public final class Llm implements AutoCloseable {
      * without the prompt, or an error in the row, which harms no other.
      *
      * <p>Eager: the run happens in this call, and its results stay with the executors that made them. Where an executor or a
-     * peer is lost, another attempt does the rows that are not done.
+     * peer is lost, another attempt does the rows that are not done. Parameters without a seed get one that is drawn for the
+     * run, and kept with its rows: it is the same in every attempt and after {@link #resume}, and the report names it.
      *
      * @param promptColumn a column of strings
      * @throws LockstepException for what cannot run, before anything is launched; or the first cause of a failed gang;

@@ -121,6 +121,9 @@ final class ReportPage {
         if (report.rowsKept() > 0) {
             page.fact(count(report.rowsKept()), "rows from before");
         }
+        if (report.drawnSeed().isPresent()) {
+            page.fact(Long.toString(report.drawnSeed().getAsLong()), "seed, drawn for this run");
+        }
         if (report.attempts() > 1) {
             page.fact(count(report.attempts()), "attempts");
         }

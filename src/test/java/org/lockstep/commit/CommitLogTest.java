@@ -265,10 +265,10 @@ class CommitLogTest {
     void aDirectoryThatOthersDoNotShareIsFoundOut() throws IOException {
         try (CommitLog log = open(STORIES, false)) {
             CommitLog.Attempt attempt = log.begin();
-            CommitLog.Attempt elsewhere =
-                    new CommitLog.Attempt(place(folder.resolve("elsewhere")), attempt.number(), attempt.id(), 0);
+            CommitLog.Attempt elsewhere = new CommitLog.Attempt(
+                    place(folder.resolve("elsewhere")), attempt.run(), attempt.number(), attempt.id(), 0);
             assertThat(AttemptLog.join(elsewhere)).isEmpty();
-            assertThat(AttemptLog.join(new CommitLog.Attempt(place(), attempt.number(), "another", 0)))
+            assertThat(AttemptLog.join(new CommitLog.Attempt(place(), attempt.run(), attempt.number(), "another", 0)))
                     .isEmpty();
         }
     }

@@ -127,7 +127,7 @@ class AttemptsTest {
     @ValueSource(booleans = {false, true})
     @FaultCase({"F14", "F72"})
     void aCancelledRunKeepsItsRowsAndGoesOnToTheSameTexts(boolean interrupt) throws Exception {
-        SamplingParams params = SAMPLED.withMaxTokens(300);
+        SamplingParams params = SAMPLED.withMaxTokens(300).withSeed(interrupt ? null : 11L);
         CompletableFuture<List<Row>> run = CompletableFuture.supplyAsync(() -> {
             spark.sparkContext().setJobGroup("doomed", "a test", interrupt);
             try (Llm llm = held()) {
@@ -155,7 +155,9 @@ class AttemptsTest {
             assertThat(resumed.report().rowsKept())
                     .as("with what came on a slow disk after they were counted")
                     .isBetween(unfinished.committed(), ROWS - 1L);
-            assertThat(resumed.rows().collectAsList()).isEqualTo(undisturbed(params));
+            assertThat(resumed.report().drawnSeed().isPresent()).isEqualTo(interrupt);
+            SamplingParams same = params.withSeed(resumed.report().drawnSeed().orElse(11));
+            assertThat(resumed.rows().collectAsList()).isEqualTo(undisturbed(same));
             Generation again = llm.resume(true).run(rows(), "prompt", params);
             assertThat(again.report().rowsKept()).isEqualTo(ROWS);
             assertThat(again.report().ranks())

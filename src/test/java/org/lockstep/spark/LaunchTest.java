@@ -44,7 +44,8 @@ class LaunchTest {
                 found = FoundModel.of(ModelSource.FABLE, files, ModelCheck.of(files, config), new Residence(context));
             }
             KeptResults.Ticket unseen = new KeptResults.Ticket(
-                    new CommitLog.Attempt(new CommitPlace(folder.toString(), Map.of()), 1, "the driver's", 2), false);
+                    new CommitLog.Attempt(new CommitPlace(folder.toString(), Map.of()), 7, 1, "the driver's", 2),
+                    false);
             try (GangWatch watch = GangWatch.begin(context);
                     JobLabel label = JobLabel.begin(context, "rows that nobody sees");
                     EvenRows even = EvenRows.of(

@@ -139,6 +139,31 @@ class LlmTest {
                 .isNotEqualTo(alone);
     }
 
+    @Test
+    void aRunWithoutASeedDrawsOneAndSaysWhich() {
+        SamplingParams sampled = SamplingParams.DEFAULT.withMaxTokens(40).withIgnoreEos(true);
+        Dataset<Row> rows = numbered(prompts, 2);
+        Llm llm = Llm.bundled(spark).dataParallel(2);
+        Generation one = llm.run(rows, "prompt", sampled);
+        Generation other = llm.run(rows, "prompt", sampled);
+        assertThat(texts(other)).isNotEqualTo(texts(one));
+        long seed = one.report().drawnSeed().orElseThrow();
+        assertThat(one.report().toString()).contains(", seed " + seed + ";");
+        Generation again = llm.run(rows, "prompt", sampled.withSeed(seed));
+        assertThat(texts(again)).isEqualTo(texts(one));
+        assertThat(again.report().drawnSeed()).as("it was given").isEmpty();
+        assertThat(llm.run(rows, "prompt", golden()).report().drawnSeed())
+                .as("nothing is drawn")
+                .isEmpty();
+        Stream.of(one, other, again).forEach(Generation::discard);
+    }
+
+    private static List<String> texts(Generation run) {
+        return run.rows().collectAsList().stream()
+                .map(row -> row.<String>getAs("text"))
+                .toList();
+    }
+
     /** What a notebook prints of it. */
     @Test
     void itSaysWhatItIs() {

@@ -5,6 +5,7 @@ import java.util.Comparator;
 import java.util.List;
 import java.util.Locale;
 import java.util.Optional;
+import java.util.OptionalLong;
 import java.util.function.ToLongFunction;
 import org.lockstep.topology.ParallelSizes;
 
@@ -19,6 +20,7 @@ import org.lockstep.topology.ParallelSizes;
  * @param cachedTokens found in the cache instead of computed: beginnings that prompts share, and rows resumed
  * @param outputTokens generated
  * @param preemptions rows put off because the cache was full, and computed again
+ * @param drawnSeed of the random numbers, where the call gave none and rows are sampled: with it the same run gives the same texts
  * @param elapsed of the whole call, Spark's part included
  * @param each what a rank was to compute with
  * @param ranks by rank; empty when there were no rows
@@ -32,6 +34,7 @@ public record RunReport(
         long cachedTokens,
         long outputTokens,
         long preemptions,
+        OptionalLong drawnSeed,
         Duration elapsed,
         ParallelSizes sizes,
         String each,
@@ -44,7 +47,19 @@ public record RunReport(
     /** Of a run without rows, which launches nothing. */
     public static RunReport ofNothing(ParallelSizes sizes, String each, long start) {
         return new RunReport(
-                0, 0, 1, 0, 0, 0, 0, 0, Duration.ofNanos(System.nanoTime() - start), sizes, each, List.of());
+                0,
+                0,
+                1,
+                0,
+                0,
+                0,
+                0,
+                0,
+                OptionalLong.empty(),
+                Duration.ofNanos(System.nanoTime() - start),
+                sizes,
+                each,
+                List.of());
     }
 
     /** Output tokens per second of generating: the slowest rank's time, without Spark, meeting and loading. */
@@ -107,7 +122,7 @@ public record RunReport(
                         longest(RankReport::loadNanos) / 1e9);
         return String.format(
                 Locale.ROOT,
-                "%,d rows (%,d with errors%s), %,d prompt%s + %,d output tokens%s in %.1f s%s, %,.0f tokens/s; %s%s",
+                "%,d rows (%,d with errors%s), %,d prompt%s + %,d output tokens%s in %.1f s%s, %,.0f tokens/s%s; %s%s",
                 rows,
                 rowsFailed,
                 rowsKept == 0 ? "" : String.format(Locale.ROOT, ", %,d from before", rowsKept),
@@ -118,6 +133,7 @@ public record RunReport(
                 elapsed.toMillis() / 1e3,
                 attempts > 1 ? String.format(Locale.ROOT, " and %d attempts", attempts) : "",
                 tokensPerSecond(),
+                drawnSeed.isPresent() ? ", seed " + drawnSeed.getAsLong() : "",
                 world,
                 straggler().map(rank -> "; " + rank).orElse(""));
     }

@@ -73,6 +73,11 @@ public record RowColumns(int prompt, int sampling) implements Serializable {
         return place;
     }
 
+    /** Whether rows may say how they are sampled. */
+    public boolean areSampledApart() {
+        return sampling != NONE;
+    }
+
     public @Nullable String promptOf(Row row) {
         return row.getString(prompt);
     }

@@ -5,6 +5,7 @@ import static org.assertj.core.api.Assertions.assertThat;
 import java.time.Duration;
 import java.util.List;
 import java.util.Map;
+import java.util.OptionalLong;
 import java.util.concurrent.TimeUnit;
 import java.util.stream.IntStream;
 import org.junit.jupiter.api.Test;
@@ -49,6 +50,7 @@ class StragglerTest {
                 0,
                 1,
                 0,
+                OptionalLong.empty(),
                 Duration.ofSeconds(5),
                 ParallelSizes.tensor(4),
                 "2 cores",
