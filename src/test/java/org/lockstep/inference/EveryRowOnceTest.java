@@ -9,6 +9,7 @@ import java.util.HashMap;
 import java.util.List;
 import java.util.Map;
 import java.util.Random;
+import java.util.function.ToIntFunction;
 import java.util.stream.LongStream;
 import java.util.stream.Stream;
 import org.junit.jupiter.api.Test;
@@ -17,6 +18,8 @@ import org.junit.jupiter.api.Timeout;
 import org.junit.jupiter.params.ParameterizedTest;
 import org.junit.jupiter.params.provider.CsvSource;
 import org.lockstep.checkpoint.ModelFiles;
+import org.lockstep.collective.World;
+import org.lockstep.cpu.CpuBackend;
 import org.lockstep.tensor.DataType;
 
 /**
@@ -70,34 +73,53 @@ class EveryRowOnceTest {
                     .toList())
             .get(0);
 
-    /** Every division of up to {@code rows} rows over the replicas, one run after the other by the same generators. */
-    private void runAll(LocalReplicas replicas, int most) {
-        List<int[]> cuts = cuts(replicas.data(), most);
+    /** What one rank does with the rows that it is given. */
+    private interface Run {
+        List<Completion> of(World world, Generator generator, CpuBackend backend, List<Request> mine);
+    }
+
+    /**
+     * Every division of up to {@code most} rows each over so many parts, one run after the other by the same generators.
+     *
+     * @param part that a rank has, by its world
+     */
+    private void runAll(LocalReplicas replicas, int parts, int most, ToIntFunction<World> part, Run run) {
+        List<int[]> cuts = cuts(parts, most);
         List<List<List<Completion>>> byRank = replicas.onEveryRank((world, generator, backend) -> {
             List<List<Completion>> runs = new ArrayList<>();
-            int replica = world.state().dataParallelRank();
+            int mine = part.applyAsInt(world);
             for (int[] cut : cuts) {
-                int from = Arrays.stream(cut, 0, replica).sum();
-                List<Request> mine = rows(from + cut[replica]).subList(from, from + cut[replica]);
-                runs.add(generator.run(generator.isSource() ? mine : List.of()));
+                int from = Arrays.stream(cut, 0, mine).sum();
+                List<Request> rows = rows(from + cut[mine]).subList(from, from + cut[mine]);
+                runs.add(run.of(world, generator, backend, rows));
             }
             return runs;
         });
-        for (int run = 0; run < cuts.size(); run++) {
-            int at = run;
+        for (int number = 0; number < cuts.size(); number++) {
+            int at = number;
             List<Completion> all = byRank.stream()
                     .flatMap(runs -> runs.get(at).stream())
                     .sorted(Comparator.comparingLong(Completion::id))
                     .toList();
-            int rows = Arrays.stream(cuts.get(run)).sum();
-            assertThat(all).as("cut %s", Arrays.toString(cuts.get(run))).isEqualTo(alone.subList(0, rows));
+            int rows = Arrays.stream(cuts.get(at)).sum();
+            assertThat(all).as("cut %s", Arrays.toString(cuts.get(at))).isEqualTo(alone.subList(0, rows));
         }
     }
 
-    /** Every way to give each of so many replicas 0 to {@code most} rows. */
-    private static List<int[]> cuts(int replicas, int most) {
+    /** Every division of up to {@code most} rows over the replicas. */
+    private void runAll(LocalReplicas replicas, int most) {
+        runAll(
+                replicas,
+                replicas.data(),
+                most,
+                world -> world.state().dataParallelRank(),
+                (world, generator, backend, mine) -> generator.run(generator.isSource() ? mine : List.of()));
+    }
+
+    /** Every way to give each of so many parts 0 to {@code most} rows. */
+    private static List<int[]> cuts(int parts, int most) {
         List<int[]> cuts = new ArrayList<>(List.of(new int[0]));
-        for (int i = 0; i < replicas; i++) {
+        for (int i = 0; i < parts; i++) {
             cuts = new ArrayList<>(cuts.stream()
                     .flatMap(cut -> Stream.iterate(0, rows -> rows <= most, rows -> rows + 1)
                             .map(rows -> {
@@ -128,10 +150,22 @@ class EveryRowOnceTest {
         runAll(model(tensor, pipeline, chunks, data, TIGHT), rows);
     }
 
-    /** The same by the way of a job: rows at home on every rank, pulled by the replicas. */
+    /** The same by the way of a job: every number of rows at home on each rank, pulled by the replicas. */
+    @ParameterizedTest(name = "0 to {4} rows at home on each rank of tensor {0} × pipeline {1} × {2} chunks × data {3}")
+    @CsvSource({"1,1,1,2,4", "1,1,1,3,3", "2,1,1,2,1", "1,2,2,2,1", "2,1,1,1,4", "1,2,1,1,4", "1,4,1,1,1"})
+    void everyDivisionOfTheRowsOverTheirHomes(int tensor, int pipeline, int chunks, int data, int most) {
+        runAll(
+                model(tensor, pipeline, chunks, data, TIGHT),
+                tensor * pipeline * data,
+                most,
+                world -> world.state().rank(),
+                LocalReplicas::pull);
+    }
+
+    /** More rows than replicas take at once, from ranks that are no replica's source too. */
     @ParameterizedTest(name = "{4} rows at home over tensor {0} × pipeline {1} × {2} chunks × data {3}")
-    @CsvSource({"1,1,1,2,0", "1,1,1,3,2", "2,1,1,2,1", "1,2,2,2,9", "2,2,1,1,5", "1,4,1,1,9"})
-    void rowsFromTheirHomes(int tensor, int pipeline, int chunks, int data, int rows) {
+    @CsvSource({"1,2,2,2,9", "2,2,1,1,9", "2,1,1,2,9"})
+    void manyRowsFromTheirHomes(int tensor, int pipeline, int chunks, int data, int rows) {
         assertThat(model(tensor, pipeline, chunks, data, TIGHT).complete(rows(rows)))
                 .isEqualTo(alone.subList(0, rows));
     }

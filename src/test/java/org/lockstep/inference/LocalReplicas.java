@@ -99,19 +99,24 @@ record LocalReplicas(
                     home.add(requests.get(i));
                 }
             }
-            return new RequestExchange(world.communicators(), world.state(), backend.kernels(), Duration.ofMinutes(5))
-                    .run(
-                            home.iterator(),
-                            (source, done) -> generator.run(source, new Generator.Listener() {
-                                @Override
-                                public void onCompletion(Completion completion) {
-                                    done.accept(completion);
-                                }
-                            }));
+            return pull(world, generator, backend, home);
         });
         return byRank.stream()
                 .flatMap(List::stream)
                 .sorted(Comparator.comparingLong(Completion::id))
                 .toList();
+    }
+
+    /** One rank's part in completing all rows of the world: those at home here. */
+    static List<Completion> pull(World world, Generator generator, CpuBackend backend, List<Request> home) {
+        return new RequestExchange(world.communicators(), world.state(), backend.kernels(), Duration.ofMinutes(5))
+                .run(
+                        home.iterator(),
+                        (source, done) -> generator.run(source, new Generator.Listener() {
+                            @Override
+                            public void onCompletion(Completion completion) {
+                                done.accept(completion);
+                            }
+                        }));
     }
 }
