@@ -10,7 +10,7 @@ final class AttentionBench {
 
     private final int tile;
     final float[] scores; // (rows of a group, tile)
-    final float[] weights; // (tile, rows of a group)
+    final float[] weights; // (tile, rows of a group), the scores' exponentials
     final int[] seen = new int[ROWS]; // positions of the tile that a row sees
     private final float[] lanes = new float[Arithmetic.LANES];
 
@@ -18,7 +18,7 @@ final class AttentionBench {
     int width; // of a head, in whole panels
     float[] queries = new float[0]; // by group of rows: (headSize, rows of the group)
     float[] keys = queries; // (panels of positions, headSize, panel)
-    float[] values = queries; // (tile, width), zeros beyond the head
+    float[] values = queries; // (panels of the head, tile, panel), zeros beyond the head
     float[] sums = queries; // (rows, width)
     float[] totals = queries; // (rows)
     private float[] largest = queries; // (rows)

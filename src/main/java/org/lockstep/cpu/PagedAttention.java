@@ -94,11 +94,12 @@ final class PagedAttention implements Team.Job {
             int count = Math.min(TILE, context - start);
             int[] table = batch.blockTables()[s];
             gatherKeys(blocks, table, head, start, count, bench);
+            gatherValues(blocks, table, head, start, count, bench);
             for (int row = 0, some; row < bench.rows; row += some) {
                 some = Math.min(arithmetic.tile(), bench.rows - row);
                 score(row, some, count, blocks.headSize(), bench);
                 int common = soften(row, some, start, count, first, group, bench);
-                mix(blocks, table, head, start, row, some, common, bench);
+                mix(row, some, common, bench);
             }
         }
         store(to, blocks.headSize(), head, token, tokens, group, bench);
@@ -141,11 +142,25 @@ final class PagedAttention implements Team.Job {
         }
     }
 
+    /** Values of a tile's positions: (panels of the head, positions, panel). */
+    private void gatherValues(HostCache blocks, int[] table, int head, int start, int count, AttentionBench bench) {
+        int size = blocks.headSize();
+        int blockSize = blocks.blockSize();
+        float[] values = blocks.values().floats();
+        for (int p = 0; p < count; p++) {
+            int position = start + p;
+            int at = blocks.start(table[position / blockSize], head) + position % blockSize * size;
+            for (int j = 0; j < size; j += panel) {
+                System.arraycopy(values, at + j, bench.values, j * TILE + p * panel, Math.min(panel, size - j));
+            }
+        }
+    }
+
     private void score(int row, int rows, int count, int size, AttentionBench bench) {
         Arrays.fill(bench.scores, 0);
         for (int p = 0; p < count; p += panel) {
             int at = p / panel * size * panel;
-            arithmetic.tile(rows, size, bench.keys, at, panel, bench.queries, row * size, rows, bench.scores, p, TILE);
+            arithmetic.tile(rows, size, bench.keys, at, bench.queries, row * size, bench.scores, p, TILE);
         }
     }
 
@@ -171,59 +186,27 @@ final class PagedAttention implements Team.Job {
     }
 
     /** Adds the tile's values, weighted, to the sums of some rows; what not all rows see, row by row. */
-    private void mix(
-            HostCache blocks, int[] table, int head, int start, int row, int rows, int common, AttentionBench bench) {
-        mix(blocks, table, head, start, 0, common, row, rows, 0, rows, bench);
+    private void mix(int row, int rows, int common, AttentionBench bench) {
+        mix(0, common, row, rows, bench.weights, 0, bench);
         for (int r = 0; r < rows; r++) {
             if (bench.seen[r] > common) {
-                mix(blocks, table, head, start, common, bench.seen[r], row + r, 1, r, rows, bench);
+                mix(common, bench.seen[r], row + r, 1, bench.scores, r * TILE, bench);
             }
         }
     }
 
-    private void mix(
-            HostCache blocks,
-            int[] table,
-            int head,
-            int start,
-            int from,
-            int to,
-            int row,
-            int rows,
-            int weight,
-            int weightStride,
-            AttentionBench bench) {
-        int size = blocks.headSize();
-        int blockSize = blocks.blockSize();
-        for (int p = from, some; p < to; p += some) {
-            int slot = (start + p) % blockSize;
-            some = Math.min(blockSize - slot, to - p);
-            int at = blocks.start(table[(start + p) / blockSize], head) + slot * size;
-            float[] values = blocks.values().floats();
-            int stride = size;
-            if (size % panel != 0) {
-                // A panel would reach into the next position: it is given zeros instead.
-                stride = bench.width;
-                for (int i = 0; i < some; i++) {
-                    System.arraycopy(values, at + i * size, bench.values, i * stride, size);
-                }
-                values = bench.values;
-                at = 0;
-            }
-            for (int j = 0; j < size; j += panel) {
-                arithmetic.tile(
-                        rows,
-                        some,
-                        values,
-                        at + j,
-                        stride,
-                        bench.weights,
-                        p * weightStride + weight,
-                        weightStride,
-                        bench.sums,
-                        row * bench.width + j,
-                        bench.width);
-            }
+    private void mix(int from, int to, int row, int rows, float[] weights, int weightsAt, AttentionBench bench) {
+        for (int j = 0; j < bench.width; j += panel) {
+            arithmetic.tile(
+                    rows,
+                    to - from,
+                    bench.values,
+                    j * TILE + from * panel,
+                    weights,
+                    weightsAt + from * rows,
+                    bench.sums,
+                    row * bench.width + j,
+                    bench.width);
         }
     }
 

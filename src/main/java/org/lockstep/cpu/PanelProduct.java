@@ -214,7 +214,7 @@ final class PanelProduct implements Team.Job {
             // A group never straddles two runs of tokens: these are multiples of the tile.
             group = group(tokens - from - t);
             int xAt = tokenStart + (from + t) * columns + k * group;
-            arithmetic.tile(group, count, panelValues, at, panel, tokenValues, xAt, group, sums, t * panel, panel);
+            arithmetic.tile(group, count, panelValues, at, tokenValues, xAt, sums, t * panel, panel);
         }
     }
 

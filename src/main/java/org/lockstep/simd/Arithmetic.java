@@ -62,22 +62,11 @@ public interface Arithmetic {
      *
      * @param rows of {@code x}, 1 to {@link #tile}
      * @param count of {@code k}
-     * @param w (count, {@link #panel}) from {@code wAt} on, {@code wStride} from one {@code k} to the next
-     * @param x (count, rows) from {@code xAt} on, {@code xStride} from one {@code k} to the next
+     * @param w (count, {@link #panel}) from {@code wAt} on
+     * @param x (count, rows) from {@code xAt} on
      * @param sums (rows, {@link #panel}) from {@code sumsAt} on, {@code sumsStride} from one row to the next
      */
-    void tile(
-            int rows,
-            int count,
-            float[] w,
-            int wAt,
-            int wStride,
-            float[] x,
-            int xAt,
-            int xStride,
-            float[] sums,
-            int sumsAt,
-            int sumsStride);
+    void tile(int rows, int count, float[] w, int wAt, float[] x, int xAt, float[] sums, int sumsAt, int sumsStride);
 
     /** Widens {@code count} columns of a panel of bf16, from {@code at} on, to f32 from {@code outAt} on. */
     void widenBf16(short[] panel, int at, int count, float[] out, int outAt);

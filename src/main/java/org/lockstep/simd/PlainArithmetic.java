@@ -33,17 +33,7 @@ final class PlainArithmetic implements Arithmetic {
 
     @Override
     public void tile(
-            int rows,
-            int count,
-            float[] w,
-            int wAt,
-            int wStride,
-            float[] x,
-            int xAt,
-            int xStride,
-            float[] sums,
-            int sumsAt,
-            int sumsStride) {
+            int rows, int count, float[] w, int wAt, float[] x, int xAt, float[] sums, int sumsAt, int sumsStride) {
         for (int k = 0; k < count; k += NEAR) {
             int some = Math.min(NEAR, count - k);
             for (int row = 0; row < rows; row++) {
@@ -51,11 +41,11 @@ final class PlainArithmetic implements Arithmetic {
                     eight(
                             some,
                             w,
-                            wAt + k * wStride + j,
-                            wStride,
+                            wAt + k * panel + j,
+                            panel,
                             x,
-                            xAt + k * xStride + row,
-                            xStride,
+                            xAt + k * rows + row,
+                            rows,
                             sums,
                             sumsAt + row * sumsStride + j);
                 }
@@ -135,9 +125,9 @@ final class PlainArithmetic implements Arithmetic {
 
     @Override
     public void chainF32(int count, float[] w, int at, int next, float[] x, int xAt, float[] sums, int sumsAt) {
-        tile(1, count, w, at, panel, x, xAt, 1, sums, sumsAt, panel);
+        tile(1, count, w, at, x, xAt, sums, sumsAt, panel);
         if (next != 0) {
-            tile(1, count, w, at + next, panel, x, xAt, 1, sums, sumsAt + panel, panel);
+            tile(1, count, w, at + next, x, xAt, sums, sumsAt + panel, panel);
         }
     }
 

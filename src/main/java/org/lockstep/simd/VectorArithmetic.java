@@ -29,23 +29,13 @@ final class VectorArithmetic implements Arithmetic {
 
     @Override
     public int tile() {
-        return L == 16 ? 4 : 2; // by the registers: 32 with AVX-512, 16 with AVX2
+        return 4;
     }
 
     @Override
     public void tile(
-            int rows,
-            int count,
-            float[] w,
-            int wAt,
-            int wStride,
-            float[] x,
-            int xAt,
-            int xStride,
-            float[] sums,
-            int sumsAt,
-            int sumsStride) {
-        VectorTiles.tile(rows, count, w, wAt, wStride, x, xAt, xStride, sums, sumsAt, sumsStride);
+            int rows, int count, float[] w, int wAt, float[] x, int xAt, float[] sums, int sumsAt, int sumsStride) {
+        VectorTiles.tile(rows, count, w, wAt, x, xAt, sums, sumsAt, sumsStride);
     }
 
     @Override
@@ -93,7 +83,7 @@ final class VectorArithmetic implements Arithmetic {
     @Override
     public void chainF32(int count, float[] w, int at, int next, float[] x, int xAt, float[] sums, int sumsAt) {
         if (next == 0) {
-            VectorTiles.tile(1, count, w, at, W, x, xAt, 1, sums, sumsAt, W);
+            VectorTiles.tile(1, count, w, at, x, xAt, sums, sumsAt, W);
         } else {
             VectorChains.f32Pair(count, w, at, at + next, x, xAt, sums, sumsAt);
         }

@@ -41,42 +41,21 @@ final class WarmingArithmetic implements Arithmetic {
 
     @Override
     public void tile(
-            int rows,
-            int count,
-            float[] w,
-            int wAt,
-            int wStride,
-            float[] x,
-            int xAt,
-            int xStride,
-            float[] sums,
-            int sumsAt,
-            int sumsStride) {
+            int rows, int count, float[] w, int wAt, float[] x, int xAt, float[] sums, int sumsAt, int sumsStride) {
         Trial trial = tiles[rows];
         if (trial.over) {
-            vectors.tile(rows, count, w, wAt, wStride, x, xAt, xStride, sums, sumsAt, sumsStride);
+            vectors.tile(rows, count, w, wAt, x, xAt, sums, sumsAt, sumsStride);
             return;
         }
         if (count < 2 * Trial.LEAST) {
-            plain.tile(rows, count, w, wAt, wStride, x, xAt, xStride, sums, sumsAt, sumsStride);
+            plain.tile(rows, count, w, wAt, x, xAt, sums, sumsAt, sumsStride);
             return;
         }
         int dose = trial.dose(count);
         long start = System.nanoTime();
-        vectors.tile(rows, dose, w, wAt, wStride, x, xAt, xStride, sums, sumsAt, sumsStride);
+        vectors.tile(rows, dose, w, wAt, x, xAt, sums, sumsAt, sumsStride);
         long between = System.nanoTime();
-        plain.tile(
-                rows,
-                count - dose,
-                w,
-                wAt + dose * wStride,
-                wStride,
-                x,
-                xAt + dose * xStride,
-                xStride,
-                sums,
-                sumsAt,
-                sumsStride);
+        plain.tile(rows, count - dose, w, wAt + dose * panel(), x, xAt + dose * rows, sums, sumsAt, sumsStride);
         trial.measured(dose, between - start, count - dose, System.nanoTime() - between);
     }
 
