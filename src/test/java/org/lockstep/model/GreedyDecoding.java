@@ -50,8 +50,20 @@ final class GreedyDecoding {
             int[][] prompts,
             int steps,
             DataType cacheType) {
+        return run(files, ModelConfig.read(files), state, communicators, kernels, prompts, steps, cacheType);
+    }
+
+    /** The same with these settings in place of the model's own. */
+    static Seen run(
+            ModelFiles files,
+            ModelConfig config,
+            ParallelState state,
+            Communicators communicators,
+            Kernels kernels,
+            int[][] prompts,
+            int steps,
+            DataType cacheType) {
         CacheSize cache = new CacheSize(CACHE.blocks(), CACHE.blockSize(), cacheType);
-        ModelConfig config = ModelConfig.read(files);
         try (Checkpoint checkpoint = Checkpoint.open(files);
                 PipelineStage stage =
                         PipelineStage.load(config, checkpoint, state, communicators, kernels, cache, 128)) {
