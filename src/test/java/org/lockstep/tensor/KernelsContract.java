@@ -186,6 +186,41 @@ public abstract class KernelsContract {
         assertThat(doubles(out)).isEqualTo(expected);
     }
 
+    /** Rows of several panels, columns of several blocks and chunks, the last of each cut short. */
+    @ParameterizedTest
+    @EnumSource
+    void embedLooksUpWideRows(WeightType type) {
+        for (int[] size : new int[][] {{70, 33}, {131, 300}, {1, 32}}) {
+            int rows = size[0];
+            int hidden = size[1];
+            Tensor table = random(DataType.F32, rows, hidden);
+            int[] ids = IntStream.range(0, 90).map(i -> i * 37 % (rows + 5)).toArray(); // and some beyond the last
+            Tensor out = random(DataType.F32, ids.length, hidden);
+            kernels.embed(prepare(table, type, 1), ids, 0, out);
+            HostBuffer wanted = host(table);
+            HostBuffer found = host(out);
+            for (int t = 0; t < ids.length; t++) {
+                for (int i = 0; i < hidden; i++) {
+                    double value = ids[t] < rows ? wanted.get(ids[t] * hidden + i) : 0;
+                    double loss = ids[t] < rows ? loss(type, wanted, ids[t] * hidden, i, hidden) : 0;
+                    assertThat(Math.abs(found.get(t * hidden + i) - value))
+                            .as("%d × %d, element %d of row %d", rows, hidden, i, ids[t])
+                            .isLessThanOrEqualTo(loss);
+                }
+            }
+        }
+    }
+
+    /** What a weight may lose by its type. */
+    private static double loss(WeightType type, HostBuffer weight, int row, int k, int columns) {
+        return switch (type) {
+            case F32 -> 0;
+            case BF16 -> Math.abs(weight.get(row + k)) * 0x1p-8;
+            case F16 -> Math.abs(weight.get(row + k)) * 0x1p-11 + 0x1p-25;
+            case Q8 -> step(weight, row, k, columns) * 0.501;
+        };
+    }
+
     @Test
     void rmsNormDividesByTheRootOfTheMeanSquare() {
         for (int hidden : new int[] {1, 7, 64}) {
@@ -258,6 +293,35 @@ public abstract class KernelsContract {
             }
         }
         kernels.rotate(x, cos, sin, layout, 2 * half);
+        assertClose(x, expected);
+    }
+
+    @ParameterizedTest
+    @CsvSource({"1,2", "3,10", "5,64", "7,80", "2,130"})
+    void rotateTurnsHeadsOfEverySize(int heads, int size) {
+        int[][] sequences = {{5, 5}, {1, 11}, {3, 7}, {1, 1}, {40, 70}, {150, 150}};
+        BatchLayout layout = layout(4, sequences);
+        int half = size / 2;
+        Tensor cos = random(DataType.F32, 150, half);
+        Tensor sin = random(DataType.F32, 150, half);
+        Tensor x = random(DataType.F32, layout.tokens(), (long) heads * size);
+        HostBuffer cosines = host(cos);
+        HostBuffer sines = host(sin);
+        HostBuffer xs = host(x);
+        double[] expected = new double[xs.size()];
+        int t = 0;
+        for (int[] sequence : sequences) {
+            for (int position = sequence[1] - sequence[0]; position < sequence[1]; position++, t++) {
+                for (int i = 0; i < heads * half; i++) {
+                    int at = (t * heads + i / half) * size + i % half;
+                    double c = cosines.get(position * half + i % half);
+                    double n = sines.get(position * half + i % half);
+                    expected[at] = xs.get(at) * c - xs.get(at + half) * n;
+                    expected[at + half] = xs.get(at + half) * c + xs.get(at) * n;
+                }
+            }
+        }
+        kernels.rotate(x, cos, sin, layout, size);
         assertClose(x, expected);
     }
 
@@ -393,6 +457,29 @@ public abstract class KernelsContract {
         assertThat(floats(out)).isEqualTo(floats(wanted));
     }
 
+    /** A sequence of one token attends to itself alone: what comes back is its value; the softmax' test reads keys so. */
+    @ParameterizedTest
+    @CsvSource({"1,1,1", "3,5,2", "2,64,16", "4,80,3", "1,130,8"})
+    void writeCacheTakesHeadsOfEverySize(int heads, int size, int blockSize) {
+        int width = heads * size;
+        int tokens = 331;
+        int[][] ones = new int[tokens][];
+        for (int s = 0; s < tokens; s++) {
+            ones[s] = new int[] {s * 7 % tokens};
+        }
+        BatchLayout layout = new BatchLayout(
+                IntStream.rangeClosed(0, tokens).toArray(),
+                IntStream.range(0, tokens).map(s -> 1).toArray(),
+                ones,
+                blockSize);
+        CacheBlocks cache = kernels.cache(DataType.F32, tokens, blockSize, heads, size);
+        Tensor values = random(DataType.F32, tokens, width);
+        kernels.writeCache(random(DataType.F32, tokens, width), values, cache, layout);
+        Tensor out = kernels.zeros(DataType.F32, tokens, width);
+        kernels.attention(random(DataType.F32, tokens, width), cache, layout, out);
+        assertThat(floats(out)).isEqualTo(floats(values));
+    }
+
     @Test
     void argmaxIsTheFirstOfTheLargestAndNoneWhereAnElementIsNotFinite() {
         float inf = Float.POSITIVE_INFINITY;
@@ -418,6 +505,54 @@ public abstract class KernelsContract {
             int[] out = new int[5];
             kernels.argmax(kernels.upload(all, 5, n), out);
             assertThat(out).containsExactly(first, n - 1, -1, -1, -1);
+        }
+    }
+
+    /** So many rows, and so wide, that a device cuts them into parts. */
+    @ParameterizedTest
+    @CsvSource({"3,33000", "300,257", "1,70001"})
+    void argmaxOfManyElements(int rows, int n) {
+        Tensor x = random(DataType.F32, rows, n);
+        float[] all = floats(x);
+        int[] expected = new int[rows];
+        for (int r = 0; r < rows; r++) {
+            for (int i = 0; i < n; i++) {
+                expected[r] = all[r * n + i] > all[r * n + expected[r]] ? i : expected[r];
+            }
+        }
+        int[] out = new int[rows];
+        kernels.argmax(x, out);
+        assertThat(out).isEqualTo(expected);
+    }
+
+    /** Below, at and above the widths of vectors, and more than a part that a device cuts. */
+    @ParameterizedTest
+    @CsvSource({"1,1", "1,7", "2,8", "3,17", "1,33", "5,101", "3,11003", "1,32768", "2,40001"})
+    void swiGluOfEveryWidth(int tokens, int width) {
+        Tensor gate = random(DataType.F32, tokens, width);
+        Tensor up = random(DataType.F32, tokens, width);
+        HostBuffer gates = host(gate);
+        HostBuffer ups = host(up);
+        double[] expected = IntStream.range(0, tokens * width)
+                .mapToDouble(i -> gates.get(i) / (1 + Math.exp(-gates.get(i))) * ups.get(i))
+                .toArray();
+        kernels.swiGlu(gate, up);
+        assertClose(gate, expected);
+    }
+
+    @ParameterizedTest
+    @CsvSource({"9,1", "70,7", "300,257", "3,40001"})
+    void gatherRowsCopiesRowsOfEveryWidth(int rows, int width) {
+        Tensor x = random(DataType.F32, rows, width);
+        int[] wanted = IntStream.range(0, rows + 5).map(i -> i * 11 % rows).toArray();
+        Tensor out = kernels.zeros(DataType.F32, wanted.length, width);
+        kernels.gatherRows(x, wanted, out);
+        float[] from = floats(x);
+        float[] found = floats(out);
+        for (int i = 0; i < wanted.length; i++) {
+            assertThat(Arrays.copyOfRange(found, i * width, (i + 1) * width))
+                    .as("row %d", i)
+                    .isEqualTo(Arrays.copyOfRange(from, wanted[i] * width, (wanted[i] + 1) * width));
         }
     }
 
