@@ -109,11 +109,9 @@ public final class CpuBackend implements Backend {
         if (closed) {
             throw new IllegalStateException("the backend was closed during the meeting");
         }
-        if (kernels == null) {
-            int threads = cores.of(ranks);
-            kernels = CpuKernels.create(
-                    threads, (long) ranks * threads <= Runtime.getRuntime().availableProcessors());
-        }
+        CpuKernels made = kernels == null ? CpuKernels.create(cores.of(ranks)) : kernels;
+        made.shareCores(ranks);
+        kernels = made;
     }
 
     @Override

@@ -50,19 +50,31 @@ public final class CpuKernels implements Kernels {
      * @param threads at least 1
      */
     public static CpuKernels create(int threads) {
-        return create(threads, threads <= Runtime.getRuntime().availableProcessors());
+        return create(Arithmetic.create(), threads, fits(1, threads));
+    }
+
+    private static boolean fits(int ranks, int threads) {
+        return (long) ranks * threads <= Runtime.getRuntime().availableProcessors();
     }
 
     /** @param spins whether there is a core for each thread */
-    static CpuKernels create(int threads, boolean spins) {
-        return create(Arithmetic.create(), threads, spins);
-    }
 
     static CpuKernels create(Arithmetic arithmetic, int threads, boolean spins) {
         if (threads < 1) {
             throw new IllegalArgumentException("threads (" + threads + ") must be at least 1");
         }
         return new CpuKernels(arithmetic, Team.of(threads, spins));
+    }
+
+    /** So many ranks compute in this JVM, each on as many threads: where they outnumber its cores none may spin. */
+    void shareCores(int ranks) {
+        if (!fits(ranks, team.size())) {
+            team.sleepAtOnce();
+        }
+    }
+
+    boolean spins() {
+        return team.spins();
     }
 
     @Override

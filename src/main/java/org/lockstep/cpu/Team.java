@@ -30,7 +30,7 @@ final class Team implements AutoCloseable {
         void run(int part, int worker);
     }
 
-    private final boolean spins;
+    private volatile boolean spins;
     private final Thread[] workers;
     private final AtomicIntegerArray asleep;
     /** The number of the job, above the number of the next part of it: one word, so that nobody takes a part of the next job. */
@@ -63,6 +63,15 @@ final class Team implements AutoCloseable {
             thread.start();
         }
         return team;
+    }
+
+    /** From now on workers sleep as soon as they have nothing to do: others want their cores. */
+    void sleepAtOnce() {
+        spins = false;
+    }
+
+    boolean spins() {
+        return spins;
     }
 
     /** Threads, the caller's included. */

@@ -8,6 +8,7 @@ import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.Timeout;
 import org.junit.jupiter.params.ParameterizedTest;
 import org.junit.jupiter.params.provider.CsvSource;
+import org.lockstep.collective.Communicator;
 import org.lockstep.collective.World;
 import org.lockstep.collective.WorldSpec;
 import org.lockstep.rendezvous.LocalWorld;
@@ -34,6 +35,48 @@ class CoresTest {
             }
         });
         assertThat(kernels).allMatch(text -> text.endsWith(", " + threads + (threads == 1 ? " thread" : " threads")));
+    }
+
+    /** Ranks of one JVM have to leave each other their cores, whether they share them or each has some of its own. */
+    @ParameterizedTest
+    @CsvSource({"true,1,false", "false,1,false", "false,2,true"})
+    void threadsSpinOnlyWhereThereIsACoreForThoseOfAllRanks(boolean shared, int venues, boolean spins) {
+        int processors = Runtime.getRuntime().availableProcessors();
+        Cores cores = shared ? Cores.shared(2 * (processors + 1)) : Cores.exactly(processors);
+        WorldSpec spec = WorldSpec.of(ParallelSizes.tensor(2));
+        LocalWorld.of(2).withVenues(venues).run(rendezvous -> {
+            try (CpuBackend backend = backend(cores);
+                    World world = World.join(rendezvous, backend, spec)) {
+                assertThat(((CpuKernels) backend.kernels()).spins())
+                        .as("rank %d", world.state().rank())
+                        .isEqualTo(spins);
+                return true;
+            }
+        });
+    }
+
+    @Test
+    void ranksThatShareCoresHaveNoMoreThreadsThanThese() {
+        int before = workers();
+        WorldSpec spec = WorldSpec.of(ParallelSizes.tensor(2));
+        LocalWorld.of(2).run(rendezvous -> {
+            try (CpuBackend backend = backend(Cores.shared(7));
+                    World world = World.join(rendezvous, backend, spec)) {
+                Communicator all = world.communicators().world();
+                all.barrier();
+                assertThat(workers() - before + all.size())
+                        .as("workers and the ranks' own threads")
+                        .isEqualTo(6); // 7 are no two equal parts
+                all.barrier();
+                return true;
+            }
+        });
+    }
+
+    private static int workers() {
+        return (int) Thread.getAllStackTraces().keySet().stream()
+                .filter(thread -> thread.getName().startsWith("lockstep-cpu-"))
+                .count();
     }
 
     @Test
