@@ -1,6 +1,5 @@
 package org.lockstep.cpu;
 
-import java.util.Arrays;
 import org.jspecify.annotations.Nullable;
 import org.lockstep.simd.Arithmetic;
 import org.lockstep.tensor.BatchLayout;
@@ -30,6 +29,7 @@ public final class CpuKernels implements Kernels {
     private final Team team;
     private final PagedAttention attention;
     private final RowKernels rows;
+    private final TokenKernels tokens;
 
     private CpuKernels(Arithmetic arithmetic, Team team) {
         this.arithmetic = arithmetic;
@@ -37,6 +37,7 @@ public final class CpuKernels implements Kernels {
         this.product = new PanelProduct(arithmetic, team);
         this.attention = new PagedAttention(arithmetic, team);
         this.rows = new RowKernels(arithmetic, team);
+        this.tokens = new TokenKernels(team);
     }
 
     /** Kernels on the caller's thread alone. */
@@ -58,7 +59,6 @@ public final class CpuKernels implements Kernels {
     }
 
     /** @param spins whether there is a core for each thread */
-
     static CpuKernels create(Arithmetic arithmetic, int threads, boolean spins) {
         if (threads < 1) {
             throw new IllegalArgumentException("threads (" + threads + ") must be at least 1");
@@ -110,18 +110,7 @@ public final class CpuKernels implements Kernels {
     @Override
     public void embed(Weight table, int[] ids, int firstRow, Tensor out) {
         KernelArguments.embed(table, ids, out);
-        PanelWeight held = host(table);
-        HostBuffer target = floats(out);
-        int hidden = table.columns();
-        for (int t = 0; t < ids.length; t++) {
-            int row = ids[t] - firstRow;
-            int at = target.offset() + t * hidden;
-            if (row >= 0 && row < table.rows()) {
-                product.row(held, row, target.floats(), at);
-            } else {
-                Arrays.fill(target.floats(), at, at + hidden, 0f);
-            }
-        }
+        tokens.embed(host(table), ids, firstRow, floats(out));
     }
 
     @Override
@@ -148,59 +137,14 @@ public final class CpuKernels implements Kernels {
 
     @Override
     public void rotate(Tensor heads, Tensor cos, Tensor sin, BatchLayout layout, int headSize) {
-        int width = (int) heads.shape().dim(1);
-        int half = headSize / 2;
         KernelArguments.rotate(heads, cos, sin, layout, headSize);
-        HostBuffer x = floats(heads);
-        HostBuffer cosines = floats(cos);
-        HostBuffer sines = floats(sin);
-        for (int s = 0; s < layout.sequences(); s++) {
-            int first = layout.queryStarts()[s];
-            for (int token = first; token < layout.queryStarts()[s + 1]; token++) {
-                int position = layout.firstPosition(s) + token - first;
-                for (int head = 0; head < width; head += headSize) {
-                    rotateHead(
-                            x.floats(),
-                            x.offset() + token * width + head,
-                            cosines.floats(),
-                            cosines.offset() + position * half,
-                            sines.floats(),
-                            sines.offset() + position * half,
-                            half);
-                }
-            }
-        }
-    }
-
-    private static void rotateHead(float[] x, int at, float[] cos, int cosAt, float[] sin, int sinAt, int half) {
-        for (int i = 0; i < half; i++) {
-            float a = x[at + i];
-            float b = x[at + half + i];
-            x[at + i] = a * cos[cosAt + i] - b * sin[sinAt + i];
-            x[at + half + i] = b * cos[cosAt + i] + a * sin[sinAt + i];
-        }
+        tokens.rotate(floats(heads), (int) heads.shape().dim(1), floats(cos), floats(sin), layout, headSize);
     }
 
     @Override
     public void writeCache(Tensor keys, Tensor values, CacheBlocks cache, BatchLayout layout) {
         KernelArguments.writeCache(keys, values, cache, layout);
-        write(floats(keys), floats(values), cache.heads() * cache.headSize(), host(cache), layout);
-    }
-
-    private static void write(HostBuffer keys, HostBuffer values, int width, HostCache cache, BatchLayout layout) {
-        for (int s = 0; s < layout.sequences(); s++) {
-            int first = layout.queryStarts()[s];
-            for (int token = first; token < layout.queryStarts()[s + 1]; token++) {
-                int position = layout.firstPosition(s) + token - first;
-                cache.write(
-                        layout.blockTables()[s][position / layout.blockSize()],
-                        position % layout.blockSize(),
-                        keys.floats(),
-                        keys.offset() + token * width,
-                        values.floats(),
-                        values.offset() + token * width);
-            }
-        }
+        tokens.writeCache(floats(keys), floats(values), host(cache), layout);
     }
 
     @Override
@@ -232,27 +176,7 @@ public final class CpuKernels implements Kernels {
 
     @Override
     public void argmax(Tensor x, int[] out) {
-        HostBuffer all = floats(x);
-        int n = (int) x.shape().dim(-1);
-        for (int row = 0; row < x.shape().dim(0); row++) {
-            out[row] = argmax(all.floats(), all.offset() + row * n, n);
-        }
-    }
-
-    private static int argmax(float[] x, int at, int n) {
-        int best = -1;
-        float most = Float.NEGATIVE_INFINITY;
-        for (int i = 0; i < n; i++) {
-            float v = x[at + i];
-            if (!(v < Float.POSITIVE_INFINITY)) {
-                return -1;
-            }
-            if (v > most) {
-                most = v;
-                best = i;
-            }
-        }
-        return best;
+        tokens.argmax(floats(x), (int) x.shape().dim(0), (int) x.shape().dim(-1), out);
     }
 
     @Override

@@ -22,6 +22,9 @@ final class PanelProduct implements Team.Job {
     /** Tokens whose sums stay in the second cache; a multiple of every tile. */
     private static final int TOKENS = 192;
 
+    /** Elements of tokens that a worker packs at a time: tens of microseconds. */
+    private static final int PACKED = 1 << 15;
+
     /** One worker's own memory. */
     private static final class Bench {
         final float[] widened;
@@ -36,8 +39,11 @@ final class PanelProduct implements Team.Job {
     private final Team team;
     private final int panel;
     private final Bench[] benches;
+    private final Team.Job packing = this::pack;
 
     private float[] packed = new float[0]; // by group of tokens: (columns, tokens of the group)
+    private @Nullable HostBuffer source;
+    private int sourceColumns;
     private float[] tokenValues = packed;
     private int tokenStart;
     private int tokens;
@@ -89,9 +95,28 @@ final class PanelProduct implements Team.Job {
         if (packed.length < (long) tokens * columns) {
             packed = new float[Math.multiplyExact(tokens, columns)];
         }
+        source = x;
+        sourceColumns = columns;
+        int some = tokensToPack();
+        team.run(packing, (tokens + some - 1) / some);
         tokenValues = packed;
         tokenStart = 0;
-        for (int t = 0, group; t < tokens; t += group) {
+    }
+
+    /** Tokens that a worker packs at a time: whole groups. */
+    private int tokensToPack() {
+        int tile = arithmetic.tile();
+        return Math.max(1, PACKED / Math.max(1, sourceColumns) / tile) * tile;
+    }
+
+    private void pack(int part, int worker) {
+        HostBuffer x = source;
+        if (x == null) {
+            throw new IllegalStateException("no product is under way");
+        }
+        int columns = sourceColumns;
+        int end = Math.min(tokens, (part + 1) * tokensToPack());
+        for (int t = part * tokensToPack(), group; t < end; t += group) {
             group = group(tokens - t);
             for (int m = 0; m < group; m++) {
                 spread(x.floats(), x.offset() + (t + m) * columns, columns, packed, t * columns + m, group);
@@ -238,29 +263,6 @@ final class PanelProduct implements Team.Job {
     private static void add(float[] to, int at, float[] from, int fromAt, int count) {
         for (int i = 0; i < count; i++) {
             to[at + i] += from[fromAt + i];
-        }
-    }
-
-    /** Writes row {@code row} of a weight to {@code to}, widened. */
-    void row(PanelWeight w, int row, float[] to, int at) {
-        int index = row / panel;
-        float[] widened = benches[0].widened;
-        for (int segment = 0; segment < w.segments(); segment++) {
-            int end = (segment + 1) * w.run();
-            for (int k = segment * w.run(); k < end; k += CHUNK) {
-                int some = Math.min(CHUNK, end - k);
-                float[] values = widened;
-                int valuesAt = row % panel;
-                if (w.type() == WeightType.F32) {
-                    values = (float[]) w.array(index);
-                    valuesAt += w.start(index) + k * panel;
-                } else {
-                    widen(w, index, segment, k, some, widened);
-                }
-                for (int i = 0; i < some; i++) {
-                    to[at + k + i] = values[valuesAt + i * panel];
-                }
-            }
         }
     }
 }

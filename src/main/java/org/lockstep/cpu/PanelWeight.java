@@ -1,6 +1,8 @@
 package org.lockstep.cpu;
 
 import java.util.List;
+import org.lockstep.simd.PanelLayout;
+import org.lockstep.tensor.Half;
 import org.lockstep.tensor.Weight;
 import org.lockstep.tensor.WeightType;
 
@@ -101,6 +103,42 @@ final class PanelWeight implements Weight {
     /** Where in its array of scales those of a panel begin. */
     int scalesStart(int index) {
         return index % panelsPerArray * segments * blocksPerSegment() * panel;
+    }
+
+    /** Writes one row to {@code to}, as f32. */
+    void row(int row, float[] to, int at) {
+        int index = row / panel;
+        int from = start(index);
+        int place = row % panel;
+        switch (type) {
+            case F32 -> {
+                float[] values = (float[]) array(index);
+                for (int k = 0; k < columns; k++) {
+                    to[at + k] = values[from + k * panel + place];
+                }
+            }
+            case BF16 -> {
+                short[] bits = (short[]) array(index);
+                for (int k = 0, slot = from + PanelLayout.slot16(place, panel); k < columns; k++, slot += panel) {
+                    to[at + k] = Half.bf16ToFloat(bits[slot]);
+                }
+            }
+            case F16 -> {
+                short[] bits = (short[]) array(index);
+                for (int k = 0, slot = from + PanelLayout.slot16(place, panel); k < columns; k++, slot += panel) {
+                    to[at + k] = Half.f16ToFloat(bits[slot]);
+                }
+            }
+            case Q8 -> {
+                byte[] bytes = (byte[]) array(index);
+                float[] steps = scales(index);
+                int run = run();
+                for (int k = 0, slot = from + PanelLayout.slot8(place, panel); k < columns; k++, slot += panel) {
+                    int block = k / run * blocksPerSegment() + k % run / WeightType.BLOCK;
+                    to[at + k] = bytes[slot] * steps[scalesStart(index) + block * panel + place];
+                }
+            }
+        }
     }
 
     @Override

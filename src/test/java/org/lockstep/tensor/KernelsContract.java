@@ -194,7 +194,7 @@ public abstract class KernelsContract {
             int rows = size[0];
             int hidden = size[1];
             Tensor table = random(DataType.F32, rows, hidden);
-            int[] ids = IntStream.range(0, 90).map(i -> i * 37 % (rows + 5)).toArray(); // and some beyond the last
+            int[] ids = IntStream.range(0, 190).map(i -> i * 37 % (rows + 5)).toArray(); // and some beyond the last
             Tensor out = random(DataType.F32, ids.length, hidden);
             kernels.embed(prepare(table, type, 1), ids, 0, out);
             HostBuffer wanted = host(table);
