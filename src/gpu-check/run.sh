@@ -6,7 +6,7 @@
 # is printed at the end. cuBLAS is looked for among the system's libraries and Python's packages; LOCKSTEP_CUBLAS names one.
 #
 #   machine    driver, device, libraries
-#   tests      every test of the CUDA twin
+#   tests      every test of the CUDA twin that a real device can pass; what it cannot is counted as aborted, with the reason
 #   kernels    copy bandwidth, each kernel against its bytes, products of cuBLAS, launches alone and in a graph
 #   groups     lockstep bench all --backend nccl of the one rank that a device has room for: copies, and what a call costs; then
 #              of 2 and 4 JVMs that share the device, whose results count, not their times
@@ -31,6 +31,10 @@ done
 for package in jdk.internal.ref sun.nio.ch sun.nio.cs sun.security.action sun.util.calendar; do
   opens+=("--add-opens=java.base/$package=ALL-UNNAMED")
 done
+# The driver compiles the kernels' PTX once where it can keep the result; a home that cannot be written to would have it compile for
+# each rank of each test.
+export CUDA_CACHE_PATH=${CUDA_CACHE_PATH:-$runtime/compute-cache}
+mkdir -p "$CUDA_CACHE_PATH" 2> /dev/null && [[ -w $CUDA_CACHE_PATH ]] || CUDA_CACHE_PATH=$(mktemp -d)
 export JAVA_HOME=$runtime/jre SPARK_HOME=$runtime/spark SPARK_SCALA_VERSION=2.13 SPARK_LOCAL_IP=127.0.0.1
 
 java() { # java SECONDS ARGUMENT...

@@ -16,8 +16,6 @@ class CudaKernelsTest {
     /** Every product by our own kernels: all that the contract promises of a CPU, to the bit. */
     @Nested
     class OfOurOwn extends KernelsContract {
-        private final StandIn driver = StandIn.require();
-
         @Override
         protected Kernels create() {
             return CudaKernels.create(StandIn.devices().get(0), CudaOptions.DEFAULT.withCublas(CudaOptions.NO_CUBLAS));
@@ -27,7 +25,7 @@ class CudaKernelsTest {
         @AfterEach
         protected void close() {
             super.close();
-            assertThat(driver.allocations()).isZero();
+            StandIn.assertNothingAllocated();
         }
     }
 

@@ -7,6 +7,7 @@ import java.nio.ByteBuffer;
 import java.util.ArrayList;
 import java.util.Arrays;
 import java.util.List;
+import java.util.Map;
 import java.util.Random;
 import org.junit.jupiter.api.AfterEach;
 import org.junit.jupiter.api.Test;
@@ -21,24 +22,22 @@ import org.lockstep.tensor.HostBuffer;
 class DeviceArenaTest {
     private static final long MIB = 1 << 20;
 
-    private final StandIn driver = StandIn.require();
-    private final CudaDevice device = CudaDevice.open(driver.device());
+    private final CudaDevice device = CudaDevice.open(StandIn.devices().get(0));
     private final DeviceArena arena = DeviceArena.create(device, 64 * MIB);
 
     @AfterEach
     void nothingIsLeft() {
-        driver.refuseAllocationAfter(-1);
         arena.close();
         arena.close();
         device.close();
-        assertThat(driver.allocations()).isZero();
+        StandIn.assertNothingAllocated();
     }
 
     @Test
     void whatIsGivenBackIsUsedAgainWithoutTheDriver() {
         arena.allocate(1000).close();
         long held = arena.held();
-        long before = driver.allocations();
+        Map<Long, Long> before = device.memory();
         Random random = new Random(3);
         List<DeviceArena.Block> blocks = new ArrayList<>();
         for (int i = 0; i < 2000; i++) {
@@ -48,7 +47,7 @@ class DeviceArenaTest {
             blocks.add(arena.allocate(random.nextInt(200_000)));
         }
         blocks.forEach(DeviceArena.Block::close);
-        assertThat(driver.allocations()).isEqualTo(before);
+        assertThat(device.memory()).isEqualTo(before);
         assertThat(arena.held()).isEqualTo(held);
         // neighbours were joined: all of it is one hole again
         assertThat(arena.allocate(held).address()).isNotZero();
@@ -98,10 +97,15 @@ class DeviceArenaTest {
 
     @Test
     void aDriverThatHasNoneIsSaidToo() {
+        StandIn driver = StandIn.require();
         driver.refuseAllocationAfter(0);
-        assertThatThrownBy(() -> arena.allocate(MIB))
-                .isInstanceOfSatisfying(
-                        LockstepException.class, e -> assertThat(e.code()).isEqualTo(ErrorCode.OUT_OF_MEMORY));
+        try {
+            assertThatThrownBy(() -> arena.allocate(MIB))
+                    .isInstanceOfSatisfying(
+                            LockstepException.class, e -> assertThat(e.code()).isEqualTo(ErrorCode.OUT_OF_MEMORY));
+        } finally {
+            driver.refuseAllocationAfter(-1);
+        }
     }
 
     @Test

@@ -1,7 +1,5 @@
 package org.lockstep.cuda;
 
-import static org.assertj.core.api.Assertions.assertThat;
-
 import org.junit.jupiter.api.AfterEach;
 
 /** A device to each rank, whose small all-reduces are done by kernels that wait for each other; all else by NCCL. */
@@ -9,7 +7,7 @@ import org.junit.jupiter.api.AfterEach;
 class ExchangeCommunicatorTest extends NcclCommunicatorTest {
     @AfterEach
     void nothingIsLeft() {
-        assertThat(StandIn.require().allocations()).isZero();
+        StandIn.assertNothingAllocated();
     }
 
     @Override

@@ -38,15 +38,17 @@ import org.lockstep.topology.ParallelSizes;
 class PeerCarrierTest {
     @AfterEach
     void hide() {
-        StandIn driver = StandIn.require();
-        driver.setReach(true);
-        driver.setDevices(1);
-        assertThat(driver.allocations()).isZero();
-        assertThat(driver.events()).isZero();
+        if (StandIn.isLoaded()) {
+            StandIn driver = StandIn.require();
+            driver.setReach(true);
+            driver.setDevices(1);
+            assertThat(driver.allocations()).isZero();
+            assertThat(driver.events()).isZero();
+        }
     }
 
     private static <T> List<T> inWorld(int size, int devices, CudaOptions options, CudaWorlds.Part<T> part) {
-        StandIn.require().setDevices(devices);
+        StandIn.show(devices);
         CudaOptions shared = options.withRanksPerDevice((size + devices - 1) / devices);
         return CudaWorlds.run(WorldSpec.of(ParallelSizes.tensor(size)), size, shared, part);
     }

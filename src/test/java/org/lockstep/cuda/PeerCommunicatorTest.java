@@ -1,7 +1,5 @@
 package org.lockstep.cuda;
 
-import static org.assertj.core.api.Assertions.assertThat;
-
 import org.junit.jupiter.api.AfterEach;
 import org.lockstep.collective.Backend;
 import org.lockstep.collective.CommunicatorContract;
@@ -17,7 +15,7 @@ class PeerCommunicatorTest extends CommunicatorContract {
 
     @AfterEach
     void nothingIsLeft() {
-        assertThat(StandIn.require().allocations()).isZero();
+        StandIn.assertNothingAllocated();
     }
 
     /** The copies that {@link OnDevice} makes are not queued behind what hangs on a future. */

@@ -10,12 +10,12 @@ class PeerDevicesCommunicatorTest extends PeerCommunicatorTest {
 
     @BeforeEach
     void show() {
-        StandIn.require().setDevices(DEVICES);
+        StandIn.show(DEVICES);
     }
 
     @AfterEach
     void hide() {
-        StandIn.require().setDevices(1);
+        StandIn.show(1);
     }
 
     @Override

@@ -1,5 +1,6 @@
 package org.lockstep.cuda;
 
+import static org.assertj.core.api.Assertions.assertThat;
 import static org.junit.jupiter.api.Assumptions.assumeTrue;
 
 import com.sun.jna.NativeLibrary;
@@ -24,9 +25,28 @@ public final class StandIn {
     }
 
     /** Whether the devices of this process are the stand-in's. */
-    static boolean isLoaded() {
+    public static boolean isLoaded() {
         List<VisibleDevice> all = devices();
         return !all.isEmpty() && all.get(0).name().contains("tand-in");
+    }
+
+    /** So many devices from now on; a test that needs more than there are real ones is skipped aloud. */
+    static void show(int count) {
+        if (isLoaded()) {
+            require().setDevices(count);
+        } else {
+            int real = devices().size();
+            assumeTrue(count <= real, () -> count + " devices, of which there are " + real);
+        }
+    }
+
+    /** That nobody holds memory of the first device, which a real one does not tell. */
+    public static void assertNothingAllocated() {
+        if (isLoaded()) {
+            assertThat(require().allocations())
+                    .as("allocations that nobody has freed")
+                    .isZero();
+        }
     }
 
     /** The devices that there are, real or not. */
