@@ -91,12 +91,8 @@ public final class CudaDriver {
                                     + ", " + visible())
                     .attempt(INSTEAD + ", or give this process a device (nvidia-smi -L lists them)"));
         }
-        try {
-            loadJCuda();
-        } catch (LinkageError | UncheckedIOException e) {
-            return refused(noLibrary("JCuda", e));
-        }
-        return look(version[0], count[0]);
+        Optional<Throwable> failure = JCuda.FAILURE;
+        return failure.isPresent() ? refused(noLibrary("JCuda", failure.get())) : look(version[0], count[0]);
     }
 
     /**
@@ -190,36 +186,47 @@ public final class CudaDriver {
     }
 
     /**
-     * Initialises JCuda's class, which unpacks its native library to {@code java.io.tmpdir} under a fixed name, not
-     * atomically, and takes what it finds there: two processes that start at once can crash each other. So each process
-     * has a folder of its own for that moment; what is mapped needs no file any more.
+     * JCuda's class, initialised with this one, once a process: it unpacks its native library to {@code java.io.tmpdir} under a
+     * fixed name, not atomically, and takes what it finds there, so that two processes that start at once can crash each
+     * other. Each has a folder of its own for that moment; what is mapped needs no file any more.
      */
-    private static synchronized void loadJCuda() {
-        String property = "java.io.tmpdir";
-        String before = System.getProperty(property);
-        try {
-            Path folder = Files.createTempDirectory("lockstep-jcuda-");
-            try {
-                System.setProperty(property, folder.toString());
-                Class.forName(JCUDA, true, CudaDriver.class.getClassLoader());
-            } finally {
-                System.setProperty(property, before);
-                delete(folder);
-            }
-        } catch (ClassNotFoundException e) {
-            throw new NoClassDefFoundError(JCUDA + " is not on the class path");
-        } catch (IOException e) {
-            throw new UncheckedIOException("no folder in " + before + " to unpack it to: " + e.getMessage(), e);
-        }
-    }
+    private static final class JCuda {
+        /** Why it does not load, which stays so for the rest of the process. */
+        static final Optional<Throwable> FAILURE = load();
 
-    private static void delete(Path folder) throws IOException {
-        try (Stream<Path> files = Files.list(folder)) {
-            for (Path file : files.toList()) {
-                Files.delete(file);
+        private JCuda() {}
+
+        private static Optional<Throwable> load() {
+            String property = "java.io.tmpdir";
+            String before = System.getProperty(property);
+            try {
+                Path folder = Files.createTempDirectory("lockstep-jcuda-");
+                try {
+                    System.setProperty(property, folder.toString());
+                    Class.forName(JCUDA, true, CudaDriver.class.getClassLoader());
+                } finally {
+                    System.setProperty(property, before);
+                    delete(folder);
+                }
+                return Optional.empty();
+            } catch (ClassNotFoundException e) {
+                return Optional.of(new NoClassDefFoundError(JCUDA + " is not on the class path"));
+            } catch (IOException e) {
+                return Optional.of(
+                        new UncheckedIOException("no folder in " + before + " to unpack it to: " + e.getMessage(), e));
+            } catch (LinkageError e) {
+                return Optional.of(e);
             }
         }
-        Files.delete(folder);
+
+        private static void delete(Path folder) throws IOException {
+            try (Stream<Path> files = Files.list(folder)) {
+                for (Path file : files.toList()) {
+                    Files.delete(file);
+                }
+            }
+            Files.delete(folder);
+        }
     }
 
     private static CudaDriver refused(LockstepException.Report why) {
