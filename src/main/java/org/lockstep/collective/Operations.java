@@ -26,6 +26,7 @@ abstract class Operations implements Communicator {
     @Override
     public final void allReduce(Buffer send, Buffer receive, ReduceOp op) {
         Arguments.allReduce(real(), send, receive, op);
+        ReduceOp rounded = op.of(send.type());
         perform(
                 Operation.ALL_REDUCE,
                 op,
@@ -34,12 +35,13 @@ abstract class Operations implements Communicator {
                 send,
                 send.bytes(),
                 send,
-                (carrier, tag) -> carrier.allReduce(tag, send, receive, op));
+                (carrier, tag) -> carrier.allReduce(tag, send, receive, rounded));
     }
 
     @Override
     public final void reduce(Buffer send, Buffer receive, ReduceOp op, int root) {
         Arguments.reduce(real(), send, receive, op, root);
+        ReduceOp rounded = op.of(send.type());
         perform(
                 Operation.REDUCE,
                 op,
@@ -48,7 +50,7 @@ abstract class Operations implements Communicator {
                 send,
                 send.bytes(),
                 send,
-                (carrier, tag) -> carrier.reduce(tag, send, receive, op, root));
+                (carrier, tag) -> carrier.reduce(tag, send, receive, rounded, root));
     }
 
     @Override
@@ -105,6 +107,7 @@ abstract class Operations implements Communicator {
     private void reduceScatter(
             Operation operation, Buffer send, Buffer receive, ReduceOp op, Blocks blocks, long count, int root) {
         Arguments.reduceScatter(real(), send, receive, op, blocks);
+        ReduceOp rounded = op.of(send.type());
         perform(
                 operation,
                 op,
@@ -113,7 +116,7 @@ abstract class Operations implements Communicator {
                 send,
                 send.bytes(),
                 send,
-                (carrier, tag) -> carrier.reduceScatter(tag, send, receive, op, blocks));
+                (carrier, tag) -> carrier.reduceScatter(tag, send, receive, rounded, blocks));
     }
 
     @Override

@@ -1,6 +1,9 @@
 package org.lockstep.collective;
 
 import java.util.Locale;
+import org.lockstep.tensor.DataType;
+import org.lockstep.tensor.Fp8;
+import org.lockstep.tensor.Half;
 
 /**
  * How a reduction joins elements: what NCCL offers.
@@ -42,10 +45,27 @@ public record ReduceOp(Kind kind, double factor) {
 
     /**
      * The sum of each rank's elements times that rank's {@code factor}, which may differ from rank to rank; floating types
-     * only. The factor is rounded to f32 but for f64, by NCCL to the type of the elements; the product is, to that type.
+     * only. The factor is rounded to the type of the elements, as NCCL does, and so is the product.
      */
     public static ReduceOp premultipliedSum(double factor) {
         return new ReduceOp(Kind.PREMULTIPLIED_SUM, factor);
+    }
+
+    /** The same for elements of that type, to which the factor is rounded. */
+    ReduceOp of(DataType type) {
+        return kind == Kind.PREMULTIPLIED_SUM ? premultipliedSum(rounded(type)) : this;
+    }
+
+    private double rounded(DataType type) {
+        float narrow = (float) factor;
+        return switch (type) {
+            case F32 -> narrow;
+            case BF16 -> Half.bf16ToFloat(Half.floatToBf16(narrow));
+            case F16 -> Half.f16ToFloat(Half.floatToF16(narrow));
+            case F8_E4M3 -> Fp8.e4m3ToFloat(Fp8.floatToE4m3(narrow));
+            case F8_E5M2 -> Fp8.e5m2ToFloat(Fp8.floatToE5m2(narrow));
+            case F64, I64, I32, I8, U8 -> factor;
+        };
     }
 
     /** Whether it is defined for floating types only. */

@@ -11,6 +11,7 @@ import static org.lockstep.collective.Values.room;
 
 import java.util.Arrays;
 import java.util.List;
+import java.util.Map;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.params.ParameterizedTest;
 import org.junit.jupiter.params.provider.EnumSource;
@@ -264,6 +265,25 @@ public interface ReductionContract extends Ranks {
             HostBuffer x = HostBuffer.of(DataType.F8_E4M3, bits);
             communicator.allReduce(x, ReduceOp.SUM);
             assertThat(x.toFloats()).containsExactly(448, -448, Float.NaN, 2);
+            return true;
+        });
+    }
+
+    /** 0.3 · 3 is 0.9 only where both are f32: each way that a sum may go has the bits of the others. */
+    @EverySize
+    default void aFactorIsRoundedToTheTypeOfTheElements(int size) {
+        Map<DataType, Float> products =
+                Map.of(DataType.F32, 0.3f * 3, DataType.BF16, 0.90234375f, DataType.F16, 0.900390625f);
+        onEvery(size, communicator -> {
+            int rank = communicator.rankInGroup();
+            for (Map.Entry<DataType, Float> each : products.entrySet()) {
+                HostBuffer x = HostBuffer.allocate(each.getKey(), size);
+                Values.set(x, rank, 3);
+                communicator.allReduce(x, ReduceOp.premultipliedSum(0.3));
+                for (int i = 0; i < size; i++) {
+                    assertThat(x.get(i)).as("%s", each.getKey()).isEqualTo((double) each.getValue());
+                }
+            }
             return true;
         });
     }

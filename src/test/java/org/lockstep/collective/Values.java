@@ -120,7 +120,7 @@ public final class Values {
                 .toArray();
     }
 
-    private static void set(HostBuffer buffer, int i, double value) {
+    static void set(HostBuffer buffer, int i, double value) {
         int at = buffer.offset() + i;
         switch (buffer.type()) {
             case F64 -> buffer.doubles()[at] = value;
