@@ -17,6 +17,41 @@ extern "C" __attribute__((visibility("default"))) void standin_refuse_allocation
     settings().refuse_after = allocations;
 }
 
+/** The same of memory of the host that devices read by themselves. */
+extern "C" __attribute__((visibility("default"))) void standin_refuse_pinned(int64_t allocations) {
+    Call call;
+    settings().refuse_pinned_after = allocations;
+}
+
+/** Such memory that nobody has freed. */
+extern "C" __attribute__((visibility("default"))) int64_t standin_pinned() {
+    Call call;
+    return static_cast<int64_t>(pinned_blocks());
+}
+
+/** Launches of graphs in this process. */
+extern "C" __attribute__((visibility("default"))) int64_t standin_graph_launches() {
+    Call call;
+    return settings().graph_launches;
+}
+
+/** Calls so far that may wait for all that a device was given: memory taken or given back, code loaded or unloaded. */
+extern "C" __attribute__((visibility("default"))) int64_t standin_waits() {
+    Call call;
+    return settings().waits;
+}
+
+/** Forgets what libraries hold of a device, and its fault, as the end of the process does; whether nobody else held it. */
+extern "C" __attribute__((visibility("default"))) int standin_renew(int ordinal) {
+    Call call;
+    Device& device = devices()[ordinal];
+    device.held = false;
+    if (device.retained == 0) {
+        device.reset();
+    }
+    return device.retained == 0;
+}
+
 /** Devices that are visible from now on, at most 8. */
 extern "C" __attribute__((visibility("default"))) void standin_set_devices(int count) {
     Call call;
@@ -105,8 +140,16 @@ extern "C" __attribute__((visibility("default"))) int standin_holds(uint64_t add
     return 0;
 }
 
-/** The lock of the devices, for the stand-in for NCCL: what it knows of its communicators is under it too. */
-extern "C" __attribute__((visibility("default"))) void standin_acquire() { lock().lock(); }
+/**
+ * The lock of the devices, for the stand-ins for cuBLAS and NCCL: what they know is under it too. Both hold the context that they
+ * work in until their process ends, as NVIDIA's do by the runtime (cudart) that is in them.
+ */
+extern "C" __attribute__((visibility("default"))) void standin_acquire() {
+    lock().lock();
+    if (current_device() != nullptr) {
+        current_device()->held = true;
+    }
+}
 
 extern "C" __attribute__((visibility("default"))) void standin_release() { lock().unlock(); }
 

@@ -25,6 +25,7 @@ namespace {
 
 constexpr int SUCCESS = 0;
 constexpr int NOT_INITIALIZED = 1;
+constexpr int ALLOC_FAILED = 3;
 constexpr int INVALID_VALUE = 7;
 constexpr int EXECUTION_FAILED = 13;
 constexpr int NOT_SUPPORTED = 15;
@@ -37,6 +38,7 @@ constexpr int REAL_16BF = 14;
 
 struct Handle {
     void* stream = nullptr;
+    bool workspace = false; // of its own: else a product allocates
 };
 
 /** The lock of the devices: ranks are threads, each with a handle of its own, in one set. */
@@ -150,6 +152,10 @@ int enqueue(void* address, int op_a, int op_b, const Product& product, int compu
     if (product.m == 0 || product.n == 0) {
         return SUCCESS;
     }
+    if (!handle.workspace) {
+        std::fprintf(stderr, "cuBLAS stand-in: a product without a workspace that was set after the stream\n");
+        return ALLOC_FAILED;
+    }
     const int queued = standin_enqueue(
         handle.stream, [](void* state) { return static_cast<Product*>(state)->run(); },
         [](void* state) { delete static_cast<Product*>(state); }, new Product(product));
@@ -188,7 +194,7 @@ API cublasSetStream_v2(void* handle, void* stream) {
     if (handles().count(static_cast<Handle*>(handle)) == 0) {
         return NOT_INITIALIZED;
     }
-    static_cast<Handle*>(handle)->stream = stream;
+    *static_cast<Handle*>(handle) = {stream, false}; // the workspace is the library's again
     return SUCCESS;
 }
 
@@ -199,7 +205,12 @@ API cublasSetWorkspace_v2(void* handle, void* workspace, size_t bytes) {
         return NOT_INITIALIZED;
     }
     const auto address = reinterpret_cast<uint64_t>(workspace);
-    return address % 256 == 0 && standin_holds(address, bytes) != 0 ? SUCCESS : INVALID_VALUE;
+    if (address % 256 != 0 || standin_holds(address, bytes) == 0) {
+        return INVALID_VALUE;
+    }
+    Locked held;
+    static_cast<Handle*>(handle)->workspace = true;
+    return SUCCESS;
 }
 
 API cublasGemmStridedBatchedEx(

@@ -115,9 +115,10 @@ struct Import {
 struct Device {
     int ordinal = 0;
     int retained = 0; // of the primary context
+    bool held = false; // by a library that has worked on it: until its process ends
     size_t used = 0;
     std::set<int> peers; // whose memory its kernels may read
-    Result fault = SUCCESS; // stays until the last one releases the context
+    Result fault = SUCCESS; // stays until the last one releases the context, and, where a library holds it, beyond
     std::map<uintptr_t, Allocation> memory;
     std::map<uintptr_t, Allocation> freed; // kept for a while: who uses it is told
     std::map<uintptr_t, Import> imports;
@@ -160,7 +161,10 @@ struct Settings {
     int64_t fault_after = -1; // launches until one fails, -1 for never
     Result fault = ILLEGAL_ADDRESS;
     int64_t refuse_after = -1; // allocations until one is refused
+    int64_t refuse_pinned_after = -1; // the same of memory of the host
     int64_t launches = 0;
+    int64_t graph_launches = 0;
+    int64_t waits = 0; // calls that may wait for all that a device was given
     bool reach = true; // whether devices reach each other
     bool garbled = false; // whether what they then read is something else
     std::map<int, std::pair<int, int>> capabilities; // of a device, if not 9.0
@@ -177,6 +181,9 @@ std::vector<Device>& devices();
 
 /** Whether a device reads and writes the host's memory there by itself. */
 bool is_pinned(uintptr_t address);
+
+/** Blocks of such memory that nobody has freed. */
+size_t pinned_blocks();
 
 /** The calling thread's, or null. */
 Device*& current_device();

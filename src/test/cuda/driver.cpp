@@ -110,6 +110,8 @@ Result fill(uintptr_t to, T value, size_t count, void* stream) {
 
 } // namespace
 
+size_t standin::pinned_blocks() { return pinned().size(); }
+
 bool standin::is_pinned(uintptr_t address) { return ::is_pinned(reinterpret_cast<const void*>(address), 1); }
 
 // ---- start
@@ -268,7 +270,7 @@ API cuDevicePrimaryCtxRelease_v2(int ordinal) {
     if (device->retained == 0) {
         return INVALID_CONTEXT;
     }
-    if (--device->retained == 0) {
+    if (--device->retained == 0 && !(device->held && device->fault != SUCCESS)) {
         device->reset();
     }
     return SUCCESS;
@@ -395,6 +397,7 @@ API cuMemGetInfo_v2(size_t* free, size_t* total) {
 
 API cuMemAlloc_v2(uintptr_t* address, size_t bytes) {
     Call call;
+    settings().waits++;
     Device* device;
     if (const Result bad = working(device)) {
         return bad;
@@ -406,6 +409,7 @@ API cuMemAlloc_v2(uintptr_t* address, size_t bytes) {
 /** Waits for everything, as the driver does. */
 API cuMemFree_v2(uintptr_t address) {
     Call call;
+    settings().waits++;
     Device* device;
     if (const Result bad = working(device)) {
         return bad;
@@ -419,9 +423,16 @@ API cuMemFree_v2(uintptr_t address) {
 
 API cuMemHostAlloc(void** host, size_t bytes, unsigned) {
     Call call;
+    settings().waits++;
     Device* device;
     if (const Result bad = working(device)) {
         return bad;
+    }
+    if (const Result refused = refuse_in_capture(CAPTURE_UNSUPPORTED)) {
+        return refused;
+    }
+    if (settings().refuse_pinned_after >= 0 && settings().refuse_pinned_after-- == 0) {
+        return OUT_OF_MEMORY;
     }
     *host = std::aligned_alloc(4096, (bytes + 4095) / 4096 * 4096);
     if (*host == nullptr) {
@@ -435,9 +446,13 @@ API cuMemAllocHost_v2(void** host, size_t bytes) { return cuMemHostAlloc(host, b
 
 API cuMemFreeHost(void* host) {
     Call call;
+    settings().waits++;
     Device* device;
     if (const Result bad = working(device)) {
         return bad;
+    }
+    if (const Result refused = refuse_in_capture(CAPTURE_UNSUPPORTED)) {
+        return refused;
     }
     if (pinned().erase(reinterpret_cast<uintptr_t>(host)) == 0) {
         return INVALID_VALUE;

@@ -155,9 +155,13 @@ struct Launch {
 
 API cuModuleLoadData(void** handle, const void* image) {
     Call call;
+    settings().waits++;
     Device* device;
     if (const Result bad = working(device)) {
         return bad;
+    }
+    if (const Result refused = refuse_in_capture(CAPTURE_UNSUPPORTED)) {
+        return refused;
     }
     auto module = std::make_unique<Module>();
     if (const Result bad = parse(static_cast<const char*>(image), *module)) {
@@ -172,6 +176,7 @@ API cuModuleLoadDataEx(void** handle, const void* image, unsigned, int*, void**)
 
 API cuModuleUnload(void* handle) {
     Call call;
+    settings().waits++;
     const auto found = modules().find(handle);
     if (found == modules().end()) {
         return INVALID_HANDLE;
@@ -189,6 +194,7 @@ API cuModuleGetFunction(void** handle, void* module, const char* name) {
     if (found == modules().end()) {
         return INVALID_HANDLE;
     }
+    settings().waits++; // a function may be loaded no sooner than it is asked for
     const auto function = found->second->functions.find(name);
     if (function == found->second->functions.end()) {
         return NOT_FOUND;

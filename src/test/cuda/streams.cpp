@@ -98,6 +98,9 @@ API cuStreamSynchronize(void* handle) {
     if (const Result bad = ready(handle, stream)) {
         return bad;
     }
+    if (const Result refused = refuse_in_capture(CAPTURE_UNSUPPORTED)) {
+        return refused;
+    }
     if (stream == nullptr) {
         current_device()->run_all(true);
         return current_device()->fault;
@@ -112,6 +115,9 @@ API cuStreamQuery(void* handle) {
     std::shared_ptr<Stream> stream;
     if (const Result bad = ready(handle, stream)) {
         return bad;
+    }
+    if (const Result refused = refuse_in_capture(CAPTURE_UNSUPPORTED)) {
+        return refused;
     }
     if (stream == nullptr || stream->done == stream->queued) {
         return SUCCESS;
@@ -175,6 +181,9 @@ API cuEventSynchronize(void* handle) {
     if (event->capture != nullptr) {
         return CAPTURED_EVENT;
     }
+    if (const Result refused = refuse_in_capture(CAPTURE_UNSUPPORTED)) {
+        return refused;
+    }
     if (event->stream == nullptr) {
         return SUCCESS;
     }
@@ -190,6 +199,9 @@ API cuEventQuery(void* handle) {
     }
     if (event->capture != nullptr) {
         return CAPTURED_EVENT;
+    }
+    if (const Result refused = refuse_in_capture(CAPTURE_UNSUPPORTED)) {
+        return refused;
     }
     if (event->stream == nullptr || event->stream->done >= event->number) {
         return event->stream == nullptr ? SUCCESS : event->stream->device->fault;
@@ -319,6 +331,7 @@ API cuGraphLaunch(void* instance, void* stream) {
     if (found == graphs().end()) {
         return INVALID_VALUE;
     }
+    settings().graph_launches++;
     return enqueue(stream, [graph = found->second, next = std::make_shared<size_t>(0)] {
         while (*next < graph->operations.size()) {
             if (const Result bad = graph->operations[*next]()) {

@@ -66,6 +66,7 @@ public enum ErrorCode {
     NO_LIBRARY(5004, 3, "a native library does not load"),
     DEVICE_FAULT(5005, 4, "a GPU, or a library on it, failed"),
     MODEL_TOO_LARGE(5006, 4, "heap or device memory ran out while a model was loaded"),
+    DEVICE_LOST(5007, 4, "a GPU failed for the rest of its process's life"),
 
     PROMPT_NULL(6001, 1, "a row without a prompt"),
     PROMPT_TOO_LONG(6002, 1, "a prompt that does not fit the model's positions"),

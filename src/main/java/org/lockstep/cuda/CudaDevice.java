@@ -1,6 +1,8 @@
 package org.lockstep.cuda;
 
 import java.time.Duration;
+import java.util.List;
+import java.util.Locale;
 import java.util.Map;
 import java.util.concurrent.ConcurrentHashMap;
 import java.util.concurrent.TimeUnit;
@@ -18,7 +20,8 @@ import jcuda.driver.CUstreamCaptureStatus;
 import jcuda.driver.CUstream_flags;
 import jcuda.driver.JCudaDriver;
 import org.jspecify.annotations.Nullable;
-import org.lockstep.collective.Identity;
+import org.lockstep.ErrorCode;
+import org.lockstep.LockstepException;
 
 /**
  * One rank's hold on a device: its primary context, which all ranks of the process and the libraries share, and a stream of
@@ -28,6 +31,9 @@ import org.lockstep.collective.Identity;
  * order. Not thread-safe but for that.
  */
 final class CudaDevice implements AutoCloseable {
+    /** How long what is queued may take to end before what it uses is given back. */
+    static final Duration PATIENCE = Duration.ofSeconds(30);
+
     private static final long SPIN = TimeUnit.MICROSECONDS.toNanos(200);
     private static final long REST = TimeUnit.MICROSECONDS.toNanos(20);
 
@@ -37,6 +43,7 @@ final class CudaDevice implements AutoCloseable {
     private final CUstream stream;
     private final Map<Long, Long> memory = new ConcurrentHashMap<>(); // what is allocated: address to bytes
     private volatile @Nullable Watch watch;
+    private volatile boolean givenUp;
     private boolean closed;
 
     /**
@@ -97,6 +104,9 @@ final class CudaDevice implements AutoCloseable {
         if (closed) {
             throw new IllegalStateException("the device " + seen.gpu() + " was closed");
         }
+        if (givenUp) {
+            throw lost();
+        }
         CudaError.check(JCudaDriver.cuCtxSetCurrent(context), "cuCtxSetCurrent");
     }
 
@@ -147,6 +157,43 @@ final class CudaDevice implements AutoCloseable {
         return true;
     }
 
+    /** As below, at most {@link #PATIENCE}. */
+    void finish() {
+        finish(PATIENCE);
+    }
+
+    /**
+     * Waits for everything that was queued, before what it uses is given back. What does not end in that time never will: this hold
+     * is given up, for whoever frees something of a device that is at work waits for it in the driver, where nobody can end that.
+     *
+     * @throws LockstepException DEVICE_LOST then, and from now on where it is used; what is given back stays with the process
+     */
+    void finish(Duration limit) {
+        givenUp = givenUp || !synchronize(limit, () -> {});
+        if (givenUp) {
+            throw lost();
+        }
+    }
+
+    /** Whether something that was queued has not come to its end, and never will. */
+    boolean isGivenUp() {
+        return givenUp;
+    }
+
+    private LockstepException lost() {
+        long bytes = memory.values().stream().mapToLong(Long::longValue).sum();
+        return LockstepException.report(
+                        ErrorCode.DEVICE_LOST,
+                        String.format(
+                                Locale.ROOT,
+                                "what was queued on %s does not come to its end: %,d bytes of it, and its stream, stay with"
+                                        + " this process",
+                                this,
+                                bytes))
+                .attempt(CudaError.NEEDS_ANOTHER_PROCESS)
+                .exception();
+    }
+
     /** Waits for an event that was recorded; as {@link #synchronize}. */
     void await(CUevent event) {
         Watch watching = watch;
@@ -183,6 +230,9 @@ final class CudaDevice implements AutoCloseable {
     }
 
     void destroy(CUevent event) {
+        if (givenUp) {
+            return;
+        }
         CudaError.check(JCudaDriver.cuEventDestroy(event), "cuEventDestroy");
     }
 
@@ -201,68 +251,9 @@ final class CudaDevice implements AutoCloseable {
         CudaError.check(JCudaDriver.cuStreamWaitEvent(stream, event, 0), "cuStreamWaitEvent");
     }
 
-    /** Whether kernels here can read memory of {@code other}. */
-    boolean reaches(CudaDevice other) {
-        if (isSame(other)) {
-            return true;
-        }
-        int[] can = new int[1];
-        CudaError.check(JCudaDriver.cuDeviceCanAccessPeer(can, device, other.device), "cuDeviceCanAccessPeer");
-        return can[0] != 0;
-    }
-
-    /**
-     * Lets kernels here read memory of {@code other}, which it {@link #reaches}, for as long as both are open.
-     *
-     * @return false where this one has as many peers as the driver lets it have
-     */
-    boolean open(CudaDevice other) {
-        enter();
-        return isSame(other) || enable(other.context, other);
-    }
-
-    /** Whether kernels here may read memory of that device: what this process does not see of it is to be tried. */
-    boolean mayReach(Identity.Gpu other) {
-        CUdevice found = new CUdevice();
-        if (JCudaDriver.cuDeviceGetByPCIBusId(found, other.busId()) != CUresult.CUDA_SUCCESS) {
-            return true;
-        }
-        int[] can = new int[1];
-        CudaError.check(JCudaDriver.cuDeviceCanAccessPeer(can, device, found), "cuDeviceCanAccessPeer");
-        return can[0] != 0;
-    }
-
-    /**
-     * Lets kernels here read memory of a device that another rank of this process has open, and which this {@link #mayReach}.
-     *
-     * @return false where this one has as many peers as the driver lets it have
-     */
-    boolean open(Identity.Gpu other) {
-        enter();
-        CUdevice found = new CUdevice();
-        CudaError.check(JCudaDriver.cuDeviceGetByPCIBusId(found, other.busId()), "cuDeviceGetByPCIBusId");
-        CUcontext peer = new CUcontext();
-        CudaError.check(JCudaDriver.cuDevicePrimaryCtxRetain(peer, found), "cuDevicePrimaryCtxRetain of " + other);
-        try {
-            return enable(peer, other);
-        } finally {
-            CudaError.check(JCudaDriver.cuDevicePrimaryCtxRelease(found), "cuDevicePrimaryCtxRelease");
-        }
-    }
-
-    private boolean enable(CUcontext peer, Object named) {
-        int result = JCudaDriver.cuCtxEnablePeerAccess(peer, 0);
-        if (result == CUresult.CUDA_ERROR_TOO_MANY_PEERS) {
-            return false;
-        }
-        if (result != CUresult.CUDA_ERROR_PEER_ACCESS_ALREADY_ENABLED) { // by another rank of this process
-            CudaError.check(result, "cuCtxEnablePeerAccess from " + this + " to " + named);
-        }
-        return true;
-    }
-
-    private boolean isSame(CudaDevice other) {
-        return seen.ordinal() == other.seen.ordinal();
+    /** The devices whose memory kernels here may read. */
+    PeerAccess peers() {
+        return new PeerAccess(seen, device, context);
     }
 
     /** Whether what is queued now is recorded for a graph. */
@@ -299,6 +290,9 @@ final class CudaDevice implements AutoCloseable {
     }
 
     void release(long address) {
+        if (givenUp) {
+            return;
+        }
         Watch watching = watch;
         if (watching != null) {
             watching.releasing(address);
@@ -320,6 +314,9 @@ final class CudaDevice implements AutoCloseable {
     }
 
     void releasePinned(Pointer memory) {
+        if (givenUp) {
+            return;
+        }
         CudaError.check(JCudaDriver.cuMemFreeHost(memory), "cuMemFreeHost");
     }
 
@@ -346,20 +343,24 @@ final class CudaDevice implements AutoCloseable {
         CudaError.check(JCudaDriver.cuMemsetD8Async(Raw.device(address), (byte) 0, bytes, stream), "cuMemsetD8Async");
     }
 
-    /** Waits for what was queued and lets go. Idempotent. */
+    /** Waits for what was queued and lets go, also after a fault; of what was given up, of nothing. Idempotent. */
     @Override
     public void close() {
-        if (closed) {
+        if (closed || givenUp) {
             return;
         }
-        enter();
         closed = true;
-        int waited = JCudaDriver.cuStreamSynchronize(stream);
-        int destroyed = JCudaDriver.cuStreamDestroy(stream);
-        int released = JCudaDriver.cuDevicePrimaryCtxRelease(device);
-        CudaError.check(waited, "cuStreamSynchronize");
-        CudaError.check(destroyed, "cuStreamDestroy");
-        CudaError.check(released, "cuDevicePrimaryCtxRelease");
+        Release.all(List.of(
+                () -> CudaError.check(JCudaDriver.cuCtxSetCurrent(context), "cuCtxSetCurrent"),
+                this::finish,
+                () -> letGo(() -> JCudaDriver.cuStreamDestroy(stream), "cuStreamDestroy"),
+                () -> letGo(() -> JCudaDriver.cuDevicePrimaryCtxRelease(device), "cuDevicePrimaryCtxRelease")));
+    }
+
+    private void letGo(IntSupplier how, String call) {
+        if (!givenUp) {
+            CudaError.check(how.getAsInt(), call);
+        }
     }
 
     @Override

@@ -10,6 +10,7 @@ final class CudaError {
     /** After these the process has no working context any more. */
     private static final Set<Integer> STICKY = Set.of(
             CUresult.CUDA_ERROR_ECC_UNCORRECTABLE,
+            CUresult.CUDA_ERROR_NVLINK_UNCORRECTABLE,
             CUresult.CUDA_ERROR_ILLEGAL_ADDRESS,
             CUresult.CUDA_ERROR_LAUNCH_TIMEOUT,
             CUresult.CUDA_ERROR_ASSERT,
@@ -20,12 +21,18 @@ final class CudaError {
             CUresult.CUDA_ERROR_INVALID_PC,
             CUresult.CUDA_ERROR_LAUNCH_FAILED);
 
+    /** What to try where a process cannot use the device any more. */
+    static final String NEEDS_ANOTHER_PROCESS =
+            "this process cannot use the device any more, for the libraries of CUDA hold its"
+                    + " context until it ends: between attempts of a run a cluster's executor is replaced, elsewhere start another"
+                    + " process; dmesg has the driver's Xid error, nvidia-smi -q what ails the device";
+
     private CudaError() {}
 
     /**
      * Passes where {@code result} is success.
      *
-     * @throws LockstepException OUT_OF_MEMORY or DEVICE_FAULT
+     * @throws LockstepException OUT_OF_MEMORY, DEVICE_FAULT, or, where the context is lost to this process, DEVICE_LOST
      */
     static void check(int result, String call) {
         if (result == CUresult.CUDA_SUCCESS) {
@@ -36,19 +43,14 @@ final class CudaError {
                     .attempt("a smaller --gpu-memory-utilization leaves the driver more")
                     .exception();
         }
-        throw LockstepException.report(
-                        ErrorCode.DEVICE_FAULT,
-                        call + ": " + name(result) + (isSticky(result) ? ", by this or an earlier kernel" : ""))
-                .attempt(
-                        isSticky(result)
-                                ? "this process cannot use the device any more: end the executor, and look at dmesg for"
-                                        + " Xid errors of the driver"
-                                : "look at dmesg for what the driver says")
-                .exception();
-    }
-
-    static boolean isSticky(int result) {
-        return STICKY.contains(result);
+        throw STICKY.contains(result)
+                ? LockstepException.report(
+                                ErrorCode.DEVICE_LOST, call + ": " + name(result) + ", by this or an earlier kernel")
+                        .attempt(NEEDS_ANOTHER_PROCESS)
+                        .exception()
+                : LockstepException.report(ErrorCode.DEVICE_FAULT, call + ": " + name(result))
+                        .attempt("look at dmesg for what the driver says")
+                        .exception();
     }
 
     /** For example {@code CUDA_ERROR_NO_DEVICE (100)}. */

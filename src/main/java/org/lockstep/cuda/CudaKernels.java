@@ -334,14 +334,14 @@ public final class CudaKernels implements Kernels {
             return;
         }
         closed = true;
-        device.enter();
         try (device;
                 arena;
                 kernels;
                 tables;
                 cublas;
                 graphs) {
-            device.synchronize();
+            device.enter();
+            device.finish();
         }
     }
 

@@ -230,7 +230,6 @@ final class DeviceArena implements AutoCloseable {
             return;
         }
         closed = true;
-        device.enter();
         try {
             Release.all(endings()); // after a fault nothing of the driver succeeds; the rest is tried
         } finally {
@@ -241,7 +240,8 @@ final class DeviceArena implements AutoCloseable {
 
     private List<Runnable> endings() {
         List<Runnable> all = new ArrayList<>();
-        all.add(device::synchronize);
+        all.add(device::enter);
+        all.add(device::finish);
         all.add(staging::close);
         chunks.forEach(chunk -> all.add(() -> device.release(chunk.start)));
         return all;

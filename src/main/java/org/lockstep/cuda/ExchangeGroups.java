@@ -216,7 +216,7 @@ final class ExchangeGroups implements AutoCloseable {
         kernels = null;
         try (loaded) {
             device.enter();
-            device.synchronize();
+            device.finish();
             live.forEach(each -> each.memory().letGo());
             long end = System.nanoTime() + ExchangeMemory.PATIENCE;
             live.forEach(each -> each.memory().awaitPeers(end, each.lost()));

@@ -167,14 +167,14 @@ final class ExchangeMemory implements DeviceQueue.Medium {
             return Optional.of(
                     whose + " exchanges up to " + most + " bytes, rank " + group.rank(me) + " up to " + capacity);
         }
-        if (!device.mayReach(gpu)) {
+        if (!device.peers().mayReach(gpu)) {
             return Optional.of(mine + " does not reach that of " + whose);
         }
         long address = record.getLong();
         long mark = record.getLong();
         byte[] handle = new byte[CudaIpc.BYTES];
         record.get(handle);
-        if (!imported[peer] && !device.open(gpu)) {
+        if (!imported[peer] && !device.peers().open(gpu)) {
             return Optional.of(mine + " has as many peers as the driver lets it have");
         }
         theirs[peer] = imported[peer] ? CudaIpc.open(handle) : address;
@@ -336,7 +336,7 @@ final class ExchangeMemory implements DeviceQueue.Medium {
                         Integer.BYTES);
             }
         }
-        device.synchronize();
+        device.finish();
         unmap();
     }
 
@@ -365,7 +365,7 @@ final class ExchangeMemory implements DeviceQueue.Medium {
 
     private boolean haveLeft(OptionalInt lost) {
         device.copyDown(memory + LEFT, Raw.host(words.address() + WHO_LEFT), (long) Integer.BYTES * theirs.length);
-        device.synchronize();
+        device.finish();
         return IntStream.range(0, theirs.length)
                 .filter(peer -> imported[peer] && !lost.equals(OptionalInt.of(group.rank(peer))))
                 .allMatch(peer -> words.bytes().getInt(WHO_LEFT + Integer.BYTES * peer) != 0);
@@ -374,7 +374,7 @@ final class ExchangeMemory implements DeviceQueue.Medium {
     /** Leaves the room, and the memory goes when all have; stays where a kernel may still use it. On the device's thread. Idempotent. */
     void leave() {
         synchronized (this) {
-            running = running && !device.synchronize(Duration.ZERO, () -> {}); // it may have ended since
+            running = device.isGivenUp() || (running && !device.synchronize(Duration.ZERO, () -> {}));
             if (left || running) {
                 return;
             }

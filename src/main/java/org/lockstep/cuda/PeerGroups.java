@@ -71,11 +71,11 @@ final class PeerGroups implements AutoCloseable {
     private Optional<String> reach(PeerGroup peers, ProcessGroup group, int me) {
         for (int peer = 0; peer < group.size(); peer++) {
             CudaDevice other = peers.device(peer);
-            if (!device.reaches(other)) {
+            if (!device.peers().reaches(other.peers())) {
                 return Optional.of(
                         "the device of rank " + group.rank(me) + " does not reach that of rank " + group.rank(peer));
             }
-            if (!device.open(other)) {
+            if (!device.peers().open(other.peers())) {
                 return Optional.of(
                         "the device of rank " + group.rank(me) + " has as many peers as the driver lets it have");
             }
@@ -100,7 +100,7 @@ final class PeerGroups implements AutoCloseable {
         reduction = null;
         try (made) {
             device.enter();
-            device.synchronize();
+            device.finish();
         } finally {
             List<PeerCarrier> all = List.copyOf(live);
             live.clear();

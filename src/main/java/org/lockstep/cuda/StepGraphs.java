@@ -1,9 +1,12 @@
 package org.lockstep.cuda;
 
+import java.util.ArrayList;
 import java.util.Iterator;
 import java.util.LinkedHashMap;
+import java.util.List;
 import java.util.Map;
 import java.util.Optional;
+import java.util.stream.Collectors;
 import jcuda.driver.CUgraph;
 import jcuda.driver.CUgraphExec;
 import jcuda.driver.CUstreamCaptureMode;
@@ -92,17 +95,23 @@ final class StepGraphs implements AutoCloseable {
         }
     }
 
-    private static void destroy(CUgraphExec graph) {
-        CudaError.check(JCudaDriver.cuGraphExecDestroy(graph), "cuGraphExecDestroy");
+    private void destroy(CUgraphExec graph) {
+        if (!device.isGivenUp()) {
+            CudaError.check(JCudaDriver.cuGraphExecDestroy(graph), "cuGraphExecDestroy");
+        }
     }
 
     /** Forgets all: memory that they use is somewhere else from now on. */
     void clear() {
-        if (known.values().stream().anyMatch(Optional::isPresent)) {
-            device.synchronize();
-            known.values().forEach(graph -> graph.ifPresent(StepGraphs::destroy));
-        }
+        List<Runnable> all = known.values().stream()
+                .flatMap(Optional::stream)
+                .<Runnable>map(graph -> () -> destroy(graph))
+                .collect(Collectors.toCollection(ArrayList::new));
         known.clear();
+        if (!all.isEmpty()) {
+            all.add(0, device::finish);
+            Release.all(all);
+        }
     }
 
     @Override

@@ -246,6 +246,7 @@ class ExchangeCarrierTest {
                     .hasMessageContaining("CUDA_ERROR_LAUNCH_FAILED");
         } finally {
             driver.failLaunchAfter(-1, 0);
+            assertThat(driver.renew()).as("all holds were let go").isTrue();
         }
     }
 

@@ -82,8 +82,8 @@ class ExchangeKernelTest {
         void know(List<Rank> all) {
             long[] sources = new long[2 * all.size()];
             for (Rank each : all) {
-                assumeTrue(device.reaches(each.device), "devices that do not reach each other");
-                assertThat(device.open(each.device)).isTrue();
+                assumeTrue(device.peers().reaches(each.device.peers()), "devices that do not reach each other");
+                assertThat(device.peers().open(each.device.peers())).isTrue();
                 sources[2 * each.me] = each.memory + HEAD;
                 sources[2 * each.me + 1] = Double.doubleToRawLongBits(1);
             }

@@ -177,12 +177,15 @@ final class Launches implements AutoCloseable {
         return JCudaDriver.cuStreamSynchronize(stream);
     }
 
-    /** The stand-in forgets the context, and with it any fault, when the last one lets go. */
+    /** And any fault with it, where the device is the stand-in's. */
     @Override
     public void close() {
         arrays.forEach(JCudaDriver::cuMemFree);
         modules.forEach(JCudaDriver::cuModuleUnload);
         JCudaDriver.cuStreamDestroy(stream);
         check(JCudaDriver.cuDevicePrimaryCtxRelease(device));
+        if (StandIn.isLoaded()) {
+            StandIn.require().renew();
+        }
     }
 }

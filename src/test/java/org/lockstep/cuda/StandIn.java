@@ -95,6 +95,33 @@ public final class StandIn {
         return driver.getFunction("standin_events").invokeLong(new Object[] {0});
     }
 
+    /** Blocks of pinned memory of the host that nobody has freed. */
+    public long pinned() {
+        return driver.getFunction("standin_pinned").invokeLong(new Object[0]);
+    }
+
+    /** Graphs that were launched so far in this process. */
+    public long graphLaunches() {
+        return driver.getFunction("standin_graph_launches").invokeLong(new Object[0]);
+    }
+
+    /** Calls so far that may wait for all that a device was given: memory taken or given back, code loaded or unloaded. */
+    public long waits() {
+        return driver.getFunction("standin_waits").invokeLong(new Object[0]);
+    }
+
+    /** Lets the devices be as another process finds them; whether nobody of this one but libraries held them. */
+    public boolean renew() {
+        return devices().stream()
+                .allMatch(
+                        device -> driver.getFunction("standin_renew").invokeInt(new Object[] {device.ordinal()}) != 0);
+    }
+
+    /** Refuses the pinned allocation after so many more; -1 for none. */
+    public void refusePinnedAfter(long allocations) {
+        driver.getFunction("standin_refuse_pinned").invokeInt(new Object[] {allocations});
+    }
+
     /** Kernels that ran so far in this process. */
     public long launches() {
         return driver.getFunction("standin_launches").invokeLong(new Object[0]);

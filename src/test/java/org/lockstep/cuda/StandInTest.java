@@ -7,12 +7,14 @@ import java.io.IOException;
 import java.nio.ByteBuffer;
 import java.nio.ByteOrder;
 import java.util.Collections;
+import java.util.List;
 import java.util.Map;
 import java.util.Optional;
 import java.util.concurrent.Callable;
 import java.util.concurrent.ExecutorService;
 import java.util.concurrent.Executors;
 import java.util.concurrent.Future;
+import java.util.function.IntSupplier;
 import jcuda.Pointer;
 import jcuda.driver.CUcontext;
 import jcuda.driver.CUdeviceptr;
@@ -129,6 +131,32 @@ class StandInTest {
         assertThat(device.floats(x, 1)).as("a captured kernel does not run").containsExactly(1);
     }
 
+    /** Also of streams and events that have nothing to do with it, and of what takes memory of the host or loads code. */
+    @Test
+    void whatMayWaitForTheDeviceMayNotBeCalledWhileItsThreadCaptures() {
+        CUstream other = new CUstream();
+        CUevent event = new CUevent();
+        Launches.check(JCudaDriver.cuStreamCreate(other, 1));
+        Launches.check(JCudaDriver.cuEventCreate(event, 0));
+        Launches.check(JCudaDriver.cuEventRecord(event, other));
+        List<IntSupplier> refused = List.of(
+                () -> JCudaDriver.cuMemHostAlloc(new Pointer(), 4, 0),
+                () -> JCudaDriver.cuEventQuery(event),
+                () -> JCudaDriver.cuEventSynchronize(event),
+                () -> JCudaDriver.cuStreamQuery(other),
+                () -> JCudaDriver.cuStreamSynchronize(other),
+                () -> JCudaDriver.cuModuleLoadData(new CUmodule(), ""));
+        CUgraph graph = new CUgraph();
+        for (IntSupplier call : refused) {
+            Launches.check(JCudaDriver.cuStreamBeginCapture(device.stream, 1));
+            assertThat(call.getAsInt()).isEqualTo(CUresult.CUDA_ERROR_STREAM_CAPTURE_UNSUPPORTED);
+            assertThat(JCudaDriver.cuStreamEndCapture(device.stream, graph))
+                    .isEqualTo(CUresult.CUDA_ERROR_STREAM_CAPTURE_INVALIDATED);
+        }
+        Launches.check(JCudaDriver.cuEventDestroy(event));
+        Launches.check(JCudaDriver.cuStreamDestroy(other));
+    }
+
     @Test
     void memoryEndsWhereItIsSaidTo() {
         long[] free = new long[1];
@@ -148,7 +176,7 @@ class StandInTest {
         Launches.check(device.synchronize());
         device.launch("add", new int[] {1}, 256, x, x, 1L);
         assertThat(device.synchronize()).isEqualTo(CUresult.CUDA_ERROR_LAUNCH_FAILED);
-        device.close();
+        device.close(); // and renews it
         device = new Launches();
         assertThat(device.floats(device.of(3f), 1)).containsExactly(3);
         assertThat(driver.allocations()).isEqualTo(1);

@@ -185,13 +185,27 @@ class CudaModelTest {
     @CsvSource({"1,1", "1,2"})
     void aReplayedStepGivesTheBitsOfOneThatIsLaunchedKernelByKernel(int tensor, int pipeline) {
         Map<String, Golden> models = oracle(List.of("llama-mha-bias-oddvocab"));
+        long before = graphLaunches();
         List<Map<String, GreedyDecoding.Seen>> eager = run(models, OWN.withEnforceEager(true), tensor, pipeline);
+        assertThat(graphLaunches()).as("graphs of eager steps").isEqualTo(before);
         List<Map<String, GreedyDecoding.Seen>> replayed = run(models, OWN, tensor, pipeline);
+        assertReplays(before, replayed.size());
         for (int rank = 0; rank < eager.size(); rank++) {
             GreedyDecoding.Seen one = replayed.get(rank).get("llama-mha-bias-oddvocab");
             GreedyDecoding.Seen other = eager.get(rank).get("llama-mha-bias-oddvocab");
             assertThat(one.tokens()).isDeepEqualTo(other.tokens());
             assertThat(one.logits()).isDeepEqualTo(other.logits());
+        }
+    }
+
+    private static long graphLaunches() {
+        return StandIn.isLoaded() ? StandIn.require().graphLaunches() : 0;
+    }
+
+    /** Each rank at least once: where two hidden states take turns, every other step is like one before. */
+    private static void assertReplays(long before, int ranks) {
+        if (StandIn.isLoaded()) {
+            assertThat(graphLaunches() - before).as("graphs").isGreaterThanOrEqualTo(ranks);
         }
     }
 
@@ -230,7 +244,9 @@ class CudaModelTest {
         Map<String, Golden> models = oracle(List.of("llama-mha-bias-oddvocab"));
         CudaOptions options = OWN.withPeer(PeerOptions.DEFAULT.withUse(kernels));
         List<Map<String, GreedyDecoding.Seen>> eager = runByNccl(models, options.withEnforceEager(true), 2, 1);
+        long before = graphLaunches();
         List<Map<String, GreedyDecoding.Seen>> replayed = runByNccl(models, options, 2, 1);
+        assertReplays(before, replayed.size());
         for (int rank = 0; rank < eager.size(); rank++) {
             GreedyDecoding.Seen one = replayed.get(rank).get("llama-mha-bias-oddvocab");
             GreedyDecoding.Seen other = eager.get(rank).get("llama-mha-bias-oddvocab");
@@ -253,18 +269,25 @@ class CudaModelTest {
         assertThat(driver.allocations()).isZero();
     }
 
+    /** cuBLAS, as NCCL, has the context from then on: no rank of this process gets another, whatever it gives back. */
     @Test
-    void aFaultOfTheDeviceEndsAllRanksAndTheNextBeginsAnew() {
+    void aFaultOfTheDeviceEndsAllRanksAndOnlyAnotherProcessBeginsAnew() {
         StandIn driver = StandIn.require();
         Map<String, Golden> models = oracle(List.of("llama-gqa-tied"));
+        run(models, CudaOptions.DEFAULT, 1, 1);
         driver.failLaunchAfter(200, 700);
         try {
             assertThatThrownBy(() -> run(models, OWN, 2, 1)).isInstanceOfSatisfying(LockstepException.class, e -> {
-                assertThat(e.code()).isIn(ErrorCode.DEVICE_FAULT, ErrorCode.ABORTED);
+                assertThat(e.code()).isIn(ErrorCode.DEVICE_LOST, ErrorCode.ABORTED);
                 assertThat(e.getMessage()).contains("CUDA_ERROR_ILLEGAL_ADDRESS (700)");
+            });
+            assertThatThrownBy(() -> run(models, OWN, 1, 1)).isInstanceOfSatisfying(LockstepException.class, e -> {
+                assertThat(e.code()).isEqualTo(ErrorCode.DEVICE_LOST);
+                assertThat(e.advice()).contains("this process cannot use the device any more", "dmesg");
             });
         } finally {
             driver.failLaunchAfter(-1, 0);
+            assertThat(driver.renew()).as("all holds were let go").isTrue();
         }
         assertThat(driver.allocations()).isZero();
         assertThat(run(models, OWN, 2, 1)).hasSize(2);

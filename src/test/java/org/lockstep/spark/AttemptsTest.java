@@ -320,4 +320,18 @@ class AttemptsTest {
             assertThat(failure.smaller()).isEqualTo(again);
         }
     }
+
+    @Test
+    void aDeviceThatIsLostToTheDriversOwnProcessIsNotTriedAgain() {
+        try (GangWatch watch = GangWatch.begin(spark.sparkContext())) {
+            AttemptFailure failure = AttemptFailure.of(
+                    spark.sparkContext(),
+                    LockstepException.report(ErrorCode.DEVICE_LOST, "rank 1 failed")
+                            .exception(),
+                    watch,
+                    Optional.empty());
+            assertThat(failure.retryable()).isFalse();
+            assertThat(failure.isOfItsProcess()).isTrue();
+        }
+    }
 }

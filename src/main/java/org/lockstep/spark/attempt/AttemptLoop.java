@@ -192,7 +192,7 @@ public final class AttemptLoop {
     private boolean recover(AttemptFailure failure, GangWatch watch) {
         try {
             if (failure.executor().isPresent()) {
-                executors.recover(failure.executor().get(), watch);
+                executors.recover(failure.executor().get(), failure.isOfItsProcess(), watch);
             }
             return true;
         } catch (InterruptedException e) {

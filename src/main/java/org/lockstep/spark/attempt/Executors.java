@@ -39,16 +39,21 @@ final class Executors {
     }
 
     /**
-     * Lets Spark notice that an executor is gone, or has one that it still believes in replaced: one that is silent, or to blame
-     * for the second time. One that has told how its tasks ended is neither: its peers lost a connection, not the process.
+     * Lets Spark notice that an executor is gone, or has one that it still believes in replaced: one that is silent, useless, or to
+     * blame for the second time. One that has told how its tasks ended is neither: its peers lost a connection, not the process.
+     *
+     * @param useless whether its process can do no better
      */
-    void recover(String executor, GangWatch watch) throws InterruptedException {
-        boolean again = blame.merge(executor, 1, Integer::sum) > 1;
+    void recover(String executor, boolean useless, GangWatch watch) throws InterruptedException {
+        boolean again = blame.merge(executor, 1, Integer::sum) > 1 || useless;
         boolean heard = watch.isHeard(executor);
         if (spark.isLocal() || (heard && !again) || (!heard && watch.awaitRemoval(executor, NOTICE))) {
             return;
         }
-        LOG.warn("executor {} is {}: asking Spark for another one", executor, heard ? "to blame again" : "silent");
+        LOG.warn(
+                "executor {} is {}: asking Spark for another one",
+                executor,
+                useless ? "useless, its device lost" : heard ? "to blame again" : "silent");
         // A kill lowers the number that Spark wants, to nothing where none was ever asked for.
         if (!spark.killExecutor(executor) || !spark.requestTotalExecutors(most, 0, Map$.MODULE$.empty())) {
             LOG.warn("Spark does not replace executor {}", executor);

@@ -13,7 +13,8 @@ import org.lockstep.LockstepException;
  * Why an attempt failed, and whether another one may do better.
  *
  * @param error what is told
- * @param retryable whether the reason may be gone at the next attempt: a lost executor or peer, a deadline
+ * @param retryable whether the reason may be gone at the next attempt: a lost executor or peer, a deadline, a device that only
+ *     another process can use again, where there can be one
  * @param smaller whether the next attempt should hold fewer rows at once
  * @param takenAway whether an executor was lost by no fault of the application: decommissioned, preempted, killed by the driver
  * @param executor who is to blame, by Spark's id, where that is known
@@ -73,10 +74,11 @@ public record AttemptFailure(
                     .exception();
         }
         boolean memory = error.code() == ErrorCode.OUT_OF_MEMORY;
+        boolean replaceable = error.code() == ErrorCode.DEVICE_LOST && !spark.isLocal();
         String text = String.valueOf(error.getMessage());
         return new AttemptFailure(
                 error,
-                OUTSIDE.contains(error.code()) || memory,
+                OUTSIDE.contains(error.code()) || memory || replaceable,
                 memory,
                 loss.isPresent() && loss.get().takenAway(),
                 loss.map(Loss::executor).or(() -> found(CULPRIT, text)),
@@ -116,6 +118,11 @@ public record AttemptFailure(
     /** Of a run that somebody ended. */
     public static AttemptFailure ofCancelled(Throwable why) {
         return last(cancelled(why));
+    }
+
+    /** Whether the executor that is to blame cannot do better, though its process lives. */
+    public boolean isOfItsProcess() {
+        return error.code() == ErrorCode.DEVICE_LOST;
     }
 
     /** After which no attempt is to follow. */

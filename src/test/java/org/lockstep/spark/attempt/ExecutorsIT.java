@@ -5,6 +5,7 @@ import static org.assertj.core.api.Assertions.assertThat;
 import java.time.Duration;
 import java.util.List;
 import java.util.Map;
+import java.util.Optional;
 import java.util.stream.IntStream;
 import org.apache.spark.SparkEnv;
 import org.apache.spark.api.java.JavaSparkContext;
@@ -12,9 +13,12 @@ import org.apache.spark.sql.SparkSession;
 import org.awaitility.Awaitility;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.Timeout;
+import org.lockstep.ErrorCode;
 import org.lockstep.FaultCase;
+import org.lockstep.LockstepException;
 import org.lockstep.spark.BarrierStage;
 import org.lockstep.spark.Sessions;
+import org.lockstep.spark.failure.AttemptFailure;
 import org.lockstep.spark.failure.GangWatch;
 import org.lockstep.spark.preflight.ClusterPreflight;
 import org.lockstep.topology.ParallelSizes;
@@ -45,9 +49,9 @@ class ExecutorsIT {
                     .hasSize(2);
             executors.count();
             Awaitility.await().atMost(Duration.ofSeconds(60)).until(() -> watch.isHeard("0"));
-            executors.recover("0", watch);
+            executors.recover("0", false, watch);
             assertThat(names(spark)).as("once is a connection that broke").contains("0");
-            executors.recover("0", watch);
+            executors.recover("0", false, watch);
             assertThat(watch.awaitRemoval("0", Duration.ZERO)).isTrue();
             Awaitility.await()
                     .atMost(Duration.ofSeconds(120))
@@ -58,6 +62,16 @@ class ExecutorsIT {
                             .hasSize(2)
                             .doesNotContain("0")
                             .contains("1"));
+            LockstepException lost = LockstepException.report(ErrorCode.DEVICE_LOST, "rank 1 failed")
+                    .exception();
+            assertThat(AttemptFailure.of(session.sparkContext(), lost, watch, Optional.empty())
+                            .retryable())
+                    .as("in another process")
+                    .isTrue();
+            executors.recover("1", true, watch);
+            assertThat(watch.awaitRemoval("1", Duration.ZERO))
+                    .as("one whose device is lost, at once")
+                    .isTrue();
         } finally {
             session.stop();
         }
