@@ -1,6 +1,7 @@
 package org.lockstep.cuda;
 
 import java.nio.ByteBuffer;
+import java.util.List;
 import org.lockstep.ErrorCode;
 import org.lockstep.LockstepException;
 import org.lockstep.tensor.WeightType;
@@ -136,10 +137,10 @@ final class Cublas implements AutoCloseable {
     @Override
     public void close() {
         device.enter();
-        int destroyed = CublasFunctions.cublasDestroy_v2(handle);
-        workspace.close();
-        memory.close();
-        check(destroyed, "cublasDestroy");
+        Release.all(List.of(
+                () -> check(CublasFunctions.cublasDestroy_v2(handle), "cublasDestroy"),
+                workspace::close,
+                memory::close));
     }
 
     @Override

@@ -37,7 +37,7 @@ public final class CudaKernels implements Kernels {
     private final @Nullable StepGraphs graphs; // null where each step runs as it comes
     private final DeviceProduct product;
     private final DeviceAttention attention;
-    private @Nullable DeviceBuffer likeliest;
+    private final Scratch likeliest;
     private boolean closed;
 
     private CudaKernels(
@@ -51,6 +51,7 @@ public final class CudaKernels implements Kernels {
         this.tables = new StepTables(device, arena, replayed::clear);
         this.product = new DeviceProduct(arena, kernels, cublas, replayed::clear);
         this.attention = new DeviceAttention(arena, kernels, device.seen().hasBf16TensorCores(), replayed::clear);
+        this.likeliest = new Scratch(arena, DataType.I32, () -> {});
     }
 
     /**
@@ -275,14 +276,7 @@ public final class CudaKernels implements Kernels {
     public void argmax(Tensor x, int[] out) {
         device.enter();
         int rows = (int) x.shape().dim(0);
-        DeviceBuffer indices = likeliest;
-        if (indices == null || indices.length() < rows) {
-            if (indices != null) {
-                indices.close();
-            }
-            indices = DeviceBuffer.allocate(arena, DataType.I32, Math.max(64, rows));
-            likeliest = indices;
-        }
+        DeviceBuffer indices = likeliest.of(rows, Math.max(64, rows));
         kernels.with()
                 .pointer(floats(x))
                 .number((int) x.shape().dim(-1))

@@ -1,6 +1,5 @@
 package org.lockstep.cuda;
 
-import org.jspecify.annotations.Nullable;
 import org.lockstep.tensor.DataType;
 
 /**
@@ -17,11 +16,9 @@ final class DeviceAttention {
     private static final int FLASH_HEAD_SIZE = 128; // at most
     private static final int DECODE_THREADS = 128;
 
-    private final DeviceArena arena;
     private final KernelModule kernels;
     private final boolean tensorCores;
-    private final Runnable moved;
-    private @Nullable DeviceBuffer parts;
+    private final Scratch parts;
 
     /**
      * Without scratch memory yet.
@@ -30,10 +27,9 @@ final class DeviceAttention {
      * @param moved is told when scratch memory is somewhere else than before
      */
     DeviceAttention(DeviceArena arena, KernelModule kernels, boolean tensorCores, Runnable moved) {
-        this.arena = arena;
         this.kernels = kernels;
         this.tensorCores = tensorCores;
-        this.moved = moved;
+        this.parts = new Scratch(arena, DataType.F32, moved);
     }
 
     void attend(long query, int heads, DeviceCache cache, StepTables.Places at, long out) {
@@ -63,7 +59,8 @@ final class DeviceAttention {
         int group = heads / cache.heads();
         int count = (at.longestDecode() + PART - 1) / PART;
         long rows = (long) at.sequences() * heads * count;
-        long partial = room(rows * (cache.headSize() + 2));
+        long partial =
+                parts.of(rows * (cache.headSize() + 2)).address();
         long stats = partial + 4 * rows * cache.headSize();
         arguments(query, heads, cache, at)
                 .pointer(partial)
@@ -101,18 +98,5 @@ final class DeviceAttention {
                 .number(cache.heads())
                 .number(cache.headSize())
                 .real((float) (1 / Math.sqrt(cache.headSize())));
-    }
-
-    private long room(long floats) {
-        DeviceBuffer room = parts;
-        if (room == null || room.length() < floats) {
-            if (room != null) {
-                moved.run();
-                room.close();
-            }
-            room = DeviceBuffer.allocate(arena, DataType.F32, floats);
-            parts = room;
-        }
-        return room.address();
     }
 }

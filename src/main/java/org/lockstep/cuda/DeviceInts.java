@@ -2,6 +2,8 @@ package org.lockstep.cuda;
 
 import java.nio.ByteBuffer;
 import java.nio.IntBuffer;
+import java.util.ArrayList;
+import java.util.List;
 import org.jspecify.annotations.Nullable;
 import org.lockstep.tensor.DataType;
 
@@ -14,10 +16,8 @@ final class DeviceInts implements AutoCloseable {
     private static final int LEAST = 1024;
 
     private final CudaDevice device;
-    private final DeviceArena arena;
-    private final Runnable moved;
     private final @Nullable Pinned[] ring = new @Nullable Pinned[RING];
-    private @Nullable DeviceBuffer target;
+    private final Scratch target;
     private @Nullable Pinned filling;
     private int turn;
     private int count;
@@ -25,8 +25,7 @@ final class DeviceInts implements AutoCloseable {
     /** @param moved is told when they are somewhere else than before */
     DeviceInts(CudaDevice device, DeviceArena arena, Runnable moved) {
         this.device = device;
-        this.arena = arena;
-        this.moved = moved;
+        this.target = new Scratch(arena, DataType.I32, moved);
     }
 
     /** Room for so many, to be filled before {@link #end}. */
@@ -36,6 +35,7 @@ final class DeviceInts implements AutoCloseable {
         if (memory == null || memory.bytes().capacity() < 4L * ints) {
             if (memory != null) {
                 memory.await();
+                ring[turn] = null; // whatever becomes of the next
                 memory.close();
             }
             memory = Pinned.allocate(device, 4 * Math.max(LEAST, Integer.highestOneBit(ints) * 2));
@@ -54,15 +54,7 @@ final class DeviceInts implements AutoCloseable {
         if (memory == null) {
             throw new IllegalStateException("nothing was begun");
         }
-        DeviceBuffer room = target;
-        if (room == null || room.length() < count) {
-            if (room != null) {
-                moved.run();
-                room.close();
-            }
-            room = DeviceBuffer.allocate(arena, DataType.I32, Math.max(LEAST, Integer.highestOneBit(count) * 2));
-            target = room;
-        }
+        DeviceBuffer room = target.of(count, Math.max(LEAST, Integer.highestOneBit(count) * 2));
         if (count > 0) {
             device.copyUp(memory.pointer(), room.address(), 4L * count);
             memory.use();
@@ -80,12 +72,14 @@ final class DeviceInts implements AutoCloseable {
     /** The device must be done with them; its own memory goes with the arena. */
     @Override
     public void close() {
+        List<Runnable> all = new ArrayList<>();
         for (int i = 0; i < RING; i++) {
             Pinned memory = ring[i];
+            ring[i] = null;
             if (memory != null) {
-                memory.close();
-                ring[i] = null;
+                all.add(memory::close);
             }
         }
+        Release.all(all);
     }
 }

@@ -13,11 +13,9 @@ final class DeviceProduct {
     private static final int THREADS = 128;
     private static final int ELEMENTS = 1024; // of a block of an element-wise kernel
 
-    private final DeviceArena arena;
-    private final Runnable moved;
     private final KernelModule kernels;
     private final @Nullable Cublas cublas;
-    private @Nullable DeviceBuffer rounded;
+    private final Scratch rounded; // bytes
 
     /**
      * Products in the order of a rank's stream.
@@ -26,10 +24,9 @@ final class DeviceProduct {
      * @param moved is told when scratch memory is somewhere else than before
      */
     DeviceProduct(DeviceArena arena, KernelModule kernels, @Nullable Cublas cublas, Runnable moved) {
-        this.arena = arena;
-        this.moved = moved;
         this.kernels = kernels;
         this.cublas = cublas;
+        this.rounded = new Scratch(arena, DataType.U8, moved);
     }
 
     /**
@@ -78,18 +75,9 @@ final class DeviceProduct {
     }
 
     private long round(long x, long n, WeightType type) {
-        DataType narrow = DeviceWeight.floating(type);
-        DeviceBuffer room = rounded;
-        if (room == null || room.bytes() < n * narrow.bytes()) {
-            if (room != null) {
-                moved.run();
-                room.close();
-            }
-            room = DeviceBuffer.allocate(arena, narrow, n);
-            rounded = room;
-        }
-        kernels.with().pointer(x).pointer(room.address()).wide(n).launch("cast_f32_" + type, blocks(n), 256);
-        return room.address();
+        long to = rounded.of(n * DeviceWeight.floating(type).bytes()).address();
+        kernels.with().pointer(x).pointer(to).wide(n).launch("cast_f32_" + type, blocks(n), 256);
+        return to;
     }
 
     /** Of an element-wise kernel over {@code n} elements. */

@@ -93,9 +93,10 @@ final class InFlight implements AutoCloseable {
         }
         closed = true;
         frozen = true;
-        while (!free.isEmpty()) {
-            device.destroy(free.pop());
-        }
-        queue.forEach(entry -> device.destroy(entry.event()));
+        List<Runnable> all = new ArrayList<>();
+        free.forEach(event -> all.add(() -> device.destroy(event)));
+        free.clear();
+        queue.forEach(entry -> all.add(() -> device.destroy(entry.event())));
+        Release.all(all);
     }
 }

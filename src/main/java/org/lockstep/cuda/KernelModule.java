@@ -177,7 +177,9 @@ final class KernelModule implements AutoCloseable {
     @Override
     public void close() {
         device.enter();
-        memory.close();
-        modules.forEach(module -> CudaError.check(JCudaDriver.cuModuleUnload(module), "cuModuleUnload"));
+        List<Runnable> all = new ArrayList<>();
+        all.add(memory::close);
+        modules.forEach(module -> all.add(() -> CudaError.check(JCudaDriver.cuModuleUnload(module), "cuModuleUnload")));
+        Release.all(all);
     }
 }

@@ -1,7 +1,9 @@
 package org.lockstep.cuda;
 
 import java.util.ArrayDeque;
+import java.util.ArrayList;
 import java.util.Deque;
+import java.util.List;
 import jcuda.driver.CUevent;
 import jcuda.driver.CUresult;
 import jcuda.driver.CUstream;
@@ -85,8 +87,9 @@ final class OwnStream implements AutoCloseable {
             return;
         }
         closed = true;
-        int destroyed = JCudaDriver.cuStreamDestroy(stream); // whatever becomes of the events
-        all.forEach(device::destroy);
-        CudaError.check(destroyed, "cuStreamDestroy");
+        List<Runnable> steps = new ArrayList<>();
+        steps.add(() -> CudaError.check(JCudaDriver.cuStreamDestroy(stream), "cuStreamDestroy"));
+        all.forEach(event -> steps.add(() -> device.destroy(event)));
+        Release.all(steps);
     }
 }

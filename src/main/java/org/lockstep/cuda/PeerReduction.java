@@ -17,13 +17,14 @@ final class PeerReduction implements AutoCloseable {
     static final int MOST = 15;
 
     private static final int THREADS = 256;
+    private static final long[] NOTHING = {};
     private static final int INTS = 4; // of a source: an address and a factor
 
     private final CudaDevice device;
     private final KernelModule kernels;
     private @Nullable DeviceInts table;
     private long address;
-    private long[] told = {}; // what the table has
+    private long[] told = NOTHING; // what the table has
 
     PeerReduction(CudaDevice device, KernelModule kernels) {
         this.device = device;
@@ -79,6 +80,7 @@ final class PeerReduction implements AutoCloseable {
             table = ints;
         }
         if (!Arrays.equals(told, sources)) {
+            told = NOTHING; // until all of it is there
             IntBuffer room = ints.begin(INTS * sources.length / 2);
             for (long word : sources) {
                 room.put((int) word).put((int) (word >>> Integer.SIZE));

@@ -2,6 +2,7 @@ package org.lockstep.cuda;
 
 import java.nio.ByteBuffer;
 import java.nio.ByteOrder;
+import java.util.List;
 import org.lockstep.tensor.DataType;
 import org.lockstep.tensor.HostBuffer;
 
@@ -13,16 +14,26 @@ final class Staging implements AutoCloseable {
     private static final int SLICE = 4 << 20;
 
     private final CudaDevice device;
-    private final Pinned[] halves;
+    private final List<Pinned> halves;
     private int turn;
 
-    private Staging(CudaDevice device, Pinned[] halves) {
+    private Staging(CudaDevice device, List<Pinned> halves) {
         this.device = device;
         this.halves = halves;
     }
 
     static Staging allocate(CudaDevice device) {
-        return new Staging(device, new Pinned[] {Pinned.allocate(device, SLICE), Pinned.allocate(device, SLICE)});
+        Pinned one = Pinned.allocate(device, SLICE);
+        boolean made = false;
+        try {
+            Staging both = new Staging(device, List.of(one, Pinned.allocate(device, SLICE)));
+            made = true;
+            return both;
+        } finally {
+            if (!made) {
+                one.close();
+            }
+        }
     }
 
     /** Elements of {@code type} that are copied at once. */
@@ -76,7 +87,7 @@ final class Staging implements AutoCloseable {
 
     private Pinned next() {
         turn = 1 - turn;
-        return halves[turn];
+        return halves.get(turn);
     }
 
     /** Elements {@code from} to {@code from + count - 1} to the beginning of {@code to}. */
@@ -109,8 +120,6 @@ final class Staging implements AutoCloseable {
     /** The device must be done with it. */
     @Override
     public synchronized void close() {
-        for (Pinned half : halves) {
-            half.close();
-        }
+        Release.all(halves.stream().<Runnable>map(half -> half::close).toList());
     }
 }

@@ -2,6 +2,7 @@ package org.lockstep.cuda;
 
 import java.nio.IntBuffer;
 import java.util.HashMap;
+import java.util.List;
 import java.util.Map;
 import org.jspecify.annotations.Nullable;
 import org.lockstep.tensor.BatchLayout;
@@ -134,6 +135,7 @@ final class StepTables implements AutoCloseable {
         int tables = contexts + sequences;
         int idTable = tables + sequences * maxBlocks;
         int rowTable = idTable + stepIds.length;
+        current = null; // until all of it is there
         IntBuffer all = ints.begin(rowTable + stepRows.length);
         for (int s = 0; s < sequences; s++) {
             int first = layout.queryStarts()[s];
@@ -177,7 +179,6 @@ final class StepTables implements AutoCloseable {
 
     @Override
     public void close() {
-        ints.close();
-        apart.close();
+        Release.all(List.of(ints::close, apart::close));
     }
 }
