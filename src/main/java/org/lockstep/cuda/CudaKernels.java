@@ -1,5 +1,7 @@
 package org.lockstep.cuda;
 
+import java.util.EnumMap;
+import java.util.Map;
 import java.util.Objects;
 import java.util.Optional;
 import org.jspecify.annotations.Nullable;
@@ -14,6 +16,7 @@ import org.lockstep.tensor.Kernels;
 import org.lockstep.tensor.MatrixSource;
 import org.lockstep.tensor.Shape;
 import org.lockstep.tensor.Step;
+import org.lockstep.tensor.StepLimits;
 import org.lockstep.tensor.Tensor;
 import org.lockstep.tensor.Weight;
 import org.lockstep.tensor.WeightType;
@@ -38,6 +41,7 @@ public final class CudaKernels implements Kernels {
     private final DeviceProduct product;
     private final DeviceAttention attention;
     private final Scratch likeliest;
+    private final Map<WeightType, Integer> widest = new EnumMap<>(WeightType.class); // columns
     private boolean closed;
 
     private CudaKernels(
@@ -140,7 +144,9 @@ public final class CudaKernels implements Kernels {
     @Override
     public Weight prepare(MatrixSource source, WeightType type, int segments) {
         KernelArguments.prepare(source, segments);
-        return DeviceWeight.load(arena, source, type, segments);
+        DeviceWeight made = DeviceWeight.load(arena, source, type, segments);
+        widest.merge(type, made.columns(), Math::max);
+        return made;
     }
 
     @Override
@@ -276,7 +282,7 @@ public final class CudaKernels implements Kernels {
     public void argmax(Tensor x, int[] out) {
         device.enter();
         int rows = (int) x.shape().dim(0);
-        DeviceBuffer indices = likeliest.of(rows, Math.max(64, rows));
+        DeviceBuffer indices = likeliest(rows);
         kernels.with()
                 .pointer(floats(x))
                 .number((int) x.shape().dim(-1))
@@ -284,6 +290,19 @@ public final class CudaKernels implements Kernels {
                 .launch("argmax", rows, 1024);
         HostBuffer copy = HostBuffer.of(DataType.I32, out).slice(0, rows);
         indices.slice(0, rows).copyTo(copy);
+    }
+
+    @Override
+    public void reserve(StepLimits largest) {
+        device.enter();
+        tables.reserve(largest);
+        widest.forEach((type, columns) -> product.reserve(largest.tokens(), type, columns));
+        attention.reserve(largest);
+        likeliest(largest.sequences());
+    }
+
+    private DeviceBuffer likeliest(int rows) {
+        return likeliest.of(rows, Math.max(64, rows));
     }
 
     /**

@@ -1,6 +1,7 @@
 package org.lockstep.cuda;
 
 import org.lockstep.tensor.DataType;
+import org.lockstep.tensor.StepLimits;
 
 /**
  * Attention over a paged cache: sequences that bring many tokens by tiles with a running softmax (FlashAttention, Dao et al.,
@@ -32,6 +33,16 @@ final class DeviceAttention {
         this.parts = new Scratch(arena, DataType.F32, moved);
     }
 
+    /** Takes room for the parts of the largest step ahead. */
+    void reserve(StepLimits largest) {
+        int longest = StepTables.rounded(largest.positions());
+        parts.of(floats(largest.sequences(), largest.heads(), (longest + PART - 1) / PART, largest.headSize()));
+    }
+
+    private static long floats(int sequences, int heads, int count, int headSize) {
+        return (long) sequences * heads * count * (headSize + 2);
+    }
+
     void attend(long query, int heads, DeviceCache cache, StepTables.Places at, long out) {
         int group = heads / cache.heads();
         if (at.mostTokens() > 1) {
@@ -60,7 +71,7 @@ final class DeviceAttention {
         int count = (at.longestDecode() + PART - 1) / PART;
         long rows = (long) at.sequences() * heads * count;
         long partial =
-                parts.of(rows * (cache.headSize() + 2)).address();
+                parts.of(floats(at.sequences(), heads, count, cache.headSize())).address();
         long stats = partial + 4 * rows * cache.headSize();
         arguments(query, heads, cache, at)
                 .pointer(partial)

@@ -28,6 +28,15 @@ final class DeviceInts implements AutoCloseable {
         this.target = new Scratch(arena, DataType.I32, moved);
     }
 
+    /** Takes room for so many ahead. */
+    void reserve(int ints) {
+        for (int i = 0; i < RING; i++) {
+            begin(ints);
+        }
+        filling = null;
+        target.of(ints);
+    }
+
     /** Room for so many, to be filled before {@link #end}. */
     IntBuffer begin(int ints) {
         turn = (turn + 1) % RING;

@@ -29,6 +29,13 @@ final class DeviceProduct {
         this.rounded = new Scratch(arena, DataType.U8, moved);
     }
 
+    /** Takes room ahead for so many tokens as {@code weight} multiplies. */
+    void reserve(int tokens, WeightType type, int columns) {
+        if (cublas != null && (type == WeightType.BF16 || type == WeightType.F16)) {
+            rounded.of((long) tokens * columns * DeviceWeight.floating(type).bytes());
+        }
+    }
+
     /**
      * {@code out = x · weightᵀ + bias}.
      *

@@ -1,7 +1,6 @@
 package org.lockstep.cuda;
 
 import java.util.List;
-import java.util.stream.Stream;
 import jcuda.driver.CUstream;
 import org.lockstep.tensor.DataType;
 
@@ -18,11 +17,8 @@ final class ExchangeKernels implements AutoCloseable {
         this.kernels = kernels;
     }
 
-    /** Whole: none is loaded while another waits for kernels of other ranks. */
     static ExchangeKernels load(CudaDevice device) {
-        KernelModule kernels = KernelModule.load(device, List.of(SOURCE));
-        Stream.of(DataType.values()).map(ExchangeKernels::entry).forEach(kernels::prepare);
-        return new ExchangeKernels(kernels);
+        return new ExchangeKernels(KernelModule.load(device, List.of(SOURCE)));
     }
 
     private static String entry(DataType type) {

@@ -4,16 +4,17 @@ import java.io.IOException;
 import java.io.InputStream;
 import java.io.UncheckedIOException;
 import java.nio.ByteBuffer;
+import java.nio.charset.StandardCharsets;
 import java.util.ArrayList;
 import java.util.Arrays;
 import java.util.HashMap;
 import java.util.List;
 import java.util.Map;
+import java.util.regex.Pattern;
 import jcuda.NativePointerObject;
 import jcuda.Pointer;
 import jcuda.driver.CUfunction;
 import jcuda.driver.CUmodule;
-import jcuda.driver.CUresult;
 import jcuda.driver.CUstream;
 import jcuda.driver.JCudaDriver;
 
@@ -22,20 +23,22 @@ import jcuda.driver.JCudaDriver;
  * JCuda does. Confined to one thread at a time.
  */
 final class KernelModule implements AutoCloseable {
+    private static final Pattern ENTRY = Pattern.compile("\\.visible \\.entry (\\w+)\\(");
     private static final int MOST_ARGUMENTS = 24;
     private static final int SLOT = 8; // bytes; no argument is larger
 
     private final CudaDevice device;
     private final List<CUmodule> modules;
-    private final Map<String, CUfunction> functions = new HashMap<>();
+    private final Map<String, CUfunction> functions;
     private final Pinned memory;
     private final ByteBuffer values;
     private final Pointer[] parameters = new Pointer[MOST_ARGUMENTS + 1]; // by their number
     private int count;
 
-    private KernelModule(CudaDevice device, List<CUmodule> modules, Pinned memory) {
+    private KernelModule(CudaDevice device, List<CUmodule> modules, Map<String, CUfunction> functions, Pinned memory) {
         this.device = device;
         this.modules = modules;
+        this.functions = functions;
         this.memory = memory;
         this.values = memory.bytes();
         for (int n = 0; n <= MOST_ARGUMENTS; n++) {
@@ -57,21 +60,29 @@ final class KernelModule implements AutoCloseable {
     }
 
     /**
-     * Loads those of some sources; the first time on a machine the driver compiles them, and keeps the result.
+     * Loads those of some sources; the first time on a machine the driver compiles them, and keeps the result. Each is loaded whole:
+     * else its first launch did that, for which the driver may wait for all that the device was given.
      *
      * @param sources names without the ending
      */
     static KernelModule load(CudaDevice device, List<String> sources) {
         device.enter();
         List<CUmodule> modules = new ArrayList<>();
+        Map<String, CUfunction> functions = new HashMap<>();
         boolean made = false;
         try {
             for (String source : sources) {
                 CUmodule module = new CUmodule();
-                CudaError.check(JCudaDriver.cuModuleLoadData(module, text(source)), "cuModuleLoadData of " + source);
+                byte[] text = text(source);
+                CudaError.check(JCudaDriver.cuModuleLoadData(module, text), "cuModuleLoadData of " + source);
                 modules.add(module);
+                ENTRY.matcher(new String(text, StandardCharsets.US_ASCII))
+                        .results()
+                        .map(entry -> entry.group(1))
+                        .forEach(entry -> functions.put(entry, function(module, entry)));
             }
-            KernelModule all = new KernelModule(device, modules, Pinned.allocate(device, MOST_ARGUMENTS * SLOT));
+            KernelModule all = new KernelModule(
+                    device, modules, Map.copyOf(functions), Pinned.allocate(device, MOST_ARGUMENTS * SLOT));
             made = true;
             return all;
         } finally {
@@ -93,11 +104,6 @@ final class KernelModule implements AutoCloseable {
         } catch (IOException e) {
             throw new UncheckedIOException(e);
         }
-    }
-
-    /** Loads {@code entry} now. Else its first launch does, for which the driver may wait for all that the device was given. */
-    void prepare(String entry) {
-        functions.computeIfAbsent(entry, this::function);
     }
 
     /** Begins a launch: its arguments follow, in their order. */
@@ -146,31 +152,22 @@ final class KernelModule implements AutoCloseable {
             return;
         }
         CudaError.check(
-                JCudaDriver.cuLaunchKernel(
-                        functions.computeIfAbsent(entry, this::function),
-                        x,
-                        y,
-                        z,
-                        threads,
-                        1,
-                        1,
-                        0,
-                        stream,
-                        parameters[count],
-                        null),
+                JCudaDriver.cuLaunchKernel(function(entry), x, y, z, threads, 1, 1, 0, stream, parameters[count], null),
                 entry);
     }
 
-    private CUfunction function(String entry) {
+    private static CUfunction function(CUmodule module, String entry) {
         CUfunction function = new CUfunction();
-        for (CUmodule module : modules) {
-            int result = JCudaDriver.cuModuleGetFunction(function, module, entry);
-            if (result != CUresult.CUDA_ERROR_NOT_FOUND) {
-                CudaError.check(result, "cuModuleGetFunction of " + entry);
-                return function;
-            }
+        CudaError.check(JCudaDriver.cuModuleGetFunction(function, module, entry), "cuModuleGetFunction of " + entry);
+        return function;
+    }
+
+    private CUfunction function(String entry) {
+        CUfunction function = functions.get(entry);
+        if (function == null) {
+            throw new IllegalStateException("the kernels have no entry " + entry);
         }
-        throw new IllegalStateException("the kernels have no entry " + entry);
+        return function;
     }
 
     /** The device must be done with them. */

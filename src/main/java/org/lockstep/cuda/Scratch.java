@@ -5,7 +5,8 @@ import org.lockstep.tensor.DataType;
 
 /**
  * Device memory that kernels write and read again within a step, as much as was asked for at most so far: it goes with the
- * arena. Confined to one thread at a time.
+ * arena. What grows in a step may hold up the device: {@code of} the largest step, ahead, lets it stay. Confined to one thread
+ * at a time.
  */
 final class Scratch {
     private final DeviceArena arena;

@@ -9,6 +9,7 @@ import org.lockstep.tensor.BatchLayout;
 import org.lockstep.tensor.DataType;
 import org.lockstep.tensor.HostBuffer;
 import org.lockstep.tensor.Step;
+import org.lockstep.tensor.StepLimits;
 
 /**
  * Where the tokens of a step sit, as the kernels read it: the tables of {@code src/main/cuda/README.md}, in device memory.
@@ -38,6 +39,12 @@ final class StepTables implements AutoCloseable {
         this.apart = new DeviceInts(device, arena, () -> {});
         this.arena = arena;
         this.moved = moved;
+    }
+
+    /** Takes room for the tables of the largest step ahead. */
+    void reserve(StepLimits largest) {
+        int blocks = powerOfTwo((largest.positions() + largest.blockSize() - 1) / largest.blockSize());
+        ints.reserve(3 * largest.tokens() + largest.sequences() * (3 + blocks) + 1);
     }
 
     /**
@@ -128,7 +135,7 @@ final class StepTables implements AutoCloseable {
         }
         if (rounded) {
             maxBlocks = powerOfTwo(maxBlocks);
-            longestDecode = Math.max(ROUND, powerOfTwo(longestDecode));
+            longestDecode = rounded(longestDecode);
         }
         int starts = 2 * tokens;
         int contexts = starts + sequences + 1;
@@ -170,6 +177,11 @@ final class StepTables implements AutoCloseable {
         current = layout;
         places = made;
         return made;
+    }
+
+    /** A context as a step that only decodes is cut for it. */
+    static int rounded(int context) {
+        return Math.max(ROUND, powerOfTwo(context));
     }
 
     /** The least that is not less. */

@@ -131,6 +131,15 @@ public final class Generator implements AutoCloseable {
                 new CacheSize(
                         options.cacheBlocks(), options.blockSize(), options.maxModelLength(), options.cacheType()),
                 options.maxTokensPerStep());
+        boolean reserved = false;
+        try {
+            stage.reserve(options.maxSequences());
+            reserved = true;
+        } finally {
+            if (!reserved) {
+                stage.close();
+            }
+        }
         ForwardPass forward = new ForwardPass() {
             @Override
             public void exchange(int outgoing, int incoming) {

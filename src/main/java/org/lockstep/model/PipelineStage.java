@@ -15,6 +15,7 @@ import org.lockstep.tensor.BatchLayout;
 import org.lockstep.tensor.CacheBlocks;
 import org.lockstep.tensor.Kernels;
 import org.lockstep.tensor.Step;
+import org.lockstep.tensor.StepLimits;
 import org.lockstep.tensor.Tensor;
 import org.lockstep.tensor.Weight;
 import org.lockstep.topology.LayerRange;
@@ -45,6 +46,7 @@ public final class PipelineStage implements AutoCloseable {
     private final StageMemory memory;
     private final long weightBytes;
     private final int positions;
+    private final int heads; // of queries, on this rank
     private final @Nullable VocabParallelEmbedding embedding; // on the first stage
     private final List<Chunk> chunks;
     private final @Nullable Head head; // on the last stage
@@ -94,6 +96,7 @@ public final class PipelineStage implements AutoCloseable {
         Communicator tensor = communicators.tensor();
         this.recordable = tensor.size() == 1 || tensor.isRecordable();
         ShardPlan plan = ShardPlan.of(config, tensor.rankInGroup(), tensor.size());
+        this.heads = plan.heads();
         Parameters parameters = new Parameters(checkpoint, memory, config.weightType());
         RotaryTable rotary = RotaryTable.of(config, positions, memory);
         long before = memory.bytes();
@@ -164,6 +167,19 @@ public final class PipelineStage implements AutoCloseable {
             if (!loaded) {
                 memory.close();
             }
+        }
+    }
+
+    /**
+     * Takes what steps of so many sequences need beside what is loaded, so that they take no memory of the device.
+     *
+     * @throws LockstepException OUT_OF_MEMORY
+     */
+    public void reserve(int sequences) {
+        kernels.reserve(
+                new StepLimits(run.maxTokens(), sequences, positions, cacheSize.blockSize(), heads, config.headSize()));
+        if (head != null) {
+            head.logits().reserve(sequences);
         }
     }
 

@@ -130,6 +130,14 @@ public interface Kernels extends AutoCloseable {
     void argmax(Tensor x, int[] out);
 
     /**
+     * Takes the memory that steps up to such a size need beside what they are given: a step takes none of the device then, which
+     * may hold up all that it was given. To be called when the weights are prepared.
+     *
+     * @throws org.lockstep.LockstepException OUT_OF_MEMORY
+     */
+    default void reserve(StepLimits largest) {}
+
+    /**
      * Runs {@code body}, which computes {@code step} by calls of these kernels with the step's ids, layout and rows. A device
      * may copy those ahead, and replay what an equal step launched instead of running {@code body}: what outlives a step is
      * decided before it.

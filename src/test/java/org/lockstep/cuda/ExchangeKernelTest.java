@@ -69,7 +69,6 @@ class ExchangeKernelTest {
             device = CudaDevice.open(devices.get(me % devices.size()));
             device.enter();
             exchange = KernelModule.load(device, List.of("exchange"));
-            exchange.prepare("exchange_f32"); // not when another's waits on the same device
             reduce = KernelModule.load(device, List.of("reduce"));
             told = Pinned.allocate(device, 2 * Long.BYTES);
             told.bytes().putLong(0, 0).putLong(Long.BYTES, 0);

@@ -9,6 +9,7 @@ import java.util.List;
 import java.util.Map;
 import java.util.TreeMap;
 import java.util.concurrent.atomic.AtomicInteger;
+import java.util.stream.IntStream;
 import java.util.stream.StreamSupport;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.Timeout;
@@ -17,6 +18,7 @@ import org.junit.jupiter.params.provider.CsvSource;
 import org.junit.jupiter.params.provider.EnumSource;
 import org.lockstep.ErrorCode;
 import org.lockstep.LockstepException;
+import org.lockstep.checkpoint.Checkpoint;
 import org.lockstep.checkpoint.ModelFiles;
 import org.lockstep.collective.Communicators;
 import org.lockstep.cpu.CpuBackend;
@@ -27,8 +29,10 @@ import org.lockstep.cuda.NcclOptions;
 import org.lockstep.cuda.PeerOptions;
 import org.lockstep.cuda.StandIn;
 import org.lockstep.cuda.Use;
+import org.lockstep.tensor.BatchLayout;
 import org.lockstep.tensor.DataType;
 import org.lockstep.tensor.Kernels;
+import org.lockstep.tensor.Tensor;
 import org.lockstep.topology.ParallelSizes;
 import org.lockstep.topology.ParallelState;
 
@@ -196,6 +200,49 @@ class CudaModelTest {
             assertThat(one.tokens()).isDeepEqualTo(other.tokens());
             assertThat(one.logits()).isDeepEqualTo(other.logits());
         }
+    }
+
+    /** Kernels of other ranks may wait for this one's: a driver that waits for them before it gives memory would wait for ever. */
+    @ParameterizedTest
+    @CsvSource({"llama-bf16-sharded,BF16", "llama-gqa-tied,F32"})
+    void noStepTakesMemoryOrLoadsCode(String name, DataType type) {
+        StandIn driver = StandIn.require();
+        ModelFiles files = Golden.synthetic(name).model();
+        int sequences = 6;
+        CacheSize cache = new CacheSize(sequences * 8, 8, type);
+        ModelWorld.run(
+                ParallelSizes.tensor(1).withPipeline(1).withData(1),
+                () -> CudaBackend.create(StandIn.devices().get(0), CpuBackend.create(), CudaOptions.DEFAULT),
+                (state, communicators, kernels) -> {
+                    ModelConfig config = ModelConfig.read(files);
+                    try (Checkpoint checkpoint = Checkpoint.open(files);
+                            PipelineStage stage =
+                                    PipelineStage.load(config, checkpoint, state, communicators, kernels, cache, 40)) {
+                        stage.reserve(sequences);
+                        long before = driver.waits();
+                        for (int step = 0; step < 100; step++) {
+                            int together = 1 + step % sequences;
+                            int brought = step % 3 == 0 ? 1 + 38 * step / 100 / together : 1;
+                            stepOf(stage, kernels, together, brought, Math.max(brought, 1 + step / 2));
+                        }
+                        assertThat(driver.waits()).isEqualTo(before);
+                    }
+                    return true;
+                });
+    }
+
+    private static void stepOf(PipelineStage stage, Kernels kernels, int sequences, int brought, int context) {
+        int[] starts = IntStream.rangeClosed(0, sequences).map(s -> s * brought).toArray();
+        int[] contexts = IntStream.range(0, sequences).map(s -> context).toArray();
+        int[][] blocks = IntStream.range(0, sequences)
+                .mapToObj(s -> IntStream.range(8 * s, 8 * s + (context + 7) / 8).toArray())
+                .toArray(int[][]::new);
+        int[] ids = IntStream.range(0, sequences * brought).toArray();
+        int[] rows =
+                IntStream.rangeClosed(1, sequences).map(s -> s * brought - 1).toArray();
+        Tensor logits = stage.forward(0, ids, new BatchLayout(starts, contexts, blocks, 8), rows)
+                .orElseThrow();
+        kernels.argmax(logits, new int[sequences]);
     }
 
     private static long graphLaunches() {

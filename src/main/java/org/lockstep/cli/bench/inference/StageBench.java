@@ -63,6 +63,7 @@ final class StageBench {
         int tokens = Math.max(plan.promptLength(), sequences);
         try (PipelineStage stage = model.read(
                 weights -> PipelineStage.load(model.config(), weights, state, communicators, kernels, cache, tokens))) {
+            stage.reserve(sequences);
             int vocabulary = model.config().vocabularySize();
             if (plan.promptLength() > 0) {
                 prompt(stage, vocabulary);
