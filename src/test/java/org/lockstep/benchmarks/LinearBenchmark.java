@@ -14,21 +14,21 @@ import org.openjdk.jmh.annotations.Setup;
 import org.openjdk.jmh.annotations.State;
 import org.openjdk.jmh.annotations.TearDown;
 
-/** The product with a weight matrix, of each type it may be held in, for decoding and for prompts. */
+/** The product with a weight matrix, of each type it may be held in, for one row, for as many as a tile or two, for prompts. */
 @State(Scope.Benchmark)
 public class LinearBenchmark {
-    @Param({"cpu", "plain"})
+    private static final int ROWS = 768;
+    private static final int COLUMNS = 2048;
+    private static final int SEGMENTS = 8;
+
+    @Param({"cpu", "vectors", "plain"})
     public String form = "cpu";
 
     @Param({"F32", "BF16", "F16", "Q8"})
     public WeightType type = WeightType.F32;
 
-    @Param({"1", "8", "32", "512"})
+    @Param({"1", "2", "3", "4", "8", "32"})
     public int tokens = 1;
-
-    /** Rows × columns. */
-    @Param({"768x2048", "2048x768"})
-    public String shape = "768x2048";
 
     private Kernels kernels;
     private Weight weight;
@@ -38,15 +38,9 @@ public class LinearBenchmark {
     @Setup(Level.Trial)
     public void prepare() {
         kernels = Forms.kernels(form);
-        String[] dims = shape.split("x");
-        int rows = Integer.parseInt(dims[0]);
-        int columns = Integer.parseInt(dims[1]);
-        weight = kernels.prepare(
-                MatrixSource.of(Forms.random(rows * columns, 1), rows, columns),
-                type,
-                Math.min(8, Integer.lowestOneBit(columns)));
-        x = kernels.upload(Forms.random(tokens * columns, 2), tokens, columns);
-        out = kernels.zeros(DataType.F32, tokens, rows);
+        weight = kernels.prepare(MatrixSource.of(Forms.random(ROWS * COLUMNS, 1), ROWS, COLUMNS), type, SEGMENTS);
+        x = kernels.upload(Forms.random(tokens * COLUMNS, 2), tokens, COLUMNS);
+        out = kernels.zeros(DataType.F32, tokens, ROWS);
     }
 
     @Benchmark
