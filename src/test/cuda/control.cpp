@@ -156,6 +156,9 @@ extern "C" __attribute__((visibility("default"))) void standin_release() { lock(
 /** Wakes who waits for a stream. */
 extern "C" __attribute__((visibility("default"))) void standin_wake() { wake(); }
 
+/** Waits for that, or for a moment; with the lock, held once. */
+extern "C" __attribute__((visibility("default"))) void standin_wait() { rest(); }
+
 /** Runs the next operation of a stream if it can run; whether it did. */
 extern "C" __attribute__((visibility("default"))) int standin_step(void* handle) {
     Call call;

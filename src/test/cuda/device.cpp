@@ -118,6 +118,8 @@ std::recursive_mutex& lock() {
 
 void wake() { progress().notify_all(); }
 
+void rest() { progress().wait_for(lock(), std::chrono::milliseconds(10)); } // held once, by the call: given up meanwhile
+
 std::vector<Device>& devices() {
     static std::vector<Device> all = [] {
         std::vector<Device> made(std::max(MOST_DEVICES, settings().devices));
@@ -327,7 +329,7 @@ bool Stream::try_run(uint64_t number) {
 
 void Stream::run_until(uint64_t number) {
     while (!try_run(number)) {
-        progress().wait_for(lock(), std::chrono::milliseconds(10)); // held once, by the call: given up meanwhile
+        rest();
     }
 }
 

@@ -177,6 +177,9 @@ std::recursive_mutex& lock();
 
 /** Wakes who waits in {@link Stream#run_until}: something was queued, or will not come any more. */
 void wake();
+
+/** Waits, without the lock, until somebody is woken, or for a moment. */
+void rest();
 std::vector<Device>& devices();
 
 /** Whether a device reads and writes the host's memory there by itself. */

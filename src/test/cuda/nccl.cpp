@@ -17,6 +17,7 @@
 #include <limits>
 #include <map>
 #include <memory>
+#include <set>
 #include <string>
 #include <utility>
 #include <vector>
@@ -33,8 +34,10 @@ extern "C" int standin_enqueue(void* stream, int (*operation)(void*), void (*dro
 extern "C" int standin_holds(uint64_t address, uint64_t bytes);
 extern "C" int standin_step(void* stream);
 extern "C" void standin_wake();
+extern "C" void standin_wait();
 extern "C" int cuCtxGetDevice(int* device);
 extern "C" int cuDeviceGetPCIBusId(char* text, int length, int device);
+extern "C" int cuStreamIsCapturing(void* stream, int* status);
 
 namespace {
 
@@ -129,10 +132,14 @@ struct Communicator : links::Owner {
     links::Links links;
     std::vector<Peer> peers; // by rank, this one too
     bool aborted = false;
+    bool finalized = false;
+    bool ending = false; // by who aborts or destroys it, and waits for that
     bool lost = false; // as if its process stood still
     int state = IN_PROGRESS;
     void* stream = nullptr;
+    std::set<void*> streams; // all that it was ever in
     int under_way = 0; // launches that its stream has come to
+    int launches = 0; // that are queued, or in a graph, or in an instance of one
     int max_ctas = UNDEFINED;
     int traffic_class = UNDEFINED;
     std::map<int, double> factors; // of its own reductions
@@ -156,6 +163,7 @@ struct Communicator : links::Owner {
 struct Group {
     int depth = 0;
     std::vector<std::pair<std::shared_ptr<Communicator>, std::pair<Operation, void*>>> calls;
+    std::vector<std::shared_ptr<Communicator>> ends; // of communicators that are aborted or destroyed
 };
 
 Group& group() {
@@ -180,7 +188,7 @@ Communicators& communicators() {
 /** Null where there is none, or none any more. */
 std::shared_ptr<Communicator> find(void* handle) {
     const auto found = communicators().find(handle);
-    return found == communicators().end() ? nullptr : found->second;
+    return found == communicators().end() || found->second->ending ? nullptr : found->second;
 }
 
 std::string& last_error() {
@@ -188,6 +196,9 @@ std::string& last_error() {
     return text;
 }
 
+bool holding = false; // who calls an operation, inside
+int inside = 0; // who is held
+int misuses = 0; // of a communicator that another thread is ending
 int lost_rank = -1; // of communicators made from now on, and of those there are
 int64_t fail_after = -1;
 int version = 22800; // of the library
@@ -464,6 +475,13 @@ struct Launch {
     std::vector<Operation> calls;
     std::vector<uint64_t> places; // of the calls in their lanes, once the stream has come to them
 
+    Launch(std::shared_ptr<Communicator> communicator, std::vector<Operation> calls)
+        : communicator(std::move(communicator)), calls(std::move(calls)) {
+        this->communicator->launches++;
+    }
+    ~Launch() { communicator->launches--; }
+    Launch(const Launch&) = delete;
+
     int run() {
         Communicator& mine = *communicator;
         if (mine.aborted) {
@@ -566,14 +584,19 @@ int launch(const std::shared_ptr<Communicator>& communicator, std::vector<Operat
         communicator->fail(REMOTE_ERROR, "a peer's connection was closed");
     }
     communicator->stream = stream;
+    communicator->streams.insert(stream);
     const int queued = standin_enqueue(
         stream, [](void* state) { return static_cast<Launch*>(state)->run(); }, [](void* state) { delete static_cast<Launch*>(state); },
-        new Launch{communicator, std::move(calls), {}});
+        new Launch(communicator, std::move(calls)));
     return queued == 0 ? SUCCESS : refuse(CUDA_ERROR, "Cuda failure " + std::to_string(queued));
 }
 
 int add(void* handle, const Operation& call, void* stream) {
     Call held;
+    for (inside++; holding;) {
+        standin_wait();
+    }
+    inside--;
     const std::shared_ptr<Communicator> communicator = find(handle);
     if (communicator == nullptr || bytes_of(call.type) == 0) {
         return refuse(INVALID_ARGUMENT, "no such communicator or type");
@@ -596,6 +619,52 @@ int add(void* handle, const Operation& call, void* stream) {
         return SUCCESS;
     }
     return launch(communicator, {whole}, stream);
+}
+
+/** Lets the streams of a communicator go on. @return whether one did */
+bool step(const Communicator& communicator) {
+    return std::count_if(communicator.streams.begin(), communicator.streams.end(), [](void* each) { return standin_step(each) != 0; }) > 0;
+}
+
+/**
+ * Blocks until communicators are no more, as NCCL does from 2.27 on: until no kernel of one is queued, and no graph nor an instance of
+ * one holds a kernel of it, whether or not it was aborted. With nothing held: others go on meanwhile.
+ */
+void end_all(const std::vector<std::shared_ptr<Communicator>>& all) {
+    for (const auto& each : all) {
+        {
+            Call held;
+            while (each->launches > 0) {
+                if (!step(*each)) {
+                    standin_wait();
+                }
+            }
+            communicators().erase(each.get());
+        }
+        each->links.end(); // its thread may be waiting for the lock
+    }
+}
+
+/** Has a communicator ended, now or with the calls of its group. */
+int begin_end(void* handle, bool aborts) {
+    std::shared_ptr<Communicator> communicator;
+    {
+        Call held;
+        communicator = find(handle);
+        if (communicator == nullptr) {
+            misuses += static_cast<int>(communicators().count(handle));
+            return refuse(INVALID_ARGUMENT, "no such communicator, or one that is being ended");
+        }
+        communicator->ending = true;
+        communicator->aborted |= aborts;
+        standin_wake();
+        if (group().depth > 0) {
+            group().ends.push_back(communicator);
+            return SUCCESS;
+        }
+    }
+    end_all({communicator});
+    return SUCCESS;
 }
 
 /** A unique id's text, of this process and this moment, and the rest of its bytes, which follow from it: all must arrive. */
@@ -647,7 +716,26 @@ API void standin_nccl_fail(int64_t operations) {
     fail_after = operations;
 }
 
-/** Communicators that nobody has destroyed or aborted. */
+/** Whether who calls an operation is held inside from now on, as where the driver's queue is full. */
+API void standin_nccl_hold(int holds) {
+    Call held;
+    holding = holds != 0;
+    standin_wake();
+}
+
+/** Who is held. */
+API int64_t standin_nccl_inside() {
+    Call held;
+    return inside;
+}
+
+/** Calls that met a communicator which another thread was ending. */
+API int64_t standin_nccl_misuses() {
+    Call held;
+    return misuses;
+}
+
+/** Communicators that nobody has destroyed or aborted, and those that graphs keep from that. */
 API int64_t standin_nccl_communicators() {
     Call held;
     return static_cast<int64_t>(communicators().size());
@@ -743,28 +831,27 @@ API int ncclCommGetAsyncError(void* handle, int* state) {
         return refuse(INVALID_ARGUMENT, "no such communicator");
     }
     *state = communicator->state;
-    return SUCCESS;
-}
-
-API int ncclCommAbort(void* handle) {
-    std::shared_ptr<Communicator> communicator;
-    {
-        Call held;
-        communicator = find(handle);
-        if (communicator == nullptr) {
-            return refuse(INVALID_ARGUMENT, "no such communicator");
-        }
-        communicator->aborted = true;
-        communicators().erase(handle);
-        standin_wake();
+    if (*state == SUCCESS && communicator->finalized && communicator->launches > 0) {
+        step(*communicator);
+        *state = IN_PROGRESS;
     }
-    communicator->links.end(); // its thread may be waiting for the lock
     return SUCCESS;
 }
 
+API int ncclCommAbort(void* handle) { return begin_end(handle, true); }
+
+/** It is ready again when what it had queued is complete and no graph holds a kernel of it. */
 API int ncclCommFinalize(void* handle) {
     Call held;
-    return find(handle) == nullptr ? refuse(INVALID_ARGUMENT, "no such communicator") : SUCCESS;
+    const auto communicator = find(handle);
+    if (communicator == nullptr || communicator->finalized) {
+        return refuse(INVALID_ARGUMENT, "no such communicator, or one that was finalized");
+    }
+    if (communicator->state != SUCCESS) {
+        return communicator->state == IN_PROGRESS ? refuse(INVALID_ARGUMENT, "the communicator is not ready") : communicator->state;
+    }
+    communicator->finalized = true;
+    return IN_PROGRESS;
 }
 
 /** Stricter than NCCL, which gives back itself what is still registered. */
@@ -775,7 +862,7 @@ API int ncclCommDestroy(void* handle) {
         const auto communicator = find(handle);
         is_registered = communicator != nullptr && !communicator->registered.empty();
     }
-    const int ended = ncclCommAbort(handle);
+    const int ended = begin_end(handle, false);
     Call held;
     return is_registered ? refuse(INVALID_USAGE, "a communicator was destroyed with memory that is registered") : ended;
 }
@@ -839,29 +926,33 @@ API int ncclGroupStart() {
     return SUCCESS;
 }
 
-/** Transfers of one communicator are one launch; other calls come one by one, in their order. */
+/** Transfers of one communicator are one launch; other calls come one by one, in their order; ends come last. */
 API int ncclGroupEnd() {
-    Call held;
-    if (group().depth == 0) {
-        return refuse(INVALID_USAGE, "no group was begun");
-    }
-    if (--group().depth > 0) {
-        return SUCCESS;
-    }
-    const auto calls = std::move(group().calls);
-    group().calls.clear();
-    for (size_t i = 0; i < calls.size();) {
-        std::vector<Operation> together = {calls[i].second.first};
-        size_t next = i + 1;
-        while (next < calls.size() && is_transfer(together[0].kind) && is_transfer(calls[next].second.first.kind) && calls[next].first == calls[i].first) {
-            together.push_back(calls[next++].second.first);
+    std::vector<std::shared_ptr<Communicator>> ends;
+    int result = SUCCESS;
+    {
+        Call held;
+        if (group().depth == 0) {
+            return refuse(INVALID_USAGE, "no group was begun");
         }
-        if (const int bad = launch(calls[i].first, together, calls[i].second.second)) {
-            return bad;
+        if (--group().depth > 0) {
+            return SUCCESS;
         }
-        i = next;
+        ends.swap(group().ends);
+        const auto calls = std::move(group().calls);
+        group().calls.clear();
+        for (size_t i = 0; i < calls.size() && result == SUCCESS;) {
+            std::vector<Operation> together = {calls[i].second.first};
+            size_t next = i + 1;
+            while (next < calls.size() && is_transfer(together[0].kind) && is_transfer(calls[next].second.first.kind) && calls[next].first == calls[i].first) {
+                together.push_back(calls[next++].second.first);
+            }
+            result = launch(calls[i].first, together, calls[i].second.second);
+            i = next;
+        }
     }
-    return SUCCESS;
+    end_all(ends);
+    return result;
 }
 
 API int ncclAllReduce(uint64_t send, uint64_t receive, size_t count, int type, int reduction, void* communicator, void* stream) {

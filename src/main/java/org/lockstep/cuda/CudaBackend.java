@@ -102,7 +102,8 @@ public final class CudaBackend implements Backend {
                 options.nccl(),
                 spec.meetingTimeout(),
                 spec.operations().timeout(),
-                queues(spec));
+                queues(spec),
+                log);
         groups = made;
         return made;
     }
@@ -111,10 +112,17 @@ public final class CudaBackend implements Backend {
         DeviceQueues made = queues;
         if (made == null) {
             made = new DeviceQueues(
-                    device(), spec.operations().timeout(), options.nccl().highPriority());
+                    device(), spec.operations().timeout(), options.nccl().highPriority(), this::dropGraphs);
             queues = made;
         }
         return made;
+    }
+
+    private synchronized void dropGraphs() {
+        CudaKernels made = kernels;
+        if (made != null) {
+            made.dropGraphs();
+        }
     }
 
     /** What connects groups of this rank whose kernels wait for each other. */
@@ -191,7 +199,6 @@ public final class CudaBackend implements Backend {
         if (closed) {
             return;
         }
-        closed = true;
         CudaKernels made = kernels;
         CudaDevice unused = made == null ? device : null; // else the kernels close it
         DeviceQueues looked = queues;
@@ -204,6 +211,8 @@ public final class CudaBackend implements Backend {
                 reading;
                 looked;
                 connected) {
+            closed = true;
+        } finally {
             kernels = null;
         }
     }

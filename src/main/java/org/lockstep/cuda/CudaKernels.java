@@ -334,6 +334,13 @@ public final class CudaKernels implements Kernels {
         }
     }
 
+    /** Forgets the graphs of steps, which may still run; the next are recorded anew. */
+    void dropGraphs() {
+        if (graphs != null) {
+            graphs.drop();
+        }
+    }
+
     @Override
     public void synchronize() {
         device.enter();

@@ -275,10 +275,12 @@ final class DeviceQueue {
         media.forEach(Medium::end);
     }
 
-    /** Orderly end: all that was called is complete, or given up at a deadline. Idempotent. */
+    /** Orderly end: all that was called is complete, or given up at a deadline, and no graph repeats it. Idempotent. */
     void close() {
         device.enter();
         device.synchronize();
+        rank.dropGraphs();
+        repeated = null;
         last = null; // all is complete: who waits for the device from now on waits for none of it
         closeOwn();
     }

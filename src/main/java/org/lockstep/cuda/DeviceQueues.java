@@ -17,6 +17,7 @@ final class DeviceQueues implements CudaDevice.Watch, AutoCloseable {
     private final CudaDevice device;
     private final Duration operation;
     private final boolean highPriority;
+    private final Runnable graphs;
     private final List<DeviceQueue> live = new CopyOnWriteArrayList<>();
     private volatile boolean aborted;
     private Turn last = new Turn(null, System.nanoTime()); // of look
@@ -24,11 +25,13 @@ final class DeviceQueues implements CudaDevice.Watch, AutoCloseable {
     /**
      * @param operation how long one operation may take
      * @param highPriority of the streams beside the rank's
+     * @param graphs forgets all graphs that repeat what was queued, on the device's thread
      */
-    DeviceQueues(CudaDevice device, Duration operation, boolean highPriority) {
+    DeviceQueues(CudaDevice device, Duration operation, boolean highPriority, Runnable graphs) {
         this.device = device;
         this.operation = operation;
         this.highPriority = highPriority;
+        this.graphs = graphs;
     }
 
     /** A queue for a group. */
@@ -41,6 +44,12 @@ final class DeviceQueues implements CudaDevice.Watch, AutoCloseable {
 
     boolean isAborted() {
         return aborted;
+    }
+
+    /** Nothing that was queued is repeated from now on: NCCL ends no communicator of which a graph holds a kernel. On the device's thread. */
+    void dropGraphs() {
+        device.enter();
+        graphs.run();
     }
 
     /** Lets all that waits on the device for other ranks end. From any thread. Idempotent. */

@@ -1,8 +1,10 @@
 package org.lockstep.cuda;
 
+import java.lang.ref.Reference;
 import java.time.Duration;
 import java.util.ArrayList;
 import java.util.List;
+import java.util.concurrent.CopyOnWriteArrayList;
 import java.util.concurrent.TimeUnit;
 import java.util.concurrent.locks.ReentrantLock;
 import java.util.function.IntSupplier;
@@ -10,13 +12,17 @@ import java.util.function.IntSupplier;
 /**
  * The calls of one rank into NCCL, one at a time, and the one abort of all its communicators: together, for one whose kernel
  * waits in the stream behind another's cannot end before that, and never while a call is inside. Thread-safe.
+ *
+ * <p>NCCL aborts in a thread of its own here: it tells its kernels to end at once, and then stays, from 2.27 on, until no CUDA graph
+ * holds one of them, however long that is.
  */
 final class NcclCalls {
-    /** None of the calls blocks: who does not come out by then is in the driver, whose queue is full. */
+    /** None of the calls that are made inside blocks: who does not come out by then is in the driver. */
     private static final Duration PATIENCE = Duration.ofMillis(500);
 
     private final ReentrantLock lock = new ReentrantLock();
     private final List<NcclHandle> handles = new ArrayList<>(); // guarded by lock
+    private final List<Thread> aborting = new CopyOnWriteArrayList<>();
     private volatile boolean aborted;
 
     /** Calls, while no other does. */
@@ -65,7 +71,7 @@ final class NcclCalls {
         return aborted;
     }
 
-    /** Ends at once what all of them do, also on the device. From any thread; what NCCL says of it is of no use. Idempotent. */
+    /** Ends what all of them do, also on the device, and waits for that no longer than {@link #PATIENCE}. From any thread. Idempotent. */
     void abort() {
         aborted = true;
         boolean mine = false;
@@ -80,17 +86,68 @@ final class NcclCalls {
         }
     }
 
+    /** The same of one alone: for one that is the rank's only one, or was never in use. */
+    void abort(NcclHandle handle) {
+        call(() -> {
+            handles.remove(handle);
+            end(List.of(handle));
+            return NcclResult.SUCCESS;
+        });
+    }
+
     private void leave() {
         try {
-            if (aborted && lock.getHoldCount() == 1 && !handles.isEmpty()) {
-                List<NcclHandle> all = List.copyOf(handles);
+            if (aborted && lock.getHoldCount() == 1) {
+                end(handles);
                 handles.clear();
-                NcclFunctions.ncclGroupStart();
-                all.forEach(NcclHandle::abortInside);
-                NcclFunctions.ncclGroupEnd();
             }
         } finally {
             lock.unlock();
         }
+    }
+
+    /** With the lock. Who calls from now on is told that they are ended: nobody is in NCCL with them beside their end. */
+    private void end(List<NcclHandle> several) {
+        List<NcclHandle> all = several.stream().filter(NcclHandle::end).toList();
+        if (all.isEmpty()) {
+            return;
+        }
+        Thread thread = new Thread(() -> abortTogether(all), "lockstep-nccl-abort");
+        thread.setDaemon(true);
+        aborting.add(thread);
+        thread.start();
+    }
+
+    /** What NCCL says of it is of no use. */
+    private static void abortTogether(List<NcclHandle> all) {
+        try {
+            NcclFunctions.ncclGroupStart();
+            all.forEach(each -> NcclFunctions.ncclCommAbort(each.address()));
+            NcclFunctions.ncclGroupEnd();
+        } finally {
+            Reference.reachabilityFence(all); // NCCL may write where it was told to as long as it is there
+        }
+    }
+
+    /**
+     * Waits, also on an interrupted thread, until NCCL is done with all that was aborted.
+     *
+     * @return whether it is within {@code limit}
+     */
+    boolean await(Duration limit) {
+        long end = System.nanoTime() + limit.toNanos();
+        boolean interrupted = Thread.interrupted();
+        try {
+            for (Thread each : aborting) {
+                each.join(Math.max(1, TimeUnit.NANOSECONDS.toMillis(end - System.nanoTime())));
+            }
+        } catch (InterruptedException again) {
+            interrupted = true; // twice is enough
+        } finally {
+            if (interrupted) {
+                Thread.currentThread().interrupt();
+            }
+        }
+        return aborting.stream().noneMatch(Thread::isAlive);
     }
 }

@@ -5,6 +5,7 @@ import java.util.Collections;
 import java.util.Comparator;
 import java.util.List;
 import java.util.Optional;
+import java.util.function.Consumer;
 import java.util.function.Function;
 import java.util.stream.IntStream;
 import org.lockstep.ErrorCode;
@@ -23,6 +24,8 @@ import org.lockstep.topology.ProcessGroup;
  * The NCCL communicators of one rank: made one after the other, ended together. For groups of several ranks.
  */
 final class NcclGroups implements Carriers, AutoCloseable {
+    private static final Duration END = Duration.ofSeconds(5); // of what was aborted
+
     private final NcclLibrary library;
     private final CudaDevice device;
     private final Function<ProcessGroup, Optional<UniqueId>> ids;
@@ -30,6 +33,7 @@ final class NcclGroups implements Carriers, AutoCloseable {
     private final Duration meeting;
     private final Duration operation;
     private final DeviceQueues queues;
+    private final Consumer<String> log;
     private final NcclCalls calls = new NcclCalls();
 
     /**
@@ -59,6 +63,7 @@ final class NcclGroups implements Carriers, AutoCloseable {
      * @param meeting how long all ranks of a group may take to meet
      * @param operation how long one operation may take
      * @param queues of the rank
+     * @param log told where something is left at the end
      */
     NcclGroups(
             NcclLibrary library,
@@ -67,7 +72,8 @@ final class NcclGroups implements Carriers, AutoCloseable {
             NcclOptions options,
             Duration meeting,
             Duration operation,
-            DeviceQueues queues) {
+            DeviceQueues queues,
+            Consumer<String> log) {
         this.library = library;
         this.device = device;
         this.ids = ids;
@@ -75,6 +81,7 @@ final class NcclGroups implements Carriers, AutoCloseable {
         this.meeting = meeting;
         this.operation = operation;
         this.queues = queues;
+        this.log = log;
     }
 
     /** That all ranks are here is seen by the host's group first, which can name who is not. */
@@ -149,10 +156,19 @@ final class NcclGroups implements Carriers, AutoCloseable {
         calls.abort();
     }
 
-    /** Ends what is left. Idempotent. */
+    /** Ends what is left, on the device's thread, before the device is closed. */
     @Override
     public void close() {
         abort();
+        try {
+            queues.dropGraphs();
+        } finally {
+            if (!calls.await(END)) {
+                log.accept(library + " has not ended the communicators of a rank on " + device + " " + END.toSeconds()
+                        + " s after their abort: they, a thread and memory of the device are left to it; NCCL_DEBUG=INFO in the"
+                        + " environment of the executors tells what it waits for");
+            }
+        }
     }
 
     @Override

@@ -139,12 +139,17 @@ final class NcclHandle {
     }
 
     private long address(Object name) {
-        long address = out.getLong(0);
+        long address = address();
         if (ended || address == 0) {
             throw LockstepException.report(ErrorCode.ABORTED, name + " on a communicator that was ended")
                     .exception();
         }
         return address;
+    }
+
+    /** As NCCL knows it; 0 for none. */
+    long address() {
+        return out.getLong(0);
     }
 
     /**
@@ -159,8 +164,7 @@ final class NcclHandle {
                 if (ended || registered.containsKey(address)) {
                     return NcclResult.SUCCESS;
                 }
-                int result =
-                        NcclFunctions219.ncclCommRegister(out.getLong(0), address, bytes, Pointer.nativeValue(made));
+                int result = NcclFunctions219.ncclCommRegister(address(), address, bytes, Pointer.nativeValue(made));
                 if (result == NcclResult.SUCCESS) {
                     registered.put(address, made.getLong(0));
                 }
@@ -177,7 +181,7 @@ final class NcclHandle {
                     Long handle = registered.remove(address);
                     return ended || handle == null
                             ? NcclResult.SUCCESS
-                            : NcclFunctions219.ncclCommDeregister(out.getLong(0), handle);
+                            : NcclFunctions219.ncclCommDeregister(address(), handle);
                 }),
                 "ncclCommDeregister by " + this);
     }
@@ -191,26 +195,21 @@ final class NcclHandle {
         return all;
     }
 
-    /** Ends at once what it does, also on the device: for one that is the rank's only one, or was never in use. Idempotent. */
+    /** As {@link NcclCalls#abort(NcclHandle)}. Idempotent. */
     void abort() {
-        calls.call(() -> {
-            abortInside();
-            return NcclResult.SUCCESS;
-        });
-        calls.remove(this);
+        calls.abort(this);
     }
 
-    /** The same, by who is inside calls. */
-    void abortInside() {
-        long address = out.getLong(0);
-        if (!ended && address != 0) {
-            ended = true;
-            NcclFunctions.ncclCommAbort(address);
-        }
+    /** Inside calls: lets no other begin. @return whether NCCL is to be told of the end, by who asks */
+    boolean end() {
+        boolean mine = !ended && address() != 0;
+        ended = true;
+        return mine;
     }
 
     /**
-     * Orderly end: waits for what was queued, then gives all back; aborts where that fails. Idempotent.
+     * Orderly end: waits for what was queued, and until no CUDA graph holds any of it, then gives all back; aborts where that fails.
+     * Idempotent.
      *
      * @throws LockstepException as {@link #await}
      */
@@ -233,16 +232,15 @@ final class NcclHandle {
                 abort();
             }
         }
+        boolean[] mine = new boolean[1];
+        calls.call(() -> {
+            mine[0] = end();
+            return NcclResult.SUCCESS;
+        });
         calls.remove(this);
-        NcclResult.check(
-                calls.call(() -> {
-                    if (ended) {
-                        return NcclResult.SUCCESS;
-                    }
-                    ended = true;
-                    return NcclFunctions.ncclCommDestroy(out.getLong(0));
-                }),
-                "ncclCommDestroy");
+        if (mine[0]) { // outside of calls: it blocks, and nobody who aborts is to wait for that
+            NcclResult.check(NcclFunctions.ncclCommDestroy(address()), "ncclCommDestroy");
+        }
     }
 
     @Override

@@ -1,12 +1,10 @@
 package org.lockstep.cuda;
 
-import java.util.ArrayList;
 import java.util.Iterator;
 import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Map;
 import java.util.Optional;
-import java.util.stream.Collectors;
 import jcuda.driver.CUgraph;
 import jcuda.driver.CUgraphExec;
 import jcuda.driver.CUstreamCaptureMode;
@@ -103,15 +101,21 @@ final class StepGraphs implements AutoCloseable {
 
     /** Forgets all: memory that they use is somewhere else from now on. */
     void clear() {
+        if (known.values().stream().anyMatch(Optional::isPresent)) {
+            Release.all(List.of(device::finish, this::drop));
+        } else {
+            drop();
+        }
+    }
+
+    /** The same, of graphs that may still run: the driver frees one when it has ended. */
+    void drop() {
         List<Runnable> all = known.values().stream()
                 .flatMap(Optional::stream)
                 .<Runnable>map(graph -> () -> destroy(graph))
-                .collect(Collectors.toCollection(ArrayList::new));
+                .toList();
         known.clear();
-        if (!all.isEmpty()) {
-            all.add(0, device::finish);
-            Release.all(all);
-        }
+        Release.all(all);
     }
 
     @Override

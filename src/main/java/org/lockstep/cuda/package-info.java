@@ -18,9 +18,10 @@
  * <p>Groups are those of another backend, for host memory, which who composes the rank hands in; here is what carries
  * buffers of the device in them ({@link org.lockstep.collective.Carrier}). By NCCL, where each rank has a device of its
  * own: {@code NcclGroups} makes a communicator of each group, {@code NcclCarrier} queues operations on the rank's
- * stream, and what is asynchronous on one beside it ({@code DeviceQueue}). Nothing here makes a thread: who waits for
- * the device looks after what is queued ({@code CudaDevice.Watch}), and an abort, from any thread, ends all
- * communicators of the rank together ({@code DeviceQueues}, {@code NcclCalls}). Where there is none, or ranks share a
+ * stream, and what is asynchronous on one beside it ({@code DeviceQueue}). Who waits for the device looks after what
+ * is queued ({@code CudaDevice.Watch}), and an abort, from any thread, ends all communicators of the rank together ({@code
+ * DeviceQueues}, {@code NcclCalls}). NCCL ends none of which a graph holds a kernel: graphs are dropped before an orderly
+ * end, and an abort, which comes when it comes, stays in the one thread that is made here until they are. Where there is none, or ranks share a
  * device, and all ranks of a group are of one JVM and their devices reach each other, {@code PeerGroups} lets them read
  * each other's memory: ranks meet in the host's group, and their streams by events ({@code PeerCarrier}). Else {@code
  * StagedCarrier} copies down, lets the host's group communicate, and copies up. Never here: {@code cpu}, Spark, words of

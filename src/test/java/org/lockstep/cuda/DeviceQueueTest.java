@@ -46,7 +46,7 @@ class DeviceQueueTest {
         OperationTag tag = new OperationTag(1, OperationTag.Operation.ALL_REDUCE, null, DataType.F32, 1, -1);
         AtomicInteger looks = new AtomicInteger();
         try (CudaDevice device = CudaDevice.open(StandIn.require().device());
-                DeviceQueues queues = new DeviceQueues(device, LIMIT, false)) {
+                DeviceQueues queues = new DeviceQueues(device, LIMIT, false, () -> {})) {
             DeviceQueue queue = queues.open(ProcessGroup.of("tp", 0, 0, 1), LIFE);
             queue.add(new DeviceQueue.Medium() {
                 @Override

@@ -65,12 +65,13 @@ class NcclHandleTest {
             nccl.lose(-1);
             nccl.failAfter(-1);
             assertThat(nccl.communicators()).isZero();
+            assertThat(nccl.misuses()).isZero();
             StandIn.require().setDevices(1);
         }
     }
 
     /** A rank, with its device, its memory and its communicator, which {@link #on} ends. */
-    private record Rank(int number, CudaDevice device, DeviceArena arena, NcclHandle handle) {
+    private record Rank(int number, CudaDevice device, DeviceArena arena, NcclCalls calls, NcclHandle handle) {
         DeviceBuffer floats(float... values) {
             DeviceBuffer made = DeviceBuffer.allocate(arena, DataType.F32, values.length);
             made.copyFrom(Buffer.ofFloats(values));
@@ -141,11 +142,13 @@ class NcclHandleTest {
     private <T> T alone(UniqueId id, int ranks, int me, int ordinal, Part<T> part) throws Exception {
         try (CudaDevice device = CudaDevice.open(StandIn.devices().get(ordinal));
                 DeviceArena arena = DeviceArena.create(device, 64 << 20)) {
-            NcclHandle handle = NcclHandle.begin(library, new NcclCalls(), id, ranks, me, NcclConfig.DEFAULT);
+            NcclCalls calls = new NcclCalls();
+            NcclHandle handle = NcclHandle.begin(library, calls, id, ranks, me, NcclConfig.DEFAULT);
             try {
-                return part.on(new Rank(me, device, arena, handle));
+                return part.on(new Rank(me, device, arena, calls, handle));
             } finally {
                 handle.abort();
+                assertThat(calls.await(LONG)).isTrue();
             }
         }
     }
@@ -193,22 +196,71 @@ class NcclHandleTest {
         on(2, rank -> {
             rank.handle.await("init", LONG, () -> {});
             DeviceBuffer x = rank.floats(1 + rank.number);
-            rank.device.synchronize();
-            CUgraph graph = new CUgraph();
-            CudaError.check(
-                    JCudaDriver.cuStreamBeginCapture(
-                            rank.device.stream(), CUstreamCaptureMode.CU_STREAM_CAPTURE_MODE_THREAD_LOCAL),
-                    "cuStreamBeginCapture");
-            rank.allReduce(x);
-            CudaError.check(JCudaDriver.cuStreamEndCapture(rank.device.stream(), graph), "cuStreamEndCapture");
-            CUgraphExec made = new CUgraphExec();
-            CudaError.check(JCudaDriver.cuGraphInstantiate(made, graph, 0), "cuGraphInstantiate");
+            CUgraphExec made = recorded(rank, x);
             for (int times = 0; times < 3; times++) {
                 CudaError.check(JCudaDriver.cuGraphLaunch(made, rank.device.stream()), "cuGraphLaunch");
             }
             assertThat(rank.read(x)).containsExactly(12); // 3, 6, 12
             CudaError.check(JCudaDriver.cuGraphExecDestroy(made), "cuGraphExecDestroy");
-            CudaError.check(JCudaDriver.cuGraphDestroy(graph), "cuGraphDestroy");
+            return true;
+        });
+    }
+
+    /** A graph with one all-reduce, which the caller destroys. */
+    private static CUgraphExec recorded(Rank rank, DeviceBuffer x) {
+        rank.device.synchronize();
+        CUgraph graph = new CUgraph();
+        CudaError.check(
+                JCudaDriver.cuStreamBeginCapture(
+                        rank.device.stream(), CUstreamCaptureMode.CU_STREAM_CAPTURE_MODE_THREAD_LOCAL),
+                "cuStreamBeginCapture");
+        rank.allReduce(x);
+        CudaError.check(JCudaDriver.cuStreamEndCapture(rank.device.stream(), graph), "cuStreamEndCapture");
+        CUgraphExec made = new CUgraphExec();
+        CudaError.check(JCudaDriver.cuGraphInstantiate(made, graph, 0), "cuGraphInstantiate");
+        CudaError.check(JCudaDriver.cuGraphDestroy(graph), "cuGraphDestroy");
+        return made;
+    }
+
+    /** NCCL ends neither in an orderly way nor at once what a graph can still launch. */
+    @Test
+    void aCommunicatorOfAGraphEndsAfterTheGraphAndItsAbortKeepsNobodyWaiting() throws Exception {
+        on(2, rank -> {
+            rank.handle.await("init", LONG, () -> {});
+            DeviceBuffer x = rank.floats(1 + rank.number);
+            CUgraphExec graph = recorded(rank, x);
+            assertThatThrownBy(() -> rank.handle.close(SHORT))
+                    .hasMessageContaining("ncclCommFinalize")
+                    .hasMessageContaining("300 ms");
+            rank.calls.abort();
+            assertThat(rank.calls.await(SHORT)).isFalse();
+            assertThatThrownBy(() -> rank.allReduce(x)).hasMessageContaining("that was ended");
+            CudaError.check(JCudaDriver.cuGraphExecDestroy(graph), "cuGraphExecDestroy");
+            assertThat(rank.calls.await(LONG)).isTrue();
+            return true;
+        });
+    }
+
+    @Test
+    void anAbortDoesNotWaitForWhoIsInsideWhoThenDoesIt() throws Exception {
+        StandInNccl nccl = StandInNccl.require();
+        on(1, rank -> {
+            rank.handle.await("init", LONG, () -> {});
+            DeviceBuffer x = rank.floats(3);
+            nccl.hold(true);
+            Thread caller = new Thread(() -> rank.allReduce(x), "caller");
+            try {
+                caller.start();
+                await().until(() -> nccl.inside() == 1);
+                rank.calls.abort();
+                assertThat(nccl.communicators()).as("it is used").isEqualTo(1);
+            } finally {
+                nccl.hold(false);
+            }
+            caller.join();
+            assertThat(rank.calls.await(LONG)).isTrue();
+            assertThat(nccl.communicators()).isZero();
+            assertThatThrownBy(() -> rank.allReduce(x)).hasMessageContaining("that was ended");
             return true;
         });
     }

@@ -34,9 +34,11 @@ import org.lockstep.collective.World;
 import org.lockstep.collective.WorldSpec;
 import org.lockstep.cpu.CpuBackend;
 import org.lockstep.rendezvous.LocalWorld;
+import org.lockstep.tensor.BatchLayout;
 import org.lockstep.tensor.Buffer;
 import org.lockstep.tensor.DataType;
 import org.lockstep.tensor.HostBuffer;
+import org.lockstep.tensor.Step;
 import org.lockstep.tensor.Tensor;
 import org.lockstep.topology.GroupKind;
 import org.lockstep.topology.ParallelSizes;
@@ -63,6 +65,7 @@ class NcclWorldTest {
         nccl.lose(-1);
         nccl.failAfter(-1);
         assertThat(nccl.communicators()).isZero();
+        assertThat(nccl.misuses()).isZero();
         StandIn.require().setDevices(1);
     }
 
@@ -330,6 +333,52 @@ class NcclWorldTest {
             CommunicatorException failure = catchThrowableOfType(CommunicatorException.class, x::toHost);
             Ranks.assertAll(List.of(failure), ErrorCode.ABORTED, "killed");
             watchdog.join();
+        });
+    }
+
+    /** One that is behind another's in the rank's stream ends with it, not before. */
+    @Test
+    void anAbortEndsAllGroupsOfARankTogether() {
+        WorldSpec spec = WorldSpec.of(ParallelSizes.tensor(2).withPipeline(2));
+        CountDownLatch over = new CountDownLatch(1);
+        inWorld(spec, 4, (world, kernels) -> {
+            if (world.state().rank() > 0) {
+                over.await(); // and calls nothing
+                return true;
+            }
+            Buffer x = CudaWorlds.floats(kernels, 1, 2);
+            world.communicators().model().allReduce(x, ReduceOp.SUM);
+            world.communicators().pipeline().allReduce(x, ReduceOp.SUM);
+            world.communicators().tensor().allReduce(x, ReduceOp.SUM);
+            world.abort(new IllegalStateException("enough"));
+            assertThat(catchThrowable(x::toHost)).hasMessageContaining("enough");
+            over.countDown();
+            return true;
+        });
+    }
+
+    /** NCCL does not end what a graph can launch; the graphs are those of the rank's thread, which may be anywhere. */
+    @Test
+    void whoAbortsDoesNotWaitForTheGraphsOfARank() {
+        CyclicBarrier both = new CyclicBarrier(2);
+        BatchLayout layout = new BatchLayout(new int[] {0, 1}, new int[] {1}, new int[][] {{0}}, 1);
+        inWorld(WorldSpec.of(ParallelSizes.tensor(2)), 2, (world, kernels) -> {
+            Tensor x = kernels.upload(Buffer.ofFloats(1, 2), 2);
+            Step step = new Step("part", new int[] {0}, layout, new int[0], x, null, true);
+            for (int times = 0; times < 3; times++) {
+                kernels.step(step, () -> world.communicators().tensor().allReduce(x.buffer(), ReduceOp.SUM));
+            }
+            assertThat(x.buffer().toHost().floats()).containsExactly(8, 16);
+            both.await();
+            if (world.state().rank() == 0) {
+                Thread watchdog = new Thread(() -> world.abort(new IllegalStateException("enough")), "watchdog");
+                watchdog.start();
+                watchdog.join();
+            }
+            both.await();
+            assertThat(nccl.communicators()).as("for the graphs").isPositive();
+            both.await();
+            return true;
         });
     }
 

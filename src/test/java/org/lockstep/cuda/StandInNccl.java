@@ -44,7 +44,22 @@ final class StandInNccl {
         return library.getFunction("standin_nccl_registered").invokeLong(new Object[0]);
     }
 
-    /** Communicators that nobody has ended. */
+    /** Whether who calls an operation is held inside from now on, as where the driver's queue is full. */
+    void hold(boolean holds) {
+        library.getFunction("standin_nccl_hold").invokeInt(new Object[] {holds ? 1 : 0});
+    }
+
+    /** Threads that are held. */
+    long inside() {
+        return library.getFunction("standin_nccl_inside").invokeLong(new Object[0]);
+    }
+
+    /** Calls that met a communicator which another thread was ending. */
+    long misuses() {
+        return library.getFunction("standin_nccl_misuses").invokeLong(new Object[0]);
+    }
+
+    /** Communicators that nobody has ended, or that graphs keep from their end. */
     long communicators() {
         return library.getFunction("standin_nccl_communicators").invokeLong(new Object[0]);
     }
