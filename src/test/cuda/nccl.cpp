@@ -14,6 +14,7 @@
 #include <cstdio>
 #include <cstdlib>
 #include <cstring>
+#include <deque>
 #include <limits>
 #include <map>
 #include <memory>
@@ -108,6 +109,8 @@ struct Lane {
     uint64_t called = 0; // by this rank
     uint64_t heard = 0;  // of the peer
     std::map<uint64_t, Parcel> waiting;
+    bool asked = false;     // whether the peer was told that this rank connects the two for it
+    bool connected = false; // whether the peer told so
 };
 
 struct Peer {
@@ -119,13 +122,19 @@ struct Peer {
 
 /** What a message begins with. */
 struct Head {
-    enum Word { HELLO, CALLED, FAILED } word;
+    enum Word { HELLO, CONNECTS, CALLED, FAILED } word;
     int size;       // of a hello: of the group as that rank has it; then comes its device
     int result;     // of a failure; then comes its text
     Operation call; // then comes its data
 };
 
-struct Communicator : links::Owner {
+/** Calls that belong together and are taken in beside the thread that called. */
+struct Taken {
+    std::vector<Operation> calls;
+    void* stream;
+};
+
+struct Communicator : links::Owner, std::enable_shared_from_this<Communicator> {
     const int size;
     const int rank;
     const std::string device; // with its host
@@ -136,6 +145,8 @@ struct Communicator : links::Owner {
     bool ending = false; // by who aborts or destroys it, and waits for that
     bool lost = false; // as if its process stood still
     int state = IN_PROGRESS;
+    void** made = nullptr; // where the caller wants it, which is written once more when it is ready
+    std::deque<Taken> taken;
     void* stream = nullptr;
     std::set<void*> streams; // all that it was ever in
     int under_way = 0; // launches that its stream has come to
@@ -153,6 +164,10 @@ struct Communicator : links::Owner {
     void meet();
     void fail(int result, const std::string& why);
     bool is_awaited() const;
+    Lane& lane(const Operation& call, int peer);
+    std::vector<int> ranks_of(const Operation& call) const;
+    bool connect(const Operation& call);
+    void go_on();
 
     void came(int from, const Bytes& message) override;
     int tend() override;
@@ -201,6 +216,8 @@ int inside = 0; // who is held
 int misuses = 0; // of a communicator that another thread is ending
 int lost_rank = -1; // of communicators made from now on, and of those there are
 int64_t fail_after = -1;
+int fail_result = REMOTE_ERROR;
+bool lazy = false; // whether ranks are connected by the first calls that need it, as NCCL does from 2.22 on, rather than before
 int version = 22800; // of the library
 
 int refuse(int result, const std::string& why) {
@@ -405,22 +422,60 @@ void Communicator::came(int from, const Bytes& message) {
         }
     } else {
         Lane& lane = head.call.kind == Kind::SEND ? peer.from : head.call.kind == Kind::RECEIVE ? peer.to : peer.together;
+        if (head.word == Head::CONNECTS) {
+            lane.connected = true;
+            return;
+        }
         lane.waiting[lane.heard++] = {head.call, std::move(rest)};
     }
 }
 
 /** Moves the stream on to where the others are, and not beyond. */
 int Communicator::tend() {
+    go_on();
     if (lost) {
         return 10;
     }
     if (state == IN_PROGRESS && std::all_of(peers.begin(), peers.end(), [](const Peer& peer) { return peer.is_here; })) {
         state = SUCCESS;
+        if (!ending) {
+            *made = this;
+        }
     }
     while (state == SUCCESS && (under_way > 0 || is_awaited()) && standin_step(stream) != 0) {
     }
     standin_wake();
     return state == IN_PROGRESS ? 1 : state == SUCCESS && is_awaited() ? 10 : -1;
+}
+
+Lane& Communicator::lane(const Operation& call, int peer) {
+    Peer& other = peers[peer];
+    return call.kind == Kind::SEND ? other.to : call.kind == Kind::RECEIVE ? other.from : other.together;
+}
+
+std::vector<int> Communicator::ranks_of(const Operation& call) const {
+    if (is_transfer(call.kind)) {
+        return {call.root};
+    }
+    std::vector<int> all;
+    for (int each = 0; each < size; each++) {
+        all.push_back(each);
+    }
+    return all;
+}
+
+/** Tells the others of a call that this rank connects with them for it. @return whether all have told so */
+bool Communicator::connect(const Operation& call) {
+    bool all = true;
+    for (int other : ranks_of(call)) {
+        Lane& mine = lane(call, other);
+        if (!mine.asked) {
+            mine.asked = true;
+            say(other, {Head::CONNECTS, 0, 0, call}, nullptr, 0);
+        }
+        all = all && mine.connected;
+    }
+    return all;
 }
 
 bool receives(const Operation& call, int rank) {
@@ -507,21 +562,8 @@ struct Launch {
         return SUCCESS;
     }
 
-    Lane& lane(const Operation& call, int peer) const {
-        Peer& other = communicator->peers[peer];
-        return call.kind == Kind::SEND ? other.to : call.kind == Kind::RECEIVE ? other.from : other.together;
-    }
-
-    std::vector<int> ranks_of(const Operation& call) const {
-        if (is_transfer(call.kind)) {
-            return {call.root};
-        }
-        std::vector<int> all;
-        for (int each = 0; each < communicator->size; each++) {
-            all.push_back(each);
-        }
-        return all;
-    }
+    Lane& lane(const Operation& call, int peer) const { return communicator->lane(call, peer); }
+    std::vector<int> ranks_of(const Operation& call) const { return communicator->ranks_of(call); }
 
     void arrive(const Operation& call) {
         Communicator& mine = *communicator;
@@ -579,16 +621,44 @@ struct Launch {
     }
 };
 
+/** Has calls taken in, by the communicator's own thread: a call that does not block goes on after its return. */
 int launch(const std::shared_ptr<Communicator>& communicator, std::vector<Operation> calls, void* stream) {
     if (fail_after >= 0 && fail_after-- == 0) {
-        communicator->fail(REMOTE_ERROR, "a peer's connection was closed");
+        communicator->fail(fail_result, "a peer's connection was closed");
     }
-    communicator->stream = stream;
-    communicator->streams.insert(stream);
-    const int queued = standin_enqueue(
-        stream, [](void* state) { return static_cast<Launch*>(state)->run(); }, [](void* state) { delete static_cast<Launch*>(state); },
-        new Launch(communicator, std::move(calls)));
-    return queued == 0 ? SUCCESS : refuse(CUDA_ERROR, "Cuda failure " + std::to_string(queued));
+    communicator->taken.push_back({std::move(calls), stream});
+    communicator->links.ring();
+    return IN_PROGRESS;
+}
+
+/** Queues what was called, once the ranks are connected that take part in it. */
+void Communicator::go_on() {
+    while (!taken.empty() && state == SUCCESS && !ending) {
+        bool connected = true;
+        for (const Operation& call : taken.front().calls) {
+            connected = (!lazy || connect(call)) && connected;
+        }
+        if (!connected) {
+            return;
+        }
+        stream = taken.front().stream;
+        streams.insert(stream);
+        const int queued = standin_enqueue(
+            stream, [](void* state) { return static_cast<Launch*>(state)->run(); }, [](void* state) { delete static_cast<Launch*>(state); },
+            new Launch(shared_from_this(), std::move(taken.front().calls)));
+        taken.pop_front();
+        if (queued != 0) {
+            state = refuse(CUDA_ERROR, "Cuda failure " + std::to_string(queued));
+        }
+    }
+}
+
+/** What is said of a communicator that cannot be called now; SUCCESS where it can. */
+int unready(const Communicator& communicator) {
+    return communicator.state != SUCCESS && communicator.state != IN_PROGRESS ? communicator.state
+        : communicator.state == IN_PROGRESS || !communicator.taken.empty()
+        ? refuse(INVALID_ARGUMENT, "Attempt to use communicator before the previous operation returned ncclSuccess")
+        : SUCCESS;
 }
 
 int add(void* handle, const Operation& call, void* stream) {
@@ -606,8 +676,8 @@ int add(void* handle, const Operation& call, void* stream) {
     if (call.root < 0 || call.root >= communicator->size || (is_own && own == communicator->factors.end())) {
         return refuse(INVALID_ARGUMENT, "root, peer or reduction is none of this communicator");
     }
-    if (communicator->state != SUCCESS) {
-        return communicator->state == IN_PROGRESS ? refuse(INVALID_ARGUMENT, "the communicator is not ready") : communicator->state;
+    if (const int why = unready(*communicator)) {
+        return why;
     }
     if (const char* why = unregistered(*communicator, call)) {
         return refuse(INVALID_USAGE, why);
@@ -634,6 +704,7 @@ void end_all(const std::vector<std::shared_ptr<Communicator>>& all) {
     for (const auto& each : all) {
         {
             Call held;
+            each->taken.clear();
             while (each->launches > 0) {
                 if (!step(*each)) {
                     standin_wait();
@@ -710,10 +781,17 @@ API void standin_nccl_lose(int rank) {
     }
 }
 
-/** Lets the operation after so many more be the one at which the network fails; -1 for none. */
-API void standin_nccl_fail(int64_t operations) {
+/** Lets the operation after so many more be the one at which NCCL fails so; -1 for none. */
+API void standin_nccl_fail(int64_t operations, int result) {
     Call held;
     fail_after = operations;
+    fail_result = result;
+}
+
+/** Whether ranks of communicators are connected by the first calls that need it from now on, which wait for each other. */
+API void standin_nccl_lazy(int is_lazy) {
+    Call held;
+    lazy = is_lazy != 0;
 }
 
 /** Whether who calls an operation is held inside from now on, as where the driver's queue is full. */
@@ -774,8 +852,9 @@ API int ncclGetVersion(int* told) {
 
 API const char* ncclGetErrorString(int result) {
     static const char* texts[] = {"no error", "unhandled cuda error (run with NCCL_DEBUG=INFO for details)", "unhandled system error",
-        "internal error", "invalid argument", "invalid usage", "remote process exited or there was a network error", "NCCL operation in progress"};
-    return result < 0 || result > 7 ? "unknown result code" : texts[result];
+        "internal error", "invalid argument", "invalid usage", "remote process exited or there was a network error", "NCCL operation in progress",
+        "timeout"};
+    return result < 0 || result > 8 ? "unknown result code" : texts[result];
 }
 
 API const char* ncclGetLastError(void*) {
@@ -814,6 +893,7 @@ API int ncclCommInitRankConfig(void** made, int size, UniqueId id, int rank, con
     communicator->lost = rank == lost_rank;
     communicator->max_ctas = config->max_ctas;
     communicator->traffic_class = config->traffic_class;
+    communicator->made = made;
     if (const int why = communicator->links.begin()) {
         return refuse(why == EADDRINUSE ? INVALID_USAGE : SYSTEM_ERROR,
             why == EADDRINUSE ? "two ranks with one number" : std::string("no socket: ") + std::strerror(why));
@@ -831,6 +911,9 @@ API int ncclCommGetAsyncError(void* handle, int* state) {
         return refuse(INVALID_ARGUMENT, "no such communicator");
     }
     *state = communicator->state;
+    if (*state == SUCCESS && !communicator->taken.empty()) {
+        *state = IN_PROGRESS;
+    }
     if (*state == SUCCESS && communicator->finalized && communicator->launches > 0) {
         step(*communicator);
         *state = IN_PROGRESS;
@@ -847,8 +930,8 @@ API int ncclCommFinalize(void* handle) {
     if (communicator == nullptr || communicator->finalized) {
         return refuse(INVALID_ARGUMENT, "no such communicator, or one that was finalized");
     }
-    if (communicator->state != SUCCESS) {
-        return communicator->state == IN_PROGRESS ? refuse(INVALID_ARGUMENT, "the communicator is not ready") : communicator->state;
+    if (const int why = unready(*communicator)) {
+        return why;
     }
     communicator->finalized = true;
     return IN_PROGRESS;
@@ -903,6 +986,9 @@ API int ncclRedOpCreatePreMulSum(int* made, const void* scalar, int type, int re
     if (communicator == nullptr || residence != 1) {
         return refuse(INVALID_ARGUMENT, "no such communicator, or a scalar that is not the host's");
     }
+    if (const int why = unready(*communicator)) {
+        return why;
+    }
     *made = FIRST_OWN_REDUCTION;
     while (communicator->factors.count(*made) != 0) {
         ++*made;
@@ -941,7 +1027,7 @@ API int ncclGroupEnd() {
         ends.swap(group().ends);
         const auto calls = std::move(group().calls);
         group().calls.clear();
-        for (size_t i = 0; i < calls.size() && result == SUCCESS;) {
+        for (size_t i = 0; i < calls.size();) {
             std::vector<Operation> together = {calls[i].second.first};
             size_t next = i + 1;
             while (next < calls.size() && is_transfer(together[0].kind) && is_transfer(calls[next].second.first.kind) && calls[next].first == calls[i].first) {

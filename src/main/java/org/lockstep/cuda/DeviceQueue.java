@@ -134,6 +134,11 @@ final class DeviceQueue {
         }
     }
 
+    /** For who waits before anything is queued: throws the first cause if the group is dead. */
+    void requireAlive(OperationTag tag) {
+        life.requireAlive(tag);
+    }
+
     /** What a rank sends itself, before the operation that it is of. */
     void copy(Buffer from, Buffer to) {
         long source = ((DeviceBuffer) from).address();

@@ -46,7 +46,7 @@ final class DeviceQueues implements CudaDevice.Watch, AutoCloseable {
         return aborted;
     }
 
-    /** Nothing that was queued is repeated from now on: NCCL ends no communicator of which a graph holds a kernel. On the device's thread. */
+    /** Nothing that was queued is repeated from now on, for NCCL ends no communicator of which a graph holds a kernel. */
     void dropGraphs() {
         device.enter();
         graphs.run();

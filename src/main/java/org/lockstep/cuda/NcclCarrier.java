@@ -14,8 +14,9 @@ import org.lockstep.tensor.Buffer;
 import org.lockstep.tensor.DataType;
 
 /**
- * Carries a device's buffers by NCCL, in the order of the rank's stream, as kernels are: nothing waits, and a graph can
- * record it. What fails later is seen by who waits for the device, or by the next operation ({@link NcclQueue}).
+ * Carries a device's buffers by NCCL, in the order of the rank's stream, as kernels are, and a graph can record it. A call waits on
+ * the host until NCCL has taken it in, microseconds; the first that connects ranks, from NCCL 2.22 on, until they call it too, up to its
+ * deadline or the end of the group. What fails later is seen by who waits for the device, or by the next operation ({@link NcclQueue}).
  *
  * <p>Blocks of unequal length go as a group of broadcasts, or of reductions; what NCCL has no operation for as a group of
  * transfers, as NCCL's manual does it.

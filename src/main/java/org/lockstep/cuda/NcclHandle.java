@@ -19,6 +19,9 @@ import org.lockstep.collective.UniqueId;
  * deadline, and can be ended from any thread, by {@link NcclCalls#abort}. Thread-safe.
  */
 final class NcclHandle {
+    /** NCCL takes a call in beside its caller, by a thread that it starts: mostly that is over before a pause would be. */
+    private static final long SPIN = TimeUnit.MICROSECONDS.toNanos(200);
+
     private static final long LOOK = TimeUnit.MICROSECONDS.toNanos(200);
 
     private final NcclLibrary library;
@@ -67,26 +70,28 @@ final class NcclHandle {
     }
 
     /**
-     * Calls NCCL, and waits until it has taken the call in.
+     * Calls NCCL, and waits until it has taken the call in: what is called next finds it in its stream, and a graph that is being
+     * recorded has it. From 2.22 on the first calls wait for other ranks, for they are connected by them.
      *
      * @param name of the operation in errors
-     * @throws LockstepException as {@link NcclResult#exception}; COLLECTIVE_TIMEOUT; ABORTED after the end
+     * @param look as in {@link #await}
+     * @throws LockstepException as {@link #await}
      */
-    void call(Object name, Duration limit, Call call) {
-        taken(name, limit, calls.call(() -> call.on(address(name))));
+    void call(Object name, Duration limit, Runnable look, Call call) {
+        taken(name, limit, look, calls.call(() -> call.on(address(name))));
     }
 
     /** The same, of calls that belong together; each returns its result, the first that is not success ends them. */
-    void group(Object name, Duration limit, Call call) {
-        taken(name, limit, calls.group(() -> call.on(address(name))));
+    void group(Object name, Duration limit, Runnable look, Call call) {
+        taken(name, limit, look, calls.group(() -> call.on(address(name))));
     }
 
-    private void taken(Object name, Duration limit, int result) {
+    private void taken(Object name, Duration limit, Runnable look, int result) {
         if (result == NcclResult.SUCCESS) {
             return;
         }
         NcclResult.check(result, name.toString());
-        await(name, limit, () -> {});
+        await(name, limit, look);
     }
 
     /**
@@ -103,14 +108,18 @@ final class NcclHandle {
             if (now - start > limit.toNanos()) {
                 throw LockstepException.report(
                                 ErrorCode.COLLECTIVE_TIMEOUT,
-                                name + " of " + library + " not complete in " + limit.toMillis() + " ms")
+                                name + " of " + library + " not complete in " + limit.toMillis() / 1000.0 + " s")
                         .attempt(
                                 "NCCL_DEBUG=INFO in the environment of the executors tells what it waits for; if that is a"
                                         + " network that does not reach, NCCL_SOCKET_IFNAME there names the interface, which NCCL"
                                         + " else chooses itself")
                         .exception();
             }
-            LockSupport.parkNanos(LOOK);
+            if (now - start < SPIN) {
+                Thread.onSpinWait();
+            } else {
+                LockSupport.parkNanos(LOOK);
+            }
             if (Thread.currentThread().isInterrupted()) {
                 throw LockstepException.report(ErrorCode.ABORTED, "the thread in " + name + " was interrupted")
                         .exception();
@@ -225,7 +234,7 @@ final class NcclHandle {
         boolean finalized = false;
         try {
             registered().forEach(this::deregister);
-            call("ncclCommFinalize", limit, NcclFunctions::ncclCommFinalize);
+            call("ncclCommFinalize", limit, () -> {}, NcclFunctions::ncclCommFinalize);
             finalized = true;
         } finally {
             if (!finalized) {

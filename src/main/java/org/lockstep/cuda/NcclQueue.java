@@ -55,11 +55,11 @@ final class NcclQueue {
 
     /** Calls what queues nothing. */
     void prepare(OperationTag tag, NcclHandle.Call body) {
-        handle.call(tag, queue.limit(), body);
+        handle.call(tag, queue.limit(), () -> queue.requireAlive(tag), body);
     }
 
     void call(OperationTag tag, NcclHandle.Call body) {
-        queue.queue(List.of(tag), tag, () -> handle.call(tag, queue.limit(), body));
+        queue.queue(List.of(tag), tag, () -> prepare(tag, body));
     }
 
     void group(OperationTag tag, NcclHandle.Call body) {
@@ -68,7 +68,8 @@ final class NcclQueue {
 
     /** @param called what errors call them */
     void group(List<OperationTag> tags, Object called, NcclHandle.Call body) {
-        queue.queue(tags, called, () -> handle.group(tags.get(0), queue.limit(), body));
+        OperationTag tag = tags.get(0);
+        queue.queue(tags, called, () -> handle.group(called, queue.limit(), () -> queue.requireAlive(tag), body));
     }
 
     /** Orderly end of the communicator too: all that was called is complete, or given up at a deadline. */

@@ -34,10 +34,12 @@ class NcclCommunicatorTest extends CommunicatorContract {
     @BeforeEach
     void show() {
         StandIn.require().setDevices(8);
+        StandInNccl.require().setLazy(true);
     }
 
     @AfterEach
     void hide() {
+        StandInNccl.require().setLazy(false);
         assertThat(StandInNccl.require().communicators()).isZero();
         StandIn.require().setDevices(1);
     }

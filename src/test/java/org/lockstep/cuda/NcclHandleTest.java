@@ -27,6 +27,7 @@ import org.junit.jupiter.api.BeforeEach;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.Timeout;
 import org.junit.jupiter.params.ParameterizedTest;
+import org.junit.jupiter.params.provider.CsvSource;
 import org.junit.jupiter.params.provider.ValueSource;
 import org.lockstep.ErrorCode;
 import org.lockstep.LockstepException;
@@ -64,6 +65,7 @@ class NcclHandleTest {
             StandInNccl nccl = StandInNccl.require();
             nccl.lose(-1);
             nccl.failAfter(-1);
+            nccl.setLazy(false);
             assertThat(nccl.communicators()).isZero();
             assertThat(nccl.misuses()).isZero();
             StandIn.require().setDevices(1);
@@ -82,6 +84,7 @@ class NcclHandleTest {
             handle.call(
                     "all_reduce",
                     LONG,
+                    () -> {},
                     communicator -> NcclFunctions.ncclAllReduce(
                             buffer.address(),
                             buffer.address(),
@@ -180,12 +183,14 @@ class NcclHandleTest {
             rank.handle.call(
                     "send",
                     LONG,
+                    () -> {},
                     group -> NcclFunctions.ncclSend(mine.address(), 2, F32, 1 - rank.number, group, stream));
             rank.handle.call(
                     "receive",
                     LONG,
+                    () -> {},
                     group -> NcclFunctions.ncclRecv(theirs.address(), 2, F32, 1 - rank.number, group, stream));
-            rank.handle.call("group", LONG, group -> NcclFunctions.ncclGroupEnd());
+            rank.handle.call("group", LONG, () -> {}, group -> NcclFunctions.ncclGroupEnd());
             assertThat(rank.read(theirs)).containsExactly(1 - rank.number, 5);
             return true;
         });
@@ -231,7 +236,7 @@ class NcclHandleTest {
             CUgraphExec graph = recorded(rank, x);
             assertThatThrownBy(() -> rank.handle.close(SHORT))
                     .hasMessageContaining("ncclCommFinalize")
-                    .hasMessageContaining("300 ms");
+                    .hasMessageContaining("0.3 s");
             rank.calls.abort();
             assertThat(rank.calls.await(SHORT)).isFalse();
             assertThatThrownBy(() -> rank.allReduce(x)).hasMessageContaining("that was ended");
@@ -343,7 +348,7 @@ class NcclHandleTest {
             LockstepException late = catchThrowableOfType(
                     LockstepException.class, () -> rank.handle.await("init of tensor[0]={0,1}", SHORT, () -> {}));
             assertThat(late.code()).isEqualTo(ErrorCode.COLLECTIVE_TIMEOUT);
-            assertThat(late).hasMessageContaining("init of tensor[0]={0,1}").hasMessageContaining("300 ms");
+            assertThat(late).hasMessageContaining("init of tensor[0]={0,1}").hasMessageContaining("0.3 s");
             assertThat(late.advice()).contains("NCCL_SOCKET_IFNAME");
             return true;
         });
@@ -386,6 +391,100 @@ class NcclHandleTest {
         });
     }
 
+    /** Where nobody connected them before, which NCCL does not from 2.22 on. */
+    @Test
+    void theFirstCallWaitsForTheOthersUntilItsLookFails() throws Exception {
+        StandInNccl.require().setLazy(true);
+        CyclicBarrier both = new CyclicBarrier(2);
+        on(2, rank -> {
+            rank.handle.await("init", LONG, () -> {});
+            DeviceBuffer x = rank.floats(1 + rank.number);
+            rank.allReduce(x);
+            CUgraphExec graph = recorded(rank, x);
+            CudaError.check(JCudaDriver.cuGraphLaunch(graph, rank.device.stream()), "cuGraphLaunch");
+            assertThat(rank.read(x)).containsExactly(6); // 3, 6
+            CudaError.check(JCudaDriver.cuGraphExecDestroy(graph), "cuGraphExecDestroy");
+            if (rank.number == 0) { // the other does not receive
+                Runnable look = () -> {
+                    throw new IllegalStateException("the fate is sealed");
+                };
+                long stream = Raw.handle(rank.device.stream());
+                assertThatThrownBy(() -> rank.handle.call(
+                                "send",
+                                LONG,
+                                look,
+                                group -> NcclFunctions.ncclSend(x.address(), 1, F32, 1, group, stream)))
+                        .hasMessage("the fate is sealed");
+            }
+            both.await();
+            return true;
+        });
+    }
+
+    @ParameterizedTest
+    @CsvSource({
+        "1, DEVICE_FAULT, unhandled cuda error",
+        "2, DEVICE_FAULT, unhandled system error",
+        "3, INTERNAL, internal error",
+        "4, COLLECTIVE_MISMATCH, invalid argument",
+        "5, COLLECTIVE_MISMATCH, invalid usage",
+        "6, PEER_LOST, remote process exited",
+        "8, COLLECTIVE_TIMEOUT, timeout"
+    })
+    void whatNcclFailsWithHasACodeAndItsWords(int result, ErrorCode code, String words) throws Exception {
+        StandInNccl.require().failAfter(0, result);
+        on(1, rank -> {
+            rank.handle.await("init", LONG, () -> {});
+            DeviceBuffer x = rank.floats(1);
+            LockstepException failure = catchThrowableOfType(LockstepException.class, () -> rank.allReduce(x));
+            assertThat(failure.code()).isEqualTo(code);
+            assertThat(failure.summary()).contains("all_reduce: " + words, "(" + result + ")");
+            return true;
+        });
+    }
+
+    /** A communicator of one, as on a single device. */
+    @Test
+    void everyOperationOfARankAloneIsNcclsToo() throws Exception {
+        on(1, rank -> {
+            rank.handle.await("init", LONG, () -> {});
+            long stream = Raw.handle(rank.device.stream());
+            DeviceBuffer from = rank.floats(3, -4);
+            long source = from.address();
+            for (int reduction = SUM; reduction <= 4; reduction++) { // sum, product, max, min, average
+                int by = reduction;
+                assertMoved(
+                        rank, from, (to, group) -> NcclFunctions.ncclAllReduce(source, to, 2, F32, by, group, stream));
+                assertMoved(
+                        rank, from, (to, group) -> NcclFunctions.ncclReduce(source, to, 2, F32, by, 0, group, stream));
+                assertMoved(
+                        rank,
+                        from,
+                        (to, group) -> NcclFunctions.ncclReduceScatter(source, to, 2, F32, by, group, stream));
+            }
+            assertMoved(rank, from, (to, group) -> NcclFunctions.ncclBroadcast(source, to, 2, F32, 0, group, stream));
+            assertMoved(rank, from, (to, group) -> NcclFunctions.ncclAllGather(source, to, 2, F32, group, stream));
+            DeviceBuffer to = rank.floats(0, 0);
+            rank.handle.group("to itself", LONG, () -> {}, group -> {
+                NcclFunctions.ncclSend(source, 2, F32, 0, group, stream);
+                return NcclFunctions.ncclRecv(to.address(), 2, F32, 0, group, stream);
+            });
+            assertThat(rank.read(to)).containsExactly(3, -4);
+            rank.handle.close(LONG);
+            return true;
+        });
+    }
+
+    private interface Move {
+        int call(long to, long communicator);
+    }
+
+    private static void assertMoved(Rank rank, DeviceBuffer from, Move move) {
+        DeviceBuffer to = rank.floats(new float[(int) from.length()]);
+        rank.handle.call("operation", LONG, () -> {}, group -> move.call(to.address(), group));
+        assertThat(rank.read(to)).containsExactly(rank.read(from));
+    }
+
     @Test
     void aFailureOfTheNetworkAndRanksThatDisagreeAreToldWithNcclsWords() throws Exception {
         StandInNccl nccl = StandInNccl.require();
@@ -396,7 +495,7 @@ class NcclHandleTest {
             both.await();
             if (rank.number == 0) {
                 nccl.failAfter(0);
-                rank.allReduce(x);
+                assertThatThrownBy(() -> rank.allReduce(x)).hasMessageContaining("a peer's connection was closed");
             }
             LockstepException lost = failure(rank);
             assertThat(lost.code()).isEqualTo(ErrorCode.PEER_LOST);

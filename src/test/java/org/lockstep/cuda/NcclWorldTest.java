@@ -64,6 +64,7 @@ class NcclWorldTest {
     void hide() {
         nccl.lose(-1);
         nccl.failAfter(-1);
+        nccl.setLazy(false);
         assertThat(nccl.communicators()).isZero();
         assertThat(nccl.misuses()).isZero();
         StandIn.require().setDevices(1);
@@ -333,6 +334,49 @@ class NcclWorldTest {
             CommunicatorException failure = catchThrowableOfType(CommunicatorException.class, x::toHost);
             Ranks.assertAll(List.of(failure), ErrorCode.ABORTED, "killed");
             watchdog.join();
+        });
+    }
+
+    /** The first call waits on the host, for NCCL connects the ranks by it: nothing is queued yet that could be looked after. */
+    @Test
+    void anAbortFreesWhoWaitsForTheOthersFirstCall() {
+        nccl.setLazy(true);
+        CountDownLatch over = new CountDownLatch(1);
+        inWorld(WorldSpec.of(ParallelSizes.tensor(2)), 2, (world, kernels) -> {
+            if (world.state().rank() == 1) {
+                over.await(); // and calls nothing
+                return true;
+            }
+            Buffer x = CudaWorlds.floats(kernels, 1, 2);
+            Thread watchdog = new Thread(() -> world.abort(new IllegalStateException("killed")), "watchdog");
+            watchdog.start();
+            CommunicatorException failure = catchThrowableOfType(
+                    CommunicatorException.class,
+                    () -> world.communicators().tensor().allReduce(x, ReduceOp.SUM));
+            Ranks.assertAll(List.of(failure), ErrorCode.ABORTED, "killed");
+            watchdog.join();
+            over.countDown();
+            return true;
+        });
+    }
+
+    @Test
+    void whoDoesNotComeToTheFirstCallIsNamed() {
+        nccl.setLazy(true);
+        CountDownLatch over = new CountDownLatch(1);
+        WorldSpec spec = WorldSpec.of(ParallelSizes.tensor(2)).withOperationTimeout(Duration.ofMillis(500));
+        inWorld(spec, 2, (world, kernels) -> {
+            if (world.state().rank() == 1) {
+                over.await(); // and calls nothing
+                return true;
+            }
+            Buffer x = CudaWorlds.floats(kernels, 1, 2);
+            CommunicatorException failure = catchThrowableOfType(
+                    CommunicatorException.class,
+                    () -> world.communicators().tensor().allReduce(x, ReduceOp.SUM));
+            Ranks.assertAll(List.of(failure), ErrorCode.COLLECTIVE_TIMEOUT, "all_reduce #1", "rank 1 did not come");
+            over.countDown();
+            return true;
         });
     }
 

@@ -23,7 +23,20 @@ final class StandInNccl {
 
     /** Lets the operation after so many more be the one at which the network fails; -1 for none. */
     void failAfter(long operations) {
-        library.getFunction("standin_nccl_fail").invokeInt(new Object[] {operations});
+        failAfter(operations, 6);
+    }
+
+    /** The same with another result. */
+    void failAfter(long operations, int result) {
+        library.getFunction("standin_nccl_fail").invokeInt(new Object[] {operations, result});
+    }
+
+    /**
+     * Whether ranks are connected by the first calls that need it, which then wait for each other on the host, as NCCL has it from
+     * 2.22 on; all ranks of a group must have it alike.
+     */
+    void setLazy(boolean lazy) {
+        library.getFunction("standin_nccl_lazy").invokeInt(new Object[] {lazy ? 1 : 0});
     }
 
     /** The version that it tells from now on, such as 22800; a library that was opened before has the old. */
