@@ -43,12 +43,13 @@ final class NcclGroups implements Carriers, AutoCloseable {
      * @param version of its library
      * @param major of its device's compute capability
      * @param minor likewise
+     * @param place as {@link NcclHost#place}
      */
-    record Equipment(int rank, int version, int major, int minor) {
-        private static final int NUMBERS = 3; // that are told
+    record Equipment(int rank, int version, int major, int minor, int place) {
+        private static final int NUMBERS = 4; // that are told
 
         private static Equipment of(int rank, int[] all, int at) {
-            return new Equipment(rank, all[at], all[at + 1], all[at + 2]);
+            return new Equipment(rank, all[at], all[at + 1], all[at + 2], all[at + 3]);
         }
 
         /** The device, as errors call it. */
@@ -108,10 +109,13 @@ final class NcclGroups implements Carriers, AutoCloseable {
         return new NcclCarrier(this, queue, group.size(), me, oldest);
     }
 
-    /** That all have one NCCL; the rank whose device can do least, for with what that can do the group has to be content. */
+    /**
+     * That all have one NCCL, and each a device of its own, or a process; the rank whose device can do least, for with what that can
+     * do the group has to be content.
+     */
     private Equipment agree(ProcessGroup group, Carrier host, OperationTag tag) {
         VisibleDevice seen = device.seen();
-        Buffer mine = Buffer.ofInts(library.version(), seen.major(), seen.minor());
+        Buffer mine = Buffer.ofInts(library.version(), seen.major(), seen.minor(), NcclHost.place(seen));
         HostBuffer all = HostBuffer.allocate(DataType.I32, (long) Equipment.NUMBERS * group.size());
         host.allGather(tag, mine, all, Blocks.even(group.size(), Equipment.NUMBERS));
         List<Equipment> ranks = IntStream.range(0, group.size())
@@ -123,6 +127,14 @@ final class NcclGroups implements Carriers, AutoCloseable {
                             ErrorCode.DISAGREEMENT, "ranks of " + group + " have NCCL " + versions + ", in their order")
                     .attempt("one NCCL on all executors: " + NcclLibrary.VARIABLE + " names it")
                     .exception();
+        }
+        for (Equipment each : ranks) {
+            Optional<Equipment> beside = ranks.stream()
+                    .filter(other -> other.rank() < each.rank() && other.place() == each.place())
+                    .findFirst();
+            if (beside.isPresent() && !NcclHost.mayShare(System.getenv())) {
+                throw NcclHost.refused(group, beside.get().rank(), each.rank());
+            }
         }
         return Collections.min(ranks, Comparator.comparingInt(Equipment::major).thenComparingInt(Equipment::minor));
     }

@@ -4,8 +4,10 @@ import com.sun.jna.Function;
 import com.sun.jna.Native;
 import com.sun.jna.NativeLibrary;
 import java.lang.management.ManagementFactory;
+import java.lang.management.RuntimeMXBean;
 import java.util.List;
 import java.util.Map;
+import java.util.Objects;
 import org.lockstep.ErrorCode;
 import org.lockstep.LockstepException;
 import org.lockstep.collective.Roster;
@@ -15,7 +17,8 @@ import org.lockstep.topology.ProcessGroup;
  * What this process is to NCCL, which refuses two ranks on one device of one host: a host of its own, where checks want that.
  *
  * <p>NCCL reads it from the environment at its first communicator, once: C's {@code setenv} is heard, where Java's view of the
- * environment does not change.
+ * environment does not change. For checks alone: C's environment is not to be changed while another thread may read it, as the driver
+ * and the JVM do, so that elsewhere which interface NCCL meets over is for the environment to say that a process is started with.
  */
 final class NcclHost {
     private static final String INTERFACE = "NCCL_SOCKET_IFNAME";
@@ -26,6 +29,12 @@ final class NcclHost {
     private static Map<String, String> variables() {
         String process = ManagementFactory.getRuntimeMXBean().getName(); // of number and host
         return Map.of("NCCL_HOSTID", "lockstep-" + process, INTERFACE, "lo");
+    }
+
+    /** A number of a device in this process, which two ranks have that NCCL refuses together whatever a host is to it. */
+    static int place(VisibleDevice device) {
+        RuntimeMXBean here = ManagementFactory.getRuntimeMXBean(); // whose name containers may share
+        return Objects.hash(here.getName(), here.getStartTime(), device.ordinal());
     }
 
     /**
@@ -44,6 +53,22 @@ final class NcclHost {
                         .exception();
             }
         });
+    }
+
+    /** Whether NCCL, of 2.30.3 or newer, was told to let ranks share a device: an experiment of its makers. */
+    static boolean mayShare(Map<String, String> environment) {
+        return "1".equals(environment.get("NCCL_MULTI_RANK_GPU_ENABLE"));
+    }
+
+    /** Two ranks of a group share a device, and their process: no setting makes hosts of their own of them. */
+    static LockstepException refused(ProcessGroup group, int one, int other) {
+        return LockstepException.report(
+                        ErrorCode.USAGE,
+                        "ranks " + one + " and " + other + " of " + group
+                                + " share a device and are of one process, and NCCL takes only a process for a host of its own")
+                .attempt("one rank to an executor (spark.executor.cores = spark.task.cpus), or"
+                        + " spark.lockstep.nccl.sharedGpu=false: ranks of one executor then read each other's memory")
+                .exception();
     }
 
     /**

@@ -36,6 +36,7 @@ final class NcclLibrary {
     private static final int FP8_MAJOR = 9; // NCCL's kernels for them are of devices from there on
     private static final String NAME = "libnccl.so.2";
     private static final String COMMON_ID = "NCCL_COMM_ID";
+    private static final String BLOCKING = "NCCL_COMM_BLOCKING";
     private static final List<String> IN_PACKAGES = List.of("nvidia/nccl/lib/" + NAME, "nvidia/cu13/lib/" + NAME);
 
     private final String found;
@@ -73,16 +74,18 @@ final class NcclLibrary {
      * @param given a path or a name; nothing else is tried then
      * @param environment of the process
      * @throws LockstepException NO_LIBRARY with all that was tried, or where it is too old; NO_EFFECT if the environment would
-     *     have all communicators of the process meet at one address
+     *     have all communicators of the process meet at one address, or their calls wait inside where no deadline ends them
      */
     static NcclLibrary open(Optional<String> given, Map<String, String> environment) {
         if (environment.containsKey(COMMON_ID)) {
-            throw LockstepException.report(
-                            ErrorCode.NO_EFFECT,
-                            COMMON_ID + "=" + environment.get(COMMON_ID)
-                                    + " makes all communicators of a process one; groups have ids of their own")
-                    .attempt("unset " + COMMON_ID + " in the environment of the executors")
-                    .exception();
+            throw refused(
+                    COMMON_ID, environment, "makes all communicators of a process one; groups have ids of their own");
+        }
+        if ("1".equals(environment.getOrDefault(BLOCKING, "").strip())) {
+            throw refused(
+                    BLOCKING,
+                    environment,
+                    "lets NCCL's calls wait for other ranks inside, where neither a deadline nor an abort ends them");
         }
         Optional<String> asked = given.or(() -> Optional.ofNullable(environment.get(VARIABLE)));
         List<String> tried = new ArrayList<>();
@@ -97,6 +100,12 @@ final class NcclLibrary {
         }
         throw LockstepException.report(ErrorCode.NO_LIBRARY, "no NCCL loads: " + String.join("; ", tried))
                 .attempt(VARIABLE + " = the path of a libnccl.so.2 of " + name(OLDEST) + " or newer")
+                .exception();
+    }
+
+    private static LockstepException refused(String variable, Map<String, String> environment, String why) {
+        return LockstepException.report(ErrorCode.NO_EFFECT, variable + "=" + environment.get(variable) + " " + why)
+                .attempt("unset " + variable + " in the environment of the executors")
                 .exception();
     }
 

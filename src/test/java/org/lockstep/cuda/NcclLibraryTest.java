@@ -50,6 +50,17 @@ class NcclLibraryTest {
     }
 
     @Test
+    void callsThatWaitInsideAreRefused() {
+        assertThatThrownBy(() -> NcclLibrary.open(Optional.empty(), Map.of("NCCL_COMM_BLOCKING", "1")))
+                .isInstanceOf(LockstepException.class)
+                .hasMessageContaining("NCCL_COMM_BLOCKING=1 lets NCCL's calls wait")
+                .hasMessageContaining("unset NCCL_COMM_BLOCKING");
+        StandInNccl.require();
+        assertThat(NcclLibrary.open(Optional.empty(), Map.of("NCCL_COMM_BLOCKING", "0")))
+                .isNotNull();
+    }
+
+    @Test
     void packagesOfAPythonAreSearchedAfterThePlainName(@TempDir Path folder) throws IOException {
         Path twelve = folder.resolve("lib/python3.12/site-packages/nvidia/nccl/lib/libnccl.so.2");
         Files.createDirectories(twelve.getParent());

@@ -151,6 +151,19 @@ class NcclWorldTest {
         });
     }
 
+    /** Before NCCL is asked, whose words do not say what to do. */
+    @Test
+    void ranksOfOneProcessThatShareADeviceAreRefusedThoughEachProcessIsAHost() {
+        StandIn.require().setDevices(1);
+        CudaOptions shared = OPTIONS.withNccl(OPTIONS.nccl().withShared(true)).withRanksPerDevice(2);
+        Throwable failure = catchThrowable(
+                () -> CudaWorlds.run(WorldSpec.of(ParallelSizes.tensor(2)), 2, shared, (world, kernels) -> true));
+        assertThat(failure)
+                .isInstanceOfSatisfying(
+                        LockstepException.class, e -> assertThat(e.code()).isEqualTo(ErrorCode.USAGE))
+                .hasMessageContaining("ranks 0 and 1 of tp[0]={0,1} share a device and are of one process");
+    }
+
     @Test
     void groupsOfAKindHaveTheirThreadBlocksAndTheirTrafficClass() {
         WorldSpec spec = WorldSpec.of(ParallelSizes.tensor(2).withPipeline(2));

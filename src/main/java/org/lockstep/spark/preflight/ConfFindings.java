@@ -108,6 +108,8 @@ public final class ConfFindings {
         }
         double ofATask = setting(conf, GPUS_OF_A_TASK, () -> conf.getDouble(GPUS_OF_A_TASK, 0));
         int ofAnExecutor = setting(conf, GPUS_OF_AN_EXECUTOR, () -> conf.getInt(GPUS_OF_AN_EXECUTOR, 0));
+        int byCores =
+                executorCores(conf).map(cores -> cores / cpusOfATask(conf)).orElse(0);
         Stream.Builder<Finding> found = Stream.builder();
         if (ofATask > 0 && ofAnExecutor < ofATask) {
             found.add(Finding.fail(
@@ -115,6 +117,12 @@ public final class ConfFindings {
                     "a task wants " + conf.get(GPUS_OF_A_TASK) + " GPUs, an executor has " + ofAnExecutor
                             + ": no rank could ever start",
                     "--conf " + GPUS_OF_AN_EXECUTOR + "=" + (int) Math.ceil(ofATask) + " or more"));
+        } else if (ofATask > 0 && ofATask < 1 && Settings.NCCL_SHARED_GPU.in(conf) && byCores > 1) {
+            found.add(Finding.fail(
+                    ErrorCode.TASK_RESOURCES,
+                    "an executor has cores for " + byCores + " tasks that would share a GPU, and NCCL ("
+                            + Settings.NCCL_SHARED_GPU.key() + ") takes only an executor for a host of its own",
+                    "--conf spark.task.cpus=" + executorCores(conf).orElse(1) + ", one rank to an executor"));
         } else if (ofATask > 0 && ofATask < 1) {
             found.add(Finding.warn(
                     ErrorCode.TASK_RESOURCES,
@@ -131,8 +139,6 @@ public final class ConfFindings {
                     "executors hold " + ofAnExecutor + " GPUs each, which no task asks for",
                     "--conf " + GPUS_OF_A_TASK + "=1"));
         }
-        int byCores =
-                executorCores(conf).map(cores -> cores / cpusOfATask(conf)).orElse(0);
         if (ofATask == 1 && ofAnExecutor > 0 && byCores > ofAnExecutor) {
             found.add(Finding.note(
                     ErrorCode.TASK_RESOURCES,

@@ -128,6 +128,20 @@ class ClusterPreflightTest {
     }
 
     @Test
+    void ranksOfAnExecutorThatShareAGpuBesideThoseOfOthers() {
+        SparkConf conf = new SparkConf(false)
+                .set("spark.master", "spark://gpu:7077")
+                .set("spark.executor.cores", "2")
+                .set("spark.executor.resource.gpu.amount", "1")
+                .set("spark.task.resource.gpu.amount", "0.5")
+                .set("spark.lockstep.nccl.sharedGpu", "true");
+        assertThatThrownBy(() -> ClusterPreflight.check(conf))
+                .isInstanceOfSatisfying(
+                        LockstepException.class, e -> assertThat(e.code()).isEqualTo(ErrorCode.TASK_RESOURCES))
+                .hasMessageContainingAll("would share a GPU", "--conf spark.task.cpus=2, one rank to an executor");
+    }
+
+    @Test
     void anUnknownSetting() {
         assertRefused(
                 Map.of("spark.master", "local[2]", "spark.lockstep.placement.strikt", "true"),
