@@ -126,8 +126,10 @@ record LlmDevice(
                             + Settings.GPU_NCCL.key() + "=none")
                     .exception();
         }
-        Map<String, Integer> ctas = ofGroups(conf, Settings.NCCL_TENSOR_CTAS, Settings.NCCL_PIPELINE_CTAS);
-        Map<String, Integer> classes = ofGroups(conf, Settings.NCCL_TENSOR_CLASS, Settings.NCCL_PIPELINE_CLASS);
+        Map<String, Integer> ctas =
+                ofGroups(conf, Settings.NCCL_TENSOR_CTAS, Settings.NCCL_PIPELINE_CTAS, Settings.NCCL_DATA_CTAS);
+        Map<String, Integer> classes =
+                ofGroups(conf, Settings.NCCL_TENSOR_CLASS, Settings.NCCL_PIPELINE_CLASS, Settings.NCCL_DATA_CLASS);
         boolean first = Settings.NCCL_HIGH_PRIORITY.in(conf);
         boolean register = Settings.NCCL_REGISTER.in(conf);
         boolean shared = Settings.NCCL_SHARED_GPU.in(conf);
@@ -149,10 +151,11 @@ record LlmDevice(
     }
 
     private static Map<String, Integer> ofGroups(
-            SparkConf conf, Setting<OptionalInt> tensor, Setting<OptionalInt> pipeline) {
+            SparkConf conf, Setting<OptionalInt> tensor, Setting<OptionalInt> pipeline, Setting<OptionalInt> data) {
         Map<String, Integer> set = new TreeMap<>();
         tensor.in(conf).ifPresent(number -> set.put(GroupKind.TENSOR.token(), number));
         pipeline.in(conf).ifPresent(number -> set.put(GroupKind.PIPELINE.token(), number));
+        data.in(conf).ifPresent(number -> set.put(GroupKind.DATA.token(), number));
         return set;
     }
 

@@ -211,6 +211,9 @@ public final class Settings {
     public static final Setting<OptionalInt> NCCL_PIPELINE_CTAS =
             Setting.countOrAuto("spark.lockstep.nccl.pipeline.maxCtas", "the same in pipeline groups");
 
+    public static final Setting<OptionalInt> NCCL_DATA_CTAS =
+            Setting.countOrAuto("spark.lockstep.nccl.data.maxCtas", "the same in data groups");
+
     public static final Setting<OptionalInt> NCCL_TENSOR_CLASS = Setting.countFromZeroOrAuto(
             "spark.lockstep.nccl.tensor.trafficClass",
             "traffic class of what NCCL (2.26 or newer) sends between hosts in tensor groups, 0 or more, as the network defines"
@@ -219,6 +222,9 @@ public final class Settings {
 
     public static final Setting<OptionalInt> NCCL_PIPELINE_CLASS =
             Setting.countFromZeroOrAuto("spark.lockstep.nccl.pipeline.trafficClass", "the same in pipeline groups");
+
+    public static final Setting<OptionalInt> NCCL_DATA_CLASS =
+            Setting.countFromZeroOrAuto("spark.lockstep.nccl.data.trafficClass", "the same in data groups");
 
     public static final Setting<Boolean> NCCL_HIGH_PRIORITY = Setting.flag(
             "spark.lockstep.nccl.highPriority",
@@ -290,8 +296,10 @@ public final class Settings {
             NCCL_PLAIN,
             NCCL_TENSOR_CTAS,
             NCCL_PIPELINE_CTAS,
+            NCCL_DATA_CTAS,
             NCCL_TENSOR_CLASS,
             NCCL_PIPELINE_CLASS,
+            NCCL_DATA_CLASS,
             NCCL_HIGH_PRIORITY,
             NCCL_REGISTER,
             NCCL_SHARED_GPU);
