@@ -1,5 +1,6 @@
 package org.lockstep.cpu;
 
+import java.util.Objects;
 import org.jspecify.annotations.Nullable;
 import org.lockstep.simd.Arithmetic;
 import org.lockstep.tensor.BatchLayout;
@@ -169,8 +170,12 @@ public final class CpuKernels implements Kernels {
     @Override
     public void gatherRows(Tensor x, int[] rows, Tensor out) {
         KernelArguments.gatherRows(x, rows, out);
+        HostBuffer from = floats(x);
+        HostBuffer to = floats(out);
+        int width = (int) x.shape().dim(1);
         for (int i = 0; i < rows.length; i++) {
-            host(out.rows(i, 1)).copyFrom(host(x.rows(rows[i], 1)));
+            int row = Objects.checkIndex(rows[i], (int) x.shape().dim(0));
+            System.arraycopy(from.floats(), from.offset() + row * width, to.floats(), to.offset() + i * width, width);
         }
     }
 

@@ -74,8 +74,12 @@ final class DeviceBuffer implements Buffer {
         return copy;
     }
 
-    /** Complete on return. */
-    void copyTo(HostBuffer target) {
+    @Override
+    public void copyTo(HostBuffer target) {
+        if (target.type() != type || target.length() != length) {
+            throw new IllegalArgumentException(
+                    "cannot copy " + type + "[" + length + "] to " + target.type() + "[" + target.length() + "]");
+        }
         block.arena().staging().download(address(), target);
     }
 

@@ -1,5 +1,6 @@
 package org.lockstep.inference;
 
+import java.util.Arrays;
 import java.util.HashSet;
 import java.util.LinkedHashMap;
 import java.util.List;
@@ -61,11 +62,13 @@ public final class Generator implements AutoCloseable {
         /** After each turn of this rank with a micro-batch, waits of its tensor group included. In {@link System#nanoTime}. */
         default void onTurn(long start, long end) {}
 
-        /** As soon as the replica has taken a request. */
-        default void onRequest(long id) {}
-
-        /** As soon as a request has another token, one that ends it included. */
-        default void onToken(long id, int token) {}
+        /**
+         * As soon as a request has another token, one that ends it included.
+         *
+         * @param position in the output, from 0
+         * @param waited nanoseconds since its token before, or since the replica took it
+         */
+        default void onToken(long id, int position, int token, long waited) {}
 
         /** After each step. */
         default void onStep(StepStats stats) {}
@@ -94,7 +97,6 @@ public final class Generator implements AutoCloseable {
         this.forward = forward;
         this.options = options;
         this.tokenizer = tokenizer;
-        this.relay = new PlanRelay(communicators.model(), kernels, options);
         this.sampler = new Sampler(config.vocabularySize(), config.endTokens());
         this.sourceRank = replica.rankInGroup(state.modelParallelSrcRank());
         this.samplerRank = replica.rankInGroup(sampler(state, replica));
@@ -104,6 +106,7 @@ public final class Generator implements AutoCloseable {
                 state.pipelineModelParallelWorldSize(),
                 state.grid().sizes().chunks(),
                 state.pipelineModelParallelRank());
+        this.relay = new PlanRelay(communicators.model(), kernels, options, timetable.stages());
         this.scheduler = source ? new Scheduler(options, timetable.stages()) : null;
         this.samples = me == samplerRank;
     }
@@ -209,13 +212,8 @@ public final class Generator implements AutoCloseable {
             }
 
             @Override
-            public void onRequest(long id) {
-                listener.onRequest(id);
-            }
-
-            @Override
-            public void onToken(long id, int token) {
-                listener.onToken(id, token);
+            public void onToken(long id, int position, int token, long waited) {
+                listener.onToken(id, position, token, waited);
             }
 
             @Override
@@ -255,39 +253,39 @@ public final class Generator implements AutoCloseable {
         }
     }
 
-    /** A micro-batch on its way, the tick it came in with, and its tokens once they are sampled here. */
-    private static final class Flight {
+    /** A lane of the pipeline: its micro-batch, and the tick that came in with, if it is on its way. */
+    private static final class Lane {
         final MicroBatch batch;
-        final long start;
-        int @Nullable [] tokens;
+        boolean taken;
+        long start;
 
-        Flight(MicroBatch batch, long start) {
-            this.batch = batch;
-            this.start = start;
+        Lane(int blockSize) {
+            this.batch = new MicroBatch(blockSize);
         }
     }
 
     /** Tick by tick: tokens of the micro-batch that has arrived, the plan of the next, and this rank's own turn. */
     private void loop(@Nullable SourceDesk desk, Listener listener) {
         @Nullable Sequence[] running = new @Nullable Sequence[options.maxSequences()];
-        @Nullable Flight[] lanes = new @Nullable Flight[timetable.stages()];
+        Lane[] lanes = new Lane[timetable.stages()];
+        Arrays.setAll(lanes, lane -> new Lane(options.blockSize()));
         int outgoing = 0; // tokens whose hidden states this rank has for its neighbour
         for (long tick = 0; ; tick++) {
-            int entering = timetable.entering(tick);
-            Flight arrived = lanes[entering];
-            if (arrived != null && tick - arrived.start == timetable.length()) {
-                land(arrived, desk);
-                arrived = null;
-                lanes[entering] = null;
+            Lane entering = lanes[timetable.entering(tick)];
+            if (entering.taken && tick - entering.start == timetable.length()) {
+                land(entering.batch, desk);
+                entering.taken = false;
             }
-            if (arrived == null) {
+            if (!entering.taken) {
                 StepPlan plan = relay.share(desk == null ? null : desk.next(), sourceRank);
                 if (plan.end()) {
                     return;
                 }
                 MicroBatch.seat(plan, running);
                 if (plan.slots().length > 0) {
-                    lanes[entering] = new Flight(MicroBatch.of(plan, running, options.blockSize()), tick);
+                    entering.batch.fill(plan, running);
+                    entering.taken = true;
+                    entering.start = tick;
                 }
             }
             outgoing = work(lanes[timetable.working(tick)], tick, outgoing, listener);
@@ -295,19 +293,19 @@ public final class Generator implements AutoCloseable {
     }
 
     /** This rank's turn with a micro-batch, or with none; returns how many tokens its neighbour gets afterwards. */
-    private int work(@Nullable Flight flight, long tick, int outgoing, Listener listener) {
-        if (flight == null) {
+    private int work(Lane lane, long tick, int outgoing, Listener listener) {
+        if (!lane.taken) {
             forward.exchange(outgoing, 0);
             return 0;
         }
-        MicroBatch batch = flight.batch;
-        int age = (int) (tick - flight.start);
+        MicroBatch batch = lane.batch;
+        int age = (int) (tick - lane.start);
         forward.exchange(outgoing, age == 0 ? 0 : batch.tokens());
         long start = System.nanoTime();
         Optional<Tensor> logits = forward.forward(timetable.chunk(age), batch.ids(), batch.layout(), batch.logitRows());
         boolean last = timetable.isLast(age);
         if (last && samples) {
-            flight.tokens = sampler.sample(logits.orElseThrow(), batch.sequences(), kernels);
+            sampler.sample(logits.orElseThrow(), batch.sequences(), kernels, batch.sampled());
         }
         long end = System.nanoTime();
         computeNanos += end - start;
@@ -315,12 +313,11 @@ public final class Generator implements AutoCloseable {
         return last ? 0 : batch.tokens();
     }
 
-    private void land(Flight flight, @Nullable SourceDesk desk) {
-        MicroBatch batch = flight.batch;
-        int[] tokens = relay.broadcast(flight.tokens, batch.sequences().size(), samplerRank);
-        append(batch, tokens);
+    private void land(MicroBatch batch, @Nullable SourceDesk desk) {
+        relay.broadcast(batch.sampled(), batch.sampled().length, samplerRank);
+        append(batch);
         if (desk != null) {
-            desk.accept(batch, tokens);
+            desk.accept(batch);
         }
     }
 
@@ -329,9 +326,9 @@ public final class Generator implements AutoCloseable {
         return new StageTimes(nanos, computeNanos);
     }
 
-    private void append(MicroBatch batch, int[] tokens) {
-        for (int row = 0; row < tokens.length; row++) {
-            int token = tokens[row];
+    private void append(MicroBatch batch) {
+        for (int row = 0; row < batch.sampled().length; row++) {
+            int token = batch.sampled()[row];
             if (token == Sampler.NONE) {
                 continue; // the source ends it
             }
@@ -348,6 +345,10 @@ public final class Generator implements AutoCloseable {
     /** Gives the loaded model back. Idempotent. */
     @Override
     public void close() {
-        forward.close();
+        try {
+            forward.close();
+        } finally {
+            relay.close();
+        }
     }
 }

@@ -1,44 +1,53 @@
 package org.lockstep.inference;
 
 import java.util.ArrayList;
-import java.util.Arrays;
 import java.util.List;
 import org.jspecify.annotations.Nullable;
 import org.lockstep.tensor.BatchLayout;
 
 /**
- * What one step computes, in the form the model takes it: the same on every rank of a replica. Immutable once made; used
- * for one step.
+ * What one step computes, in the form the model takes it: the same on every rank of a replica.
  *
- * @param plan that it carries out
- * @param ids tokens of the step, sequence after sequence
- * @param layout where they sit
- * @param logitRows the last token of each sequence that gets a new one
- * @param slots of those sequences, row by row
- * @param sequences those sequences, row by row
+ * <p>One to a lane of the pipeline, filled anew when what was in it has landed. Its arrays are made anew only where the step
+ * has another shape than the one before: decoding allocates none. Confined to its rank's thread.
  */
-@SuppressWarnings("ArrayRecordComponent") // lives for one step
-record MicroBatch(
-        StepPlan plan, int[] ids, BatchLayout layout, int[] logitRows, int[] slots, List<Sequence> sequences) {
+final class MicroBatch {
+    private static final int[] NONE = {};
+
+    private final int blockSize;
+    private final List<Sequence> sequences = new ArrayList<>();
+    private StepPlan plan = StepPlan.last();
+    private int[] ids = NONE;
+    private int[] starts = {0};
+    private int[] contexts = NONE;
+    private int[][] tables = {};
+    private int[] logitRows = NONE;
+    private int[] slots = NONE;
+    private int[] sampled = NONE;
+    private BatchLayout layout;
+
+    /** Nothing to compute. */
+    MicroBatch(int blockSize) {
+        this.blockSize = blockSize;
+        this.layout = new BatchLayout(starts, contexts, tables, blockSize);
+    }
 
     /**
      * Takes the planned tokens of each sequence, which count as computed from now on.
      *
      * @param running by slot; null where none is
      */
-    static MicroBatch of(StepPlan plan, @Nullable Sequence[] running, int blockSize) {
-        int batch = plan.slots().length;
-        int[] ids = new int[plan.tokens()];
-        int[] starts = new int[batch + 1];
-        int[] contexts = new int[batch];
-        int[][] tables = new int[batch][];
-        List<Sequence> sampled = new ArrayList<>(batch);
-        int[] rows = new int[batch];
-        int[] slots = new int[batch];
+    void fill(StepPlan planned, @Nullable Sequence[] running) {
+        int batch = planned.slots().length;
+        plan = planned;
+        ids = sized(ids, planned.tokens());
+        starts = sized(starts, batch + 1);
+        contexts = sized(contexts, batch);
+        tables = tables.length == batch ? tables : new int[batch][];
+        sequences.clear();
         for (int i = 0; i < batch; i++) {
-            int slot = plan.slots()[i];
-            int count = plan.counts()[i];
-            Sequence sequence = running(running, slot);
+            int count = planned.counts()[i];
+            Sequence sequence = running(running, planned.slots()[i]);
             sequence.copyNext(count, ids, starts[i]);
             sequence.advance(count);
             if (sequence.computed() > (long) sequence.blockCount() * blockSize) {
@@ -49,18 +58,30 @@ record MicroBatch(
             contexts[i] = sequence.computed();
             tables[i] = sequence.blocks();
             if (sequence.remaining() == 0) {
-                rows[sampled.size()] = starts[i + 1] - 1;
-                slots[sampled.size()] = slot;
-                sampled.add(sequence);
+                sequences.add(sequence);
             }
         }
-        return new MicroBatch(
-                plan,
-                ids,
-                new BatchLayout(starts, contexts, tables, blockSize),
-                Arrays.copyOf(rows, sampled.size()),
-                Arrays.copyOf(slots, sampled.size()),
-                sampled);
+        layout = new BatchLayout(starts, contexts, tables, blockSize);
+        findRows(running);
+    }
+
+    private void findRows(@Nullable Sequence[] running) {
+        int rows = sequences.size();
+        logitRows = sized(logitRows, rows);
+        slots = sized(slots, rows);
+        sampled = sized(sampled, rows);
+        int row = 0;
+        for (int i = 0; row < rows; i++) {
+            int slot = plan.slots()[i];
+            if (running(running, slot) == sequences.get(row)) {
+                logitRows[row] = starts[i + 1] - 1;
+                slots[row++] = slot;
+            }
+        }
+    }
+
+    private static int[] sized(int[] known, int size) {
+        return known.length == size ? known : new int[size];
     }
 
     /** Changes who runs as the plan says: who leaves, who joins, who gets a block. */
@@ -84,7 +105,42 @@ record MicroBatch(
         return sequence;
     }
 
+    /** That it carries out. */
+    StepPlan plan() {
+        return plan;
+    }
+
     int tokens() {
         return ids.length;
+    }
+
+    /** Tokens of the step, sequence after sequence. */
+    int[] ids() {
+        return ids;
+    }
+
+    /** Where they sit. */
+    BatchLayout layout() {
+        return layout;
+    }
+
+    /** The last token of each sequence that gets a new one. */
+    int[] logitRows() {
+        return logitRows;
+    }
+
+    /** Slots of those sequences, row by row. */
+    int[] slots() {
+        return slots;
+    }
+
+    /** Those sequences, row by row. */
+    List<Sequence> sequences() {
+        return sequences;
+    }
+
+    /** Room for the new token of each, row by row. */
+    int[] sampled() {
+        return sampled;
     }
 }

@@ -1,6 +1,5 @@
 package org.lockstep.inference;
 
-import java.util.Arrays;
 import org.jspecify.annotations.Nullable;
 import org.lockstep.ErrorCode;
 import org.lockstep.LockstepException;
@@ -14,24 +13,30 @@ import org.lockstep.tensor.Kernels;
  * Carries a step's plan and tokens from one rank to all of its replica.
  *
  * <p>A plan goes out as a header of fixed size, its first int the length of the whole; what does not fit follows in a
- * second broadcast. Most steps only decode, and fit. Confined to its rank's thread.
+ * second broadcast. Most steps only decode, and fit: those go through room that is made once. Confined to its rank's thread.
  */
-final class PlanRelay {
+final class PlanRelay implements AutoCloseable {
     private static final int LEAST_HEADER = 256;
     private static final int MOST_HEADER = 2048; // what is sent in every step, however few sequences run
 
     private final Communicator replica;
     private final Kernels kernels;
-    private final GeneratorOptions options;
+    private final PlanReader reader;
     private final int limit;
     private final int headerSize;
+    private final Buffer moved;
+    private final HostBuffer room; // the same memory where that is the host's, else its copy
 
-    PlanRelay(Communicator replica, Kernels kernels, GeneratorOptions options) {
+    /** @param lanes most micro-batches in flight */
+    PlanRelay(Communicator replica, Kernels kernels, GeneratorOptions options, int lanes) {
         this.replica = replica;
         this.kernels = kernels;
-        this.options = options;
+        this.reader = new PlanReader(options, lanes);
         this.limit = StepPlan.encodedLimit(options);
         this.headerSize = Math.max(LEAST_HEADER, Math.min(MOST_HEADER, 1 + StepPlan.encodedDecode(options)));
+        this.moved = kernels.zeros(DataType.I32, Math.max(headerSize, options.maxSequences()))
+                .buffer();
+        this.room = moved.toHost();
     }
 
     /**
@@ -43,44 +48,61 @@ final class PlanRelay {
         if (replica.size() == 1 && plan != null) {
             return plan;
         }
-        int[] whole = plan == null ? null : plan.encode();
-        int[] first = null;
+        int[] header = room.ints();
+        int[] whole = plan != null && plan.encodedSize() >= headerSize ? plan.encode() : null;
         if (whole != null) {
-            first = new int[headerSize];
-            first[0] = whole.length;
-            System.arraycopy(whole, 0, first, 1, Math.min(whole.length, headerSize - 1));
+            header[0] = whole.length;
+            System.arraycopy(whole, 0, header, 1, headerSize - 1);
+        } else if (plan != null) {
+            header[0] = plan.encodedSize();
+            plan.encode(header, 1);
         }
-        int[] header = broadcast(first, headerSize, root);
+        move(moved.slice(0, headerSize), room.slice(0, headerSize), root);
         int length = header[0];
         if (length < 1 || length > limit) {
             throw LockstepException.report(
                             ErrorCode.PROTOCOL, "a step plan of " + length + " ints is announced, not 1.." + limit)
                     .exception();
         }
-        int inHeader = Math.min(length, headerSize - 1);
-        int[] ints = Arrays.copyOf(Arrays.copyOfRange(header, 1, 1 + inHeader), length);
-        if (length > inHeader) {
-            int[] rest = whole == null ? null : Arrays.copyOfRange(whole, inHeader, length);
-            System.arraycopy(broadcast(rest, length - inHeader, root), 0, ints, inHeader, length - inHeader);
+        if (length < headerSize) {
+            return plan != null ? plan : reader.read(header, 1, length);
         }
-        return plan != null ? plan : StepPlan.decode(ints, options);
+        int[] ints = whole == null ? new int[length] : whole;
+        System.arraycopy(header, 1, ints, 0, headerSize - 1);
+        HostBuffer rest = HostBuffer.of(DataType.I32, ints).slice(headerSize - 1, length - (headerSize - 1));
+        if (rest.size() > 0) {
+            try (Buffer sent = kernels.upload(rest, rest.size()).buffer()) {
+                move(sent, rest, root);
+            }
+        }
+        return plan != null ? plan : reader.read(ints, 0, length);
     }
 
-    /**
-     * The root's ints, on all ranks.
-     *
-     * @param values {@code count} of them on the root; null on all others
-     */
-    int[] broadcast(int @Nullable [] values, int count, int root) {
-        if (count == 0 || (replica.size() == 1 && values != null)) {
-            return values == null ? new int[0] : values;
+    /** Makes the first {@code count} of {@code values} those of the root, on all ranks. */
+    void broadcast(int[] values, int count, int root) {
+        if (count == 0 || replica.size() == 1) {
+            return;
         }
-        Buffer buffer = values == null
-                ? kernels.zeros(DataType.I32, count).buffer()
-                : kernels.upload(HostBuffer.of(DataType.I32, values), count).buffer();
-        try (buffer) {
-            replica.broadcast(buffer, root);
-            return values == null ? buffer.toHost().toInts() : values;
+        System.arraycopy(values, 0, room.ints(), 0, count);
+        move(moved.slice(0, count), room.slice(0, count), root);
+        System.arraycopy(room.ints(), 0, values, 0, count);
+    }
+
+    /** Brings the root's {@code host} to that of all ranks, by way of {@code device}. */
+    private void move(Buffer device, HostBuffer host, int root) {
+        boolean mine = replica.rankInGroup() == root;
+        boolean apart = device.memory() != host.memory();
+        if (mine && apart) {
+            device.copyFrom(host);
         }
+        replica.broadcast(device, root);
+        if (!mine && apart) {
+            device.copyTo(host);
+        }
+    }
+
+    @Override
+    public void close() {
+        moved.close();
     }
 }

@@ -1,6 +1,8 @@
 package org.lockstep.inference;
 
 import java.util.List;
+import org.lockstep.tensor.Buffer;
+import org.lockstep.tensor.DataType;
 import org.lockstep.tensor.HostBuffer;
 import org.lockstep.tensor.Kernels;
 import org.lockstep.tensor.Tensor;
@@ -29,6 +31,7 @@ final class Sampler {
     private final double[] weights;
     private final int[] order;
     private final int[] seen;
+    private HostBuffer copied = HostBuffer.allocate(DataType.F32, 0);
 
     /**
      * A sampler for one vocabulary.
@@ -51,26 +54,39 @@ final class Sampler {
      *
      * @param logits (rows, vocabularySize), f32
      * @param sequences row by row
-     * @return a token for each, or {@link #NONE}
+     * @param tokens where a token for each goes, or {@link #NONE}
      */
-    int[] sample(Tensor logits, List<Sequence> sequences, Kernels kernels) {
-        int[] tokens = new int[sequences.size()];
-        boolean greedy = false;
-        for (Sequence sequence : sequences) {
-            greedy |= isOnlyGreedy(sequence);
+    void sample(Tensor logits, List<Sequence> sequences, Kernels kernels, int[] tokens) {
+        int greedy = 0;
+        for (int row = 0; row < sequences.size(); row++) {
+            greedy += isOnlyGreedy(sequences.get(row)) ? 1 : 0;
         }
-        if (greedy) {
+        if (greedy > 0) {
             kernels.argmax(logits, tokens);
         }
-        HostBuffer rows = null;
-        for (int row = 0; row < tokens.length; row++) {
+        if (greedy == sequences.size()) {
+            return;
+        }
+        HostBuffer rows = host(logits.buffer());
+        for (int row = 0; row < sequences.size(); row++) {
             Sequence sequence = sequences.get(row);
             if (!isOnlyGreedy(sequence)) {
-                rows = rows == null ? logits.buffer().toHost() : rows;
                 tokens[row] = sample(rows.floats(), rows.offset() + row * vocabularySize, sequence);
             }
         }
-        return tokens;
+    }
+
+    /** The logits in host memory, which is made where there is too little of it. */
+    private HostBuffer host(Buffer logits) {
+        if (logits instanceof HostBuffer here) {
+            return here;
+        }
+        if (copied.length() < logits.length()) {
+            copied = HostBuffer.allocate(DataType.F32, logits.length());
+        }
+        HostBuffer copy = copied.slice(0, logits.length());
+        logits.copyTo(copy);
+        return copy;
     }
 
     /** Whether the token is the largest logit and nothing else counts. */
@@ -136,16 +152,18 @@ final class Sampler {
     private void holdBackEnd(Sequence sequence) {
         SamplingParams params = sequence.params();
         if (sequence.outputTokens() < params.minTokens()) {
-            params.stopTokenIds().forEach(this::exclude);
+            exclude(params.stopTokenIds());
             if (!params.ignoreEos()) {
-                endTokens.forEach(this::exclude);
+                exclude(endTokens);
             }
         }
     }
 
-    private void exclude(int token) {
-        if (token < vocabularySize) {
-            work[token] = Float.NEGATIVE_INFINITY;
+    private void exclude(List<Integer> tokens) {
+        for (int i = 0; i < tokens.size(); i++) {
+            if (tokens.get(i) < vocabularySize) {
+                work[tokens.get(i)] = Float.NEGATIVE_INFINITY;
+            }
         }
     }
 

@@ -39,6 +39,8 @@ final class Scheduler {
     private final int[] grownBlocks;
     private final int[] slots;
     private final int[] counts;
+    private final RecentInts recentSlots;
+    private final RecentInts recentCounts;
     private int releasedCount;
     private int grownCount;
     private int planned;
@@ -83,6 +85,8 @@ final class Scheduler {
         this.grownBlocks = new int[most];
         this.slots = new int[most];
         this.counts = new int[most];
+        this.recentSlots = new RecentInts(lanes);
+        this.recentCounts = new RecentInts(lanes);
     }
 
     /**
@@ -141,8 +145,8 @@ final class Scheduler {
                 admitted,
                 Arrays.copyOf(grown, grownCount),
                 Arrays.copyOf(grownBlocks, grownCount),
-                Arrays.copyOf(slots, planned),
-                Arrays.copyOf(counts, planned));
+                recentSlots.of(slots, planned),
+                recentCounts.of(counts, planned));
         releasedCount = 0;
         return plan;
     }

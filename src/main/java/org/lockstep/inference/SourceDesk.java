@@ -2,6 +2,7 @@ package org.lockstep.inference;
 
 import java.time.Duration;
 import java.util.ArrayList;
+import java.util.Arrays;
 import java.util.HashMap;
 import java.util.List;
 import java.util.Map;
@@ -32,7 +33,17 @@ final class SourceDesk {
     private final @Nullable Open[] bySlot;
 
     /** A request that is not done. */
-    private record Open(Request request, @Nullable TextStream text) {}
+    private static final class Open {
+        final Request request;
+        final @Nullable TextStream
+                text; // where stop strings are looked for; else the text is made of the whole, at the end
+        long since = System.nanoTime(); // it waits for its next token
+
+        Open(Request request, @Nullable TextStream text) {
+            this.request = request;
+            this.text = text;
+        }
+    }
 
     /** Begins a run; the scheduler must be idle and may know blocks of the run before. */
     SourceDesk(
@@ -99,12 +110,13 @@ final class SourceDesk {
 
     private void open(Request request) {
         check(request, config, options, tokenizer);
-        TextStream text = tokenizer == null ? null : tokenizer.stream(request.prompt(), request.params());
+        SamplingParams params = request.params();
+        TextStream text =
+                tokenizer == null || params.stop().isEmpty() ? null : tokenizer.stream(request.prompt(), params);
         if (open.put(request.id(), new Open(request, text)) != null) {
             throw new IllegalArgumentException("request id " + request.id() + " comes twice");
         }
         scheduler.add(request);
-        listener.onRequest(request.id());
     }
 
     private void await() {
@@ -119,18 +131,23 @@ final class SourceDesk {
     }
 
     /** Takes the micro-batch's tokens, which the ranks' sequences already have, and ends those that are done. */
-    void accept(MicroBatch batch, int[] tokens) {
+    void accept(MicroBatch batch) {
         scheduler.land(batch.plan().slots());
         List<Completion> ended = new ArrayList<>();
+        long now = System.nanoTime();
         int chosen = 0;
-        for (int row = 0; row < tokens.length; row++) {
+        for (int row = 0; row < batch.slots().length; row++) {
             int slot = batch.slots()[row];
-            if (tokens[row] != Sampler.NONE) {
+            int token = batch.sampled()[row];
+            Sequence sequence = batch.sequences().get(row);
+            Open request = request(slot);
+            if (token != Sampler.NONE) {
                 chosen++;
-                scheduler.append(slot, tokens[row]);
-                listener.onToken(batch.sequences().get(row).id(), tokens[row]);
+                scheduler.append(slot, token);
+                listener.onToken(sequence.id(), sequence.outputTokens() - 1, token, now - request.since);
+                request.since = now;
             }
-            Completion completion = accept(slot, batch.sequences().get(row), tokens[row]);
+            Completion completion = accept(request, sequence, token);
             if (completion != null) {
                 scheduler.finish(slot);
                 bySlot[slot] = null;
@@ -142,47 +159,53 @@ final class SourceDesk {
         ended.forEach(listener::onCompletion);
     }
 
-    private @Nullable Completion accept(int slot, Sequence sequence, int token) {
-        Open row = bySlot[slot];
-        if (row == null) {
+    private Open request(int slot) {
+        Open found = bySlot[slot];
+        if (found == null) {
             throw new IllegalStateException("no request in slot " + slot);
         }
+        return found;
+    }
+
+    private @Nullable Completion accept(Open row, Sequence sequence, int token) {
         SamplingParams params = row.request.params();
         TextStream text = row.text;
         if (token == Sampler.NONE) {
-            return complete(sequence, text, FinishReason.ERROR, null);
+            return complete(row, sequence, FinishReason.ERROR, null);
         }
         if (!params.ignoreEos() && contains(config.endTokens(), token)) {
-            return complete(sequence, text, FinishReason.STOP, null);
+            return complete(row, sequence, FinishReason.STOP, null);
         }
         if (contains(params.stopTokenIds(), token)) {
-            return complete(sequence, text, FinishReason.STOP, Integer.toString(token));
+            return complete(row, sequence, FinishReason.STOP, Integer.toString(token));
         }
         if (text != null) {
             text.accept(token);
         }
         if (sequence.isFull()) {
-            return complete(sequence, text, FinishReason.LENGTH, null);
+            return complete(row, sequence, FinishReason.LENGTH, null);
         }
         return text != null && text.stop().isPresent()
-                ? complete(sequence, text, FinishReason.STOP, text.stop().get())
+                ? complete(row, sequence, FinishReason.STOP, text.stop().get())
                 : null;
     }
 
+    /** Without an iterator, which every token would pay for. */
     private static boolean contains(List<Integer> tokens, int token) {
-        for (int each : tokens) {
-            if (each == token) {
+        for (int i = 0; i < tokens.size(); i++) {
+            if (tokens.get(i) == token) {
                 return true;
             }
         }
         return false;
     }
 
-    private static Completion complete(
-            Sequence sequence, @Nullable TextStream text, FinishReason reason, @Nullable String stopReason) {
+    private Completion complete(Open row, Sequence sequence, FinishReason reason, @Nullable String stopReason) {
+        int[] output = sequence.output();
         FinishReason finish = reason;
         String why = stopReason;
         String all = "";
+        TextStream text = row.text;
         if (text != null) {
             text.finish();
             all = text.text();
@@ -192,7 +215,10 @@ final class SourceDesk {
                 finish = FinishReason.STOP;
                 why = text.stop().get();
             }
+        } else if (tokenizer != null) {
+            int shown = reason == FinishReason.STOP ? output.length - 1 : output.length;
+            all = tokenizer.decodeAfter(row.request.prompt(), Arrays.copyOf(output, shown), row.request.params());
         }
-        return new Completion(sequence.id(), all, sequence.output(), finish, why, sequence.promptTokens());
+        return new Completion(sequence.id(), all, output, finish, why, sequence.promptTokens());
     }
 }

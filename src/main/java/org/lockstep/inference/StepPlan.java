@@ -1,11 +1,6 @@
 package org.lockstep.inference;
 
-import java.util.ArrayList;
-import java.util.Arrays;
-import java.util.BitSet;
 import java.util.List;
-import org.lockstep.ErrorCode;
-import org.lockstep.LockstepException;
 
 /**
  * What the source rank decides for one step, and all ranks of its replica then do: who leaves, who joins, who gets another
@@ -120,12 +115,24 @@ record StepPlan(
         return FIXED + 2 * options.maxSequences() + options.maxSequences() / 2;
     }
 
-    int[] encode() {
+    /** How many ints {@link #encode} writes. */
+    int encodedSize() {
         int size = FIXED + released.length + 2 * grown.length + 2 * slots.length;
         for (Admission admission : admitted) {
             size += admission.encodedSize();
         }
-        Writer to = new Writer(size);
+        return size;
+    }
+
+    int[] encode() {
+        int[] ints = new int[encodedSize()];
+        encode(ints, 0);
+        return ints;
+    }
+
+    /** Writes what a {@link PlanReader} reads, from {@code at} on. */
+    void encode(int[] ints, int at) {
+        Writer to = new Writer(ints, at);
         to.put(end ? 1 : 0)
                 .put(released.length)
                 .put(admitted.size())
@@ -136,7 +143,6 @@ record StepPlan(
             encode(admission, to);
         }
         to.putAll(grown).putAll(grownBlocks).putAll(slots).putAll(counts);
-        return to.ints;
     }
 
     private static void encode(Admission admission, Writer to) {
@@ -155,100 +161,13 @@ record StepPlan(
         to.putAll(admission.tokens).putAll(admission.blocks);
     }
 
-    /**
-     * Reads what {@link #encode} wrote, and checks every number against the limits before it is used.
-     *
-     * @throws LockstepException PROTOCOL if anything is out of range, too short or too long
-     */
-    static StepPlan decode(int[] ints, GeneratorOptions options) {
-        try {
-            return read(new Reader(ints), options);
-        } catch (IllegalArgumentException wrong) {
-            throw LockstepException.report(
-                            ErrorCode.PROTOCOL,
-                            "a step plan of " + ints.length + " ints is wrong: " + wrong.getMessage())
-                    .cause(wrong)
-                    .exception();
-        }
-    }
-
-    private static StepPlan read(Reader from, GeneratorOptions options) {
-        int most = options.maxSequences();
-        boolean end = from.next("end", 0, 1) == 1;
-        int releasedCount = from.next("releases", 0, most);
-        int admittedCount = from.next("admissions", 0, end ? 0 : most);
-        int grownCount = from.next("new blocks", 0, end ? 0 : most);
-        int slotCount = from.next("sequences", 0, end ? 0 : most);
-        int[] released = from.nextDistinct("released slot", releasedCount, most);
-        List<Admission> admitted = new ArrayList<>(admittedCount);
-        BitSet joined = new BitSet(most);
-        for (int i = 0; i < admittedCount; i++) {
-            Admission admission = readAdmission(from, options);
-            if (joined.get(admission.slot)) {
-                throw new IllegalArgumentException("admitted slot " + admission.slot + " comes twice");
-            }
-            joined.set(admission.slot);
-            admitted.add(admission);
-        }
-        int[] grown = from.nextDistinct("growing slot", grownCount, most);
-        int[] grownBlocks = from.nextInts("new block", grownCount, options.cacheBlocks() - 1);
-        int[] slots = from.nextDistinct("slot", slotCount, most);
-        int[] counts = new int[slotCount];
-        int left = options.maxTokensPerStep();
-        for (int i = 0; i < slotCount; i++) {
-            counts[i] = from.next("count", 1, left);
-            left -= counts[i];
-        }
-        from.end();
-        return new StepPlan(end, released, admitted, grown, grownBlocks, slots, counts);
-    }
-
-    private static Admission readAdmission(Reader from, GeneratorOptions options) {
-        int slot = from.next("admitted slot", 0, options.maxSequences() - 1);
-        long id = from.nextLong();
-        int limit = from.next("limit", 2, options.maxModelLength());
-        double temperature = from.nextDouble();
-        double topP = from.nextDouble();
-        int topK = from.next("topK", 0, Integer.MAX_VALUE);
-        double minP = from.nextDouble();
-        double presence = from.nextDouble();
-        double frequency = from.nextDouble();
-        double repetition = from.nextDouble();
-        int minTokens = from.next("minTokens", 0, Integer.MAX_VALUE);
-        long seed = from.nextLong();
-        boolean ignoreEos = from.next("ignoreEos", 0, 1) == 1;
-        int stops = from.next("stop tokens", 0, SamplingParams.MOST_STOPS);
-        int size = from.next("tokens", 1, limit - 1);
-        int promptTokens = from.next("prompt tokens", 1, size);
-        int computed = from.next("computed tokens", 0, size - 1);
-        List<Integer> stopTokenIds = new ArrayList<>(stops);
-        for (int i = 0; i < stops; i++) {
-            stopTokenIds.add(from.next("stop token", 0, Integer.MAX_VALUE));
-        }
-        int[] tokens = from.nextInts("token", size, Integer.MAX_VALUE);
-        int[] blocks = from.nextDistinct("block", options.blocksFor(size), options.cacheBlocks());
-        SamplingParams params = SamplingParams.DEFAULT
-                .withTemperature(temperature)
-                .withTopP(topP)
-                .withTopK(topK)
-                .withMinP(minP)
-                .withPresencePenalty(presence)
-                .withFrequencyPenalty(frequency)
-                .withRepetitionPenalty(repetition)
-                .withMaxTokens(Math.max(minTokens, limit))
-                .withMinTokens(minTokens)
-                .withSeed(seed)
-                .withIgnoreEos(ignoreEos)
-                .withStopTokenIds(stopTokenIds);
-        return new Admission(slot, id, params, limit, tokens, promptTokens, computed, blocks);
-    }
-
     private static final class Writer {
-        final int[] ints;
+        private final int[] ints;
         private int at;
 
-        Writer(int size) {
-            ints = new int[size];
+        Writer(int[] ints, int at) {
+            this.ints = ints;
+            this.at = at;
         }
 
         Writer put(int value) {
@@ -268,70 +187,6 @@ record StepPlan(
             System.arraycopy(values, 0, ints, at, values.length);
             at += values.length;
             return this;
-        }
-    }
-
-    private static final class Reader {
-        private final int[] ints;
-        private final BitSet seen = new BitSet();
-        private int at;
-
-        Reader(int[] ints) {
-            this.ints = ints;
-        }
-
-        private int raw() {
-            if (at == ints.length) {
-                throw new IllegalArgumentException("it ends too soon");
-            }
-            return ints[at++];
-        }
-
-        int next(String what, int least, int most) {
-            int value = raw();
-            if (value < least || value > most) {
-                throw new IllegalArgumentException(
-                        what + " (" + value + ") at " + (at - 1) + " is not in " + least + ".." + most);
-            }
-            return value;
-        }
-
-        long nextLong() {
-            long high = raw();
-            return high << 32 | Integer.toUnsignedLong(raw());
-        }
-
-        double nextDouble() {
-            return Double.longBitsToDouble(nextLong());
-        }
-
-        int[] nextInts(String what, int count, int most) {
-            if (count > ints.length - at) {
-                throw new IllegalArgumentException("it ends before " + count + " × " + what);
-            }
-            int[] values = new int[count];
-            for (int i = 0; i < count; i++) {
-                values[i] = next(what, 0, most);
-            }
-            return values;
-        }
-
-        int[] nextDistinct(String what, int count, int below) {
-            int[] values = nextInts(what, count, below - 1);
-            seen.clear();
-            for (int value : values) {
-                if (seen.get(value)) {
-                    throw new IllegalArgumentException(what + "s " + Arrays.toString(values) + " are not distinct");
-                }
-                seen.set(value);
-            }
-            return values;
-        }
-
-        void end() {
-            if (at != ints.length) {
-                throw new IllegalArgumentException((ints.length - at) + " ints are left over");
-            }
         }
     }
 }

@@ -43,7 +43,7 @@ public final class TextStream {
      * The end of the prompt, from where a character begins: the byte tokens of one that is cut spoil all that follow them up
      * to the next token of another kind, those of the output too.
      */
-    private static int[] tail(Tokenizer tokenizer, int[] prompt, boolean skipSpecial) {
+    static int[] tail(Tokenizer tokenizer, int[] prompt, boolean skipSpecial) {
         int shortest = Math.max(0, prompt.length - PROMPT_TAIL);
         int from = IntStream.rangeClosed(0, Math.min(shortest, LONGEST_CHARACTER - 1))
                 .map(more -> shortest - more)

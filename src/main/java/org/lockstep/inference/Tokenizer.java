@@ -147,6 +147,17 @@ public final class Tokenizer implements AutoCloseable {
         return tokenizer.decode(wide, skipSpecial);
     }
 
+    /** The text of an output, as it follows {@code prompt}: the spaces where they meet come out as in the whole. */
+    String decodeAfter(int[] prompt, int[] output, SamplingParams params) {
+        boolean skipSpecial = params.skipSpecialTokens();
+        int[] tail = TextStream.tail(this, prompt, skipSpecial);
+        int before = decode(tail, skipSpecial).length();
+        int[] whole = Arrays.copyOf(tail, tail.length + output.length);
+        System.arraycopy(output, 0, whole, tail.length, output.length);
+        String text = decode(whole, skipSpecial);
+        return text.substring(Math.min(before, text.length()));
+    }
+
     /** A stream for the output that follows {@code prompt}; confined to this tokenizer's thread. */
     public TextStream stream(int[] prompt, SamplingParams params) {
         return new TextStream(this, prompt, params);

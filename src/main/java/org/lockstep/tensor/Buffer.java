@@ -30,6 +30,13 @@ public interface Buffer extends AutoCloseable {
      */
     void copyFrom(HostBuffer source);
 
+    /**
+     * Overwrites {@code target} with this buffer; complete on return.
+     *
+     * @throws IllegalArgumentException for another type or length
+     */
+    void copyTo(HostBuffer target);
+
     /** What it shares with its slices, and with nothing else: two buffers can overlap only if this is the same object. */
     Object memory();
 

@@ -216,6 +216,11 @@ public final class HostBuffer implements Buffer {
         System.arraycopy(source.array, source.offset, array, offset, length);
     }
 
+    @Override
+    public void copyTo(HostBuffer target) {
+        target.copyFrom(this);
+    }
+
     /** Multiplies every element of a floating buffer by {@code factor}, in f32 for narrower types. */
     public void scale(double factor) {
         for (int i = offset; i < offset + length; i++) {

@@ -165,6 +165,11 @@ public interface ArgumentsContract extends Ranks {
         }
 
         @Override
+        public void copyTo(HostBuffer target) {
+            throw new UnsupportedOperationException();
+        }
+
+        @Override
         public void close() {}
     }
 

@@ -57,7 +57,8 @@ class SamplerTest {
                         .mapToObj(kind -> sequence(kind, kinds.get(kind), 1, 7))
                         .toList();
                 Tensor tensor = Tensor.of(Buffer.ofFloats(logits), 4, 11);
-                int[] tokens = sampler.sample(tensor, rows, backend.kernels());
+                int[] tokens = new int[4];
+                sampler.sample(tensor, rows, backend.kernels(), tokens);
                 for (int row = 0; row < 4; row++) {
                     assertThat(tokens[row]).isEqualTo(sampler.sample(logits, 11 * row, rows.get(row)));
                 }
@@ -65,15 +66,17 @@ class SamplerTest {
             for (float wrong : new float[] {Float.NaN, Float.POSITIVE_INFINITY}) {
                 for (SamplingParams kind : List.of(greedy, SAMPLED)) {
                     Tensor row = Tensor.of(Buffer.ofFloats(1, 2, wrong, 4, 5, 6, 7, 8, 9, 1, 1), 1, 11);
-                    assertThat(sampler.sample(row, List.of(sequence(8, kind, 1)), backend.kernels()))
-                            .containsExactly(Sampler.NONE);
+                    int[] token = new int[1];
+                    sampler.sample(row, List.of(sequence(8, kind, 1)), backend.kernels(), token);
+                    assertThat(token).containsExactly(Sampler.NONE);
                 }
             }
             float[] none = new float[11];
             Arrays.fill(none, Float.NEGATIVE_INFINITY);
             Tensor row = Tensor.of(Buffer.ofFloats(none), 1, 11);
-            assertThat(sampler.sample(row, List.of(sequence(8, greedy, 1)), backend.kernels()))
-                    .containsExactly(Sampler.NONE);
+            int[] token = new int[1];
+            sampler.sample(row, List.of(sequence(8, greedy, 1)), backend.kernels(), token);
+            assertThat(token).containsExactly(Sampler.NONE);
         }
     }
 

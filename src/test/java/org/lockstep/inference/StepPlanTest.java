@@ -43,9 +43,13 @@ class StepPlanTest {
                 new int[] {1, 3, 1});
     }
 
+    private static StepPlan read(int[] ints) {
+        return new PlanReader(OPTIONS, 1).read(ints, 0, ints.length);
+    }
+
     @Test
     void whatWasWrittenIsRead() {
-        StepPlan read = StepPlan.decode(sample().encode(), OPTIONS);
+        StepPlan read = read(sample().encode());
         assertThat(read.end()).isFalse();
         assertThat(read.released()).containsExactly(2, 0);
         assertThat(read.grown()).containsExactly(3);
@@ -63,7 +67,7 @@ class StepPlanTest {
         assertThat(first.computed()).isEqualTo(4);
         assertThat(first.blocks()).containsExactly(31, 0);
         assertThat(first.params()).isEqualTo(PARAMS);
-        assertThat(StepPlan.decode(StepPlan.last().encode(), OPTIONS).end()).isTrue();
+        assertThat(read(StepPlan.last().encode()).end()).isTrue();
     }
 
     @Test
@@ -81,7 +85,7 @@ class StepPlanTest {
         StepPlan plan =
                 new StepPlan(false, slots, all, slots, new int[] {8, 9, 10, 11}, slots, new int[] {10, 10, 10, 10});
         assertThat(plan.encode().length).isBetween(StepPlan.encodedLimit(OPTIONS) - 10, StepPlan.encodedLimit(OPTIONS));
-        assertThat(StepPlan.decode(plan.encode(), OPTIONS).encode()).isEqualTo(plan.encode());
+        assertThat(read(plan.encode()).encode()).isEqualTo(plan.encode());
     }
 
     @Test
@@ -100,12 +104,12 @@ class StepPlanTest {
         int[] ints = sample().encode();
         for (int length = 0; length < ints.length; length++) {
             int[] cut = Arrays.copyOf(ints, length);
-            assertThatThrownBy(() -> StepPlan.decode(cut, OPTIONS))
+            assertThatThrownBy(() -> read(cut))
                     .isInstanceOf(LockstepException.class)
                     .hasMessageContaining("a step plan of " + cut.length + " ints is wrong");
         }
         int[] longer = Arrays.copyOf(ints, ints.length + 1);
-        assertThatThrownBy(() -> StepPlan.decode(longer, OPTIONS)).hasMessageContaining("1 ints are left over");
+        assertThatThrownBy(() -> read(longer)).hasMessageContaining("1 ints are left over");
     }
 
     @Test
@@ -120,7 +124,7 @@ class StepPlanTest {
                         random.nextInt(4) == 0 ? random.nextInt() : values[random.nextInt(values.length)];
             }
             try {
-                StepPlan plan = StepPlan.decode(ints, OPTIONS);
+                StepPlan plan = read(ints);
                 assertThat(plan.tokens()).isLessThanOrEqualTo(OPTIONS.maxTokensPerStep());
                 assertThat(Arrays.stream(plan.slots())).allMatch(slot -> slot >= 0 && slot < OPTIONS.maxSequences());
             } catch (LockstepException refused) {
@@ -133,11 +137,9 @@ class StepPlanTest {
     void namesWhatIsWrong() {
         int[] ints = sample().encode();
         ints[4] = 5;
-        assertThatThrownBy(() -> StepPlan.decode(ints, OPTIONS))
-                .hasMessageContaining("sequences (5) at 4 is not in 0..4");
+        assertThatThrownBy(() -> read(ints)).hasMessageContaining("sequences (5) at 4 is not in 0..4");
         int[] none = {};
         StepPlan twice = new StepPlan(false, new int[] {1, 1}, List.of(), none, none, none, none);
-        assertThatThrownBy(() -> StepPlan.decode(twice.encode(), OPTIONS))
-                .hasMessageContaining("released slots [1, 1] are not distinct");
+        assertThatThrownBy(() -> read(twice.encode())).hasMessageContaining("released slots [1, 1] are not distinct");
     }
 }

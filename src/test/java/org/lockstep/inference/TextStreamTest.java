@@ -105,6 +105,8 @@ class TextStreamTest {
         try (Tokenizer bytes = ofBytes(folder)) {
             TextStream stream = bytes.stream(bytes.encode(prompt), SamplingParams.DEFAULT);
             assertThat(feed(stream, bytes.encode("🦊日é aé"))).isEqualTo("🦊日é aé");
+            assertThat(bytes.decodeAfter(bytes.encode(prompt), bytes.encode("🦊日é aé"), SamplingParams.DEFAULT))
+                    .isEqualTo("🦊日é aé");
         }
     }
 
@@ -126,6 +128,9 @@ class TextStreamTest {
             int[] ids =
                     random.ints(40, 0, round % 2 == 0 ? Fable.VOCABULARY : 257).toArray();
             assertThat(feed(stream(), ids)).as(Arrays.toString(ids)).isEqualTo(tokenizer.decode(ids, true));
+            assertThat(tokenizer.decodeAfter(PROMPT, ids, SamplingParams.DEFAULT))
+                    .as(Arrays.toString(ids))
+                    .isEqualTo(tokenizer.decode(ids, true));
         }
     }
 

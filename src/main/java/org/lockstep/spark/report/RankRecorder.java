@@ -124,12 +124,8 @@ public final class RankRecorder {
 
     private final class Listening implements Generator.Listener {
         private final Generator.Listener next;
-        private final Map<Long, Waiting> open = new HashMap<>();
         private long lastTurn = start;
         private long communicated = before.nanos();
-
-        /** Since when a row waits for its next token. */
-        private record Waiting(long since, boolean started) {}
 
         Listening(Generator.Listener next) {
             this.next = next;
@@ -146,23 +142,13 @@ public final class RankRecorder {
         }
 
         @Override
-        public void onRequest(long id) {
-            open.put(id, new Waiting(System.nanoTime(), false));
-            next.onRequest(id);
-        }
-
-        @Override
-        public void onToken(long id, int token) {
-            long now = System.nanoTime();
-            Waiting last = open.put(id, new Waiting(now, true));
-            if (last != null) {
-                if (last.started) {
-                    latencies.nextToken(now - last.since);
-                } else {
-                    latencies.firstToken(now - last.since);
-                }
+        public void onToken(long id, int position, int token, long waited) {
+            if (position == 0) {
+                latencies.firstToken(waited);
+            } else {
+                latencies.nextToken(waited);
             }
-            next.onToken(id, token);
+            next.onToken(id, position, token, waited);
         }
 
         @Override
@@ -173,7 +159,6 @@ public final class RankRecorder {
 
         @Override
         public void onCompletion(Completion completion) {
-            open.remove(completion.id());
             next.onCompletion(completion);
         }
     }

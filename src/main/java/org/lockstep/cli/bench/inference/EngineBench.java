@@ -55,7 +55,7 @@ final class EngineBench {
     }
 
     private void measure(Generator generator, int vocabulary, int batch) {
-        Gaps gaps = new Gaps(batch);
+        Gaps gaps = new Gaps();
         clock.warmUp(() -> complete(generator, vocabulary, batch, gaps));
         gaps.clear();
         Timing timing = clock.measure(() -> complete(generator, vocabulary, batch, gaps), plan.repetitions());
@@ -85,25 +85,13 @@ final class EngineBench {
                         i, random.ints(plan.promptLength(), 0, vocabulary).toArray(), params));
             }
         }
-        gaps.start();
         generator.run(requests, gaps);
     }
 
-    /** Times to tokens, by what a replica's source rank hears of requests 0 to batch - 1. Confined to its thread. */
+    /** Times to tokens, as a replica's source rank hears of them. Confined to its thread. */
     private static final class Gaps implements Generator.Listener {
         final Times first = new Times();
         final Times later = new Times();
-        private final long[] last; // time of each request's last token; 0 before its first
-        private long start;
-
-        Gaps(int batch) {
-            this.last = new long[batch];
-        }
-
-        void start() {
-            Arrays.fill(last, 0);
-            start = System.nanoTime();
-        }
 
         void clear() {
             first.size = 0;
@@ -111,15 +99,8 @@ final class EngineBench {
         }
 
         @Override
-        public void onToken(long id, int token) {
-            long now = System.nanoTime();
-            int request = (int) id;
-            if (last[request] == 0) {
-                first.add(now - start);
-            } else {
-                later.add(now - last[request]);
-            }
-            last[request] = now;
+        public void onToken(long id, int position, int token, long waited) {
+            (position == 0 ? first : later).add(waited);
         }
     }
 
