@@ -130,7 +130,7 @@ class HouseTest {
                 "cpu        | topology tensor rendezvous collective transport simd",
                 "cuda       | topology tensor rendezvous collective                       ; jcuda.. com.sun.jna..",
                 "model      | topology tensor collective checkpoint                       ; com.fasterxml.jackson..",
-                "inference  | topology tensor collective checkpoint model                 ; ai.djl.. com.fasterxml.jackson..",
+                "inference  | topology tensor collective checkpoint model simd            ; ai.djl.. com.fasterxml.jackson..",
                 "report     | topology                                                    ; com.fasterxml.jackson..",
                 "flight     | topology tensor collective                                  ; com.fasterxml.jackson..",
                 "commit     |                                                             ; org.apache.hadoop.conf.. org.apache.hadoop.fs.. org.slf4j..",

@@ -185,6 +185,16 @@ public final class CpuKernels implements Kernels {
     }
 
     @Override
+    public int hostThreads() {
+        return team.size();
+    }
+
+    @Override
+    public void onHost(int parts, HostWork work) {
+        team.run(work::run, parts);
+    }
+
+    @Override
     public void close() {
         team.close();
     }

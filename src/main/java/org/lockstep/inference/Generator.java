@@ -38,7 +38,6 @@ public final class Generator implements AutoCloseable {
     private final PlanRelay relay;
     private final Sampler sampler;
     private final Timetable timetable;
-    private final Kernels kernels;
     private final boolean source;
     private final @Nullable Scheduler scheduler; // on the source rank
     private final boolean samples;
@@ -97,11 +96,10 @@ public final class Generator implements AutoCloseable {
         this.forward = forward;
         this.options = options;
         this.tokenizer = tokenizer;
-        this.sampler = new Sampler(config.vocabularySize(), config.endTokens());
+        this.sampler = new Sampler(config.vocabularySize(), config.endTokens(), kernels);
         this.sourceRank = replica.rankInGroup(state.modelParallelSrcRank());
         this.samplerRank = replica.rankInGroup(sampler(state, replica));
         this.source = me == sourceRank;
-        this.kernels = kernels;
         this.timetable = new Timetable(
                 state.pipelineModelParallelWorldSize(),
                 state.grid().sizes().chunks(),
@@ -305,7 +303,7 @@ public final class Generator implements AutoCloseable {
         Optional<Tensor> logits = forward.forward(timetable.chunk(age), batch.ids(), batch.layout(), batch.logitRows());
         boolean last = timetable.isLast(age);
         if (last && samples) {
-            sampler.sample(logits.orElseThrow(), batch.sequences(), kernels, batch.sampled());
+            sampler.sample(logits.orElseThrow(), batch.sequences(), batch.sampled());
         }
         long end = System.nanoTime();
         computeNanos += end - start;

@@ -35,6 +35,9 @@
  * All of that goes over the control plane, whose thread answers for ranks that compute; the only waits are a source's
  * that has nothing to compute.
  *
+ * <p>Logits are weighed in host memory, by {@code simd} on the threads that the kernels have there: so a seed draws the same
+ * tokens from equal logits on every device, with vectors or without.
+ *
  * <p>Never here: Spark, device memory, arithmetic of ranks (asked of {@code topology}), sockets. Mutable state lives in
  * {@code Sequence}, {@code BlockManager}, {@code Scheduler} and {@code TextStream}, each confined to its rank's thread, and
  * in {@code LedgerService}, {@code HomeService} and {@code LeasedSource}, which several threads enter.

@@ -146,6 +146,28 @@ public interface Kernels extends AutoCloseable {
         body.run();
     }
 
+    /** Work on host memory in parts that may be done in any order, on any thread. */
+    interface HostWork {
+        /**
+         * Does one part.
+         *
+         * @param thread below {@link #hostThreads}; each does one part at a time
+         */
+        void run(int part, int thread);
+    }
+
+    /** Threads that {@link #onHost} has, the caller's included; on a GPU that alone. */
+    default int hostThreads() {
+        return 1;
+    }
+
+    /** Does all parts of {@code work}, and returns when they are done; throws what one of them threw. */
+    default void onHost(int parts, HostWork work) {
+        for (int part = 0; part < parts; part++) {
+            work.run(part, 0);
+        }
+    }
+
     /** Waits until all that was called is complete; throws what failed on the device since. On the CPU all is at its return. */
     default void synchronize() {}
 

@@ -35,7 +35,7 @@ public class SamplerBenchmark {
         int count = Integer.parseInt(rows.split(" ")[0]);
         int vocabulary = Integer.parseInt(rows.split(" ")[2]);
         kernels = CpuKernels.create(Runtime.getRuntime().availableProcessors());
-        sampler = new Sampler(vocabulary, List.of(2));
+        sampler = new Sampler(vocabulary, List.of(2), kernels);
         float[] values = new float[count * vocabulary];
         for (int i = 0; i < values.length; i++) {
             values[i] = (float) (3 * random.nextGaussian());
@@ -58,7 +58,7 @@ public class SamplerBenchmark {
 
     @Benchmark
     public int[] sample() {
-        sampler.sample(logits, sequences, kernels, tokens);
+        sampler.sample(logits, sequences, tokens);
         return tokens;
     }
 

@@ -5,6 +5,7 @@ import static org.assertj.core.api.Assertions.assertThatThrownBy;
 
 import java.util.Arrays;
 import java.util.Random;
+import java.util.concurrent.atomic.AtomicIntegerArray;
 import java.util.stream.IntStream;
 import org.junit.jupiter.api.AfterEach;
 import org.junit.jupiter.api.Test;
@@ -577,6 +578,22 @@ public abstract class KernelsContract {
         Tensor out = kernels.zeros(DataType.F32, 4, 2);
         kernels.gatherRows(x, new int[] {2, 0, 0, 1}, out);
         assertThat(floats(out)).containsExactly(35, 46, 1, 2, 1, 2, 13, 24);
+    }
+
+    @Test
+    void hostWorkIsDoneOncePartByPartAndSaysWhatItThrew() {
+        AtomicIntegerArray done = new AtomicIntegerArray(100);
+        kernels.onHost(100, (part, thread) -> {
+            assertThat(thread).isBetween(0, kernels.hostThreads() - 1);
+            done.incrementAndGet(part);
+        });
+        for (int part = 0; part < 100; part++) {
+            assertThat(done.get(part)).isEqualTo(1);
+        }
+        assertThatThrownBy(() -> kernels.onHost(3, (part, thread) -> {
+                    throw new IllegalStateException("a part");
+                }))
+                .hasMessage("a part");
     }
 
     @Test
