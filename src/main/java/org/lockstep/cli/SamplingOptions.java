@@ -89,6 +89,12 @@ final class SamplingOptions {
     @Option(names = "--include-stop-str-in-output", description = "Leave the text that ended a completion in it.")
     private boolean includeStop;
 
+    @Option(
+            names = "--skip-special-tokens",
+            negatable = true,
+            description = "Leave the tokenizer's special tokens out of the text (on by default), or not.")
+    private @Nullable Boolean skipSpecial;
+
     @Option(names = "--ignore-eos", description = "Go on after the model's end token.")
     private boolean ignoreEos;
 
@@ -119,6 +125,7 @@ final class SamplingOptions {
                 .withStop(stop)
                 .withStopTokenIds(stopTokenIds)
                 .withIncludeStopStrInOutput(includeStop)
+                .withSkipSpecialTokens(or(skipSpecial, defaults.skipSpecialTokens()))
                 .withIgnoreEos(ignoreEos);
     }
 

@@ -10,7 +10,8 @@ import org.lockstep.LockstepException;
  * What a request became. Immutable; the array is not copied and not to be changed.
  *
  * @param id of the request
- * @param text of the output without the prompt and without what ended it; empty if the replica has no tokenizer
+ * @param text of the output without the prompt, and without what ended it unless that was asked for; empty if the replica has
+ *     no tokenizer
  * @param tokens of the output, with the end token where there was one; none where nobody wanted them brought along
  * @param outputTokens how many there were
  * @param finishReason why it ended

@@ -24,7 +24,8 @@ import org.jspecify.annotations.Nullable;
  * @param stop strings that end the output; none empty, at most {@value #MOST_STOPS}
  * @param stopTokenIds tokens that end the output besides the model's own; at most {@value #MOST_STOPS}
  * @param ignoreEos whether the model's end tokens are tokens like any other
- * @param includeStopStrInOutput whether the text keeps the stop string that ended it
+ * @param includeStopStrInOutput whether the text keeps what ended it, a stop string or the text of a token; that of a special
+ *     token only where these are not left out
  * @param skipSpecialTokens whether special tokens are left out of the text
  */
 public record SamplingParams(

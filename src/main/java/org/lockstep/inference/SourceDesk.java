@@ -173,14 +173,13 @@ final class SourceDesk {
         if (token == Sampler.NONE) {
             return complete(row, sequence, FinishReason.ERROR, null);
         }
-        if (!params.ignoreEos() && contains(config.endTokens(), token)) {
-            return complete(row, sequence, FinishReason.STOP, null);
-        }
-        if (contains(params.stopTokenIds(), token)) {
-            return complete(row, sequence, FinishReason.STOP, Integer.toString(token));
-        }
-        if (text != null) {
+        boolean end = !params.ignoreEos() && contains(config.endTokens(), token);
+        boolean stops = end || contains(params.stopTokenIds(), token);
+        if (text != null && (!stops || params.includeStopStrInOutput())) {
             text.accept(token);
+        }
+        if (stops) {
+            return complete(row, sequence, FinishReason.STOP, end ? null : Integer.toString(token));
         }
         if (sequence.isFull()) {
             return complete(row, sequence, FinishReason.LENGTH, null);
@@ -216,8 +215,11 @@ final class SourceDesk {
                 why = text.stop().get();
             }
         } else if (tokenizer != null) {
-            int shown = reason == FinishReason.STOP ? output.length - 1 : output.length;
-            all = tokenizer.decodeAfter(row.request.prompt(), Arrays.copyOf(output, shown), row.request.params());
+            SamplingParams params = row.request.params();
+            boolean cut =
+                    reason == FinishReason.STOP && !params.includeStopStrInOutput(); // as there are no stop strings
+            int[] shown = cut ? Arrays.copyOf(output, output.length - 1) : output;
+            all = tokenizer.decodeAfter(row.request.prompt(), shown, params);
         }
         return new Completion(sequence.id(), all, output, finish, why, sequence.promptTokens());
     }

@@ -82,7 +82,7 @@ class GenerateCommandTest {
                 ("--model m --prompts p.jsonl --prompt-column question --sampling-column own --output o.jsonl --report r.html -tp 2 -pp 3 -vpp 2 -dp 4 --ranks 24"
                                 + " --order tp-pp-dp --max-tokens 7 --temperature 0.5 --top-p 0.9 --top-k 40 --min-p 0.1"
                                 + " --repetition-penalty 1.2 --presence-penalty 0.5"
-                                + " --frequency-penalty -0.25 --min-tokens 2 --stop-token-ids 5,6 --include-stop-str-in-output"
+                                + " --frequency-penalty -0.25 --min-tokens 2 --stop-token-ids 5,6 --include-stop-str-in-output --no-skip-special-tokens"
                                 + " --seed -3 --stop . --stop @END --ignore-eos --dtype bfloat16"
                                 + " --max-model-len 512 --max-num-seqs 16 --max-num-batched-tokens 1024"
                                 + " --block-size 8 --no-enable-prefix-caching"
@@ -125,6 +125,7 @@ class GenerateCommandTest {
                                 .withMinTokens(2)
                                 .withStopTokenIds(List.of(5, 6))
                                 .withIncludeStopStrInOutput(true)
+                                .withSkipSpecialTokens(false)
                                 .withSeed(-3L)
                                 .withStop(List.of(".", "@END"))
                                 .withIgnoreEos(true),

@@ -12,6 +12,7 @@ import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.Timeout;
 import org.junit.jupiter.params.ParameterizedTest;
 import org.junit.jupiter.params.provider.CsvSource;
+import org.junit.jupiter.params.provider.ValueSource;
 import org.lockstep.ErrorCode;
 import org.lockstep.LockstepException;
 import org.lockstep.tensor.BatchLayout;
@@ -58,6 +59,33 @@ class GeneratorTest {
         assertThat(completion.text()).isEqualTo(", a quiet");
         assertThat(completion.finishReason()).isEqualTo(FinishReason.STOP);
         assertThat(completion.stopReason()).isEqualTo(Integer.toString(GOLDEN.greedyIds()[3]));
+    }
+
+    /** As vLLM has it; the stop strings only decide whether the text is made token by token. */
+    @ParameterizedTest
+    @ValueSource(strings = {"", "never"})
+    void theTextOfATokenThatEndsTheOutputIsKeptIfAsked(String stop) {
+        SamplingParams kept = GREEDY.withMaxTokens(500)
+                .withStop(stop.isEmpty() ? List.of() : List.of(stop))
+                .withIncludeStopStrInOutput(true);
+        Completion completion = complete(kept.withStopTokenIds(List.of(GOLDEN.greedyIds()[3])));
+        assertThat(completion.tokens()).isEqualTo(Arrays.copyOf(GOLDEN.greedyIds(), 4));
+        assertThat(completion.text()).isEqualTo(", a quiet donkey");
+        assertThat(completion.finishReason()).isEqualTo(FinishReason.STOP);
+        assertThat(completion.stopReason()).isEqualTo(Integer.toString(GOLDEN.greedyIds()[3]));
+        String plain = complete(GREEDY.withMaxTokens(500)).text();
+        assertThat(complete(kept).text()).as("a special token is left out").isEqualTo(plain);
+        assertThat(complete(kept.withSkipSpecialTokens(false)).text()).isEqualTo(plain + "<|endoftext|>");
+    }
+
+    /** In the text of the token that ends the output. */
+    @Test
+    void aStopStringInAStopTokenThatIsKeptIsWhatEndedIt() {
+        Completion completion = complete(GREEDY.withStop(List.of("donk"))
+                .withStopTokenIds(List.of(GOLDEN.greedyIds()[3]))
+                .withIncludeStopStrInOutput(true));
+        assertThat(completion.text()).isEqualTo(", a quiet donk");
+        assertThat(completion.stopReason()).isEqualTo("donk");
     }
 
     @Test
