@@ -8,6 +8,7 @@ import java.util.Map;
 import java.util.Objects;
 import java.util.Optional;
 import java.util.Set;
+import java.util.function.LongSupplier;
 import org.jspecify.annotations.Nullable;
 import org.lockstep.ErrorCode;
 import org.lockstep.LockstepException;
@@ -43,6 +44,7 @@ public final class Generator implements AutoCloseable {
     private final boolean samples;
     private final int sourceRank;
     private final int samplerRank;
+    private final LongSupplier clock;
     private long nanos;
     private long computeNanos;
 
@@ -85,7 +87,8 @@ public final class Generator implements AutoCloseable {
             Communicators communicators,
             Kernels kernels,
             @Nullable Tokenizer tokenizer,
-            GeneratorOptions options) {
+            GeneratorOptions options,
+            LongSupplier clock) {
         if (options.maxModelLength() > config.maxPositions()) {
             throw new IllegalArgumentException("maxModelLength (" + options.maxModelLength()
                     + ") is more than the model's positions (" + config.maxPositions() + ")");
@@ -95,6 +98,7 @@ public final class Generator implements AutoCloseable {
         this.config = config;
         this.forward = forward;
         this.options = options;
+        this.clock = clock;
         this.tokenizer = tokenizer;
         this.sampler = new Sampler(config.vocabularySize(), config.endTokens(), kernels);
         this.sourceRank = replica.rankInGroup(state.modelParallelSrcRank());
@@ -157,7 +161,7 @@ public final class Generator implements AutoCloseable {
                 stage.close();
             }
         };
-        return new Generator(config, forward, state, communicators, kernels, tokenizer, options);
+        return new Generator(config, forward, state, communicators, kernels, tokenizer, options, System::nanoTime);
     }
 
     /** The rank that has the logits: the first tensor rank of the last pipeline stage. */
@@ -243,11 +247,11 @@ public final class Generator implements AutoCloseable {
     public void run(RequestSource requests, Listener listener) {
         SourceDesk desk =
                 scheduler == null ? null : new SourceDesk(config, options, tokenizer, scheduler, requests, listener);
-        long start = System.nanoTime();
+        long start = clock.getAsLong();
         try {
             loop(desk, listener);
         } finally {
-            nanos += System.nanoTime() - start;
+            nanos += clock.getAsLong() - start;
         }
     }
 
@@ -299,13 +303,13 @@ public final class Generator implements AutoCloseable {
         MicroBatch batch = lane.batch;
         int age = (int) (tick - lane.start);
         forward.exchange(outgoing, age == 0 ? 0 : batch.tokens());
-        long start = System.nanoTime();
+        long start = clock.getAsLong();
         Optional<Tensor> logits = forward.forward(timetable.chunk(age), batch.ids(), batch.layout(), batch.logitRows());
         boolean last = timetable.isLast(age);
         if (last && samples) {
             sampler.sample(logits.orElseThrow(), batch.sequences(), batch.sampled());
         }
-        long end = System.nanoTime();
+        long end = clock.getAsLong();
         computeNanos += end - start;
         listener.onTurn(start, end);
         return last ? 0 : batch.tokens();

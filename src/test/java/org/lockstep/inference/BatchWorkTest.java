@@ -49,7 +49,14 @@ class BatchWorkTest {
         Counting counting = new Counting();
         LocalReplicas.fable(1, 1, 1).onEveryRank((world, unused, backend) -> {
             Generator generator = new Generator(
-                    Fable.config(), counting, world.state(), world.communicators(), backend.kernels(), null, options);
+                    Fable.config(),
+                    counting,
+                    world.state(),
+                    world.communicators(),
+                    backend.kernels(),
+                    null,
+                    options,
+                    System::nanoTime);
             for (int from = 0; from < requests.size(); from += together) {
                 generator.run(requests.subList(from, Math.min(requests.size(), from + together)));
             }

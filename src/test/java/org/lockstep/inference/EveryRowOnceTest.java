@@ -9,6 +9,7 @@ import java.util.HashMap;
 import java.util.List;
 import java.util.Map;
 import java.util.Random;
+import java.util.concurrent.ConcurrentHashMap;
 import java.util.function.ToIntFunction;
 import java.util.stream.LongStream;
 import java.util.stream.Stream;
@@ -106,14 +107,22 @@ class EveryRowOnceTest {
         }
     }
 
-    /** Every division of up to {@code most} rows over the replicas. */
-    private void runAll(LocalReplicas replicas, int most) {
+    /** Every division of up to {@code most} rows over the replicas; how many sequences each put off because blocks ran out. */
+    private Map<Integer, Integer> runAll(LocalReplicas replicas, int most) {
+        Map<Integer, Integer> putOff = new ConcurrentHashMap<>();
         runAll(
                 replicas,
                 replicas.data(),
                 most,
                 world -> world.state().dataParallelRank(),
-                (world, generator, backend, mine) -> generator.run(generator.isSource() ? mine : List.of()));
+                (world, generator, backend, mine) ->
+                        generator.run(generator.isSource() ? mine : List.of(), new Generator.Listener() {
+                            @Override
+                            public void onStep(StepStats stats) {
+                                putOff.merge(world.state().dataParallelRank(), stats.preemptions(), Integer::sum);
+                            }
+                        }));
+        return putOff;
     }
 
     /** Every way to give each of so many parts 0 to {@code most} rows. */
@@ -147,7 +156,10 @@ class EveryRowOnceTest {
         "1,1,1,3,2"
     })
     void everyDivisionOfTheRowsInTightQuarters(int tensor, int pipeline, int chunks, int data, int rows) {
-        runAll(model(tensor, pipeline, chunks, data, TIGHT), rows);
+        assertThat(runAll(model(tensor, pipeline, chunks, data, TIGHT), rows).values())
+                .as("sequences put off by each replica")
+                .hasSize(data)
+                .allMatch(putOff -> putOff > 0 == rows > 2); // two rows of these have room
     }
 
     /** The same by the way of a job: every number of rows at home on each rank, pulled by the replicas. */

@@ -123,7 +123,8 @@ class GeneratorAllocationTest {
                             world.communicators(),
                             backend.kernels(),
                             tokenizer,
-                            OPTIONS)) {
+                            OPTIONS,
+                            System::nanoTime)) {
                 measure(world, generator, params);
             }
             return null;

@@ -226,7 +226,8 @@ class GeneratorTest {
                             world.communicators(),
                             backend.kernels(),
                             null,
-                            fable.options());
+                            fable.options(),
+                            System::nanoTime);
                     try {
                         return broken.run(
                                 broken.isSource() ? List.of(new Request(9, GOLDEN.promptIds(), GREEDY)) : List.of());

@@ -98,19 +98,33 @@ class RequestSourceTest {
         GeneratorOptions options = new GeneratorOptions(64, 32, 2048, 16, 4 * each, DataType.F32, false);
         AtomicInteger open = new AtomicInteger();
         List<Integer> most = new ArrayList<>();
-        Generator.Listener listener = new Generator.Listener() {
+        RequestSource all = RequestSource.of(rows);
+        RequestSource counting = new RequestSource() {
             @Override
-            public void onRequest(long id) {
-                most.add(open.incrementAndGet());
+            public List<Request> poll(int room) {
+                List<Request> taken = all.poll(room);
+                taken.forEach(request -> most.add(open.incrementAndGet()));
+                return taken;
             }
 
+            @Override
+            public boolean isDrained() {
+                return all.isDrained();
+            }
+
+            @Override
+            public void await(Duration time) throws InterruptedException {
+                all.await(time);
+            }
+        };
+        Generator.Listener listener = new Generator.Listener() {
             @Override
             public void onCompletion(Completion completion) {
                 open.decrementAndGet();
             }
         };
         LocalReplicas.fable(1, 1, 1).with(options).onEveryRank((world, generator, backend) -> {
-            generator.run(RequestSource.of(rows), listener);
+            generator.run(counting, listener);
             return null;
         });
         assertThat(most).hasSize(40).allMatch(together -> together <= 4).contains(4);
