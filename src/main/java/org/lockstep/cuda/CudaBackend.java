@@ -171,7 +171,7 @@ public final class CudaBackend implements Backend {
     /**
      * The kernels, made by the first call.
      *
-     * @throws org.lockstep.LockstepException NO_LIBRARY without a cuBLAS, OUT_OF_MEMORY, DEVICE_FAULT
+     * @throws org.lockstep.LockstepException NO_LIBRARY without a cuBLAS, OUT_OF_MEMORY, DEVICE_FAULT, DEVICE_LOST
      */
     @Override
     public synchronized Kernels kernels() {

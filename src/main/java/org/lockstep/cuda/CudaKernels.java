@@ -61,7 +61,7 @@ public final class CudaKernels implements Kernels {
     /**
      * Kernels on a device that {@link CudaDriver} has found.
      *
-     * @throws org.lockstep.LockstepException NO_LIBRARY without a cuBLAS, OUT_OF_MEMORY, DEVICE_FAULT
+     * @throws org.lockstep.LockstepException NO_LIBRARY without a cuBLAS, OUT_OF_MEMORY, DEVICE_FAULT, DEVICE_LOST
      */
     public static CudaKernels create(VisibleDevice seen, CudaOptions options) {
         CudaDevice device = CudaDevice.open(seen);

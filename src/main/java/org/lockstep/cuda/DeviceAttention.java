@@ -17,6 +17,9 @@ final class DeviceAttention {
     private static final int FLASH_HEAD_SIZE = 128; // at most
     private static final int DECODE_THREADS = 128;
 
+    /** Floats of parts that are taken ahead: what all rows at their longest would need could be more than the cache. */
+    private static final long AHEAD = 8L << 20;
+
     private final KernelModule kernels;
     private final boolean tensorCores;
     private final Scratch parts;
@@ -33,10 +36,11 @@ final class DeviceAttention {
         this.parts = new Scratch(arena, DataType.F32, moved);
     }
 
-    /** Takes room for the parts of the largest step ahead. */
+    /** Takes room for the parts of the largest step ahead, as far as it is small beside a model; longer contexts take more. */
     void reserve(StepLimits largest) {
         int longest = StepTables.rounded(largest.positions());
-        parts.of(floats(largest.sequences(), largest.heads(), (longest + PART - 1) / PART, largest.headSize()));
+        parts.of(Math.min(
+                AHEAD, floats(largest.sequences(), largest.heads(), (longest + PART - 1) / PART, largest.headSize())));
     }
 
     private static long floats(int sequences, int heads, int count, int headSize) {

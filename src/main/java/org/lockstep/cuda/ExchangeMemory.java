@@ -202,7 +202,7 @@ final class ExchangeMemory implements DeviceQueue.Medium {
      * @param limit after which the kernel is ended
      * @param look called while it is waited for; what it throws ends the wait and the kernel
      * @return what is wrong with it, if anything is
-     * @throws LockstepException DEVICE_FAULT where the kernel does not end: then this memory is never given back
+     * @throws LockstepException DEVICE_LOST where the kernel does not end: then this memory is never given back
      */
     Optional<String> tryOut(ExchangeKernels kernels, Duration limit, Runnable look) {
         ExchangeTrial trial = ExchangeTrial.of(me, theirs.length, capacity);
@@ -246,7 +246,7 @@ final class ExchangeMemory implements DeviceQueue.Medium {
         running = !device.synchronize(limit, () -> {});
         if (running) {
             throw LockstepException.report(
-                            ErrorCode.DEVICE_FAULT,
+                            ErrorCode.DEVICE_LOST,
                             "the kernel of rank " + group.rank(me) + " in the first all-reduce of " + group
                                     + " did not end in " + limit.toMillis() / 1000.0 + " s, though it was told to")
                     .attempt("spark.lockstep.gpu.peer=off, and nvidia-smi -q, which tells what ails the device")

@@ -87,6 +87,7 @@ final class StepTables implements AutoCloseable {
 
     /** The step is over: its arrays are its caller's again. */
     void end() {
+        current = null;
         ids = null;
         rows = null;
     }

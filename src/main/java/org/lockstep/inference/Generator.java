@@ -136,15 +136,6 @@ public final class Generator implements AutoCloseable {
                 new CacheSize(
                         options.cacheBlocks(), options.blockSize(), options.maxModelLength(), options.cacheType()),
                 options.maxTokensPerStep());
-        boolean reserved = false;
-        try {
-            stage.reserve(options.maxSequences());
-            reserved = true;
-        } finally {
-            if (!reserved) {
-                stage.close();
-            }
-        }
         ForwardPass forward = new ForwardPass() {
             @Override
             public void exchange(int outgoing, int incoming) {
@@ -161,7 +152,18 @@ public final class Generator implements AutoCloseable {
                 stage.close();
             }
         };
-        return new Generator(config, forward, state, communicators, kernels, tokenizer, options, System::nanoTime);
+        boolean loaded = false;
+        try {
+            stage.reserve(options.maxSequences());
+            Generator made =
+                    new Generator(config, forward, state, communicators, kernels, tokenizer, options, System::nanoTime);
+            loaded = true;
+            return made;
+        } finally {
+            if (!loaded) {
+                stage.close();
+            }
+        }
     }
 
     /** The rank that has the logits: the first tensor rank of the last pipeline stage. */

@@ -70,10 +70,8 @@ final class PlanRelay implements AutoCloseable {
         int[] ints = whole == null ? new int[length] : whole;
         System.arraycopy(header, 1, ints, 0, headerSize - 1);
         HostBuffer rest = HostBuffer.of(DataType.I32, ints).slice(headerSize - 1, length - (headerSize - 1));
-        if (rest.size() > 0) {
-            try (Buffer sent = kernels.upload(rest, rest.size()).buffer()) {
-                move(sent, rest, root);
-            }
+        try (Buffer sent = kernels.upload(rest, rest.size()).buffer()) {
+            move(sent, rest, root);
         }
         return plan != null ? plan : reader.read(ints, 0, length);
     }

@@ -7,14 +7,14 @@ package org.lockstep.tensor;
  * <p>Sequence {@code s} brings the tokens {@code queryStarts[s] .. queryStarts[s + 1] - 1} of the step; the last of them
  * stands at position {@code contextLengths[s] - 1} of the sequence. Position {@code p} of sequence {@code s} is slot
  * {@code p % blockSize} of cache block {@code blockTables[s][p / blockSize]}. The layout of PagedAttention (Kwon et al.,
- * 2023), with vLLM's names. The arrays are not copied and not to be changed.
+ * 2023), with vLLM's names. The arrays are not copied and not to be changed before the step is over.
  *
  * @param queryStarts one more than sequences, from 0 to the number of tokens in the step
  * @param contextLengths tokens of each sequence including this step's
  * @param blockTables cache blocks of each sequence, enough for its context
  * @param blockSize tokens in a block
  */
-@SuppressWarnings("ArrayRecordComponent") // read by kernels once per step and never changed: no copies on that way
+@SuppressWarnings("ArrayRecordComponent") // read by kernels once per step: no copies on that way
 public record BatchLayout(int[] queryStarts, int[] contextLengths, int[][] blockTables, int blockSize) {
     public BatchLayout {
         int sequences = contextLengths.length;

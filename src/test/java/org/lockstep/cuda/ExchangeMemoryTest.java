@@ -109,7 +109,7 @@ class ExchangeMemoryTest {
         try {
             assertThatThrownBy(() -> memories.get(0).tryOut(mine, Duration.ofMillis(50), () -> {}))
                     .isInstanceOfSatisfying(LockstepException.class, e -> {
-                        assertThat(e.code()).isEqualTo(ErrorCode.DEVICE_FAULT);
+                        assertThat(e.code()).isEqualTo(ErrorCode.DEVICE_LOST);
                         assertThat(e.summary()).contains("the kernel of rank 4", "did not end in 0.05 s");
                         assertThat(e.advice()).contains("spark.lockstep.gpu.peer=off");
                     });
