@@ -17,8 +17,8 @@ import org.lockstep.model.ModelConfig;
  * done. Mutable; confined to the source rank's thread.
  *
  * <p>It asks its source for as many requests as could have a slot and blocks of the cache, and for no more: one that waits
- * here is one that another replica could have begun with. When there is nothing to compute it waits for a request, but not for long: the other ranks
- * sit in an operation with a deadline, and an empty plan keeps them there.
+ * here is one that another replica could have begun with. When there is nothing to compute it waits for a request, but not for
+ * long: the other ranks sit in an operation with a deadline, and an empty plan keeps them there.
  */
 final class SourceDesk {
     private static final Duration PATIENCE = Duration.ofMillis(200);
@@ -35,8 +35,9 @@ final class SourceDesk {
     /** A request that is not done. */
     private static final class Open {
         final Request request;
-        final @Nullable TextStream
-                text; // where stop strings are looked for; else the text is made of the whole, at the end
+        /** Where stop strings are looked for; else the text is made of the whole, at the end. */
+        final @Nullable TextStream text;
+
         long since = System.nanoTime(); // it waits for its next token
 
         Open(Request request, @Nullable TextStream text) {
@@ -208,16 +209,15 @@ final class SourceDesk {
         if (text != null) {
             text.finish();
             all = text.text();
-            if (text.stop().isPresent()
-                    && reason
-                            != FinishReason.ERROR) { // also where the last token, or what finish gave out, completed it
+            // also where the last token, or what finish gave out, completed it
+            if (text.stop().isPresent() && reason != FinishReason.ERROR) {
                 finish = FinishReason.STOP;
                 why = text.stop().get();
             }
         } else if (tokenizer != null) {
             SamplingParams params = row.request.params();
-            boolean cut =
-                    reason == FinishReason.STOP && !params.includeStopStrInOutput(); // as there are no stop strings
+            // as there are no stop strings, it is a token that stopped it
+            boolean cut = reason == FinishReason.STOP && !params.includeStopStrInOutput();
             int[] shown = cut ? Arrays.copyOf(output, output.length - 1) : output;
             all = tokenizer.decodeAfter(row.request.prompt(), shown, params);
         }

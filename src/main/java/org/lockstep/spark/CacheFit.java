@@ -71,8 +71,8 @@ record CacheFit(ModelConfig config, WeightType stored, ParallelSizes sizes, Rank
     }
 
     /**
-     * Of the heap that weights and a step leave, the part that Spark leaves to others: its own part fills with rows, answers
-     * and shuffles, and it does not see ours.
+     * Of the heap that weights and a step leave, the part that Spark leaves to others of the whole: the rest is for rows, answers
+     * and shuffles, of which Spark takes what is free and does not see ours.
      */
     private static long ofHeap(long heap, RankMemory memory, SparkConf conf) {
         double spark = conf.getDouble("spark.memory.fraction", 0.6);

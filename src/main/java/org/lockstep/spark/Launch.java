@@ -107,7 +107,7 @@ record Launch(Model model, Input input, Supplier<Plan> planner, JobLabel label, 
                         counters.reports().value().ranks()));
     }
 
-    /** The seed of a run that is given none: all its attempts have it, and no other run. */
+    /** The seed of a run that is given none: all its attempts have it, and hardly any other run. */
     private static long seed(KeptResults.Ticket ticket) {
         return ticket.attempt().run() >>> 32; // short enough to be typed
     }

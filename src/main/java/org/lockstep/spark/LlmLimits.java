@@ -62,7 +62,7 @@ record LlmLimits(
      * @throws LockstepException USAGE or NOT_ENOUGH_MEMORY if the model or the cache's memory does not allow them
      */
     GeneratorOptions resolve(SparkConf conf, ModelConfig config, ParallelSizes sizes, DataType cacheType, long memory) {
-        StepLimits steps = steps(conf);
+        StepSize steps = steps(conf);
         int sequences = steps.sequences;
         int block = positive("block-size", blockSize.orElse(Settings.CACHE_BLOCK_SIZE.in(conf)), 1 << 16);
         long perBlock = bytesPerBlock(config, sizes, block, cacheType);
@@ -93,21 +93,21 @@ record LlmLimits(
     }
 
     /** A step has a token of each of its sequences at least. */
-    private record StepLimits(int sequences, int tokens) {}
+    private record StepSize(int sequences, int tokens) {}
 
     /** Where one of the two is said, the other's default gives way. */
-    private StepLimits steps(SparkConf conf) {
+    private StepSize steps(SparkConf conf) {
         int sequences = positive("max-num-seqs", maxSequences.orElse(Settings.MAX_SEQUENCES.in(conf)), MOST_SEQUENCES);
         int tokens = positive(
                 "max-num-batched-tokens", maxStepLength.orElse(Settings.MAX_STEP_LENGTH.in(conf)), Integer.MAX_VALUE);
         if (tokens >= sequences) {
-            return new StepLimits(sequences, tokens);
+            return new StepSize(sequences, tokens);
         }
         if (maxStepLength.isEmpty() && !conf.contains(Settings.MAX_STEP_LENGTH.key())) {
-            return new StepLimits(sequences, sequences);
+            return new StepSize(sequences, sequences);
         }
         if (maxSequences.isEmpty() && !conf.contains(Settings.MAX_SEQUENCES.key())) {
-            return new StepLimits(tokens, tokens);
+            return new StepSize(tokens, tokens);
         }
         throw LockstepException.report(
                         ErrorCode.USAGE,

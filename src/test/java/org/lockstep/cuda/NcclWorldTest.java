@@ -377,7 +377,7 @@ class NcclWorldTest {
     void whoDoesNotComeToTheFirstCallIsNamed() {
         nccl.setLazy(true);
         CountDownLatch over = new CountDownLatch(1);
-        WorldSpec spec = WorldSpec.of(ParallelSizes.tensor(2)).withOperationTimeout(Duration.ofMillis(500));
+        WorldSpec spec = WorldSpec.of(ParallelSizes.tensor(2)).withOperationTimeout(Duration.ofSeconds(3));
         inWorld(spec, 2, (world, kernels) -> {
             if (world.state().rank() == 1) {
                 over.await(); // and calls nothing

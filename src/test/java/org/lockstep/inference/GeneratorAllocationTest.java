@@ -35,7 +35,7 @@ class GeneratorAllocationTest {
     private static final int ROUNDS = 60;
 
     /** Of a turn, whose sequences are at least {@code (MANY - FEW) / 2} more: an object for each would be 64. */
-    private static final long MORE = 24;
+    private static final long MORE = 40;
 
     private static final long MOST = 16 << 10;
 

@@ -18,7 +18,7 @@ import org.lockstep.checkpoint.ModelFiles;
 import org.lockstep.tensor.WeightType;
 
 /** Models whose matrices are held in fewer bits than they are stored in: near the oracle, and alike however they are split. */
-@Timeout(60)
+@Timeout(300)
 class WeightTypesTest {
     private static final int STEPS = 16;
 
