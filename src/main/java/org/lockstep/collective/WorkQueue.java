@@ -50,7 +50,8 @@ final class WorkQueue {
     /** Whether nothing is queued or under way; true in the queue's own thread, for which nothing is to be waited for. */
     boolean isIdle() {
         Ticket ticket = last;
-        return ticket == null || ticket.isOver() || isWorker();
+        // What is over may have queued another before it was: then that is the last by now.
+        return ticket == null || (ticket.isOver() && ticket == last) || isWorker();
     }
 
     /**
