@@ -22,13 +22,14 @@ import org.lockstep.topology.ProcessGroup;
  */
 final class NcclHost {
     private static final String INTERFACE = "NCCL_SOCKET_IFNAME";
+    private static final String OURS = "lockstep-";
 
     private NcclHost() {}
 
     /** What to set, where the environment does not say otherwise: such ranks reach each other over sockets of their one host. */
     private static Map<String, String> variables() {
         String process = ManagementFactory.getRuntimeMXBean().getName(); // of number and host
-        return Map.of("NCCL_HOSTID", "lockstep-" + process, INTERFACE, "lo");
+        return Map.of("NCCL_HOSTID", OURS + process, INTERFACE, "lo");
     }
 
     /** A number of a device in this process, which two ranks have that NCCL refuses together whatever a host is to it. */
@@ -45,8 +46,9 @@ final class NcclHost {
     static void separate() {
         Function setenv = NativeLibrary.getProcess().getFunction("setenv");
         variables().forEach((name, value) -> {
-            int keep = 0;
-            if (setenv.invokeInt(new Object[] {name, value, keep}) != 0) {
+            String said = System.getenv(name);
+            boolean replaces = said != null && said.startsWith(OURS); // of the process that started this one
+            if (setenv.invokeInt(new Object[] {name, value, replaces ? 1 : 0}) != 0) {
                 throw LockstepException.report(
                                 ErrorCode.INTERNAL, "setenv of " + name + " failed, errno " + Native.getLastError())
                         .attempt("set it in the environment of each process")
