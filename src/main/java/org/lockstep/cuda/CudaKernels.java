@@ -282,14 +282,13 @@ public final class CudaKernels implements Kernels {
     public void argmax(Tensor x, int[] out) {
         device.enter();
         int rows = (int) x.shape().dim(0);
-        DeviceBuffer indices = likeliest(rows);
+        DeviceBuffer indices = likeliest.of(rows, Math.max(64, rows));
         kernels.with()
                 .pointer(floats(x))
                 .number((int) x.shape().dim(-1))
                 .pointer(indices.address())
                 .launch("argmax", rows, 1024);
-        HostBuffer copy = HostBuffer.of(DataType.I32, out).slice(0, rows);
-        indices.slice(0, rows).copyTo(copy);
+        indices.slice(0, rows).copyTo(HostBuffer.of(DataType.I32, out).slice(0, rows));
     }
 
     @Override
@@ -298,11 +297,7 @@ public final class CudaKernels implements Kernels {
         tables.reserve(largest);
         widest.forEach((type, columns) -> product.reserve(largest.tokens(), type, columns));
         attention.reserve(largest);
-        likeliest(largest.sequences());
-    }
-
-    private DeviceBuffer likeliest(int rows) {
-        return likeliest.of(rows, Math.max(64, rows));
+        likeliest.of(largest.sequences());
     }
 
     /**

@@ -80,13 +80,13 @@ class ExchangeKernelTest {
 
         void know(List<Rank> all) {
             long[] sources = new long[2 * all.size()];
+            device.enter();
             for (Rank each : all) {
                 assumeTrue(device.peers().reaches(each.device.peers()), "devices that do not reach each other");
                 assertThat(device.peers().open(each.device.peers())).isTrue();
                 sources[2 * each.me] = each.memory + HEAD;
                 sources[2 * each.me + 1] = Double.doubleToRawLongBits(1);
             }
-            device.enter();
             Launches.check(JCudaDriver.cuMemcpyHtoD(Raw.device(memory), Pointer.to(sources), 8L * sources.length));
         }
 

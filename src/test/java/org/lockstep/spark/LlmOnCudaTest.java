@@ -147,7 +147,7 @@ class LlmOnCudaTest {
         long all = llm.plan().perRank().memory().cache();
         try {
             spark.sparkContext().conf().set(key, "auto");
-            assertThat(llm.plan().toString()).contains("in its cache, in bf16\n");
+            assertThat(llm.plan().toString()).contains("in its cache, in bf16, ");
             assertThat(llm.plan().perRank().memory().cache()).isEqualTo(all / 2);
             assertThat(llm.generate(PROMPTS, GREEDY)).hasSize(2).doesNotContain("");
             assertThat(llm.weightType(WeightType.Q8).plan().options().cacheType())
