@@ -6,12 +6,10 @@ import org.lockstep.simd.Exponential;
 
 /** What one worker has at hand while it attends: grows to the largest part seen. Confined to one thread. */
 final class AttentionBench {
-    private static final int ROWS = 4; // of the largest tile
-
     private final int tile;
     final float[] scores; // (rows of a group, tile)
     final float[] weights; // (tile, rows of a group), the scores' exponentials
-    final int[] seen = new int[ROWS]; // positions of the tile that a row sees
+    final int[] seen = new int[Arithmetic.ROWS]; // positions of the tile that a row sees
     private final float[] lanes = new float[Arithmetic.LANES];
 
     int rows;
@@ -25,8 +23,8 @@ final class AttentionBench {
 
     AttentionBench(int tile) {
         this.tile = tile;
-        this.scores = new float[ROWS * tile];
-        this.weights = new float[ROWS * tile];
+        this.scores = new float[Arithmetic.ROWS * tile];
+        this.weights = new float[Arithmetic.ROWS * tile];
     }
 
     /** Makes room for so many rows, and forgets the last ones. */

@@ -96,7 +96,7 @@ final class PagedAttention implements Team.Job {
             gatherKeys(blocks, table, head, start, count, bench);
             gatherValues(blocks, table, head, start, count, bench);
             for (int row = 0, some; row < bench.rows; row += some) {
-                some = Math.min(arithmetic.tile(), bench.rows - row);
+                some = Math.min(Arithmetic.ROWS, bench.rows - row);
                 score(row, some, count, blocks.headSize(), bench);
                 int common = soften(row, some, start, count, first, group, bench);
                 mix(row, some, common, bench);
@@ -111,8 +111,8 @@ final class PagedAttention implements Team.Job {
         int group = heads / blocks.heads();
         float scale = (float) (1 / Math.sqrt(size));
         for (int row = 0; row < bench.rows; row++) {
-            int groupStart = row - row % arithmetic.tile();
-            int some = Math.min(arithmetic.tile(), bench.rows - groupStart);
+            int groupStart = row - row % Arithmetic.ROWS;
+            int some = Math.min(Arithmetic.ROWS, bench.rows - groupStart);
             int at = from.offset() + ((token + row / group) * heads + head * group + row % group) * size;
             int to = groupStart * size + row - groupStart;
             for (int d = 0; d < size; d++) {

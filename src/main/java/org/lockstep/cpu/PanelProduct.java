@@ -22,9 +22,6 @@ final class PanelProduct implements Team.Job {
     /** Tokens whose sums stay in the second cache; a multiple of every tile. */
     private static final int TOKENS = 192;
 
-    /** Elements of tokens that a worker packs at a time: tens of microseconds. */
-    private static final int PACKED = 1 << 15;
-
     /** One worker's own memory. */
     private static final class Bench {
         final float[] widened;
@@ -88,7 +85,7 @@ final class PanelProduct implements Team.Job {
 
     /** How many of {@code left} tokens the next group has. */
     private int group(int left) {
-        return Math.min(left, arithmetic.tile());
+        return Math.min(left, Arithmetic.ROWS);
     }
 
     private void pack(HostBuffer x, int columns) {
@@ -105,8 +102,7 @@ final class PanelProduct implements Team.Job {
 
     /** Tokens that a worker packs at a time: whole groups. */
     private int tokensToPack() {
-        int tile = arithmetic.tile();
-        return Math.max(1, PACKED / Math.max(1, sourceColumns) / tile) * tile;
+        return Math.max(1, Team.PART / Math.max(1, sourceColumns) / Arithmetic.ROWS) * Arithmetic.ROWS;
     }
 
     private void pack(int part, int worker) {

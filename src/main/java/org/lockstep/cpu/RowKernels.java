@@ -9,8 +9,6 @@ import org.lockstep.tensor.HostBuffer;
  * waking a worker pays. One caller at a time.
  */
 final class RowKernels {
-    private static final int PART = 1 << 15; // elements: tens of microseconds
-
     private final Arithmetic arithmetic;
     private final Team team;
     private final float[][] lanes; // by worker
@@ -54,7 +52,7 @@ final class RowKernels {
     }
 
     private int rowsOfAPart() {
-        return Math.max(1, PART / width);
+        return Math.max(1, Team.PART / width);
     }
 
     private void norm(int part, int worker) {
@@ -99,8 +97,8 @@ final class RowKernels {
     private void gate(int part, int worker) {
         HostBuffer gated = given(first);
         HostBuffer up = given(second);
-        int from = part * PART;
-        int count = Math.min(PART, gated.size() - from);
+        int from = part * Team.PART;
+        int count = Math.min(Team.PART, gated.size() - from);
         arithmetic.swiGlu(gated.floats(), gated.offset() + from, up.floats(), up.offset() + from, count);
     }
 
@@ -114,8 +112,8 @@ final class RowKernels {
     private void add(int part, int worker) {
         HostBuffer x = given(first);
         HostBuffer y = given(second);
-        int from = part * PART;
-        add(x.floats(), x.offset() + from, y.floats(), y.offset() + from, Math.min(PART, x.size() - from));
+        int from = part * Team.PART;
+        add(x.floats(), x.offset() + from, y.floats(), y.offset() + from, Math.min(Team.PART, x.size() - from));
     }
 
     private static void add(float[] to, int at, float[] from, int fromAt, int count) {
@@ -125,7 +123,7 @@ final class RowKernels {
     }
 
     private static int parts(int elements) {
-        return (elements + PART - 1) / PART;
+        return (elements + Team.PART - 1) / Team.PART;
     }
 
     private static HostBuffer given(@Nullable HostBuffer operand) {

@@ -16,6 +16,9 @@ import org.jspecify.annotations.Nullable;
  * time; {@link #close} after its last job.
  */
 final class Team implements AutoCloseable {
+    /** Elements that are read and written, with a little to compute, in tens of microseconds: as much as pays to wake a worker for. */
+    static final int PART = 1 << 15;
+
     private static final long SPIN_NANOS = 50_000;
     private static final int LOOK = 32; // turns of spinning between two looks at the clock
     private static final long EXHAUSTED = 0x7fffffffL; // no part has this number

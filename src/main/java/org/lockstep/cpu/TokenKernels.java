@@ -10,8 +10,6 @@ import org.lockstep.tensor.HostBuffer;
  * parts only where there is enough to do that waking a worker pays. One caller at a time.
  */
 final class TokenKernels {
-    private static final int PART = 1 << 15; // elements: tens of microseconds
-
     private final Team team;
     private final Team.Job embed = this::embed;
     private final Team.Job rotate = this::rotate;
@@ -41,7 +39,7 @@ final class TokenKernels {
     }
 
     private int tokensOfAPart() {
-        return Math.max(1, PART / Math.max(1, width));
+        return Math.max(1, Team.PART / Math.max(1, width));
     }
 
     private int begin(int part) {

@@ -11,6 +11,9 @@ public interface Arithmetic {
     /** Partial sums of what is added along a row: element i goes to sum i mod 16, and these are added as a tree. */
     int LANES = 16;
 
+    /** Rows of {@code x} that {@link #tile} takes at most. */
+    int ROWS = 4;
+
     /** Columns that share their scales where a panel is of bytes. */
     int BLOCK = 32;
 
@@ -53,14 +56,11 @@ public interface Arithmetic {
     /** Rows of a weight matrix that stand side by side in a panel: a multiple of 8 and a divisor of 64. */
     int panel();
 
-    /** Rows of {@code x} that {@link #tile} takes at most: at most 4. */
-    int tile();
-
     /**
      * A tile of a product: {@code sums[m][j] += x[k][m] · w[k][j]}, one fused multiply-add after the other from the first
      * {@code k} to the last.
      *
-     * @param rows of {@code x}, 1 to {@link #tile}
+     * @param rows of {@code x}, 1 to {@link #ROWS}
      * @param count of {@code k}
      * @param w (count, {@link #panel}) from {@code wAt} on
      * @param x (count, rows) from {@code xAt} on

@@ -27,11 +27,6 @@ final class PlainArithmetic implements Arithmetic {
     }
 
     @Override
-    public int tile() {
-        return 4;
-    }
-
-    @Override
     public void tile(
             int rows, int count, float[] w, int wAt, float[] x, int xAt, float[] sums, int sumsAt, int sumsStride) {
         for (int k = 0; k < count; k += NEAR) {

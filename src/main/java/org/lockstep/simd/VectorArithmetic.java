@@ -28,11 +28,6 @@ final class VectorArithmetic implements Arithmetic {
     }
 
     @Override
-    public int tile() {
-        return 4;
-    }
-
-    @Override
     public void tile(
             int rows, int count, float[] w, int wAt, float[] x, int xAt, float[] sums, int sumsAt, int sumsStride) {
         VectorTiles.tile(rows, count, w, wAt, x, xAt, sums, sumsAt, sumsStride);

@@ -5,8 +5,6 @@ package org.lockstep.simd;
  * microsecond. A sum is one chain, so it may change from one to the other at any column.
  */
 final class WarmingArithmetic implements Arithmetic {
-    private static final int ROWS = 4;
-
     private final Arithmetic vectors;
     private final Arithmetic plain;
     private final Trial[] tiles = new Trial[ROWS + 1];
@@ -32,11 +30,6 @@ final class WarmingArithmetic implements Arithmetic {
     @Override
     public int panel() {
         return vectors.panel();
-    }
-
-    @Override
-    public int tile() {
-        return vectors.tile();
     }
 
     @Override
