@@ -247,8 +247,9 @@ public final class Generator implements AutoCloseable {
      * @throws LockstepException ABORTED if interrupted while it waits for requests; otherwise what the communicators throw
      */
     public void run(RequestSource requests, Listener listener) {
-        SourceDesk desk =
-                scheduler == null ? null : new SourceDesk(config, options, tokenizer, scheduler, requests, listener);
+        SourceDesk desk = scheduler == null
+                ? null
+                : new SourceDesk(config, options, tokenizer, scheduler, requests, listener, clock);
         long start = clock.getAsLong();
         try {
             loop(desk, listener);

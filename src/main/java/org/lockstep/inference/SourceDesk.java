@@ -6,6 +6,7 @@ import java.util.Arrays;
 import java.util.HashMap;
 import java.util.List;
 import java.util.Map;
+import java.util.function.LongSupplier;
 import org.jspecify.annotations.Nullable;
 import org.lockstep.ErrorCode;
 import org.lockstep.LockstepException;
@@ -28,6 +29,7 @@ final class SourceDesk {
     private final @Nullable Tokenizer tokenizer;
     private final RequestSource source;
     private final Listener listener;
+    private final LongSupplier clock; // nanoseconds
     private final Scheduler scheduler;
     private final Map<Long, Open> open = new HashMap<>(); // by request id: all that wait or run
     private final @Nullable Open[] bySlot;
@@ -38,11 +40,12 @@ final class SourceDesk {
         /** Where stop strings are looked for; else the text is made of the whole, at the end. */
         final @Nullable TextStream text;
 
-        long since = System.nanoTime(); // it waits for its next token
+        long since; // it waits for its next token
 
-        Open(Request request, @Nullable TextStream text) {
+        Open(Request request, @Nullable TextStream text, long since) {
             this.request = request;
             this.text = text;
+            this.since = since;
         }
     }
 
@@ -53,13 +56,15 @@ final class SourceDesk {
             @Nullable Tokenizer tokenizer,
             Scheduler scheduler,
             RequestSource source,
-            Listener listener) {
+            Listener listener,
+            LongSupplier clock) {
         this.config = config;
         this.options = options;
         this.tokenizer = tokenizer;
         this.scheduler = scheduler;
         this.source = source;
         this.listener = listener;
+        this.clock = clock;
         this.bySlot = new @Nullable Open[options.maxSequences()];
     }
 
@@ -114,7 +119,7 @@ final class SourceDesk {
         SamplingParams params = request.params();
         TextStream text =
                 tokenizer == null || params.stop().isEmpty() ? null : tokenizer.stream(request.prompt(), params);
-        if (open.put(request.id(), new Open(request, text)) != null) {
+        if (open.put(request.id(), new Open(request, text, clock.getAsLong())) != null) {
             throw new IllegalArgumentException("request id " + request.id() + " comes twice");
         }
         scheduler.add(request);
@@ -135,7 +140,7 @@ final class SourceDesk {
     void accept(MicroBatch batch) {
         scheduler.land(batch.plan().slots());
         List<Completion> ended = new ArrayList<>();
-        long now = System.nanoTime();
+        long now = clock.getAsLong();
         int chosen = 0;
         for (int row = 0; row < batch.slots().length; row++) {
             int slot = batch.slots()[row];
