@@ -67,7 +67,7 @@ final class StepTables implements AutoCloseable {
             int mostTokens,
             int longestDecode) {}
 
-    /** The tables of {@code layout}, valid until those of a layout with other arrays. */
+    /** The tables of {@code layout}: those of the step that is under way, or others, valid until the next. */
     Places of(BatchLayout layout) {
         Places known = places;
         return known != null && layout.equals(current) ? known : copy(layout, NONE, NONE, false);
