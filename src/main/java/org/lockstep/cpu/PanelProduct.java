@@ -1,5 +1,6 @@
 package org.lockstep.cpu;
 
+import java.util.Arrays;
 import org.jspecify.annotations.Nullable;
 import org.lockstep.simd.Arithmetic;
 import org.lockstep.tensor.HostBuffer;
@@ -9,9 +10,10 @@ import org.lockstep.tensor.WeightType;
  * The product {@code x · weightᵀ}, panel by panel.
  *
  * <p>Tokens are taken in groups as large as a tile; a panel's columns in chunks that stay in the first cache, widened to f32
- * there if they are held otherwise, while all groups meet them. A sum that goes on in the next chunk waits in memory, so each
- * dot product is one chain of fused multiply-adds from the first column of a segment to its last, whatever the batch. A single
- * token meets two panels at once, narrow weights widened in registers. The segments' sums are added as a balanced tree.
+ * there where tiles cannot do that, while all groups meet them. A sum that goes on in the next chunk waits in memory, so each
+ * dot product is one chain of fused multiply-adds from the first column of a segment to its last, whatever the batch. The tokens
+ * are packed in the order in which they are met. A single token meets two panels at once, narrow weights widened in registers.
+ * The segments' sums are added as a balanced tree.
  *
  * <p>Owns its scratch memory, which grows to the largest product seen. One caller at a time.
  */
@@ -19,8 +21,8 @@ final class PanelProduct implements Team.Job {
     /** Columns of a panel in the first cache: 32 KiB in f32 with AVX-512. A multiple of a q8 block. */
     private static final int CHUNK = 128;
 
-    /** Tokens whose sums stay in the second cache; a multiple of every tile. */
-    private static final int TOKENS = 192;
+    /** Tokens of a block, whose sums stay in the second cache; a multiple of every tile. */
+    private static final int BLOCK = 192;
 
     /** One worker's own memory. */
     private static final class Bench {
@@ -38,12 +40,10 @@ final class PanelProduct implements Team.Job {
     private final Bench[] benches;
     private final Team.Job packing = this::pack;
 
-    private float[] packed = new float[0]; // by group of tokens: (columns, tokens of the group)
-    private @Nullable HostBuffer source;
-    private int sourceColumns;
-    private float[] tokenValues = packed;
-    private int tokenStart;
+    private float[] packed = new float[0]; // by block, chunk and group: (columns of the chunk, tokens of the group)
+    private @Nullable HostBuffer x;
     private int tokens;
+    private boolean meetsBf16;
     private @Nullable PanelWeight weight;
     private @Nullable HostBuffer bias;
     private @Nullable HostBuffer out;
@@ -70,52 +70,67 @@ final class PanelProduct implements Team.Job {
             throw new IllegalArgumentException(
                     "a weight in panels of " + weight.panel() + " rows was given to kernels of " + panel);
         }
+        this.x = x;
         this.tokens = tokens;
         this.weight = weight;
         this.bias = bias;
         this.out = out;
         if (tokens == 1) {
-            tokenValues = x.floats();
-            tokenStart = x.offset();
+            team.run(this, (weight.panels() + 1) / 2);
         } else {
-            pack(x, weight.columns());
+            meetsBf16 = weight.type() == WeightType.BF16 && arithmetic.meetsBf16();
+            int size = Math.multiplyExact(width(tokens), weight.columns());
+            if (packed.length < size) {
+                packed = new float[size];
+            }
+            int some = tokensToPack(weight.columns());
+            team.run(packing, (tokens + some - 1) / some);
+            team.run(this, weight.panels());
         }
-        team.run(this, tokens == 1 ? (weight.panels() + 1) / 2 : weight.panels());
     }
 
     /** How many of {@code left} tokens the next group has. */
-    private int group(int left) {
+    private static int group(int left) {
         return Math.min(left, Arithmetic.ROWS);
     }
 
-    private void pack(HostBuffer x, int columns) {
-        if (packed.length < (long) tokens * columns) {
-            packed = new float[Math.multiplyExact(tokens, columns)];
-        }
-        source = x;
-        sourceColumns = columns;
-        int some = tokensToPack();
-        team.run(packing, (tokens + some - 1) / some);
-        tokenValues = packed;
-        tokenStart = 0;
+    /** With how many rows so many tokens are packed: tiles of bf16 are whole, of zeros where there is no token. */
+    private int width(int count) {
+        return meetsBf16 ? (count + Arithmetic.ROWS - 1) / Arithmetic.ROWS * Arithmetic.ROWS : count;
     }
 
     /** Tokens that a worker packs at a time: whole groups. */
-    private int tokensToPack() {
-        return Math.max(1, Team.PART / Math.max(1, sourceColumns) / Arithmetic.ROWS) * Arithmetic.ROWS;
+    private static int tokensToPack(int columns) {
+        return Math.max(1, Team.PART / Math.max(1, columns) / Arithmetic.ROWS) * Arithmetic.ROWS;
     }
 
     private void pack(int part, int worker) {
-        HostBuffer x = source;
-        if (x == null) {
-            throw new IllegalStateException("no product is under way");
-        }
-        int columns = sourceColumns;
-        int end = Math.min(tokens, (part + 1) * tokensToPack());
-        for (int t = part * tokensToPack(), group; t < end; t += group) {
+        PanelWeight w = given(weight);
+        HostBuffer from = given(x);
+        int columns = w.columns();
+        int some = tokensToPack(columns);
+        int end = Math.min(tokens, (part + 1) * some);
+        for (int t = part * some, group; t < end; t += group) {
             group = group(tokens - t);
+            for (int segment = 0; segment < w.segments(); segment++) {
+                packSegment(from, t, group, segment * w.run(), w.run(), columns);
+            }
+        }
+    }
+
+    private void packSegment(HostBuffer from, int token, int group, int first, int run, int columns) {
+        int block = token / BLOCK * BLOCK;
+        int rows = width(Math.min(BLOCK, tokens - block));
+        int stride = width(group);
+        for (int k = first, some; k < first + run; k += some) {
+            some = Math.min(CHUNK, first + run - k);
+            int to = block * columns + k * rows + (token - block) * some;
+            if (stride > group) {
+                Arrays.fill(packed, to, to + stride * some, 0);
+            }
             for (int m = 0; m < group; m++) {
-                spread(x.floats(), x.offset() + (t + m) * columns, columns, packed, t * columns + m, group);
+                int at = from.offset() + (token + m) * columns + k;
+                spread(from.floats(), at, some, packed, to + m, stride);
             }
         }
     }
@@ -128,38 +143,51 @@ final class PanelProduct implements Team.Job {
 
     @Override
     public void run(int part, int worker) {
-        PanelWeight w = weight;
-        HostBuffer target = out;
-        if (w == null || target == null) {
-            throw new IllegalStateException("no product is under way");
-        }
+        PanelWeight w = given(weight);
+        HostBuffer target = given(out);
         if (tokens == 1) {
             meetOne(w, 2 * part, benches[worker], target);
             return;
         }
-        for (int from = 0; from < tokens; from += TOKENS) {
-            int count = Math.min(TOKENS, tokens - from);
+        for (int block = 0; block < tokens; block += BLOCK) {
+            int count = Math.min(BLOCK, tokens - block);
             SegmentSums sums = benches[worker].sums;
-            sums.begin(count * panel);
+            sums.begin(width(count) * panel);
             for (int segment = 0; segment < w.segments(); segment++) {
-                sumSegment(w, part, segment, from, count, benches[worker], sums.next());
+                sumSegment(w, part, segment, block, count, benches[worker], sums.next());
             }
-            store(sums.total(), from, count, part * panel, w.rows(), target);
+            store(sums.total(), block, count, part * panel, w.rows(), target);
         }
     }
 
-    private void sumSegment(PanelWeight w, int index, int segment, int from, int count, Bench bench, float[] sums) {
+    private void sumSegment(PanelWeight w, int index, int segment, int block, int count, Bench bench, float[] sums) {
         int first = segment * w.run();
         int end = first + w.run();
-        for (int k = first; k < end; k += CHUNK) {
-            int some = Math.min(CHUNK, end - k);
+        for (int k = first, some; k < end; k += some) {
+            some = Math.min(CHUNK, end - k);
+            int at = w.start(index) + k * panel;
+            int xAt = block * w.columns() + k * width(count);
             if (w.type() == WeightType.F32) {
-                int at = w.start(index) + k * panel;
-                meet((float[]) w.array(index), at, k, some, w.columns(), from, count, sums);
+                meet((float[]) w.array(index), at, some, xAt, count, sums);
+            } else if (meetsBf16) {
+                meetBf16((short[]) w.array(index), at, some, xAt, count, sums);
             } else {
                 widen(w, index, segment, k, some, bench.widened);
-                meet(bench.widened, 0, k, some, w.columns(), from, count, sums);
+                meet(bench.widened, 0, some, xAt, count, sums);
             }
+        }
+    }
+
+    /** All groups of a block's tokens meet some columns of a panel. */
+    private void meet(float[] values, int at, int some, int xAt, int count, float[] sums) {
+        for (int t = 0; t < count; t += Arithmetic.ROWS) {
+            arithmetic.tile(group(count - t), some, values, at, packed, xAt + t * some, sums, t * panel, panel);
+        }
+    }
+
+    private void meetBf16(short[] values, int at, int some, int xAt, int count, float[] sums) {
+        for (int t = 0; t < count; t += Arithmetic.ROWS) {
+            arithmetic.tileBf16(some, values, at, packed, xAt + t * some, sums, t * panel, panel);
         }
     }
 
@@ -189,11 +217,12 @@ final class PanelProduct implements Team.Job {
         int run = w.run();
         int at = w.start(index) + segment * run * panel;
         int next = pair ? w.columns() * panel : 0;
-        int x = tokenStart + segment * run;
+        float[] values = given(x).floats();
+        int xAt = given(x).offset() + segment * run;
         switch (w.type()) {
-            case F32 -> arithmetic.chainF32(run, (float[]) w.array(index), at, next, tokenValues, x, sums, 0);
-            case BF16 -> arithmetic.chainBf16(run, (short[]) w.array(index), at, next, tokenValues, x, sums, 0);
-            case F16 -> arithmetic.chainF16(run, (short[]) w.array(index), at, next, tokenValues, x, sums, 0);
+            case F32 -> arithmetic.chainF32(run, (float[]) w.array(index), at, next, values, xAt, sums, 0);
+            case BF16 -> arithmetic.chainBf16(run, (short[]) w.array(index), at, next, values, xAt, sums, 0);
+            case F16 -> arithmetic.chainF16(run, (short[]) w.array(index), at, next, values, xAt, sums, 0);
             case Q8 ->
                 arithmetic.chainQ8(
                         run,
@@ -203,8 +232,8 @@ final class PanelProduct implements Team.Job {
                         w.scales(index),
                         w.scalesStart(index) + segment * w.blocksPerSegment() * panel,
                         w.segments() * w.blocksPerSegment() * panel,
-                        tokenValues,
-                        x,
+                        values,
+                        xAt,
                         sums,
                         0);
         }
@@ -225,17 +254,6 @@ final class PanelProduct implements Team.Job {
                     arithmetic.widenQ8(array, at + done * panel, w.scales(index), scales, some, widened, done * panel);
                 }
             }
-        }
-    }
-
-    /** All groups of tokens meet some columns of a panel. */
-    private void meet(
-            float[] panelValues, int at, int k, int count, int columns, int from, int tokenCount, float[] sums) {
-        for (int t = 0, group; t < tokenCount; t += group) {
-            // A group never straddles two runs of tokens: these are multiples of the tile.
-            group = group(tokens - from - t);
-            int xAt = tokenStart + (from + t) * columns + k * group;
-            arithmetic.tile(group, count, panelValues, at, tokenValues, xAt, sums, t * panel, panel);
         }
     }
 
@@ -260,5 +278,12 @@ final class PanelProduct implements Team.Job {
         for (int i = 0; i < count; i++) {
             to[at + i] += from[fromAt + i];
         }
+    }
+
+    private static <T> T given(@Nullable T operand) {
+        if (operand == null) {
+            throw new IllegalStateException("no product is under way");
+        }
+        return operand;
     }
 }

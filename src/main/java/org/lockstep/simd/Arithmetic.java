@@ -68,6 +68,15 @@ public interface Arithmetic {
      */
     void tile(int rows, int count, float[] w, int wAt, float[] x, int xAt, float[] sums, int sumsAt, int sumsStride);
 
+    /** The same with a panel of bf16, widened on the way, and {@link #ROWS} rows of {@code x}. */
+    void tileBf16(int count, short[] w, int wAt, float[] x, int xAt, float[] sums, int sumsAt, int sumsStride);
+
+    /**
+     * Whether {@link #tileBf16} is faster, for any number of tiles over a panel, than to {@linkplain #widenBf16 widen} it once
+     * for {@link #tile}: where half the bytes to load make up for the widening.
+     */
+    boolean meetsBf16();
+
     /** Widens {@code count} columns of a panel of bf16, from {@code at} on, to f32 from {@code outAt} on. */
     void widenBf16(short[] panel, int at, int count, float[] out, int outAt);
 

@@ -81,6 +81,18 @@ final class PlainArithmetic implements Arithmetic {
     }
 
     @Override
+    public void tileBf16(int count, short[] w, int wAt, float[] x, int xAt, float[] sums, int sumsAt, int sumsStride) {
+        for (int row = 0; row < ROWS; row++) {
+            PlainChains.bf16(panel, count, w, wAt, x, xAt + row, ROWS, sums, sumsAt + row * sumsStride);
+        }
+    }
+
+    @Override
+    public boolean meetsBf16() {
+        return false;
+    }
+
+    @Override
     public void widenBf16(short[] from, int at, int count, float[] out, int outAt) {
         int half = panel / 2;
         for (int k = 0; k < count * panel; k += panel) {
@@ -128,9 +140,9 @@ final class PlainArithmetic implements Arithmetic {
 
     @Override
     public void chainBf16(int count, short[] w, int at, int next, float[] x, int xAt, float[] sums, int sumsAt) {
-        PlainChains.bf16(panel, count, w, at, x, xAt, sums, sumsAt);
+        PlainChains.bf16(panel, count, w, at, x, xAt, 1, sums, sumsAt);
         if (next != 0) {
-            PlainChains.bf16(panel, count, w, at + next, x, xAt, sums, sumsAt + panel);
+            PlainChains.bf16(panel, count, w, at + next, x, xAt, 1, sums, sumsAt + panel);
         }
     }
 

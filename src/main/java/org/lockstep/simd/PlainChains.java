@@ -4,16 +4,26 @@ package org.lockstep.simd;
 final class PlainChains {
     private PlainChains() {}
 
-    static void bf16(int panel, int count, short[] from, int at, float[] x, int xAt, float[] sums, int sumsAt) {
+    static void bf16(
+            int panel, int count, short[] from, int at, float[] x, int xAt, int xStride, float[] sums, int sumsAt) {
         int half = panel / 2;
         for (int r = 0; r < half; r += 4) {
-            bf16Four(panel, count, from, at + 2 * r, x, xAt, sums, sumsAt + r, sumsAt + half + r);
+            bf16Four(panel, count, from, at + 2 * r, x, xAt, xStride, sums, sumsAt + r, sumsAt + half + r);
         }
     }
 
     /** Four rows of the first half, four of the second. */
     private static void bf16Four(
-            int panel, int count, short[] from, int at, float[] x, int xAt, float[] sums, int low, int high) {
+            int panel,
+            int count,
+            short[] from,
+            int at,
+            float[] x,
+            int xAt,
+            int xStride,
+            float[] sums,
+            int low,
+            int high) {
         float s0 = sums[low];
         float s1 = sums[low + 1];
         float s2 = sums[low + 2];
@@ -23,7 +33,7 @@ final class PlainChains {
         float s6 = sums[high + 2];
         float s7 = sums[high + 3];
         for (int k = 0; k < count; k++) {
-            float v = x[xAt + k];
+            float v = x[xAt + k * xStride];
             int p = at + k * panel;
             s0 = Math.fma(bf16(from[p]), v, s0);
             s4 = Math.fma(bf16(from[p + 1]), v, s4);

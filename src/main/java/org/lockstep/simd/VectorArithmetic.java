@@ -34,6 +34,17 @@ final class VectorArithmetic implements Arithmetic {
     }
 
     @Override
+    public void tileBf16(int count, short[] w, int wAt, float[] x, int xAt, float[] sums, int sumsAt, int sumsStride) {
+        VectorTiles.tileBf16(count, w, wAt, x, xAt, sums, sumsAt, sumsStride);
+    }
+
+    /** Not with AVX-512, whose cores shift on the ports of the multiplier. */
+    @Override
+    public boolean meetsBf16() {
+        return L < 16;
+    }
+
+    @Override
     public void widenBf16(short[] panel, int at, int count, float[] out, int outAt) {
         for (int k = 0; k < count; k++) {
             int o = outAt + k * W;

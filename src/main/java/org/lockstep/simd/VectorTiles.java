@@ -1,6 +1,7 @@
 package org.lockstep.simd;
 
 import jdk.incubator.vector.FloatVector;
+import jdk.incubator.vector.IntVector;
 import jdk.incubator.vector.VectorSpecies;
 
 /**
@@ -272,5 +273,57 @@ final class VectorTiles {
         s21.intoArray(sums, at2 + L);
         s30.intoArray(sums, at3);
         s31.intoArray(sums, at3 + L);
+    }
+
+    /**
+     * Four rows meet a panel of bf16, widened in registers. Fewer have none of their own: those are short enough for C2 to make one
+     * method of both halves, and of Java 17's two loops of vectors in a method some are boxed.
+     */
+    static void tileBf16(int count, short[] w, int wAt, float[] x, int xAt, float[] sums, int sumsAt, int sumsStride) {
+        half4Bf16(count, w, wAt, x, xAt, sums, sumsAt, sumsStride);
+        half4Bf16(count, w, wAt + 2 * L, x, xAt, sums, sumsAt + L, sumsStride);
+    }
+
+    /** The rows of two of a panel's four vectors: the halves of one load's lanes, and so half a panel apart. */
+    private static void half4Bf16(
+            int count, short[] w, int wAt, float[] x, int xAt, float[] sums, int sumsAt, int sumsStride) {
+        int at0 = sumsAt;
+        int at1 = at0 + sumsStride;
+        int at2 = at1 + sumsStride;
+        int at3 = at2 + sumsStride;
+        FloatVector s00 = load(sums, at0);
+        FloatVector s01 = load(sums, at0 + 2 * L);
+        FloatVector s10 = load(sums, at1);
+        FloatVector s11 = load(sums, at1 + 2 * L);
+        FloatVector s20 = load(sums, at2);
+        FloatVector s21 = load(sums, at2 + 2 * L);
+        FloatVector s30 = load(sums, at3);
+        FloatVector s31 = load(sums, at3 + 2 * L);
+        for (int k = 0; k < count; k++) {
+            int q = xAt + k * 4;
+            IntVector pairs = VectorChains.pairs(w, wAt + k * W);
+            FloatVector w0 = VectorChains.lowBf16(pairs);
+            FloatVector w1 = VectorChains.highBf16(pairs);
+            FloatVector b = all(x[q]);
+            s00 = w0.fma(b, s00);
+            s01 = w1.fma(b, s01);
+            b = all(x[q + 1]);
+            s10 = w0.fma(b, s10);
+            s11 = w1.fma(b, s11);
+            b = all(x[q + 2]);
+            s20 = w0.fma(b, s20);
+            s21 = w1.fma(b, s21);
+            b = all(x[q + 3]);
+            s30 = w0.fma(b, s30);
+            s31 = w1.fma(b, s31);
+        }
+        s00.intoArray(sums, at0);
+        s01.intoArray(sums, at0 + 2 * L);
+        s10.intoArray(sums, at1);
+        s11.intoArray(sums, at1 + 2 * L);
+        s20.intoArray(sums, at2);
+        s21.intoArray(sums, at2 + 2 * L);
+        s30.intoArray(sums, at3);
+        s31.intoArray(sums, at3 + 2 * L);
     }
 }

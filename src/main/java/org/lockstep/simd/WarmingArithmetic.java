@@ -8,6 +8,7 @@ final class WarmingArithmetic implements Arithmetic {
     private final Arithmetic vectors;
     private final Arithmetic plain;
     private final Trial[] tiles = new Trial[ROWS + 1];
+    private final Trial tilesBf16 = new Trial();
     private final Trial bf16 = new Trial();
     private final Trial f16 = new Trial();
     private final Trial q8 = new Trial();
@@ -50,6 +51,25 @@ final class WarmingArithmetic implements Arithmetic {
         long between = System.nanoTime();
         plain.tile(rows, count - dose, w, wAt + dose * panel(), x, xAt + dose * rows, sums, sumsAt, sumsStride);
         trial.measured(dose, between - start, count - dose, System.nanoTime() - between);
+    }
+
+    @Override
+    public void tileBf16(int count, short[] w, int wAt, float[] x, int xAt, float[] sums, int sumsAt, int sumsStride) {
+        if (tilesBf16.over) {
+            vectors.tileBf16(count, w, wAt, x, xAt, sums, sumsAt, sumsStride);
+            return;
+        }
+        int dose = tilesBf16.dose(count);
+        long start = System.nanoTime();
+        vectors.tileBf16(dose, w, wAt, x, xAt, sums, sumsAt, sumsStride);
+        long between = System.nanoTime();
+        plain.tileBf16(count - dose, w, wAt + dose * panel(), x, xAt + dose * ROWS, sums, sumsAt, sumsStride);
+        tilesBf16.measured(dose, between - start, count - dose, System.nanoTime() - between);
+    }
+
+    @Override
+    public boolean meetsBf16() {
+        return vectors.meetsBf16();
     }
 
     @Override
