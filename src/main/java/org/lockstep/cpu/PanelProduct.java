@@ -270,13 +270,7 @@ final class PanelProduct implements Team.Job {
         System.arraycopy(sums, at, target.floats(), to, some);
         HostBuffer added = bias;
         if (added != null) {
-            add(target.floats(), to, added.floats(), added.offset() + row, some);
-        }
-    }
-
-    private static void add(float[] to, int at, float[] from, int fromAt, int count) {
-        for (int i = 0; i < count; i++) {
-            to[at + i] += from[fromAt + i];
+            arithmetic.add(target.floats(), to, added.floats(), added.offset() + row, some);
         }
     }
 

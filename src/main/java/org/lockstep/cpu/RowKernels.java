@@ -64,26 +64,19 @@ final class RowKernels {
         int end = Math.min(from + rowsOfAPart() * width, x.size());
         for (int at = from; at < end; at += width) {
             if (y != null) {
-                add(x.floats(), x.offset() + at, y.floats(), y.offset() + at, width);
+                arithmetic.add(x.floats(), x.offset() + at, y.floats(), y.offset() + at, width);
             }
             float squares = arithmetic.sumOfSquares(x.floats(), x.offset() + at, width, lanes[worker]);
             float scale = (float) (1 / Math.sqrt((double) squares / width + epsilon));
-            scale(
+            arithmetic.scale(
                     x.floats(),
                     x.offset() + at,
                     scale,
                     weight.floats(),
                     weight.offset(),
-                    width,
                     out.floats(),
-                    out.offset() + at);
-        }
-    }
-
-    private static void scale(
-            float[] x, int xAt, float scale, float[] weight, int weightAt, int count, float[] out, int outAt) {
-        for (int i = 0; i < count; i++) {
-            out[outAt + i] = x[xAt + i] * scale * weight[weightAt + i];
+                    out.offset() + at,
+                    width);
         }
     }
 
@@ -113,13 +106,8 @@ final class RowKernels {
         HostBuffer x = given(first);
         HostBuffer y = given(second);
         int from = part * Team.PART;
-        add(x.floats(), x.offset() + from, y.floats(), y.offset() + from, Math.min(Team.PART, x.size() - from));
-    }
-
-    private static void add(float[] to, int at, float[] from, int fromAt, int count) {
-        for (int i = 0; i < count; i++) {
-            to[at + i] += from[fromAt + i];
-        }
+        arithmetic.add(
+                x.floats(), x.offset() + from, y.floats(), y.offset() + from, Math.min(Team.PART, x.size() - from));
     }
 
     private static int parts(int elements) {

@@ -148,6 +148,12 @@ public interface Arithmetic {
     /** {@code gate = gate / (1 + exp(-gate)) · up}, in place. */
     void swiGlu(float[] gate, int gateAt, float[] up, int upAt, int count);
 
+    /** {@code x = x + y}, in place. */
+    void add(float[] x, int at, float[] y, int yAt, int count);
+
+    /** {@code out = x · scale · weight}; {@code out} may be {@code x}, at the same element. */
+    void scale(float[] x, int at, float scale, float[] weight, int weightAt, float[] out, int outAt, int count);
+
     /** What computes, for people: {@code vectors of 16 floats}. */
     @Override
     String toString();

@@ -233,6 +233,29 @@ final class PlainArithmetic implements Arithmetic {
     }
 
     @Override
+    public void add(float[] x, int at, float[] y, int yAt, int count) {
+        sum(x, at, y, yAt, count);
+    }
+
+    static void sum(float[] x, int at, float[] y, int yAt, int count) {
+        for (int i = 0; i < count; i++) {
+            x[at + i] += y[yAt + i];
+        }
+    }
+
+    @Override
+    public void scale(float[] x, int at, float scale, float[] weight, int weightAt, float[] out, int outAt, int count) {
+        product(x, at, scale, weight, weightAt, out, outAt, count);
+    }
+
+    static void product(
+            float[] x, int at, float scale, float[] weight, int weightAt, float[] out, int outAt, int count) {
+        for (int i = 0; i < count; i++) {
+            out[outAt + i] = x[at + i] * scale * weight[weightAt + i];
+        }
+    }
+
+    @Override
     public String toString() {
         return "plain Java";
     }

@@ -152,6 +152,16 @@ final class VectorArithmetic implements Arithmetic {
     }
 
     @Override
+    public void add(float[] x, int at, float[] y, int yAt, int count) {
+        VectorRows.add(x, at, y, yAt, count);
+    }
+
+    @Override
+    public void scale(float[] x, int at, float scale, float[] weight, int weightAt, float[] out, int outAt, int count) {
+        VectorRows.scale(x, at, scale, weight, weightAt, out, outAt, count);
+    }
+
+    @Override
     public String toString() {
         return "vectors of " + L + " floats";
     }

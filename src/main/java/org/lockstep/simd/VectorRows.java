@@ -91,6 +91,23 @@ final class VectorRows {
         PlainArithmetic.gate(gate, gateAt + whole, up, upAt + whole, count - whole);
     }
 
+    static void add(float[] x, int at, float[] y, int yAt, int count) {
+        int whole = count - count % L;
+        for (int i = 0; i < whole; i += L) {
+            load(x, at + i).add(load(y, yAt + i)).intoArray(x, at + i);
+        }
+        PlainArithmetic.sum(x, at + whole, y, yAt + whole, count - whole);
+    }
+
+    static void scale(float[] x, int at, float scale, float[] weight, int weightAt, float[] out, int outAt, int count) {
+        int whole = count - count % L;
+        FloatVector all = all(scale);
+        for (int i = 0; i < whole; i += L) {
+            load(x, at + i).mul(all).mul(load(weight, weightAt + i)).intoArray(out, outAt + i);
+        }
+        PlainArithmetic.product(x, at + whole, scale, weight, weightAt + whole, out, outAt + whole, count - whole);
+    }
+
     /** As {@link Sums#add}; returns the sum of all sums times 0. */
     static float add(float[] a, int aAt, float[] b, int bAt, float[] out, int outAt, int count) {
         int whole = count - count % (2 * L);

@@ -19,6 +19,8 @@ final class WarmingArithmetic implements Arithmetic {
     private final Trial exponentials = new Trial();
     private final Trial squares = new Trial();
     private final Trial gates = new Trial();
+    private final Trial sums = new Trial();
+    private final Trial scales = new Trial();
 
     WarmingArithmetic(Arithmetic vectors) {
         this.vectors = vectors;
@@ -235,6 +237,30 @@ final class WarmingArithmetic implements Arithmetic {
         long start = System.nanoTime();
         turn.swiGlu(gate, gateAt, up, upAt, count);
         gates.measured(turn == vectors, count, System.nanoTime() - start);
+    }
+
+    @Override
+    public void add(float[] x, int at, float[] y, int yAt, int count) {
+        if (sums.over) {
+            vectors.add(x, at, y, yAt, count);
+            return;
+        }
+        Arithmetic turn = sums.tries() ? vectors : plain;
+        long start = System.nanoTime();
+        turn.add(x, at, y, yAt, count);
+        sums.measured(turn == vectors, count, System.nanoTime() - start);
+    }
+
+    @Override
+    public void scale(float[] x, int at, float scale, float[] weight, int weightAt, float[] out, int outAt, int count) {
+        if (scales.over) {
+            vectors.scale(x, at, scale, weight, weightAt, out, outAt, count);
+            return;
+        }
+        Arithmetic turn = scales.tries() ? vectors : plain;
+        long start = System.nanoTime();
+        turn.scale(x, at, scale, weight, weightAt, out, outAt, count);
+        scales.measured(turn == vectors, count, System.nanoTime() - start);
     }
 
     @Override

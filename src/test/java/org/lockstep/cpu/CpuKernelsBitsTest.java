@@ -59,6 +59,8 @@ class CpuKernelsBitsTest {
         Tensor norm = kernels.upload(Buffer.ofFloats(random(random, 5 * 101)), 5, 101);
         kernels.rmsNorm(norm, kernels.upload(Buffer.ofFloats(random(random, 101)), 101), 1e-5f, norm);
         results.add(norm.buffer().toHost().toFloats());
+        kernels.add(norm, kernels.upload(Buffer.ofFloats(random(random, 5 * 101)), 5, 101));
+        results.add(norm.buffer().toHost().toFloats());
         return results;
     }
 
