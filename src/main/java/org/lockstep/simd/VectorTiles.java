@@ -276,8 +276,8 @@ final class VectorTiles {
     }
 
     /**
-     * Four rows meet a panel of bf16, widened in registers. Fewer have none of their own: those are short enough for C2 to make one
-     * method of both halves, and of Java 17's two loops of vectors in a method some are boxed.
+     * Four rows meet a panel of bf16, widened in registers. Fewer have no tile of their own: two rows by two or by four vectors were
+     * both boxed by C2 of Java 17 in one run of three to six.
      */
     static void tileBf16(int count, short[] w, int wAt, float[] x, int xAt, float[] sums, int sumsAt, int sumsStride) {
         half4Bf16(count, w, wAt, x, xAt, sums, sumsAt, sumsStride);
