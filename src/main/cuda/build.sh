@@ -7,7 +7,7 @@ set -euo pipefail
 cd "$(dirname "$0")"
 to=${1:-.}
 version=$(nvcc --version | sed -n 's/.*release \([0-9.]*\), V\([0-9.]*\)$/\2/p')
-for name in rows product attention flash reduce exchange; do
+for name in rows sample product attention flash reduce exchange; do
   target=75
   [[ $name == flash ]] && target=80 # whose tensor cores take bf16
   nvcc -ptx -arch=compute_$target -std=c++17 -fmad=false -o "$to/$name.raw" "$name.cu"

@@ -72,7 +72,8 @@ static __device__ __forceinline__ void unpack(uint4 raw, const int8_t*, float (&
 }
 
 /** The sum over a warp, in every lane. */
-static __device__ __forceinline__ float warp_sum(float x) {
+template <typename T>
+static __device__ __forceinline__ T warp_sum(T x) {
 #pragma unroll
     for (int distance = 16; distance > 0; distance /= 2) {
         x += __shfl_xor_sync(ALL_LANES, x, distance);

@@ -54,6 +54,15 @@ inline double __longlong_as_double(long long bits) {
     return x;
 }
 
+inline int __clz(int x) { return x == 0 ? 32 : __builtin_clz(static_cast<unsigned>(x)); }
+
+/** Of shared memory, where fibres take turns. */
+inline unsigned atomicAdd(unsigned* to, unsigned value) {
+    const unsigned before = *to;
+    *to = before + value;
+    return before;
+}
+
 inline void __syncthreads() { standin::block_barrier(0); }
 inline int __syncthreads_or(int predicate) { return standin::block_barrier(predicate); }
 
@@ -65,6 +74,11 @@ T __shfl_xor_sync(unsigned mask, T value, int distance) {
 template <typename T>
 T __shfl_down_sync(unsigned mask, T value, int distance) {
     return standin::shuffle(mask, value, [=](int lane) { return lane + distance < 32 ? lane + distance : lane; });
+}
+
+template <typename T>
+T __shfl_up_sync(unsigned mask, T value, int distance) {
+    return standin::shuffle(mask, value, [=](int lane) { return lane < distance ? lane : lane - distance; });
 }
 
 template <typename T>

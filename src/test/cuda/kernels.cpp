@@ -11,6 +11,7 @@
 #include "product.cu"
 #include "reduce.cu"
 #include "rows.cu"
+#include "sample.cu"
 
 namespace standin {
 

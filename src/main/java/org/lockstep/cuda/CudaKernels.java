@@ -1,5 +1,7 @@
 package org.lockstep.cuda;
 
+import static org.lockstep.cuda.DeviceProduct.blocks;
+
 import java.util.EnumMap;
 import java.util.Map;
 import java.util.Objects;
@@ -10,6 +12,7 @@ import org.lockstep.tensor.Buffer;
 import org.lockstep.tensor.CacheBlocks;
 import org.lockstep.tensor.DataType;
 import org.lockstep.tensor.Device;
+import org.lockstep.tensor.Draws;
 import org.lockstep.tensor.HostBuffer;
 import org.lockstep.tensor.KernelArguments;
 import org.lockstep.tensor.Kernels;
@@ -24,8 +27,8 @@ import org.lockstep.tensor.WeightType;
 /**
  * The maths of a decoder on a GPU: weights f32, bf16, f16 or q8, cache f32, bf16 or f16, activations f32.
  *
- * <p>Everything is queued in the order of the rank's stream and runs when the device comes to it; {@link #argmax} and
- * {@link Buffer#toHost} wait, and {@link #synchronize}. A token's result has the same bits in every batch, but for {@link #linear} of more than eight
+ * <p>Everything is queued in the order of the rank's stream and runs when the device comes to it; {@link #argmax},
+ * {@link #sample} and {@link Buffer#toHost} wait, and {@link #synchronize}. A token's result has the same bits in every batch, but for {@link #linear} of more than eight
  * tokens where that is cuBLAS's, and for {@link #attention} on tensor cores, which a token that comes alone does without. Shapes that do not fit together are an {@link IllegalArgumentException} naming both. One
  * caller at a time, from any thread; {@link #close} gives all memory back, also what buffers still stand for.
  */
@@ -40,7 +43,7 @@ public final class CudaKernels implements Kernels {
     private final @Nullable StepGraphs graphs; // null where each step runs as it comes
     private final DeviceProduct product;
     private final DeviceAttention attention;
-    private final Scratch likeliest;
+    private final DeviceSampler sampler;
     private final Map<WeightType, Integer> widest = new EnumMap<>(WeightType.class); // columns
     private boolean closed;
 
@@ -55,7 +58,7 @@ public final class CudaKernels implements Kernels {
         this.tables = new StepTables(device, arena, replayed::clear);
         this.product = new DeviceProduct(arena, kernels, cublas, replayed::clear);
         this.attention = new DeviceAttention(arena, kernels, device.seen().hasBf16TensorCores(), replayed::clear);
-        this.likeliest = new Scratch(arena, DataType.I32, () -> {});
+        this.sampler = new DeviceSampler(arena, kernels);
     }
 
     /**
@@ -281,14 +284,15 @@ public final class CudaKernels implements Kernels {
     @Override
     public void argmax(Tensor x, int[] out) {
         device.enter();
-        int rows = (int) x.shape().dim(0);
-        DeviceBuffer indices = likeliest.of(rows, Math.max(64, rows));
-        kernels.with()
-                .pointer(floats(x))
-                .number((int) x.shape().dim(-1))
-                .pointer(indices.address())
-                .launch("argmax", rows, 1024);
-        indices.slice(0, rows).copyTo(HostBuffer.of(DataType.I32, out).slice(0, rows));
+        sampler.argmax(floats(x), (int) x.shape().dim(0), (int) x.shape().dim(-1), out);
+    }
+
+    @Override
+    public boolean sample(Tensor logits, Draws draws, int[] out) {
+        KernelArguments.sample(logits, draws, out);
+        device.enter();
+        sampler.sample(floats(logits), (int) logits.shape().dim(1), draws, out);
+        return true;
     }
 
     @Override
@@ -297,7 +301,7 @@ public final class CudaKernels implements Kernels {
         tables.reserve(largest);
         widest.forEach((type, columns) -> product.reserve(largest.tokens(), type, columns));
         attention.reserve(largest);
-        likeliest.of(largest.sequences());
+        sampler.reserve(largest.sequences());
     }
 
     /**
@@ -353,6 +357,7 @@ public final class CudaKernels implements Kernels {
                 arena;
                 kernels;
                 tables;
+                sampler;
                 cublas;
                 graphs) {
             device.enter();
@@ -364,10 +369,6 @@ public final class CudaKernels implements Kernels {
     @Override
     public String toString() {
         return device.seen() + ", " + (cublas == null ? "no cuBLAS" : cublas);
-    }
-
-    private static int blocks(long n) {
-        return DeviceProduct.blocks(n);
     }
 
     private DeviceWeight mine(Weight weight) {

@@ -52,7 +52,7 @@ final class KernelModule implements AutoCloseable {
 
     /** Those of a decoder. */
     static KernelModule decoder(CudaDevice device) {
-        List<String> sources = new ArrayList<>(List.of("rows", "product", "attention"));
+        List<String> sources = new ArrayList<>(List.of("rows", "sample", "product", "attention"));
         if (device.seen().hasBf16TensorCores()) {
             sources.add("flash");
         }

@@ -1,6 +1,7 @@
 package org.lockstep.tensor;
 
 import java.util.Arrays;
+import java.util.Objects;
 import org.jspecify.annotations.Nullable;
 
 /**
@@ -105,6 +106,19 @@ public final class KernelArguments {
                 x.shape(),
                 rows.length + " rows",
                 out.shape());
+    }
+
+    public static void sample(Tensor logits, Draws draws, int[] out) {
+        long rows = logits.shape().dim(0);
+        require(
+                logits.shape().rank() == 2 && logits.shape().dim(1) > 0 && out.length >= rows,
+                "sample",
+                logits.shape(),
+                draws.count() + " draws",
+                out.length + " indices");
+        for (int draw = 0; draw < draws.count(); draw++) {
+            Objects.checkIndex(draws.row(draw), rows);
+        }
     }
 
     private static void require(boolean fits, String kernel, Object x, Object with, Object out) {

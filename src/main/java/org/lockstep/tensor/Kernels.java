@@ -130,6 +130,21 @@ public interface Kernels extends AutoCloseable {
     void argmax(Tensor x, int[] out);
 
     /**
+     * Draws an index of each row that {@code draws} names, if this device does that: where it does not, logits are the host's to
+     * draw from. -1 as of {@link #argmax}.
+     *
+     * <p>Weights and their sums have a relative error of about 1e-6: where that decides, at the border between two indices or of
+     * what is cut off, the host may choose the other.
+     *
+     * @param logits (rows, n), f32; only read
+     * @param out at least {@code rows} long; elements of other rows are left alone
+     * @return whether it was done; if not, {@code out} is as it was
+     */
+    default boolean sample(Tensor logits, Draws draws, int[] out) {
+        return false;
+    }
+
+    /**
      * Takes the memory that steps up to such a size need beside what they are given: a step takes none of the device then, which
      * may hold up all that it was given. To be called when the weights are prepared.
      *

@@ -1,11 +1,13 @@
 package org.lockstep.cuda;
 
 import java.io.IOException;
+import java.nio.IntBuffer;
 import java.util.ArrayList;
 import java.util.Arrays;
 import java.util.List;
 import java.util.Locale;
 import java.util.Optional;
+import java.util.Random;
 import jcuda.driver.CUdeviceptr;
 import jcuda.driver.CUevent;
 import jcuda.driver.CUgraph;
@@ -67,6 +69,8 @@ final class KernelBench {
             prefill("flash_prefill_bf16_128", 128, 2048);
         }
         rows();
+        sample(1);
+        sample(64);
         launches();
         products();
     }
@@ -221,6 +225,37 @@ final class KernelBench {
                 6 * n);
         report("argmax", time(repetitions, i -> device.launch("argmax", each, 1024, x, HIDDEN, indices)), 4 * n);
         free(x, y, narrow, weight, out, indices);
+    }
+
+    /** Rows of logits that are drawn from, against one reading of them. */
+    private void sample(int draws) {
+        int n = VOCABULARY / shrink;
+        Random random = new Random(1);
+        float[] values = new float[draws * n];
+        for (int i = 0; i < values.length; i++) {
+            values[i] = (float) (3 * random.nextGaussian());
+        }
+        CUdeviceptr logits = device.of(values);
+        CUdeviceptr indices = device.room(4L * draws);
+        for (double topP : new double[] {1, 0.9}) {
+            for (int topK : new int[] {0, 50}) {
+                IntBuffer told = IntBuffer.allocate(8 * draws);
+                for (int row = 0; row < draws; row++) {
+                    for (double each : new double[] {random.nextDouble(), topP}) {
+                        long bits = Double.doubleToRawLongBits(each);
+                        told.put((int) bits).put((int) (bits >>> 32));
+                    }
+                    told.put(Float.floatToRawIntBits(1)).put(0).put(topK).put(row);
+                }
+                CUdeviceptr how = device.of(told.array());
+                double seconds = time(
+                        repetitions, i -> device.launch("sample", new int[] {draws}, 1024, logits, n, how, indices));
+                String what = "sample " + draws + " × " + n + (topP < 1 ? " top-p" : "") + (topK > 0 ? " top-k" : "");
+                report(what, seconds, 4L * draws * n);
+                free(how);
+            }
+        }
+        free(logits, indices);
     }
 
     /** What a launch costs by itself, queued one by one and in a graph. */

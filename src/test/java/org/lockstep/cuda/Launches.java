@@ -44,7 +44,7 @@ final class Launches implements AutoCloseable {
         check(JCudaDriver.cuDeviceGetAttribute(
                 major, CUdevice_attribute.CU_DEVICE_ATTRIBUTE_COMPUTE_CAPABILITY_MAJOR, device));
         tensorCores = major[0] >= 8;
-        for (String name : List.of("rows", "product", "attention", "flash")) {
+        for (String name : List.of("rows", "sample", "product", "attention", "flash")) {
             if (name.equals("flash") && !tensorCores) {
                 continue;
             }

@@ -27,7 +27,8 @@ import org.junit.jupiter.params.provider.ValueSource;
 @Timeout(300)
 class PtxTest {
     private static final Path SOURCES = Path.of("src/main/cuda");
-    private static final List<String> NAMES = List.of("rows", "product", "attention", "flash", "reduce", "exchange");
+    private static final List<String> NAMES =
+            List.of("rows", "sample", "product", "attention", "flash", "reduce", "exchange");
     private static final String TENSOR_CORES = "flash";
     private static final Pattern MADE_BY = Pattern.compile("by nvcc (\\S+),");
     private static final Pattern SPILL = Pattern.compile("(\\d+) bytes spill");

@@ -526,6 +526,58 @@ public abstract class KernelsContract {
         assertThat(out).isEqualTo(expected);
     }
 
+    /** A device draws of the rows that are named, or of none. */
+    @Test
+    void sampleDrawsOfItsRowsOrLeavesThemToTheHost() {
+        float inf = Float.POSITIVE_INFINITY;
+        float[] rows = {1, 2, 3, 0, 9, 9, 5, Float.NaN, 5, 0, -inf, 0, 1, inf, 1, -inf, -inf, -inf, 4, 4, 4};
+        int[] out = {70, 71, 72, 73, 74, 75, 76};
+        int[] drawn = {2, 6, 3, 4, 5, 1};
+        double[] uniforms = {0.5, 0.67, 0.5, 0, 0.9, 0};
+        boolean done = kernels.sample(
+                kernels.upload(HostBuffer.of(DataType.F32, rows), 7, 3),
+                new Draws() {
+                    @Override
+                    public int count() {
+                        return drawn.length;
+                    }
+
+                    @Override
+                    public int row(int draw) {
+                        return drawn[draw];
+                    }
+
+                    @Override
+                    public float inverseTemperature(int draw) {
+                        return 0.5f;
+                    }
+
+                    @Override
+                    public double minP(int draw) {
+                        return 0.1;
+                    }
+
+                    @Override
+                    public int topK(int draw) {
+                        return 2;
+                    }
+
+                    @Override
+                    public double topP(int draw) {
+                        return drawn[draw] == 6 ? 0.5 : 1;
+                    }
+
+                    @Override
+                    public double uniform(int draw) {
+                        return uniforms[draw];
+                    }
+                },
+                out);
+        assertThat(out)
+                .containsExactly(done ? new int[] {70, 1, -1, 2, -1, -1, 1} : new int[] {70, 71, 72, 73, 74, 75, 76});
+        assertThat(done).isEqualTo(kernels.device().kind() == Device.Kind.CUDA);
+    }
+
     /** Below, at and above the widths of vectors, and more than a part that a device cuts. */
     @ParameterizedTest
     @CsvSource({"1,1", "1,7", "2,8", "3,17", "1,33", "5,101", "3,11003", "1,32768", "2,40001"})
