@@ -6,12 +6,13 @@ import org.lockstep.simd.Arithmetic;
 
 /**
  * Logits to a token, in vLLM's order: no end token before {@code minTokens}, penalties (repetition, frequency, presence),
- * then the largest logit if greedy; else temperature, min-p, top-k, top-p, and one draw among what they leave, by id.
+ * then the largest logit if greedy; else temperature, min-p, top-k, top-p, and one draw among what they leave, by id, as
+ * {@link org.lockstep.tensor.Draws} says.
  *
  * <p>The random number of a token is a hash of seed, request id and output position, and nothing else, so a completion
  * does not depend on how many ranks, replicas or other sequences there are, nor on their order. Equal logits are ordered by
  * id, lowest first. Weights are f32 with a relative error of about 1e-6, of the same bits with vectors and without, and their
- * sums are of double: where that decides, at the border between two tokens or of what is cut off, it decides alike everywhere.
+ * sums are of double: where that decides, at the border between two tokens or of what is cut off, it decides alike on every host.
  *
  * <p>The scratch space, about 20 bytes a token of the vocabulary, is made once. Not thread-safe.
  */
@@ -62,10 +63,10 @@ final class RowSampler {
         return (count + Arithmetic.LANES - 1) / Arithmetic.LANES * Arithmetic.LANES;
     }
 
-    /** Whether the token is the largest logit and nothing else counts. */
-    static boolean isOnlyGreedy(Sequence sequence) {
+    /** Whether the row's logits are not chosen from as they are: by penalties, or because no end token may come yet. */
+    static boolean changesLogits(Sequence sequence) {
         SamplingParams params = sequence.params();
-        return params.isGreedy() && sequence.outputTokens() >= params.minTokens() && !penalises(params);
+        return sequence.outputTokens() < params.minTokens() || penalises(params);
     }
 
     private static boolean penalises(SamplingParams params) {
@@ -95,8 +96,12 @@ final class RowSampler {
         if (params.isGreedy()) {
             return first(most);
         }
-        double uniform = uniform(params.seedOrZero(), sequence.id(), sequence.outputTokens());
-        return draw(params, most, uniform);
+        return draw(params, most, uniform(sequence));
+    }
+
+    /** The random number of the token after {@code sequence}. */
+    static double uniform(Sequence sequence) {
+        return uniform(sequence.params().seedOrZero(), sequence.id(), sequence.outputTokens());
     }
 
     /** A number in [0, 1) that depends on these three and nothing else. */
@@ -235,7 +240,7 @@ final class RowSampler {
 
     /** The candidates' exponentials, relative to the largest so that no temperature overflows; their sum. */
     private double weigh(int count, float most, double temperature) {
-        float inverse = Math.max((float) (1 / temperature), Float.MIN_NORMAL); // not 0, by which minus infinity is NaN
+        float inverse = inverse(temperature);
         if (count == vocabularySize) {
             for (int i = 0; i < count; i++) {
                 weights[i] = (work[i] - most) * inverse;
@@ -253,6 +258,11 @@ final class RowSampler {
             total += sums[at / RUN];
         }
         return total;
+    }
+
+    /** By what logits are multiplied: not by 0, which times minus infinity is NaN. */
+    static float inverse(double temperature) {
+        return Math.max((float) (1 / temperature), Float.MIN_NORMAL);
     }
 
     private double sum(int count) {

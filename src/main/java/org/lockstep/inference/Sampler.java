@@ -10,8 +10,9 @@ import org.lockstep.tensor.Kernels;
 import org.lockstep.tensor.Tensor;
 
 /**
- * A token for each row of logits: what is only greedy is done by the device, all rows at once and without a copy of them; the
- * others by a {@link RowSampler} for each thread that the kernels have on the host. Confined to its rank's thread.
+ * A token for each row of logits. Rows whose logits stay as they are: by the device, all at once and without a copy of them, if they
+ * are greedy, or if it draws as well ({@link Kernels#sample}). The others: by a {@link RowSampler} for each thread that the kernels
+ * have on the host, after a copy of theirs. Confined to its rank's thread.
  */
 final class Sampler {
     /**
@@ -25,6 +26,8 @@ final class Sampler {
     private final Kernels kernels;
     private final Arithmetic arithmetic = Arithmetic.create();
     private final @Nullable RowSampler[] byThread; // each made and used by its thread alone
+    private final SequenceDraws draws = new SequenceDraws();
+    private int[] onHost = {}; // rows
     private HostBuffer copied = HostBuffer.allocate(DataType.F32, 0);
 
     /**
@@ -49,22 +52,39 @@ final class Sampler {
      * @param tokens where a token for each goes, or {@link #NONE}
      */
     void sample(Tensor logits, List<Sequence> sequences, int[] tokens) {
+        int count = sequences.size();
+        onHost = onHost.length < count ? new int[count] : onHost;
+        draws.begin(sequences);
         int greedy = 0;
-        for (int row = 0; row < sequences.size(); row++) {
-            greedy += RowSampler.isOnlyGreedy(sequences.get(row)) ? 1 : 0;
+        int left = 0;
+        for (int row = 0; row < count; row++) {
+            if (RowSampler.changesLogits(sequences.get(row))) {
+                onHost[left++] = row;
+            } else if (sequences.get(row).params().isGreedy()) {
+                greedy++;
+            } else {
+                draws.add(row);
+            }
         }
         if (greedy > 0) {
             kernels.argmax(logits, tokens);
         }
-        if (greedy == sequences.size()) {
-            return;
-        }
-        HostBuffer rows = host(logits.buffer());
-        kernels.onHost(sequences.size(), (row, thread) -> {
-            Sequence sequence = sequences.get(row);
-            if (!RowSampler.isOnlyGreedy(sequence)) {
-                tokens[row] = sampler(thread).sample(rows.floats(), rows.offset() + row * vocabularySize, sequence);
+        if (draws.count() > 0 && !kernels.sample(logits, draws, tokens)) {
+            for (int draw = 0; draw < draws.count(); draw++) {
+                onHost[left++] = draws.row(draw);
             }
+        }
+        if (left > 0) {
+            sampleOnHost(logits.buffer(), left, sequences, tokens);
+        }
+    }
+
+    private void sampleOnHost(Buffer logits, int count, List<Sequence> sequences, int[] tokens) {
+        HostBuffer here = here(logits, count);
+        kernels.onHost(count, (part, thread) -> {
+            int row = onHost[part];
+            tokens[row] =
+                    sampler(thread).sample(here.floats(), here.offset() + row * vocabularySize, sequences.get(row));
         });
     }
 
@@ -77,16 +97,18 @@ final class Sampler {
         return known;
     }
 
-    /** The logits in host memory, which is made where there is too little of it. */
-    private HostBuffer host(Buffer logits) {
-        if (logits instanceof HostBuffer here) {
-            return here;
+    /** The logits in host memory, at least those of the first rows of {@code onHost}; it is made where there is too little of it. */
+    private HostBuffer here(Buffer logits, int count) {
+        if (logits instanceof HostBuffer known) {
+            return known;
         }
         if (copied.length() < logits.length()) {
             copied = HostBuffer.allocate(DataType.F32, logits.length());
         }
-        HostBuffer copy = copied.slice(0, logits.length());
-        logits.copyTo(copy);
-        return copy;
+        for (int i = 0; i < count; i++) {
+            long from = (long) onHost[i] * vocabularySize;
+            logits.slice(from, vocabularySize).copyTo(copied.slice(from, vocabularySize));
+        }
+        return copied;
     }
 }

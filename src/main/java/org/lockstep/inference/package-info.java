@@ -35,8 +35,9 @@
  * All of that goes over the control plane, whose thread answers for ranks that compute; the only waits are a source's
  * that has nothing to compute.
  *
- * <p>Logits are weighed in host memory, by {@code simd} on the threads that the kernels have there: so a seed draws the same
- * tokens from equal logits on every device, with vectors or without.
+ * <p>A seed draws the same tokens from equal logits on every device, but where rounding decides: on hosts always, by {@code simd}
+ * on the threads that the kernels have there, with vectors or without; where a device draws from its own memory, as it does unless
+ * penalties change the logits or an end token is held back, its sums have another order.
  *
  * <p>Never here: Spark, device memory, arithmetic of ranks (asked of {@code topology}), sockets. Mutable state lives in
  * {@code Sequence}, {@code BlockManager}, {@code Scheduler} and {@code TextStream}, each confined to its rank's thread, and

@@ -3,10 +3,8 @@ package org.lockstep.inference;
 import static org.assertj.core.api.Assertions.assertThat;
 
 import java.util.Arrays;
-import java.util.Comparator;
 import java.util.List;
 import java.util.Random;
-import java.util.stream.IntStream;
 import java.util.stream.LongStream;
 import org.junit.jupiter.api.Test;
 import org.lockstep.cpu.Cores;
@@ -16,8 +14,6 @@ import org.lockstep.tensor.Buffer;
 import org.lockstep.tensor.Tensor;
 
 class SamplerTest {
-    private static final double ROUNDING = 1e-5;
-
     private static final SamplingParams SAMPLED = SamplingParams.DEFAULT.withMaxTokens(1000);
 
     private static Sequence sequence(long id, SamplingParams params, int... prompt) {
@@ -211,83 +207,13 @@ class SamplerTest {
                 sequence.append(random.nextInt(vocabulary));
             }
             int chosen = sampler.sample(logits, 0, sequence);
-            int plain = plain(logits, sequence, params, 0);
+            int plain = PlainSampling.choose(logits, sequence);
             borders += chosen == plain ? 0 : 1;
-            assertThat(chosen == plain || isAtABorder(logits, sequence, chosen))
+            assertThat(chosen == plain || PlainSampling.isAtABorder(logits, sequence, chosen))
                     .as("round %d %s: %d, not %d", round, params, chosen, plain)
                     .isTrue();
         }
         assertThat(borders).as("choices that rounding decides").isLessThan(20);
-    }
-
-    /** Whether a number next to the random one, or a border of what is cut off next to the one asked for, gives this token. */
-    private static boolean isAtABorder(float[] logits, Sequence sequence, int chosen) {
-        SamplingParams params = sequence.params();
-        for (double less : new double[] {1 - ROUNDING, 1, 1 + ROUNDING}) {
-            SamplingParams close =
-                    params.withTopP(Math.min(1, params.topP() * less)).withMinP(Math.min(1, params.minP() * less));
-            for (double by : new double[] {-ROUNDING, 0, ROUNDING}) {
-                if (plain(logits, sequence, close, by) == chosen) {
-                    return true;
-                }
-            }
-        }
-        return false;
-    }
-
-    /** The same in double by sorting everything, step by step. */
-    private static int plain(float[] raw, Sequence sequence, SamplingParams params, double by) {
-        float[] logits = raw.clone();
-        IntStream.range(0, sequence.size())
-                .map(sequence::token)
-                .distinct()
-                .forEach(t -> logits[t] = logits[t] > 0
-                        ? logits[t] / (float) params.repetitionPenalty()
-                        : logits[t] * (float) params.repetitionPenalty());
-        float max = logits[0];
-        for (float each : logits) {
-            max = Math.max(max, each);
-        }
-        double[] weights = new double[logits.length];
-        for (int i = 0; i < weights.length; i++) {
-            weights[i] = StrictMath.exp(((double) logits[i] - max) / params.temperature());
-            weights[i] = weights[i] < params.minP() ? 0 : weights[i];
-        }
-        int alive = (int) Arrays.stream(weights).filter(w -> w > 0).count();
-        Integer[] ids = IntStream.range(0, weights.length).boxed().toArray(Integer[]::new);
-        Arrays.sort(ids, Comparator.<Integer>comparingDouble(i -> -logits[i]).thenComparingInt(i -> i));
-        if (params.topK() > 0 && params.topK() < alive) {
-            float last = logits[ids[params.topK() - 1]];
-            for (int i = 0; i < weights.length; i++) {
-                weights[i] = logits[i] < last ? 0 : weights[i];
-            }
-        }
-        double sum = 0;
-        for (int i = 0; i < ids.length; i++) {
-            sum += params.topK() > 0 && params.topK() < alive ? weights[ids[i]] : weights[i];
-        }
-        double reached = 0;
-        for (int id : ids) {
-            if (params.topP() < 1 && reached > 0 && reached >= params.topP() * sum) {
-                weights[id] = 0;
-            }
-            reached += weights[id];
-        }
-        Arrays.sort(ids);
-        reached = Arrays.stream(ids).mapToDouble(id -> weights[id]).sum();
-        double uniform = RowSampler.uniform(params.seedOrZero(), sequence.id(), sequence.outputTokens());
-        double left = Math.max(0, uniform + by) * reached;
-        int chosen = -1;
-        for (int id : ids) {
-            if (weights[id] > 0) {
-                chosen = id;
-                if (left < weights[id]) {
-                    break;
-                }
-                left -= weights[id];
-            }
-        }
-        return chosen;
     }
 
     /** Vectors or none, one thread or several: the same tokens. */
