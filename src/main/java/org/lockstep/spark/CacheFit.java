@@ -51,23 +51,25 @@ record CacheFit(ModelConfig config, WeightType stored, ParallelSizes sizes, Rank
     GeneratorOptions resolve(LlmLimits limits, SparkConf conf) {
         OptionalLong set = Settings.CACHE_MEMORY.in(conf);
         DataType type = type(conf);
+        long elements = device.isCuda() ? Long.MAX_VALUE : HostBuffer.MOST_LENGTH;
         if (set.isPresent()) {
-            return limits.resolve(conf, config, sizes, type, set.getAsLong());
+            return limits.resolve(conf, config, sizes, type, set.getAsLong(), elements);
         }
-        GeneratorOptions wanted = limits.resolve(conf, config, sizes, type, Long.MAX_VALUE);
+        GeneratorOptions wanted = limits.resolve(conf, config, sizes, type, Long.MAX_VALUE, elements);
         if (room.isEmpty()) {
             return wanted;
         }
         long block = LlmLimits.bytesPerBlock(config, sizes, wanted.blockSize(), type);
         RankMemory beside = memory(wanted);
         if (!device.isCuda()) { // where not even a block is left, the whole is refused with all its parts
-            return limits.resolve(conf, config, sizes, type, Math.max(block, ofHeap(room.getAsLong(), beside, conf)));
+            long heap = Math.max(block, ofHeap(room.getAsLong(), beside, conf));
+            return limits.resolve(conf, config, sizes, type, heap, elements);
         }
         long left = left(room.getAsLong(), beside);
         if (left < block) {
             throw nothingLeft(room.getAsLong(), beside);
         }
-        return limits.resolve(conf, config, sizes, type, left);
+        return limits.resolve(conf, config, sizes, type, left, elements);
     }
 
     /**

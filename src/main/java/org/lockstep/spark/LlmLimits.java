@@ -59,14 +59,22 @@ record LlmLimits(
      *
      * @param cacheType that keys and values are held in
      * @param memory bytes of a rank's cache at most
+     * @param mostElements of a layer's keys, or values, which are one buffer
      * @throws LockstepException USAGE or NOT_ENOUGH_MEMORY if the model or the cache's memory does not allow them
      */
-    GeneratorOptions resolve(SparkConf conf, ModelConfig config, ParallelSizes sizes, DataType cacheType, long memory) {
+    GeneratorOptions resolve(
+            SparkConf conf,
+            ModelConfig config,
+            ParallelSizes sizes,
+            DataType cacheType,
+            long memory,
+            long mostElements) {
         StepSize steps = steps(conf);
         int sequences = steps.sequences;
         int block = positive("block-size", blockSize.orElse(Settings.CACHE_BLOCK_SIZE.in(conf)), 1 << 16);
         long perBlock = bytesPerBlock(config, sizes, block, cacheType);
-        long affordable = Math.min(memory / perBlock, MOST_POSITIONS / block);
+        long held = mostElements / elementsPerBlock(config, sizes, block);
+        long affordable = Math.min(memory / perBlock, Math.min(MOST_POSITIONS / block, held));
         int length = maxModelLength.orElse((int) Math.min(config.maxPositions(), Math.max(2, affordable * block)));
         if (length < 2 || length > config.maxPositions()) {
             throw LockstepException.report(
@@ -77,6 +85,14 @@ record LlmLimits(
                     .exception();
         }
         int perSequence = (length + block - 1) / block;
+        if (held < perSequence) {
+            throw LockstepException.report(
+                            ErrorCode.NOT_ENOUGH_MEMORY,
+                            "a layer's keys of one row of " + length + " positions are more than the " + mostElements
+                                    + " elements that an array of the heap holds")
+                    .attempt("a smaller --max-model-len, more tensor ranks, or --device cuda")
+                    .exception();
+        }
         if (affordable < perSequence) {
             throw LockstepException.report(
                             ErrorCode.NOT_ENOUGH_MEMORY,
@@ -127,8 +143,12 @@ record LlmLimits(
 
     /** Counted for the stage with the most layers: all ranks have the same blocks, since one of them decides for all. */
     static long bytesPerBlock(ModelConfig config, ParallelSizes sizes, int blockSize, DataType type) {
-        int layers = RankMemory.mostLayers(config, sizes);
-        int heads = Math.max(1, config.keyValueHeads() / sizes.tp());
-        return 2L * layers * blockSize * heads * config.headSize() * type.bytes();
+        return 2L * RankMemory.mostLayers(config, sizes) * elementsPerBlock(config, sizes, blockSize) * type.bytes();
+    }
+
+    /** Of a layer's keys. */
+    private static long elementsPerBlock(ModelConfig config, ParallelSizes sizes, int blockSize) {
+        long heads = Math.max(1, config.keyValueHeads() / sizes.tp());
+        return blockSize * heads * config.headSize();
     }
 }

@@ -18,6 +18,9 @@ public final class HostBuffer implements Buffer {
     private final int offset;
     private final int length;
 
+    /** Elements at most: what JVMs let an array have. */
+    public static final long MOST_LENGTH = Integer.MAX_VALUE - 8;
+
     private HostBuffer(DataType type, Object array, int offset, int length) {
         this.type = type;
         this.array = array;
@@ -37,9 +40,8 @@ public final class HostBuffer implements Buffer {
 
     /** Zeros. */
     public static HostBuffer allocate(DataType type, long length) {
-        if (length < 0 || length > Integer.MAX_VALUE - 8) {
-            throw new IllegalArgumentException(
-                    "length (" + length + ") of a host buffer is not in 0.." + (Integer.MAX_VALUE - 8));
+        if (length < 0 || length > MOST_LENGTH) {
+            throw new IllegalArgumentException("length (" + length + ") of a host buffer is not in 0.." + MOST_LENGTH);
         }
         return of(type, Array.newInstance(arrayClass(type).getComponentType(), (int) length));
     }

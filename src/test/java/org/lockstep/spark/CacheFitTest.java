@@ -22,25 +22,29 @@ class CacheFitTest {
             ParallelSizes.tensor(1).withPipeline(1).withData(1);
 
     /** Of the measures of Llama 3.1 8B: 256 KiB a position. */
-    private static final ModelConfig LARGE = new ModelConfig(
-            "LlamaForCausalLM",
-            4096,
-            32,
-            32,
-            8,
-            128,
-            14336,
-            128256,
-            131072,
-            1e-5f,
-            500000,
-            RopeScaling.NONE,
-            false,
-            false,
-            false,
-            List.of(),
-            null,
-            null);
+    private static final ModelConfig LARGE = large(8, 131072);
+
+    private static ModelConfig large(int keyValueHeads, int maxPositions) {
+        return new ModelConfig(
+                "LlamaForCausalLM",
+                4096,
+                32,
+                32,
+                keyValueHeads,
+                128,
+                14336,
+                128256,
+                maxPositions,
+                1e-5f,
+                500000,
+                RopeScaling.NONE,
+                false,
+                false,
+                false,
+                List.of(),
+                null,
+                null);
+    }
 
     private static CacheFit fit(long heap) {
         return new CacheFit(LARGE, WeightType.BF16, SIZES, RankDevice.CPU, OptionalLong.of(heap));
@@ -94,6 +98,22 @@ class CacheFitTest {
     void aRowThatDoesNotFitIsRefusedWithWhatItNeeds() {
         assertThatThrownBy(() -> fit(24 * GIB).resolve(LlmLimits.NONE.withMaxModelLength(131072), conf()))
                 .hasMessageContainingAll("NOT_ENOUGH_MEMORY", "one row of 131072 needs", "--max-model-len");
+    }
+
+    /** A layer's keys are one array, however large the heap. */
+    @Test
+    void itIsNoLargerThanAnArrayOfTheHeapCanBe() {
+        int width = 8 * 128; // of a position
+        GeneratorOptions options = fit(8192 * GIB).resolve(LlmLimits.NONE, conf());
+        assertThat((long) options.cacheTokens() * width)
+                .isBetween((1L << 31) - 9 - options.blockSize() * width, (1L << 31) - 9);
+        SparkConf set = conf().set("spark.lockstep.cache.memory", "4096g");
+        assertThat(fit(8192 * GIB).resolve(LlmLimits.NONE, set).cacheTokens()).isEqualTo(options.cacheTokens());
+        CacheFit wide =
+                new CacheFit(large(32, 1 << 20), WeightType.BF16, SIZES, RankDevice.CPU, OptionalLong.of(8192 * GIB));
+        assertThatThrownBy(() -> wide.resolve(LlmLimits.NONE.withMaxModelLength(1 << 20), conf()))
+                .hasMessageContainingAll(
+                        "NOT_ENOUGH_MEMORY", "one row of 1048576 positions", "2147483639 elements", "--max-model-len");
     }
 
     @Test
