@@ -296,6 +296,9 @@ public final class GangReport {
         }
 
         private String place(int rank) {
+            if (rank == first.rank()) { // also of a task that had none yet, as others had none
+                return first.place();
+            }
             Optional<RankFailure> told = heard.failures().stream()
                     .filter(failure -> failure.rank() == rank)
                     .findFirst();

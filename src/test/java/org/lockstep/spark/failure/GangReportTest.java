@@ -106,6 +106,18 @@ class GangReportTest {
         assertThat(told.getSuppressed()).singleElement().asString().contains("rank 0 is gone, its connection closed");
     }
 
+    /** While ranks are connected no task has one, and its executor is the one that another attempt is to do without. */
+    @Test
+    void whoFailedBeforeItHadARankIsNotTakenForAnotherThatHadNone() {
+        LockstepException told = report(
+                List.of(
+                        failure(-1, 0, false, ErrorCode.ABORTED, "aborted because of rank 1", null),
+                        failure(-1, 1, true, ErrorCode.DEVICE_LOST, "the kernel of rank 1 did not end", null)),
+                Map.of());
+        assertThat(told.code()).isEqualTo(ErrorCode.DEVICE_LOST);
+        assertThat(told).hasMessageContaining("culprit : host h  executor e1  task");
+    }
+
     /** Spark ended rank 0 by an interrupt in the middle of an operation, which it took for a failure of its own. */
     @Test
     void whoWasInterruptedForADeadExecutorIsNotTheOneToBlame() {
