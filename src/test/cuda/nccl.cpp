@@ -214,6 +214,7 @@ std::string& last_error() {
 bool holding = false; // who calls an operation, inside
 int inside = 0; // who is held
 int misuses = 0; // of a communicator that another thread is ending
+int held_rank = -1; // in its init
 int lost_rank = -1; // of communicators made from now on, and of those there are
 int64_t fail_after = -1;
 int fail_result = REMOTE_ERROR;
@@ -801,7 +802,14 @@ API void standin_nccl_hold(int holds) {
     standin_wake();
 }
 
-/** Who is held. */
+/** A rank whose init does not return from now on, as where the driver under it stands still; -1 for none. */
+API void standin_nccl_hold_init(int rank) {
+    Call held;
+    held_rank = rank;
+    standin_wake();
+}
+
+/** Who is held in an operation. */
 API int64_t standin_nccl_inside() {
     Call held;
     return inside;
@@ -875,6 +883,9 @@ API int ncclGetUniqueId(UniqueId* id) {
 API int ncclCommInitRankConfig(void** made, int size, UniqueId id, int rank, const Config* config) {
     Call held;
     *made = nullptr;
+    while (rank == held_rank) {
+        standin_wait();
+    }
     const std::string device = device_here();
     const std::string group = text_of(id);
     if (device.empty()) {

@@ -23,6 +23,12 @@ public interface Carriers {
         /** Throws the first cause if the group is dead. */
         void requireAlive(Object operation);
 
+        /**
+         * What the ranks tell each other from here on in this step of connecting them, which has waited for something else: errors call
+         * it so, and it may take so long in all. By the thread in that step.
+         */
+        void begin(Object told, Duration limit);
+
         /** Why the group is dead, if it is. */
         Optional<FirstCause> firstCause();
 

@@ -133,6 +133,10 @@ public final class SoloCommunicator extends GuardedCommunicator {
             SoloCommunicator.this.requireAlive(operation);
         }
 
+        /** Nobody is waited for. */
+        @Override
+        public void begin(Object told, Duration limit) {}
+
         @Override
         public Optional<FirstCause> firstCause() {
             int me = group.first();

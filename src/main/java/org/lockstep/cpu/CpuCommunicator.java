@@ -265,6 +265,11 @@ final class CpuCommunicator extends GuardedCommunicator {
         }
 
         @Override
+        public void begin(Object told, Duration limit) {
+            mesh.begin(told, limit, extension);
+        }
+
+        @Override
         public Optional<FirstCause> firstCause() {
             return Optional.ofNullable(fate.verdict()).map(Verdict::firstCause);
         }

@@ -4,6 +4,7 @@ import java.time.Duration;
 import java.util.Collections;
 import java.util.Comparator;
 import java.util.List;
+import java.util.Locale;
 import java.util.Optional;
 import java.util.function.Consumer;
 import java.util.function.Function;
@@ -25,6 +26,7 @@ import org.lockstep.topology.ProcessGroup;
  */
 final class NcclGroups implements Carriers, AutoCloseable {
     private static final Duration END = Duration.ofSeconds(5); // of what was aborted
+    private static final Duration ASKING = Duration.ofSeconds(5); // at most
 
     private final NcclLibrary library;
     private final CudaDevice device;
@@ -85,17 +87,17 @@ final class NcclGroups implements Carriers, AutoCloseable {
         this.log = log;
     }
 
-    /** That all ranks are here is seen by the host's group first, which can name who is not. */
+    /** That all ranks are here is seen by the host's group first, and once more in the end: it can name who is not. */
     @Override
     public NcclCarrier connect(ProcessGroup group, int me, Carrier host, Life life, OperationTag tag) {
         Equipment oldest = agree(group, host, tag);
+        long start = System.nanoTime();
         UniqueId id = ids.apply(group).orElseGet(() -> shared(me, host, tag));
         device.enter();
         NcclHandle handle = NcclHandle.begin(library, calls, id, group.size(), me, options.config(group));
         boolean met = false;
         try {
-            String init = "init of " + group;
-            handle.await(init, meeting, () -> life.requireAlive(init));
+            meet(handle, group, new Agreement(host, tag, group.size()), life, start);
             met = true;
         } finally {
             if (!met) {
@@ -107,6 +109,48 @@ final class NcclGroups implements Carriers, AutoCloseable {
             device.memory().forEach(handle::register);
         }
         return new NcclCarrier(this, queue, group.size(), me, oldest);
+    }
+
+    /**
+     * Waits for NCCL, then for the other ranks: a rank that NCCL has joined learns of one that it has not, and all who it was; who does
+     * not even come to say so is held by NCCL, or by the driver under it.
+     *
+     * @param start of the init, by {@link System#nanoTime}
+     * @throws LockstepException COLLECTIVE_TIMEOUT the same on all ranks where NCCL has not joined one in time
+     */
+    private void meet(NcclHandle handle, ProcessGroup group, Agreement ranks, Life life, long start) {
+        Duration asking = asking();
+        Duration limit = meeting.minus(asking);
+        String init = "init of " + group;
+        boolean joined = handle.awaitFor(init, limit, () -> life.requireAlive(init));
+        Duration passed = Duration.ofNanos(System.nanoTime() - start);
+        Duration left = meeting.minus(passed);
+        life.begin(
+                String.format(
+                        Locale.ROOT,
+                        "what each found of the init of %s, %.1f s after its beginning,",
+                        library,
+                        passed.toMillis() / 1e3),
+                left.compareTo(asking) < 0 ? asking : left);
+        List<byte[]> told = ranks.gather(new byte[] {(byte) (joined ? 1 : 0)});
+        List<String> late = IntStream.range(0, group.size())
+                .filter(rank -> told.get(rank)[0] == 0)
+                .mapToObj(rank -> String.valueOf(group.rank(rank)))
+                .toList();
+        if (!late.isEmpty()) {
+            throw handle.late(
+                    init,
+                    limit,
+                    ": all ranks came to it, and it has not joined " + (late.size() == 1 ? "rank " : "ranks ")
+                            + String.join(",", late));
+        }
+        life.begin(ranks.tag(), meeting); // what else connects them
+    }
+
+    /** How long ranks wait at the end of the time to meet for those that do not say what they found: also a part of that time. */
+    private Duration asking() {
+        Duration part = meeting.dividedBy(4);
+        return part.compareTo(ASKING) < 0 ? part : ASKING;
     }
 
     /**

@@ -102,18 +102,29 @@ final class NcclHandle {
      *     waiting thread is interrupted
      */
     void await(Object name, Duration limit, Runnable look) {
+        if (!awaitFor(name, limit, look)) {
+            throw late(name, limit, "");
+        }
+    }
+
+    /** What was begun is not complete: {@code how} is more of that. */
+    LockstepException late(Object name, Duration limit, String how) {
+        return LockstepException.report(
+                        ErrorCode.COLLECTIVE_TIMEOUT,
+                        name + " of " + library + " not complete in " + limit.toMillis() / 1000.0 + " s" + how)
+                .attempt("NCCL_DEBUG=INFO in the environment of the executors tells what it waits for; if that is a"
+                        + " network that does not reach, NCCL_SOCKET_IFNAME there names the interface, which NCCL"
+                        + " else chooses itself")
+                .exception();
+    }
+
+    /** As {@link #await}. @return whether it is no longer in progress within {@code limit} */
+    boolean awaitFor(Object name, Duration limit, Runnable look) {
         long start = System.nanoTime();
         for (long now = start; !isReady(name); now = System.nanoTime()) { // before it is asked, or a pause made it late
             look.run();
             if (now - start > limit.toNanos()) {
-                throw LockstepException.report(
-                                ErrorCode.COLLECTIVE_TIMEOUT,
-                                name + " of " + library + " not complete in " + limit.toMillis() / 1000.0 + " s")
-                        .attempt(
-                                "NCCL_DEBUG=INFO in the environment of the executors tells what it waits for; if that is a"
-                                        + " network that does not reach, NCCL_SOCKET_IFNAME there names the interface, which NCCL"
-                                        + " else chooses itself")
-                        .exception();
+                return false;
             }
             if (now - start < SPIN) {
                 Thread.onSpinWait();
@@ -125,6 +136,7 @@ final class NcclHandle {
                         .exception();
             }
         }
+        return true;
     }
 
     /**

@@ -27,6 +27,9 @@ class DeviceQueueTest {
     /** Of a group that nothing may fail in. */
     private static final Carriers.Life LIFE = new Carriers.Life() {
         @Override
+        public void begin(Object told, Duration limit) {}
+
+        @Override
         public void requireAlive(Object operation) {}
 
         @Override

@@ -494,7 +494,43 @@ class NcclWorldTest {
                     .withKinds(Set.of(GroupKind.TENSOR))
                     .withMeetingTimeout(limit);
             Throwable failure = catchThrowable(() -> inWorld(spec, 2, (world, kernels) -> true));
-            assertThat(failure).isInstanceOf(LockstepException.class).hasMessageContaining("init of tp[0]={0,1}");
+            assertThat(failure)
+                    .isInstanceOfSatisfying(
+                            LockstepException.class,
+                            e -> assertThat(e.code()) // as found, or as heard of the other
+                                    .isIn(ErrorCode.COLLECTIVE_TIMEOUT, ErrorCode.ABORTED))
+                    .hasMessageContaining("init of tp[0]={0,1} of NCCL")
+                    .hasMessageContaining("all ranks came to it, and it has not joined ranks 0,1");
+        });
+    }
+
+    /** NCCL itself tells nobody who keeps it waiting. */
+    @Test
+    void whoIsHeldInItsInitIsNamedAtTheDeadlineOfTheMeeting() throws Exception {
+        LongEnough.oneOf(Duration.ofSeconds(2), Duration.ofSeconds(20), limit -> {
+            WorldSpec spec = WorldSpec.of(ParallelSizes.tensor(2))
+                    .withKinds(Set.of(GroupKind.TENSOR))
+                    .withMeetingTimeout(limit);
+            nccl.holdInit(1);
+            List<CommunicatorException> failures = LocalWorld.of(2).run(rendezvous -> {
+                int index = rendezvous.index();
+                try (CudaBackend backend =
+                        CudaBackend.create(StandIn.devices().get(index), CpuBackend.create(), OPTIONS)) {
+                    return catchThrowableOfType(
+                            CommunicatorException.class, () -> World.join(rendezvous, backend, spec));
+                } finally {
+                    if (index == 0) {
+                        nccl.holdInit(-1);
+                    }
+                }
+            });
+            Ranks.assertAll(
+                    failures,
+                    ErrorCode.COLLECTIVE_TIMEOUT,
+                    "what each found of the init of NCCL",
+                    "in tp[0]={0,1} not complete",
+                    "rank 1 did not come",
+                    "culprit : rank 1");
         });
     }
 

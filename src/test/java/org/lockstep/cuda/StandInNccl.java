@@ -62,7 +62,12 @@ final class StandInNccl {
         library.getFunction("standin_nccl_hold").invokeInt(new Object[] {holds ? 1 : 0});
     }
 
-    /** Threads that are held. */
+    /** A rank whose init does not return from now on, as where the driver under it stands still; -1 for none. */
+    void holdInit(int rank) {
+        library.getFunction("standin_nccl_hold_init").invokeInt(new Object[] {rank});
+    }
+
+    /** Threads that are held in operations. */
     long inside() {
         return library.getFunction("standin_nccl_inside").invokeLong(new Object[0]);
     }
