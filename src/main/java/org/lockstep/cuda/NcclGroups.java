@@ -1,22 +1,22 @@
 package org.lockstep.cuda;
 
+import java.nio.ByteBuffer;
 import java.time.Duration;
 import java.util.Collections;
 import java.util.Comparator;
 import java.util.List;
 import java.util.Locale;
 import java.util.Optional;
+import java.util.UUID;
 import java.util.function.Consumer;
 import java.util.function.Function;
 import java.util.stream.IntStream;
 import org.lockstep.ErrorCode;
 import org.lockstep.LockstepException;
-import org.lockstep.collective.Blocks;
 import org.lockstep.collective.Carrier;
 import org.lockstep.collective.Carriers;
 import org.lockstep.collective.OperationTag;
 import org.lockstep.collective.UniqueId;
-import org.lockstep.tensor.Buffer;
 import org.lockstep.tensor.DataType;
 import org.lockstep.tensor.HostBuffer;
 import org.lockstep.topology.ProcessGroup;
@@ -45,13 +45,26 @@ final class NcclGroups implements Carriers, AutoCloseable {
      * @param version of its library
      * @param major of its device's compute capability
      * @param minor likewise
-     * @param place as {@link NcclHost#place}
+     * @param place where it is
      */
-    record Equipment(int rank, int version, int major, int minor, int place) {
-        private static final int NUMBERS = 4; // that are told
+    record Equipment(int rank, int version, int major, int minor, NcclHost.Place place) {
+        /** As it is told; without the rank, which is who tells. */
+        byte[] toRecord() {
+            ByteBuffer record = ByteBuffer.allocate(4 * Integer.BYTES + 2 * Long.BYTES);
+            record.putInt(version).putInt(major).putInt(minor).putInt(place.device());
+            record.putLong(place.process().getMostSignificantBits());
+            record.putLong(place.process().getLeastSignificantBits());
+            return record.array();
+        }
 
-        private static Equipment of(int rank, int[] all, int at) {
-            return new Equipment(rank, all[at], all[at + 1], all[at + 2], all[at + 3]);
+        static Equipment of(int rank, byte[] told) {
+            ByteBuffer record = ByteBuffer.wrap(told);
+            int version = record.getInt();
+            int major = record.getInt();
+            int minor = record.getInt();
+            int device = record.getInt();
+            UUID process = new UUID(record.getLong(), record.getLong());
+            return new Equipment(rank, version, major, minor, new NcclHost.Place(process, device));
         }
 
         /** The device, as errors call it. */
@@ -90,14 +103,15 @@ final class NcclGroups implements Carriers, AutoCloseable {
     /** That all ranks are here is seen by the host's group first, and once more in the end: it can name who is not. */
     @Override
     public NcclCarrier connect(ProcessGroup group, int me, Carrier host, Life life, OperationTag tag) {
-        Equipment oldest = agree(group, host, tag);
+        Agreement ranks = new Agreement(host, tag, group.size());
+        Equipment oldest = agree(group, me, ranks);
         long start = System.nanoTime();
         UniqueId id = ids.apply(group).orElseGet(() -> shared(me, host, tag));
         device.enter();
         NcclHandle handle = NcclHandle.begin(library, calls, id, group.size(), me, options.config(group));
         boolean met = false;
         try {
-            meet(handle, group, new Agreement(host, tag, group.size()), life, start);
+            meet(handle, group, ranks, life, start);
             met = true;
         } finally {
             if (!met) {
@@ -157,30 +171,30 @@ final class NcclGroups implements Carriers, AutoCloseable {
      * That all have one NCCL, and each a device of its own, or a process; the rank whose device can do least, for with what that can
      * do the group has to be content.
      */
-    private Equipment agree(ProcessGroup group, Carrier host, OperationTag tag) {
+    private Equipment agree(ProcessGroup group, int me, Agreement ranks) {
         VisibleDevice seen = device.seen();
-        Buffer mine = Buffer.ofInts(library.version(), seen.major(), seen.minor(), NcclHost.place(seen));
-        HostBuffer all = HostBuffer.allocate(DataType.I32, (long) Equipment.NUMBERS * group.size());
-        host.allGather(tag, mine, all, Blocks.even(group.size(), Equipment.NUMBERS));
-        List<Equipment> ranks = IntStream.range(0, group.size())
-                .mapToObj(each -> Equipment.of(group.rank(each), all.ints(), Equipment.NUMBERS * each))
+        Equipment mine =
+                new Equipment(group.rank(me), library.version(), seen.major(), seen.minor(), NcclHost.place(seen));
+        List<byte[]> told = ranks.gather(mine.toRecord());
+        List<Equipment> all = IntStream.range(0, group.size())
+                .mapToObj(each -> Equipment.of(group.rank(each), told.get(each)))
                 .toList();
-        List<Integer> versions = ranks.stream().map(Equipment::version).toList();
+        List<Integer> versions = all.stream().map(Equipment::version).toList();
         if (versions.stream().distinct().count() > 1) {
             throw LockstepException.report(
                             ErrorCode.DISAGREEMENT, "ranks of " + group + " have NCCL " + versions + ", in their order")
                     .attempt("one NCCL on all executors: " + NcclLibrary.VARIABLE + " names it")
                     .exception();
         }
-        for (Equipment each : ranks) {
-            Optional<Equipment> beside = ranks.stream()
-                    .filter(other -> other.rank() < each.rank() && other.place() == each.place())
+        for (Equipment each : all) {
+            Optional<Equipment> beside = all.stream()
+                    .filter(other -> other.rank() < each.rank() && other.place().equals(each.place()))
                     .findFirst();
             if (beside.isPresent() && !NcclHost.mayShare(System.getenv())) {
                 throw NcclHost.refused(group, beside.get().rank(), each.rank());
             }
         }
-        return Collections.min(ranks, Comparator.comparingInt(Equipment::major).thenComparingInt(Equipment::minor));
+        return Collections.min(all, Comparator.comparingInt(Equipment::major).thenComparingInt(Equipment::minor));
     }
 
     private UniqueId shared(int me, Carrier host, OperationTag tag) {

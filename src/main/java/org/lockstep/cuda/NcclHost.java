@@ -3,11 +3,9 @@ package org.lockstep.cuda;
 import com.sun.jna.Function;
 import com.sun.jna.Native;
 import com.sun.jna.NativeLibrary;
-import java.lang.management.ManagementFactory;
-import java.lang.management.RuntimeMXBean;
 import java.util.List;
 import java.util.Map;
-import java.util.Objects;
+import java.util.UUID;
 import org.lockstep.ErrorCode;
 import org.lockstep.LockstepException;
 import org.lockstep.collective.Roster;
@@ -24,18 +22,21 @@ final class NcclHost {
     private static final String INTERFACE = "NCCL_SOCKET_IFNAME";
     private static final String OURS = "lockstep-";
 
+    /** By chance: number, host name and start of a process may be those of one in another container. */
+    private static final UUID PROCESS = UUID.randomUUID();
+
     private NcclHost() {}
+
+    /** A device in a process: two ranks of one place NCCL refuses together, whatever a host is to it. */
+    record Place(UUID process, int device) {}
 
     /** What to set, where the environment does not say otherwise: such ranks reach each other over sockets of their one host. */
     private static Map<String, String> variables() {
-        String process = ManagementFactory.getRuntimeMXBean().getName(); // of number and host
-        return Map.of("NCCL_HOSTID", OURS + process, INTERFACE, "lo");
+        return Map.of("NCCL_HOSTID", OURS + PROCESS, INTERFACE, "lo"); // of which NCCL takes 64 bits of a hash
     }
 
-    /** A number of a device in this process, which two ranks have that NCCL refuses together whatever a host is to it. */
-    static int place(VisibleDevice device) {
-        RuntimeMXBean here = ManagementFactory.getRuntimeMXBean(); // whose name containers may share
-        return Objects.hash(here.getName(), here.getStartTime(), device.ordinal());
+    static Place place(VisibleDevice device) {
+        return new Place(PROCESS, device.ordinal());
     }
 
     /**

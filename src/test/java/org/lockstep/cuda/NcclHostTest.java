@@ -6,6 +6,7 @@ import static org.assertj.core.api.Assertions.assertThatThrownBy;
 
 import java.util.List;
 import java.util.Map;
+import java.util.UUID;
 import org.junit.jupiter.api.Test;
 import org.lockstep.ErrorCode;
 import org.lockstep.LockstepException;
@@ -58,6 +59,18 @@ class NcclHostTest {
     void hostsOfOneNameAreToldApart() {
         assertThatThrownBy(() -> NcclHost.requireOne(BOTH, roster(HERE.withHost(8, "gpu-a")), Map.of()))
                 .hasMessageContaining("gpu-a (boot 7), gpu-a (boot 8)");
+    }
+
+    /** As of processes in two containers, or in as many that it takes for two numbers of 32 bits to be the same. */
+    @Test
+    void aPlaceIsToldWholeAndTwoThatHashAlikeAreTwo() {
+        NcclHost.Place one = new NcclHost.Place(new UUID(1, 2), 0);
+        NcclHost.Place other = new NcclHost.Place(new UUID(2, 1), 0);
+        assertThat(one).hasSameHashCodeAs(other).isNotEqualTo(other);
+        for (NcclHost.Place each : List.of(one, other, new NcclHost.Place(UUID.randomUUID(), 7))) {
+            NcclGroups.Equipment mine = new NcclGroups.Equipment(3, 22800, 9, 0, each);
+            assertThat(NcclGroups.Equipment.of(3, mine.toRecord())).isEqualTo(mine);
+        }
     }
 
     @Test
