@@ -212,6 +212,7 @@ std::string& last_error() {
 }
 
 bool holding = false; // who calls an operation, inside
+bool holding_ends = false; // who aborts or destroys a communicator
 int inside = 0; // who is held
 int misuses = 0; // of a communicator that another thread is ending
 int held_rank = -1; // in its init
@@ -706,10 +707,13 @@ void end_all(const std::vector<std::shared_ptr<Communicator>>& all) {
         {
             Call held;
             each->taken.clear();
-            while (each->launches > 0) {
+            while (each->launches > 0 || holding_ends) {
                 if (!step(*each)) {
                     standin_wait();
                 }
+            }
+            if (each->aborted) {
+                *each->made = each.get(); // as an init does that ends with the abort
             }
             communicators().erase(each.get());
         }
@@ -799,6 +803,13 @@ API void standin_nccl_lazy(int is_lazy) {
 API void standin_nccl_hold(int holds) {
     Call held;
     holding = holds != 0;
+    standin_wake();
+}
+
+/** Whether who aborts or destroys a communicator is held inside from now on. */
+API void standin_nccl_hold_ends(int holds) {
+    Call held;
+    holding_ends = holds != 0;
     standin_wake();
 }
 

@@ -6,6 +6,7 @@ import static org.assertj.core.api.Assertions.catchThrowableOfType;
 import static org.awaitility.Awaitility.await;
 import static org.junit.jupiter.api.Assumptions.assumeTrue;
 
+import java.lang.ref.WeakReference;
 import java.time.Duration;
 import java.util.ArrayList;
 import java.util.List;
@@ -244,6 +245,39 @@ class NcclHandleTest {
             assertThat(rank.calls.await(LONG)).isTrue();
             return true;
         });
+    }
+
+    /** NCCL writes to what its init was given for as long as it has not ended the communicator. */
+    @Test
+    void whatNcclMayWriteToStaysUntilTheEndOfAnAbortThoughNobodyKnowsOfItAnyMore() {
+        StandInNccl nccl = StandInNccl.require();
+        try (CudaDevice device = CudaDevice.open(StandIn.devices().get(0))) {
+            device.enter();
+            nccl.holdEnds(true);
+            WeakReference<NcclHandle> forgotten;
+            try {
+                forgotten = aborted();
+                for (int times = 0; times < 3; times++) {
+                    System.gc();
+                    assertThat(forgotten.get() != null).as("NCCL may write").isTrue();
+                }
+                assertThat(nccl.communicators()).isEqualTo(1);
+            } finally {
+                nccl.holdEnds(false);
+            }
+            await().untilAsserted(() -> {
+                System.gc();
+                assertThat(forgotten.get() == null).as("it does not any more").isTrue();
+            });
+        }
+    }
+
+    /** While it was waiting for a rank that never comes. */
+    private WeakReference<NcclHandle> aborted() {
+        NcclCalls calls = new NcclCalls();
+        NcclHandle made = NcclHandle.begin(library, calls, library.newId(), 2, 0, NcclConfig.DEFAULT);
+        calls.abort();
+        return new WeakReference<>(made);
     }
 
     @Test

@@ -62,6 +62,11 @@ final class StandInNccl {
         library.getFunction("standin_nccl_hold").invokeInt(new Object[] {holds ? 1 : 0});
     }
 
+    /** Whether who aborts or destroys a communicator is held inside from now on. */
+    void holdEnds(boolean holds) {
+        library.getFunction("standin_nccl_hold_ends").invokeInt(new Object[] {holds ? 1 : 0});
+    }
+
     /** A rank whose init does not return from now on, as where the driver under it stands still; -1 for none. */
     void holdInit(int rank) {
         library.getFunction("standin_nccl_hold_init").invokeInt(new Object[] {rank});
