@@ -35,6 +35,13 @@ extern "C" __attribute__((visibility("default"))) int64_t standin_graph_launches
     return settings().graph_launches;
 }
 
+/** Copies so far between the host's memory and that of devices, up or down, or their bytes: when a stream has come to them. */
+extern "C" __attribute__((visibility("default"))) int64_t standin_copied(int up, int bytes) {
+    Call call;
+    const Settings& all = settings();
+    return up != 0 ? (bytes != 0 ? all.bytes_up : all.copies_up) : bytes != 0 ? all.bytes_down : all.copies_down;
+}
+
 /** Calls so far that may wait for all that a device was given: memory taken or given back, code loaded or unloaded. */
 extern "C" __attribute__((visibility("default"))) int64_t standin_waits() {
     Call call;

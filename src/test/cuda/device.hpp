@@ -164,6 +164,10 @@ struct Settings {
     int64_t refuse_pinned_after = -1; // the same of memory of the host
     int64_t launches = 0;
     int64_t graph_launches = 0;
+    int64_t copies_up = 0; // from the host's memory
+    int64_t copies_down = 0; // to it
+    int64_t bytes_up = 0;
+    int64_t bytes_down = 0;
     int64_t waits = 0; // calls that may wait for all that a device was given
     bool reach = true; // whether devices reach each other
     bool garbled = false; // whether what they then read is something else

@@ -44,14 +44,24 @@ bool on_device(uintptr_t address, size_t bytes) {
     return false;
 }
 
+/** Copies of one direction, which are counted; null counters for those that stay on devices. */
+struct Counted {
+    int64_t* copies = nullptr;
+    int64_t* bytes = nullptr;
+};
+
 /** Where a copy waits for it although its stream would not: the host side may move. */
-Result copy(void* to, const void* from, size_t bytes, void* stream, bool waits) {
+Result copy(void* to, const void* from, size_t bytes, void* stream, bool waits, Counted counted = {}) {
     Device* device;
     if (const Result bad = working(device)) {
         return bad;
     }
     const Result queued = enqueue(stream, [=] {
         std::memcpy(to, from, bytes);
+        if (counted.copies != nullptr) {
+            ++*counted.copies;
+            *counted.bytes += static_cast<int64_t>(bytes);
+        }
         return SUCCESS;
     });
     std::shared_ptr<Stream> queue;
@@ -66,14 +76,14 @@ Result copy_up(uintptr_t to, const void* from, size_t bytes, void* stream) {
     if (from == nullptr || !on_device(to, bytes)) {
         return INVALID_VALUE;
     }
-    return copy(reinterpret_cast<void*>(to), from, bytes, stream, !is_pinned(from, bytes));
+    return copy(reinterpret_cast<void*>(to), from, bytes, stream, !is_pinned(from, bytes), {&settings().copies_up, &settings().bytes_up});
 }
 
 Result copy_down(void* to, uintptr_t from, size_t bytes, void* stream) {
     if (to == nullptr || !on_device(from, bytes)) {
         return INVALID_VALUE;
     }
-    return copy(to, reinterpret_cast<const void*>(from), bytes, stream, !is_pinned(to, bytes));
+    return copy(to, reinterpret_cast<const void*>(from), bytes, stream, !is_pinned(to, bytes), {&settings().copies_down, &settings().bytes_down});
 }
 
 Result copy_over(uintptr_t to, uintptr_t from, size_t bytes, void* stream) {

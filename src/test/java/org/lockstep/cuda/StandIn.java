@@ -105,6 +105,31 @@ public final class StandIn {
         return driver.getFunction("standin_graph_launches").invokeLong(new Object[0]);
     }
 
+    /**
+     * What was copied so far between the host's memory and that of devices, by copies that a stream has come to.
+     *
+     * @param up copies from the host's memory
+     * @param down copies to it
+     * @param bytesUp of the first
+     * @param bytesDown of the second
+     */
+    public record Copied(long up, long down, long bytesUp, long bytesDown) {
+        /** What came after {@code before}. */
+        public Copied since(Copied before) {
+            return new Copied(
+                    up - before.up, down - before.down, bytesUp - before.bytesUp, bytesDown - before.bytesDown);
+        }
+    }
+
+    /** @see Copied */
+    public Copied copied() {
+        return new Copied(copied(1, 0), copied(0, 0), copied(1, 1), copied(0, 1));
+    }
+
+    private long copied(int up, int bytes) {
+        return driver.getFunction("standin_copied").invokeLong(new Object[] {up, bytes});
+    }
+
     /** Calls so far that may wait for all that a device was given: memory taken or given back, code loaded or unloaded. */
     public long waits() {
         return driver.getFunction("standin_waits").invokeLong(new Object[0]);

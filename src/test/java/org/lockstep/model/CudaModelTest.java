@@ -8,6 +8,7 @@ import java.util.Arrays;
 import java.util.List;
 import java.util.Map;
 import java.util.TreeMap;
+import java.util.concurrent.CyclicBarrier;
 import java.util.concurrent.atomic.AtomicInteger;
 import java.util.stream.IntStream;
 import java.util.stream.StreamSupport;
@@ -231,6 +232,62 @@ class CudaModelTest {
                 });
     }
 
+    /** Between the host and the devices go a step's tables, up, and its tokens, down; where groups are staged, all that they exchange. */
+    @ParameterizedTest
+    @EnumSource(
+            value = Use.class,
+            names = {"ON", "OFF"})
+    void stepsOfGroupsByNcclCopyTablesUpAndTokensDownAndNothingElse(Use nccl) {
+        StandIn driver = StandIn.require();
+        ModelFiles files = Golden.synthetic("llama-gqa-tied").model();
+        CudaOptions options = OWN.withNccl(NcclOptions.DEFAULT.withUse(nccl)).withPeer(PeerOptions.NONE);
+        int ranks = 4;
+        int sequences = 3;
+        int steps = 8;
+        CyclicBarrier all = new CyclicBarrier(ranks);
+        List<StandIn.Copied> copied = inGroups(options, 2, 2, (state, communicators, kernels) -> {
+            CacheSize cache = new CacheSize(sequences * 8, 8, DataType.F32);
+            try (Checkpoint checkpoint = Checkpoint.open(files);
+                    PipelineStage stage = PipelineStage.load(
+                            ModelConfig.read(files), checkpoint, state, communicators, kernels, cache, 40)) {
+                stage.reserve(sequences);
+                for (int warm = 1; warm <= 4; warm++) { // then what is kept on the devices is there, and graphs
+                    decode(stage, kernels, sequences, warm);
+                }
+                all.await();
+                StandIn.Copied before = driver.copied();
+                all.await();
+                for (int step = 1; step <= steps; step++) {
+                    decode(stage, kernels, sequences, 4 + step);
+                }
+                all.await();
+                StandIn.Copied after = driver.copied().since(before);
+                all.await();
+                return after;
+            }
+        });
+        StandIn.Copied of = copied.get(0);
+        if (nccl == Use.OFF) {
+            assertThat(of.down()).as("%s", of).isGreaterThan((long) ranks * steps);
+            return;
+        }
+        assertThat(of.up()).as("tables of %s", of).isEqualTo(ranks * steps);
+        assertThat(of.down()).as("tokens of %s", of).isEqualTo(2 * steps); // of the last stage, on both its ranks
+        assertThat(of.bytesDown()).as("tokens of %s", of).isEqualTo(2L * steps * sequences * Integer.BYTES);
+    }
+
+    private static void decode(PipelineStage stage, Kernels kernels, int sequences, int context) {
+        int[] starts = IntStream.rangeClosed(0, sequences).toArray();
+        int[] contexts = IntStream.range(0, sequences).map(s -> context).toArray();
+        int[][] blocks = IntStream.range(0, sequences)
+                .mapToObj(s -> IntStream.range(8 * s, 8 * s + (context + 7) / 8).toArray())
+                .toArray(int[][]::new);
+        int[] each = IntStream.range(0, sequences).toArray();
+        GreedyDecoding.forward(stage, each, new BatchLayout(starts, contexts, blocks, 8), each)
+                .ifPresent(logits -> kernels.argmax(logits, new int[sequences]));
+        kernels.synchronize();
+    }
+
     private static void stepOf(PipelineStage stage, Kernels kernels, int sequences, int brought, int context) {
         int[] starts = IntStream.rangeClosed(0, sequences).map(s -> s * brought).toArray();
         int[] contexts = IntStream.range(0, sequences).map(s -> context).toArray();
@@ -256,19 +313,26 @@ class CudaModelTest {
         }
     }
 
-    /** Each rank on a device of its own, whose buffers go by NCCL: nothing of a layer goes through the host. */
     private static List<Map<String, GreedyDecoding.Seen>> runByNccl(
             Map<String, Golden> models, CudaOptions options, int tensor, int pipeline) {
+        return inGroups(
+                options.withNccl(NcclOptions.DEFAULT.withUse(Use.ON)),
+                tensor,
+                pipeline,
+                (state, communicators, kernels) -> decoded(models, state, communicators, kernels, DataType.F32));
+    }
+
+    /** Each rank on a device of its own. */
+    private static <T> List<T> inGroups(CudaOptions options, int tensor, int pipeline, ModelWorld.Work<T> work) {
         StandIn driver = StandIn.require();
-        CudaOptions nccl = options.withNccl(NcclOptions.DEFAULT.withUse(Use.ON));
         AtomicInteger ordinal = new AtomicInteger();
         driver.setDevices(tensor * pipeline);
         try {
             return ModelWorld.run(
                     ParallelSizes.tensor(tensor).withPipeline(pipeline).withData(1),
                     () -> CudaBackend.create(
-                            StandIn.devices().get(ordinal.getAndIncrement()), CpuBackend.create(), nccl),
-                    (state, communicators, kernels) -> decoded(models, state, communicators, kernels, DataType.F32));
+                            StandIn.devices().get(ordinal.getAndIncrement()), CpuBackend.create(), options),
+                    work);
         } finally {
             driver.setDevices(1);
         }
