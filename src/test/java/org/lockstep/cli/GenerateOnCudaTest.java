@@ -1,0 +1,72 @@
+package org.lockstep.cli;
+
+import static org.assertj.core.api.Assertions.assertThat;
+
+import java.io.File;
+import java.nio.file.Files;
+import java.nio.file.Path;
+import java.util.List;
+import java.util.concurrent.TimeUnit;
+import org.junit.jupiter.api.Timeout;
+import org.junit.jupiter.api.io.TempDir;
+import org.junit.jupiter.params.ParameterizedTest;
+import org.junit.jupiter.params.provider.CsvSource;
+import org.lockstep.ErrorCode;
+import org.lockstep.cuda.HostCuda;
+import org.lockstep.cuda.StandIn;
+import org.lockstep.spark.SparkJvm;
+
+/** {@code lockstep generate --device cuda} in a process from which devices are hidden. */
+@HostCuda
+@Timeout(120)
+class GenerateOnCudaTest {
+    @TempDir
+    Path folder;
+
+    /** What was looked for, and no rank on another device than was asked for. */
+    @ParameterizedTest
+    @CsvSource(
+            delimiter = '|',
+            value = {
+                "0 | auto         | NO_DEVICE | shows no device: CUDA_ERROR_NO_DEVICE (100), CUDA_VISIBLE_DEVICES=",
+                "0 | libnccl.so.2 | NO_DEVICE | nvidia-smi -L",
+                "1 | libnccl.so.2 | USAGE     | NCCL is for one rank to a device, here 2 share one"
+            })
+    void tooFewDevicesAreSaidAndNothingIsGenerated(int devices, String nccl, ErrorCode code, String words)
+            throws Exception {
+        Run run = run(devices, devices == 0 ? "" : "0", "spark.lockstep.gpu.nccl=" + nccl);
+        assertThat(run.code()).as(run.err()).isEqualTo(code.exitCode());
+        assertThat(run.out()).doesNotContain("Once upon a time");
+        assertThat(run.err()).contains(code.label(), words.trim()).doesNotContain("\tat ");
+    }
+
+    @ParameterizedTest
+    @CsvSource({"1, 0", "2, 'GPU-0,GPU-1'"})
+    void thoseThatAreVisibleAreUsed(int devices, String visible) throws Exception {
+        Run run = run(devices, visible, "spark.lockstep.gpu.nccl=auto");
+        assertThat(run.code()).as(run.err()).isZero();
+        assertThat(run.out()).contains("Once upon a time");
+    }
+
+    private Run run(int devices, String visible, String conf) throws Exception {
+        StandIn.require();
+        List<String> command = SparkJvm.shortLived();
+        command.addAll(List.of("-Xmx1g", "-cp", System.getProperty("java.class.path"), Lockstep.class.getName()));
+        command.addAll(List.of("generate", "--device", "cuda", "--master", "local[2]", "-tp", "2"));
+        command.addAll(List.of("--conf", conf, "--conf", "spark.lockstep.gpu.cublas=none"));
+        Path prompts = Files.writeString(folder.resolve("prompts.txt"), "Once upon a time\n");
+        command.addAll(List.of("--prompts", prompts.toString(), "--max-tokens", "2"));
+        File out = folder.resolve("out").toFile();
+        File err = folder.resolve("err").toFile();
+        ProcessBuilder builder = new ProcessBuilder(command).redirectOutput(out).redirectError(err);
+        builder.environment().put("LOCKSTEP_CUDA_DEVICES", "" + devices);
+        builder.environment().put("CUDA_VISIBLE_DEVICES", visible);
+        Process process = builder.start();
+        try {
+            assertThat(process.waitFor(100, TimeUnit.SECONDS)).isTrue();
+            return new Run(process.exitValue(), Files.readString(out.toPath()), Files.readString(err.toPath()));
+        } finally {
+            process.destroyForcibly();
+        }
+    }
+}
