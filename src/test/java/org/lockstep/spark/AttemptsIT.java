@@ -167,4 +167,20 @@ class AttemptsIT {
             }
         }
     }
+
+    /** The attempt fails of something else, and the executor told that once only: it is of no use all the same. */
+    @Test
+    void anExecutorToWhichADeviceIsLostAtTheEndOfAnAttemptIsReplaced() throws IOException {
+        assertThat(executors()).hasSize(2);
+        Generation ended;
+        try (Llm llm = Llm.bundled(session)
+                .backend(new NeverBack.Once(folder.toString()))
+                .tensorParallel(2)
+                .pipelineParallel(2)) {
+            ended = llm.run(DyingDriver.rows(session).limit(4), "prompt", DyingDriver.PARAMS);
+        }
+        assertThat(ended.report().attempts()).isEqualTo(2);
+        long useless = Long.parseLong(Files.readString(folder.resolve(NeverBack.Once.FILE)));
+        assertThat(executors()).hasSize(2).doesNotContain(useless);
+    }
 }

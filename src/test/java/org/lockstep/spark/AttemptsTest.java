@@ -322,6 +322,22 @@ class AttemptsTest {
     }
 
     @Test
+    void aDeviceThatDoesNotComeBackAtTheEndOfAFailedAttemptEndsTheRunInOneProcess() {
+        LockstepException ended = catchThrowableOfType(
+                LockstepException.class,
+                () -> llm().attempts(3)
+                        .backend(address -> TaskContext.getPartitionId() == 1
+                                ? new NeverBack(CpuBackend.create(address))
+                                : CpuBackend.create(address))
+                        .run(rows(), "prompt", SAMPLED));
+        assertThat(ended.code()).isEqualTo(ErrorCode.DEVICE_LOST);
+        assertThat(ended)
+                .hasMessageContainingAll("does not come to its end", "culprit : rank ", "try     : another process")
+                .hasMessageNotContaining("attempt : 2");
+        assertThat(ended).rootCause().hasMessageContaining("planned: not complete in time");
+    }
+
+    @Test
     void aDeviceThatIsLostToTheDriversOwnProcessIsNotTriedAgain() {
         try (GangWatch watch = GangWatch.begin(spark.sparkContext())) {
             AttemptFailure failure = AttemptFailure.of(

@@ -4,8 +4,10 @@ import java.time.Duration;
 import java.util.ArrayList;
 import java.util.List;
 import java.util.Locale;
+import java.util.Map;
 import java.util.Optional;
 import java.util.OptionalInt;
+import java.util.Set;
 import org.apache.spark.SparkContext;
 import org.lockstep.ErrorCode;
 import org.lockstep.LockstepException;
@@ -14,6 +16,7 @@ import org.lockstep.commit.KeptRun;
 import org.lockstep.commit.Manifest;
 import org.lockstep.spark.failure.AttemptFailure;
 import org.lockstep.spark.failure.GangWatch;
+import org.lockstep.spark.failure.RankFailure;
 import org.lockstep.spark.rows.KeptResults;
 import org.lockstep.spark.settings.Settings;
 import org.slf4j.Logger;
@@ -31,6 +34,9 @@ public final class AttemptLoop {
 
     /** What tasks have to end when their stage has failed: the watchdog's second, and some for a busy machine. */
     private static final Duration RELEASE = Duration.ofSeconds(5);
+
+    /** After which a rank that waits for its device has given it up, and said so. */
+    private static final Duration GIVEN_UP = Duration.ofSeconds(45);
 
     private final SparkContext spark;
     private final RunPolicy policy;
@@ -194,7 +200,7 @@ public final class AttemptLoop {
             if (failure.executor().isPresent()) {
                 executors.recover(failure.executor().get(), failure.isOfItsProcess(), watch);
             }
-            return true;
+            return replaceUseless(failure, watch);
         } catch (InterruptedException e) {
             interrupted = true;
             failures.add(AttemptFailure.ofCancelled(e));
@@ -203,6 +209,29 @@ public final class AttemptLoop {
             failure.error().addSuppressed(e);
             return true;
         }
+    }
+
+    /**
+     * Has executors replaced to which a device is lost: a rank that ends waits for its device before it says so. And those that do not
+     * even come to say it, for the next attempt would wait for their slots.
+     */
+    private boolean replaceUseless(AttemptFailure failure, GangWatch watch) throws InterruptedException {
+        Set<String> held = watch.awaitEnd(GIVEN_UP) ? Set.of() : watch.busy();
+        Map<String, RankFailure> useless = watch.useless();
+        if (spark.isLocal() && !useless.isEmpty()) {
+            failures.set(
+                    failures.size() - 1,
+                    failure.endedBy(useless.values().iterator().next()));
+            return false;
+        }
+        for (Map.Entry<String, RankFailure> each : useless.entrySet()) {
+            LOG.warn("executor {}: {}", each.getKey(), each.getValue().summary());
+            executors.recover(each.getKey(), true, watch);
+        }
+        for (String each : held) {
+            executors.recover(each, false, watch);
+        }
+        return true;
     }
 
     /** The last failure, with all that were, what is kept and how to go on. */

@@ -125,6 +125,15 @@ public record AttemptFailure(
         return error.code() == ErrorCode.DEVICE_LOST;
     }
 
+    /** This one where the driver's process has all ranks, and has lost a device: no attempt can do better. */
+    public AttemptFailure endedBy(RankFailure lost) {
+        return last(LockstepException.report(lost.code(), lost.summary())
+                .culprit(lost.place())
+                .attempt(lost.advice())
+                .cause(error)
+                .exception());
+    }
+
     /** After which no attempt is to follow. */
     public static AttemptFailure last(LockstepException error) {
         return new AttemptFailure(error, false, false, false, Optional.empty(), Optional.empty());

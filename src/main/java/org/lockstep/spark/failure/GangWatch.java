@@ -8,9 +8,12 @@ import java.util.Map;
 import java.util.Optional;
 import java.util.Properties;
 import java.util.Set;
+import java.util.TreeMap;
+import java.util.TreeSet;
 import java.util.UUID;
 import java.util.concurrent.TimeUnit;
 import java.util.function.BooleanSupplier;
+import java.util.stream.Collectors;
 import org.apache.spark.ExecutorLostFailure;
 import org.apache.spark.SparkContext;
 import org.apache.spark.SparkException;
@@ -262,6 +265,18 @@ public final class GangWatch extends SparkListener implements AutoCloseable {
         return heard.contains(executor)
                 && tasks.values().stream().noneMatch(task -> task.executor().equals(executor))
                 && !removed.contains(executor);
+    }
+
+    /** By executor, what a rank of this attempt told of a device that is lost to its process. */
+    public synchronized Map<String, RankFailure> useless() {
+        Map<String, RankFailure> all = new TreeMap<>();
+        gangs.values().forEach(gang -> gang.useless().forEach(all::putIfAbsent));
+        return all;
+    }
+
+    /** Executors with a task of the run that goes on. */
+    public synchronized Set<String> busy() {
+        return tasks.values().stream().map(Running::executor).collect(Collectors.toCollection(TreeSet::new));
     }
 
     /** Cancels what runs of the run; where the thread that waits for a job is interrupted, Spark lets the job go on. */

@@ -2,9 +2,14 @@ package org.lockstep.spark.failure;
 
 import java.io.Serializable;
 import java.nio.channels.ClosedByInterruptException;
+import java.util.ArrayDeque;
+import java.util.Collections;
+import java.util.Deque;
+import java.util.IdentityHashMap;
 import java.util.List;
 import java.util.Objects;
 import java.util.Optional;
+import java.util.Set;
 import java.util.stream.IntStream;
 import java.util.stream.Stream;
 import org.apache.spark.BarrierTaskContext;
@@ -85,10 +90,24 @@ public record RankFailure(
      * @param world of its rank, where it had one
      */
     public static RankFailure of(BarrierTaskContext context, boolean came, @Nullable World world, Throwable failure) {
+        return of(context, came, world, failure, true);
+    }
+
+    /**
+     * The same of a rank that failed before and could not give back what it held: only where its device is lost to its process, which
+     * is then of no use to another attempt. What the run failed of it is not.
+     */
+    public static Optional<RankFailure> ofTheEnd(
+            BarrierTaskContext context, boolean came, @Nullable World world, Throwable failure) {
+        return lost(failure).map(found -> of(context, came, world, found, false));
+    }
+
+    private static RankFailure of(
+            BarrierTaskContext context, boolean came, @Nullable World world, Throwable failure, boolean mayBeOwn) {
         FirstCause cause =
                 world == null ? null : world.communicators().firstCause().orElse(null);
         int rank = world == null ? -1 : world.state().rank();
-        boolean own = isOwn(rank, cause, failure);
+        boolean own = mayBeOwn && isOwn(rank, cause, failure);
         Optional<LockstepException> known = known(failure);
         ErrorCode otherwise = GangFailure.codeOf(failure.toString());
         String address = context.getTaskInfos()[context.partitionId()].address();
@@ -149,6 +168,23 @@ public record RankFailure(
 
     private static Stream<Throwable> causes(Throwable failure) {
         return Stream.iterate(failure, Objects::nonNull, Throwable::getCause).limit(MOST_CAUSES);
+    }
+
+    /** What says so among all that went wrong together. */
+    private static Optional<LockstepException> lost(Throwable failure) {
+        Set<Throwable> seen = Collections.newSetFromMap(new IdentityHashMap<>());
+        Deque<Throwable> next = new ArrayDeque<>(List.of(failure));
+        while (!next.isEmpty()) {
+            Throwable each = next.remove();
+            if (each instanceof LockstepException known && known.code() == ErrorCode.DEVICE_LOST) {
+                return Optional.of(known);
+            }
+            if (seen.add(each)) {
+                Optional.ofNullable(each.getCause()).ifPresent(next::add);
+                next.addAll(List.of(each.getSuppressed()));
+            }
+        }
+        return Optional.empty();
     }
 
     private static Optional<LockstepException> known(Throwable failure) {

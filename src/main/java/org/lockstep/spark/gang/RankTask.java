@@ -71,7 +71,7 @@ public final class RankTask<T, U> extends AbstractFunction1<scala.collection.Ite
         // A stage attempt that Spark makes again is another attempt of ours: its stragglers must not be heard.
         WorldSpec attempt = spec.ofStage(context.stageId(), context.stageAttemptNumber());
         Tenancy tenancy = new Tenancy(residents.value(), idle);
-        onCompletion(context, tenancy::end);
+        onCompletion(context, () -> end(tenancy, rendezvous));
         AbortWatchdog.Watch watch = residents.value().watchdog().watch(context, tenancy);
         onCompletion(context, watch::close);
         onCompletion(context, rendezvous::close);
@@ -98,6 +98,20 @@ public final class RankTask<T, U> extends AbstractFunction1<scala.collection.Ite
         } catch (Throwable e) {
             tenancy.fail(e);
             throw RankTask.<RuntimeException>rethrow(e);
+        }
+    }
+
+    /** Gives back what the rank holds; a device that is lost to this process is told, for that comes after the failure itself. */
+    private void end(Tenancy tenancy, BarrierRendezvous rendezvous) {
+        World world = tenancy.world();
+        try {
+            tenancy.end();
+        } catch (RuntimeException left) {
+            if (SparkEnv.get() != null) {
+                RankFailure.ofTheEnd(rendezvous.context(), rendezvous.hasCome(), world, left)
+                        .ifPresent(failures::add);
+            }
+            throw left;
         }
     }
 
