@@ -130,13 +130,15 @@ final class NcclGroups implements Carriers, AutoCloseable {
      * not even come to say so is held by NCCL, or by the driver under it.
      *
      * @param start of the init, by {@link System#nanoTime}
-     * @throws LockstepException COLLECTIVE_TIMEOUT the same on all ranks where NCCL has not joined one in time
+     * @throws LockstepException COLLECTIVE_TIMEOUT on a rank that NCCL has not joined in time, though all ranks came to it; the others
+     *     hear it of that one
      */
     private void meet(NcclHandle handle, ProcessGroup group, Agreement ranks, Life life, long start) {
         Duration asking = asking();
         Duration limit = meeting.minus(asking);
         String init = "init of " + group;
-        boolean joined = handle.awaitFor(init, limit, () -> life.requireAlive(init));
+        Duration begun = Duration.ofNanos(System.nanoTime() - start);
+        boolean joined = handle.awaitFor(init, limit.minus(begun), () -> life.requireAlive(init));
         Duration passed = Duration.ofNanos(System.nanoTime() - start);
         Duration left = meeting.minus(passed);
         life.begin(
@@ -152,6 +154,9 @@ final class NcclGroups implements Carriers, AutoCloseable {
                 .mapToObj(rank -> String.valueOf(group.rank(rank)))
                 .toList();
         if (!late.isEmpty()) {
+            if (joined) { // it is not the one to blame
+                ranks.meet();
+            }
             throw handle.late(
                     init,
                     limit,

@@ -65,8 +65,13 @@ final class RowSampler {
 
     /** Whether the row's logits are not chosen from as they are: by penalties, or because no end token may come yet. */
     static boolean changesLogits(Sequence sequence) {
+        return holdsBackEnd(sequence) || penalises(sequence.params());
+    }
+
+    private static boolean holdsBackEnd(Sequence sequence) {
         SamplingParams params = sequence.params();
-        return sequence.outputTokens() < params.minTokens() || penalises(params);
+        return sequence.outputTokens() < params.minTokens()
+                && !(params.ignoreEos() && params.stopTokenIds().isEmpty());
     }
 
     private static boolean penalises(SamplingParams params) {
@@ -133,10 +138,10 @@ final class RowSampler {
 
     /** Excludes what may not be chosen yet; whether there is something. */
     private boolean holdBackEnd(Sequence sequence) {
-        SamplingParams params = sequence.params();
-        if (sequence.outputTokens() >= params.minTokens()) {
+        if (!holdsBackEnd(sequence)) {
             return false;
         }
+        SamplingParams params = sequence.params();
         exclude(params.stopTokenIds());
         if (!params.ignoreEos()) {
             exclude(endTokens);

@@ -80,11 +80,12 @@ final class Sampler {
     }
 
     private void sampleOnHost(Buffer logits, int count, List<Sequence> sequences, int[] tokens) {
-        HostBuffer here = here(logits, count);
+        boolean isHere = logits instanceof HostBuffer;
+        HostBuffer here = isHere ? (HostBuffer) logits : copied(logits, count);
         kernels.onHost(count, (part, thread) -> {
             int row = onHost[part];
-            tokens[row] =
-                    sampler(thread).sample(here.floats(), here.offset() + row * vocabularySize, sequences.get(row));
+            int from = here.offset() + (isHere ? row : part) * vocabularySize;
+            tokens[row] = sampler(thread).sample(here.floats(), from, sequences.get(row));
         });
     }
 
@@ -97,17 +98,19 @@ final class Sampler {
         return known;
     }
 
-    /** The logits in host memory, at least those of the first rows of {@code onHost}; it is made where there is too little of it. */
-    private HostBuffer here(Buffer logits, int count) {
-        if (logits instanceof HostBuffer known) {
-            return known;
+    /** The logits of the first rows of {@code onHost}, side by side; rows that are neighbours by one copy, for each is waited for. */
+    private HostBuffer copied(Buffer logits, int count) {
+        long length = (long) count * vocabularySize;
+        if (copied.length() < length) {
+            copied = HostBuffer.allocate(DataType.F32, length);
         }
-        if (copied.length() < logits.length()) {
-            copied = HostBuffer.allocate(DataType.F32, logits.length());
-        }
-        for (int i = 0; i < count; i++) {
-            long from = (long) onHost[i] * vocabularySize;
-            logits.slice(from, vocabularySize).copyTo(copied.slice(from, vocabularySize));
+        for (int i = 0, run; i < count; i += run) {
+            run = 1;
+            while (i + run < count && onHost[i + run] == onHost[i] + run) {
+                run++;
+            }
+            long some = (long) run * vocabularySize;
+            logits.slice((long) onHost[i] * vocabularySize, some).copyTo(copied.slice((long) i * vocabularySize, some));
         }
         return copied;
     }

@@ -5,6 +5,9 @@ package org.lockstep.simd;
  * microsecond. A sum is one chain, so it may change from one to the other at any column.
  */
 final class WarmingArithmetic implements Arithmetic {
+    /** Fewer are added before a clock has been read. */
+    private static final int FEW = 256;
+
     private final Arithmetic vectors;
     private final Arithmetic plain;
     private final Trial[] tiles = new Trial[ROWS + 1];
@@ -59,6 +62,10 @@ final class WarmingArithmetic implements Arithmetic {
     public void tileBf16(int count, short[] w, int wAt, float[] x, int xAt, float[] sums, int sumsAt, int sumsStride) {
         if (tilesBf16.over) {
             vectors.tileBf16(count, w, wAt, x, xAt, sums, sumsAt, sumsStride);
+            return;
+        }
+        if (count < 2 * Trial.LEAST) {
+            plain.tileBf16(count, w, wAt, x, xAt, sums, sumsAt, sumsStride);
             return;
         }
         int dose = tilesBf16.dose(count);
@@ -243,6 +250,10 @@ final class WarmingArithmetic implements Arithmetic {
     public void add(float[] x, int at, float[] y, int yAt, int count) {
         if (sums.over) {
             vectors.add(x, at, y, yAt, count);
+            return;
+        }
+        if (count < FEW) {
+            plain.add(x, at, y, yAt, count);
             return;
         }
         Arithmetic turn = sums.tries() ? vectors : plain;

@@ -88,7 +88,8 @@ record LlmLimits(
         if (held < perSequence) {
             throw LockstepException.report(
                             ErrorCode.NOT_ENOUGH_MEMORY,
-                            "a layer's keys of one row of " + length + " positions are more than the " + mostElements
+                            "a layer's keys of one row of " + length + " positions, in blocks of " + block
+                                    + ", are more than the " + mostElements
                                     + " elements that an array of the heap holds")
                     .attempt("a smaller --max-model-len, more tensor ranks, or --device cuda")
                     .exception();

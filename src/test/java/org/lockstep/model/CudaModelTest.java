@@ -9,6 +9,7 @@ import java.util.List;
 import java.util.Map;
 import java.util.TreeMap;
 import java.util.concurrent.CyclicBarrier;
+import java.util.concurrent.TimeUnit;
 import java.util.concurrent.atomic.AtomicInteger;
 import java.util.stream.IntStream;
 import java.util.stream.StreamSupport;
@@ -254,15 +255,15 @@ class CudaModelTest {
                 for (int warm = 1; warm <= 4; warm++) { // then what is kept on the devices is there, and graphs
                     decode(stage, kernels, sequences, warm);
                 }
-                all.await();
+                all.await(2, TimeUnit.MINUTES);
                 StandIn.Copied before = driver.copied();
-                all.await();
+                all.await(2, TimeUnit.MINUTES);
                 for (int step = 1; step <= steps; step++) {
                     decode(stage, kernels, sequences, 4 + step);
                 }
-                all.await();
+                all.await(2, TimeUnit.MINUTES);
                 StandIn.Copied after = driver.copied().since(before);
-                all.await();
+                all.await(2, TimeUnit.MINUTES);
                 return after;
             }
         });

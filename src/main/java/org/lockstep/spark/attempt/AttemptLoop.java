@@ -216,7 +216,7 @@ public final class AttemptLoop {
      * even come to say it, for the next attempt would wait for their slots.
      */
     private boolean replaceUseless(AttemptFailure failure, GangWatch watch) throws InterruptedException {
-        Set<String> held = watch.awaitEnd(GIVEN_UP) ? Set.of() : watch.busy();
+        Set<String> held = watch.awaitRanks(GIVEN_UP) ? Set.of() : watch.busy();
         Map<String, RankFailure> useless = watch.useless();
         if (spark.isLocal() && !useless.isEmpty()) {
             failures.set(
@@ -229,6 +229,7 @@ public final class AttemptLoop {
             executors.recover(each.getKey(), true, watch);
         }
         for (String each : held) {
+            LOG.warn("executor {}: a rank of the failed attempt does not end", each);
             executors.recover(each, false, watch);
         }
         return true;

@@ -274,9 +274,13 @@ public final class GangWatch extends SparkListener implements AutoCloseable {
         return all;
     }
 
-    /** Executors with a task of the run that goes on. */
+    /** Executors where a rank of this attempt still runs. */
     public synchronized Set<String> busy() {
-        return tasks.values().stream().map(Running::executor).collect(Collectors.toCollection(TreeSet::new));
+        return tasks.values().stream()
+                .filter(task -> task.gang() != null && gangs.containsValue(task.gang()))
+                .map(Running::executor)
+                .filter(executor -> !removed.contains(executor))
+                .collect(Collectors.toCollection(TreeSet::new));
     }
 
     /** Cancels what runs of the run; where the thread that waits for a job is interrupted, Spark lets the job go on. */
@@ -293,6 +297,11 @@ public final class GangWatch extends SparkListener implements AutoCloseable {
     /** Waits until no job and no task of the run is left, as Spark knows it; whether that was within this time. */
     public boolean awaitEnd(Duration most) throws InterruptedException {
         return await(most.toNanos(), () -> jobs.isEmpty() && tasks.isEmpty());
+    }
+
+    /** Waits until no rank of this attempt runs any more; whether that was within this time. */
+    public boolean awaitRanks(Duration most) throws InterruptedException {
+        return await(most.toNanos(), () -> busy().isEmpty());
     }
 
     /** Waits until Spark has given an executor up; whether that was within this time. */

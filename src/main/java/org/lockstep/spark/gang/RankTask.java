@@ -106,10 +106,14 @@ public final class RankTask<T, U> extends AbstractFunction1<scala.collection.Ite
         World world = tenancy.world();
         try {
             tenancy.end();
-        } catch (RuntimeException left) {
-            if (SparkEnv.get() != null) {
-                RankFailure.ofTheEnd(rendezvous.context(), rendezvous.hasCome(), world, left)
-                        .ifPresent(failures::add);
+        } catch (RuntimeException | Error left) {
+            try {
+                if (SparkEnv.get() != null) {
+                    RankFailure.ofTheEnd(rendezvous.context(), rendezvous.hasCome(), world, left)
+                            .ifPresent(failures::add);
+                }
+            } catch (RuntimeException untold) { // of a Spark that ends
+                left.addSuppressed(untold);
             }
             throw left;
         }
