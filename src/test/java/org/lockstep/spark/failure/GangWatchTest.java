@@ -19,6 +19,7 @@ import java.util.regex.Pattern;
 import java.util.stream.IntStream;
 import java.util.stream.Stream;
 import org.apache.spark.TaskContext;
+import org.apache.spark.api.java.JavaFutureAction;
 import org.apache.spark.api.java.JavaRDD;
 import org.apache.spark.api.java.JavaSparkContext;
 import org.apache.spark.sql.SparkSession;
@@ -62,6 +63,9 @@ public class GangWatchTest {
 
     /** Ranks of this JVM that are where something shall happen to them. */
     private static final Semaphore THERE = new Semaphore(0);
+
+    private static final Semaphore RANKS_MAY_END = new Semaphore(0);
+    private static final Semaphore INPUT_MAY_END = new Semaphore(0);
 
     /** Whether the test knows how its ranks failed. */
     private static final AtomicBoolean TOLD = new AtomicBoolean();
@@ -373,6 +377,34 @@ public class GangWatchTest {
         } finally {
             session.sparkContext().conf().remove(Settings.MEETING_TIMEOUT.key());
         }
+    }
+
+    /** A task that reads an input may take its time: an executor that has no other is held by no rank. */
+    @Test
+    void ofTheTasksOfARunOnlyItsRanksHoldAnExecutor() throws Exception {
+        JavaSparkContext spark = JavaSparkContext.fromSparkContext(session.sparkContext());
+        try (GangWatch watch = GangWatch.begin(session.sparkContext())) {
+            JavaFutureAction<Void> input =
+                    spark.parallelize(List.of(0), 1).foreachAsync(each -> INPUT_MAY_END.acquire());
+            JavaFutureAction<List<Integer>> run = ranks(2).watchedBy(watch)
+                    .mapRanks((rank, mine) -> {
+                        THERE.release();
+                        RANKS_MAY_END.acquire();
+                        return mine;
+                    })
+                    .collectAsync();
+            THERE.acquire(2);
+            Awaitility.await().untilAsserted(() -> assertThat(watch.busy()).containsExactly("driver"));
+            RANKS_MAY_END.release(2);
+            run.get();
+            assertThat(watch.awaitRanks(Duration.ofMinutes(1))).isTrue();
+            assertThat(watch.busy()).isEmpty();
+            assertThat(watch.awaitEnd(Duration.ZERO)).as("the end of all").isFalse();
+            INPUT_MAY_END.release();
+            input.get();
+            assertThat(watch.awaitEnd(Duration.ofMinutes(1))).isTrue();
+        }
+        assertNothingRuns();
     }
 
     /** As Spark's block manager does, whose cleaning up after a task that failed is interrupted with the other tasks. */
