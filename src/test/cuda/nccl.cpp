@@ -216,6 +216,7 @@ bool holding_ends = false; // who aborts or destroys a communicator
 int inside = 0; // who is held
 int misuses = 0; // of a communicator that another thread is ending
 int held_rank = -1; // in its init
+int late_rank = -1; // whose init does not end, though others' do
 int lost_rank = -1; // of communicators made from now on, and of those there are
 int64_t fail_after = -1;
 int fail_result = REMOTE_ERROR;
@@ -820,6 +821,13 @@ API void standin_nccl_hold_init(int rank) {
     standin_wake();
 }
 
+/** A rank that is still in its init from now on, when those of others are over; -1 for none. */
+API void standin_nccl_late(int rank) {
+    Call held;
+    late_rank = rank;
+    standin_wake();
+}
+
 /** Who is held in an operation. */
 API int64_t standin_nccl_inside() {
     Call held;
@@ -938,6 +946,9 @@ API int ncclCommGetAsyncError(void* handle, int* state) {
     }
     if (*state == SUCCESS && communicator->finalized && communicator->launches > 0) {
         step(*communicator);
+        *state = IN_PROGRESS;
+    }
+    if (*state == SUCCESS && communicator->rank == late_rank) {
         *state = IN_PROGRESS;
     }
     return SUCCESS;

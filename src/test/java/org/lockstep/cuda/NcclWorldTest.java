@@ -63,6 +63,7 @@ class NcclWorldTest {
     @AfterEach
     void hide() {
         nccl.lose(-1);
+        nccl.makeLate(-1);
         nccl.failAfter(-1);
         nccl.setLazy(false);
         assertThat(nccl.communicators()).isZero();
@@ -501,6 +502,27 @@ class NcclWorldTest {
                                     .isIn(ErrorCode.COLLECTIVE_TIMEOUT, ErrorCode.ABORTED))
                     .hasMessageContaining("init of tp[0]={0,1} of NCCL")
                     .hasMessageContaining("all ranks came to it, and it has not joined ranks 0,1");
+        });
+    }
+
+    /** Those that it has joined hear it of the one that it has not, which alone is to blame. */
+    @Test
+    void whoAloneIsNotJoinedIsNamedByAll() throws Exception {
+        nccl.makeLate(1);
+        LongEnough.oneOf(Duration.ofSeconds(2), Duration.ofSeconds(20), limit -> {
+            WorldSpec spec = WorldSpec.of(ParallelSizes.tensor(2))
+                    .withKinds(Set.of(GroupKind.TENSOR))
+                    .withMeetingTimeout(limit);
+            List<LockstepException> failures = LocalWorld.of(2).run(rendezvous -> {
+                try (CudaBackend backend =
+                        CudaBackend.create(StandIn.devices().get(rendezvous.index()), CpuBackend.create(), OPTIONS)) {
+                    return catchThrowableOfType(LockstepException.class, () -> World.join(rendezvous, backend, spec));
+                }
+            });
+            assertThat(failures)
+                    .allSatisfy(failure -> assertThat(failure)
+                            .hasMessageContainingAll("init of tp[0]={0,1} of NCCL", "it has not joined rank 1"));
+            assertThat(failures.get(0)).hasMessageContaining("culprit : rank 1");
         });
     }
 

@@ -72,6 +72,11 @@ final class StandInNccl {
         library.getFunction("standin_nccl_hold_init").invokeInt(new Object[] {rank});
     }
 
+    /** A rank that is still in its init from now on, when those of others are over; -1 for none. */
+    void makeLate(int rank) {
+        library.getFunction("standin_nccl_late").invokeInt(new Object[] {rank});
+    }
+
     /** Threads that are held in operations. */
     long inside() {
         return library.getFunction("standin_nccl_inside").invokeLong(new Object[0]);
