@@ -73,11 +73,11 @@ class CudaDeviceTest {
             assertThat(driver.pinned()).isEqualTo(pinned);
             assertThat(stuck.memory()).containsKey(memory);
         } finally {
-            word.bytes().putLong(0, 1);
-            driver.hurtExchange(-1, false);
             CUdevice ordinal = new CUdevice();
             Launches.check(JCudaDriver.cuDeviceGet(ordinal, 1));
             Launches.check(JCudaDriver.cuDevicePrimaryCtxRelease(ordinal)); // what it never does
+            driver.hurtExchange(
+                    -1, false); // not before: the kernel would go on, over memory that nobody has written to
             driver.setDevices(1);
         }
     }
