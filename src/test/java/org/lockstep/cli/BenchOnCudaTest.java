@@ -7,15 +7,13 @@ import static org.lockstep.cli.BenchCommandTest.operations;
 import static org.lockstep.cli.BenchCommandTest.tokens;
 
 import com.fasterxml.jackson.databind.JsonNode;
-import java.io.File;
 import java.io.IOException;
-import java.nio.file.Files;
 import java.nio.file.Path;
+import java.util.ArrayList;
 import java.util.HashSet;
 import java.util.List;
 import java.util.Map;
 import java.util.Set;
-import java.util.concurrent.TimeUnit;
 import org.junit.jupiter.api.BeforeEach;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.Timeout;
@@ -25,7 +23,6 @@ import org.junit.jupiter.params.provider.CsvSource;
 import org.lockstep.ErrorCode;
 import org.lockstep.cuda.HostCuda;
 import org.lockstep.cuda.StandIn;
-import org.lockstep.spark.SparkJvm;
 
 /** {@code lockstep bench --backend nccl}, as a process whose ranks have the devices of the stand-in. */
 @HostCuda
@@ -161,21 +158,9 @@ class BenchOnCudaTest {
     }
 
     private Run run(Map<String, String> environment, String... words) throws IOException, InterruptedException {
-        List<String> command = SparkJvm.shortLived();
-        command.addAll(
-                List.of("-Xmx1g", "-cp", System.getProperty("java.class.path"), Lockstep.class.getName(), "bench"));
-        command.addAll(List.of(words));
-        command.addAll(List.of("-n", "3", "-w", "2", "--batches", "2"));
-        File out = folder.resolve("out").toFile();
-        File err = folder.resolve("err").toFile();
-        ProcessBuilder builder = new ProcessBuilder(command).redirectOutput(out).redirectError(err);
-        builder.environment().putAll(environment);
-        Process process = builder.start();
-        try {
-            assertThat(process.waitFor(100, TimeUnit.SECONDS)).isTrue();
-            return new Run(process.exitValue(), Files.readString(out.toPath()), Files.readString(err.toPath()));
-        } finally {
-            process.destroyForcibly();
-        }
+        List<String> all = new ArrayList<>(List.of("bench"));
+        all.addAll(List.of(words));
+        all.addAll(List.of("-n", "3", "-w", "2", "--batches", "2"));
+        return Run.ofProcess(folder, environment, all);
     }
 }

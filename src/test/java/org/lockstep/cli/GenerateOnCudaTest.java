@@ -2,11 +2,11 @@ package org.lockstep.cli;
 
 import static org.assertj.core.api.Assertions.assertThat;
 
-import java.io.File;
 import java.nio.file.Files;
 import java.nio.file.Path;
+import java.util.ArrayList;
 import java.util.List;
-import java.util.concurrent.TimeUnit;
+import java.util.Map;
 import org.junit.jupiter.api.Timeout;
 import org.junit.jupiter.api.io.TempDir;
 import org.junit.jupiter.params.ParameterizedTest;
@@ -14,7 +14,6 @@ import org.junit.jupiter.params.provider.CsvSource;
 import org.lockstep.ErrorCode;
 import org.lockstep.cuda.HostCuda;
 import org.lockstep.cuda.StandIn;
-import org.lockstep.spark.SparkJvm;
 
 /** {@code lockstep generate --device cuda} in a process from which devices are hidden. */
 @HostCuda
@@ -50,23 +49,12 @@ class GenerateOnCudaTest {
 
     private Run run(int devices, String visible, String conf) throws Exception {
         StandIn.require();
-        List<String> command = SparkJvm.shortLived();
-        command.addAll(List.of("-Xmx1g", "-cp", System.getProperty("java.class.path"), Lockstep.class.getName()));
-        command.addAll(List.of("generate", "--device", "cuda", "--master", "local[2]", "-tp", "2"));
-        command.addAll(List.of("--conf", conf, "--conf", "spark.lockstep.gpu.cublas=none"));
         Path prompts = Files.writeString(folder.resolve("prompts.txt"), "Once upon a time\n");
-        command.addAll(List.of("--prompts", prompts.toString(), "--max-tokens", "2"));
-        File out = folder.resolve("out").toFile();
-        File err = folder.resolve("err").toFile();
-        ProcessBuilder builder = new ProcessBuilder(command).redirectOutput(out).redirectError(err);
-        builder.environment().put("LOCKSTEP_CUDA_DEVICES", "" + devices);
-        builder.environment().put("CUDA_VISIBLE_DEVICES", visible);
-        Process process = builder.start();
-        try {
-            assertThat(process.waitFor(100, TimeUnit.SECONDS)).isTrue();
-            return new Run(process.exitValue(), Files.readString(out.toPath()), Files.readString(err.toPath()));
-        } finally {
-            process.destroyForcibly();
-        }
+        List<String> words = new ArrayList<>();
+        words.addAll(List.of("generate", "--device", "cuda", "--master", "local[2]", "-tp", "2"));
+        words.addAll(List.of("--conf", conf, "--conf", "spark.lockstep.gpu.cublas=none"));
+        words.addAll(List.of("--prompts", prompts.toString(), "--max-tokens", "2"));
+        return Run.ofProcess(
+                folder, Map.of("LOCKSTEP_CUDA_DEVICES", "" + devices, "CUDA_VISIBLE_DEVICES", visible), words);
     }
 }
