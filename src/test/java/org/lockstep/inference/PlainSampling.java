@@ -28,6 +28,22 @@ final class PlainSampling {
         return false;
     }
 
+    /** How far what was drawn is from what the probabilities of these logits let expect: chi-square, of one degree less than there are. */
+    static double chiSquare(float[] logits, double temperature, int[] seen) {
+        double[] expected = new double[logits.length];
+        double sum = 0;
+        for (int i = 0; i < logits.length; i++) {
+            sum += expected[i] = Math.exp(logits[i] / temperature);
+        }
+        int draws = Arrays.stream(seen).sum();
+        double chiSquare = 0;
+        for (int i = 0; i < logits.length; i++) {
+            double want = draws * expected[i] / sum;
+            chiSquare += (seen[i] - want) * (seen[i] - want) / want;
+        }
+        return chiSquare;
+    }
+
     private static int choose(float[] raw, Sequence sequence, SamplingParams params, double by) {
         float[] logits = raw.clone();
         IntStream.range(0, sequence.size())

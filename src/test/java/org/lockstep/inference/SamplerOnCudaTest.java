@@ -203,11 +203,6 @@ class SamplerOnCudaTest {
     @Test
     void frequenciesFitTheProbabilities() {
         float[] row = {0, 1, 2, 3, -1};
-        double[] expected = new double[5];
-        double sum = 0;
-        for (int i = 0; i < 5; i++) {
-            sum += expected[i] = Math.exp(row[i] / 1.5);
-        }
         int draws = 4000;
         SamplingParams params = SAMPLED.withTemperature(1.5).withSeed(42L);
         float[] logits = new float[5 * draws];
@@ -219,12 +214,9 @@ class SamplerOnCudaTest {
         new Sampler(5, List.of(), device).sample(tensor, sequences, tokens);
         int[] seen = new int[5];
         Arrays.stream(tokens).forEach(token -> seen[token]++);
-        double chiSquare = 0;
-        for (int i = 0; i < 5; i++) {
-            double want = draws * expected[i] / sum;
-            chiSquare += (seen[i] - want) * (seen[i] - want) / want;
-        }
-        assertThat(chiSquare).as("chi-square, 4 degrees of freedom, 99.9 %%").isLessThan(18.47);
+        assertThat(PlainSampling.chiSquare(row, 1.5, seen))
+                .as("chi-square, 4 degrees of freedom, 99.9 %%")
+                .isLessThan(18.47);
     }
 
     /** Logits of the two differ in their last bits, draws where such a bit decides: of these seeds none. */
