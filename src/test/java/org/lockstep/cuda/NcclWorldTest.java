@@ -52,6 +52,9 @@ class NcclWorldTest {
             .withNccl(NcclOptions.DEFAULT.withUse(Use.ON))
             .withPeer(PeerOptions.NONE);
 
+    private static final WorldSpec ONE_GROUP =
+            WorldSpec.of(ParallelSizes.tensor(2)).withKinds(Set.of(GroupKind.TENSOR));
+
     private StandInNccl nccl = StandInNccl.require();
 
     @BeforeEach
@@ -491,9 +494,7 @@ class NcclWorldTest {
     void aGroupThatDoesNotMeetIsToldAtTheDeadlineOfTheMeeting() throws Exception {
         nccl.lose(1);
         LongEnough.oneOf(Duration.ofSeconds(2), Duration.ofSeconds(20), limit -> {
-            WorldSpec spec = WorldSpec.of(ParallelSizes.tensor(2))
-                    .withKinds(Set.of(GroupKind.TENSOR))
-                    .withMeetingTimeout(limit);
+            WorldSpec spec = ONE_GROUP.withMeetingTimeout(limit);
             Throwable failure = catchThrowable(() -> inWorld(spec, 2, (world, kernels) -> true));
             assertThat(failure)
                     .isInstanceOfSatisfying(
@@ -510,9 +511,7 @@ class NcclWorldTest {
     void whoAloneIsNotJoinedIsNamedByAll() throws Exception {
         nccl.makeLate(1);
         LongEnough.oneOf(Duration.ofSeconds(2), Duration.ofSeconds(20), limit -> {
-            WorldSpec spec = WorldSpec.of(ParallelSizes.tensor(2))
-                    .withKinds(Set.of(GroupKind.TENSOR))
-                    .withMeetingTimeout(limit);
+            WorldSpec spec = ONE_GROUP.withMeetingTimeout(limit);
             List<LockstepException> failures = LocalWorld.of(2).run(rendezvous -> {
                 try (CudaBackend backend =
                         CudaBackend.create(StandIn.devices().get(rendezvous.index()), CpuBackend.create(), OPTIONS)) {
@@ -530,9 +529,7 @@ class NcclWorldTest {
     @Test
     void whoIsHeldInItsInitIsNamedAtTheDeadlineOfTheMeeting() throws Exception {
         LongEnough.oneOf(Duration.ofSeconds(2), Duration.ofSeconds(20), limit -> {
-            WorldSpec spec = WorldSpec.of(ParallelSizes.tensor(2))
-                    .withKinds(Set.of(GroupKind.TENSOR))
-                    .withMeetingTimeout(limit);
+            WorldSpec spec = ONE_GROUP.withMeetingTimeout(limit);
             nccl.holdInit(1);
             List<CommunicatorException> failures = LocalWorld.of(2).run(rendezvous -> {
                 int index = rendezvous.index();
@@ -558,9 +555,8 @@ class NcclWorldTest {
 
     @Test
     void worldsThatComeAndGoLeaveNothing() throws IOException {
-        WorldSpec spec = WorldSpec.of(ParallelSizes.tensor(2)).withKinds(Set.of(GroupKind.TENSOR));
         for (int times = 0; times < 20; times++) {
-            List<float[]> sums = inWorld(spec.newAttempt(), 2, (world, kernels) -> {
+            List<float[]> sums = inWorld(ONE_GROUP.newAttempt(), 2, (world, kernels) -> {
                 Buffer x = CudaWorlds.floats(kernels, 1);
                 world.communicators().tensor().allReduce(x, ReduceOp.SUM);
                 HostBuffer sum = x.toHost();
