@@ -13,10 +13,17 @@ final class AttentionBench {
     private final float[] lanes = new float[Arithmetic.LANES];
 
     int rows;
-    int width; // of a head, in whole panels
+    int width; // of a head, in whole strips
     float[] queries = new float[0]; // by group of rows: (headSize, rows of the group)
-    float[] keys = queries; // (panels of positions, headSize, panel)
-    float[] values = queries; // (panels of the head, tile, panel), zeros beyond the head
+    float[] keys = queries;
+    final int[] strips; // where each strip of the tile begins among the keys: (headSize, positions of a strip)
+    float[] values = queries;
+    int runs; // of positions that stand side by side among the values
+    final int[] runEnds; // position of the tile after a run
+    final int[] runStarts; // where position 0 would be if the run went that far back: (positions, elements of a strip)
+    int nextStrip; // from one strip of a head to the next
+    float[] gatheredKeys = queries; // (strips of the tile, headSize, positions of a strip)
+    float[] gatheredValues = queries; // (strips of the head, tile, elements of a strip), zeros beyond the head
     float[] sums = queries; // (rows, width)
     float[] totals = queries; // (rows)
     private float[] largest = queries; // (rows)
@@ -25,17 +32,20 @@ final class AttentionBench {
         this.tile = tile;
         this.scores = new float[Arithmetic.ROWS * tile];
         this.weights = new float[Arithmetic.ROWS * tile];
+        this.strips = new int[tile / Arithmetic.LANES];
+        this.runEnds = new int[tile];
+        this.runStarts = new int[tile];
     }
 
     /** Makes room for so many rows, and forgets the last ones. */
-    void begin(int count, int headSize, int panel) {
-        int wide = (headSize + panel - 1) / panel * panel;
-        if (wide != width || keys.length < headSize * tile) {
+    void begin(int count, int headSize) {
+        int wide = (headSize + Arithmetic.LANES - 1) / Arithmetic.LANES * Arithmetic.LANES;
+        if (wide != width || gatheredKeys.length < headSize * tile) {
             width = wide;
-            keys = new float[headSize * tile];
-            values = new float[tile * wide];
+            gatheredKeys = new float[headSize * tile];
+            gatheredValues = new float[tile * wide];
         } else if (headSize != wide) {
-            Arrays.fill(values, 0); // of a wider head
+            Arrays.fill(gatheredValues, 0); // of a wider head
         }
         if (totals.length < count || sums.length < count * wide || queries.length < count * headSize) {
             queries = new float[count * headSize];
@@ -48,6 +58,11 @@ final class AttentionBench {
         }
         Arrays.fill(largest, 0, count, Float.NEGATIVE_INFINITY);
         rows = count;
+    }
+
+    void add(int end, int start) {
+        runEnds[runs] = end;
+        runStarts[runs++] = start;
     }
 
     /** Exponentials of the first scores from {@code at} on, less the largest so far; what was summed before shrinks to it. */

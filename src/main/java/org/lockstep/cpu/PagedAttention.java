@@ -11,19 +11,19 @@ import org.lockstep.tensor.HostBuffer;
  *
  * <p>The context is taken in tiles of {@value #TILE} positions, counted from its start and not from a block or a chunk; each
  * query meets them from the first on, so its result depends on nothing but itself and that context. Some queries of a
- * sequence, with all heads that share a key/value head, are one part of the work: a tile's keys are gathered once for all of
- * them. Scores and outputs are both tiles of products ({@link Arithmetic#tile}): one with positions side by side, one with
- * the elements of a head.
+ * sequence, with all heads that share a key/value head, are one part of the work. Scores and outputs are both products of
+ * {@linkplain Arithmetic#strips strips}: one with positions side by side, one with the elements of a head. Strips are met in the
+ * cache where it has them, and where it has not are gathered once for all queries of the part.
  *
  * <p>Owns its scratch memory. One caller at a time.
  */
 final class PagedAttention implements Team.Job {
-    private static final int TILE = 64;
+    private static final int TILE = 64; // a multiple of two strips
+    private static final int STRIP = Arithmetic.LANES;
     private static final int QUERIES = 32; // tokens of a sequence in a part
 
     private final Arithmetic arithmetic;
     private final Team team;
-    private final int panel;
     private final AttentionBench[] benches;
 
     private @Nullable HostBuffer query;
@@ -37,7 +37,6 @@ final class PagedAttention implements Team.Job {
     PagedAttention(Arithmetic arithmetic, Team team) {
         this.arithmetic = arithmetic;
         this.team = team;
-        this.panel = arithmetic.panel();
         this.benches = new AttentionBench[team.size()];
         for (int worker = 0; worker < benches.length; worker++) {
             benches[worker] = new AttentionBench(TILE);
@@ -86,15 +85,15 @@ final class PagedAttention implements Team.Job {
         int tokens = Math.min(QUERIES, batch.queryStarts()[s + 1] - token);
         AttentionBench bench = benches[worker];
         int group = heads / blocks.heads();
-        bench.begin(tokens * group, blocks.headSize(), panel);
+        bench.begin(tokens * group, blocks.headSize());
         load(from, blocks, head, token, bench);
         int first = batch.firstPosition(s) + token - batch.queryStarts()[s];
         int context = first + tokens;
         for (int start = 0; start < context; start += TILE) {
             int count = Math.min(TILE, context - start);
             int[] table = batch.blockTables()[s];
-            gatherKeys(blocks, table, head, start, count, bench);
-            gatherValues(blocks, table, head, start, count, bench);
+            findKeys(blocks, table, head, start, count, bench);
+            findValues(blocks, table, head, start, count, bench);
             for (int row = 0, some; row < bench.rows; row += some) {
                 some = Math.min(Arithmetic.ROWS, bench.rows - row);
                 score(row, some, count, blocks.headSize(), bench);
@@ -121,46 +120,83 @@ final class PagedAttention implements Team.Job {
         }
     }
 
-    /** Keys of a tile's positions: (panels of positions, headSize, panel). */
-    private void gatherKeys(HostCache blocks, int[] table, int head, int start, int count, AttentionBench bench) {
+    /** The keys of a tile's positions, strip by strip. */
+    private static void findKeys(HostCache blocks, int[] table, int head, int start, int count, AttentionBench bench) {
+        if (blocks.keysBeside() != STRIP) {
+            gatherKeys(blocks, table, head, start, count, bench);
+            return;
+        }
+        bench.keys = blocks.keys().floats();
+        for (int p = 0; p < count; p += STRIP) {
+            int position = start + p;
+            bench.strips[p / STRIP] =
+                    blocks.keyAt(table[position / blocks.blockSize()], head, position % blocks.blockSize());
+        }
+    }
+
+    private static void gatherKeys(
+            HostCache blocks, int[] table, int head, int start, int count, AttentionBench bench) {
         int size = blocks.headSize();
         int blockSize = blocks.blockSize();
         float[] keys = blocks.keys().floats();
         for (int p = 0, some; p < count; p += some) {
             int position = start + p;
             int slot = position % blockSize;
-            some = Math.min(Math.min(blockSize - slot, count - p), panel - p % panel);
-            int at = blocks.start(table[position / blockSize], head) + slot;
-            int to = p / panel * size * panel + p % panel;
+            some = Math.min(Math.min(blockSize - slot, count - p), STRIP - p % STRIP);
+            int at = blocks.keyAt(table[position / blockSize], head, slot);
+            int to = p / STRIP * size * STRIP;
+            bench.strips[p / STRIP] = to;
             for (int d = 0; d < size; d++) {
-                for (int i = 0; i < some; i++) {
-                    bench.keys[to + i] = keys[at + i];
-                }
-                at += blockSize;
-                to += panel;
+                System.arraycopy(keys, at + d * blockSize, bench.gatheredKeys, to + p % STRIP + d * STRIP, some);
             }
+        }
+        bench.keys = bench.gatheredKeys;
+    }
+
+    /** The values of a tile's positions, run by run of those that stand side by side. */
+    private static void findValues(
+            HostCache blocks, int[] table, int head, int start, int count, AttentionBench bench) {
+        boolean whole = blocks.valuesBeside() == STRIP;
+        int blockSize = blocks.blockSize();
+        bench.runs = 0;
+        for (int p = 0, some; p < count; p += some) {
+            int position = start + p;
+            int slot = position % blockSize;
+            some = Math.min(blockSize - slot, count - p);
+            int at = blocks.valueAt(table[position / blockSize], head, slot);
+            if (whole) {
+                bench.add(p + some, at - p * STRIP);
+            } else {
+                gatherValues(blocks, at, p, some, bench);
+            }
+        }
+        if (whole) {
+            bench.values = blocks.values().floats();
+            bench.nextStrip = blockSize * STRIP;
+        } else {
+            bench.add(count, 0);
+            bench.values = bench.gatheredValues;
+            bench.nextStrip = TILE * STRIP;
         }
     }
 
-    /** Values of a tile's positions: (panels of the head, positions, panel). */
-    private void gatherValues(HostCache blocks, int[] table, int head, int start, int count, AttentionBench bench) {
+    private static void gatherValues(HostCache blocks, int at, int to, int count, AttentionBench bench) {
         int size = blocks.headSize();
-        int blockSize = blocks.blockSize();
         float[] values = blocks.values().floats();
         for (int p = 0; p < count; p++) {
-            int position = start + p;
-            int at = blocks.start(table[position / blockSize], head) + position % blockSize * size;
-            for (int j = 0; j < size; j += panel) {
-                System.arraycopy(values, at + j, bench.values, j * TILE + p * panel, Math.min(panel, size - j));
+            for (int j = 0; j < size; j += STRIP) {
+                int some = Math.min(STRIP, size - j);
+                System.arraycopy(values, at + p * size + j, bench.gatheredValues, j * TILE + (to + p) * STRIP, some);
             }
         }
     }
 
     private void score(int row, int rows, int count, int size, AttentionBench bench) {
         Arrays.fill(bench.scores, 0);
-        for (int p = 0; p < count; p += panel) {
-            int at = p / panel * size * panel;
-            arithmetic.tile(rows, size, bench.keys, at, bench.queries, row * size, bench.scores, p, TILE);
+        for (int p = 0; p < count; p += 2 * STRIP) {
+            int at = bench.strips[p / STRIP];
+            int next = p + STRIP < count ? bench.strips[p / STRIP + 1] - at : 0;
+            arithmetic.strips(rows, size, bench.keys, at, next, bench.queries, row * size, bench.scores, p, TILE);
         }
     }
 
@@ -196,17 +232,22 @@ final class PagedAttention implements Team.Job {
     }
 
     private void mix(int from, int to, int row, int rows, float[] weights, int weightsAt, AttentionBench bench) {
-        for (int j = 0; j < bench.width; j += panel) {
-            arithmetic.tile(
-                    rows,
-                    to - from,
-                    bench.values,
-                    j * TILE + from * panel,
-                    weights,
-                    weightsAt + from * rows,
-                    bench.sums,
-                    row * bench.width + j,
-                    bench.width);
+        for (int run = 0, p = from; p < to; run++) {
+            int end = Math.min(to, bench.runEnds[run]);
+            for (int j = 0; p < end && j < bench.width; j += 2 * STRIP) {
+                arithmetic.strips(
+                        rows,
+                        end - p,
+                        bench.values,
+                        bench.runStarts[run] + p * STRIP + j / STRIP * bench.nextStrip,
+                        j + STRIP < bench.width ? bench.nextStrip : 0,
+                        weights,
+                        weightsAt + p * rows,
+                        bench.sums,
+                        row * bench.width + j,
+                        bench.width);
+            }
+            p = Math.max(p, end);
         }
     }
 

@@ -77,6 +77,21 @@ public interface Arithmetic {
      */
     boolean meetsBf16();
 
+    /**
+     * A tile like {@link #tile} that is one or two strips of {@link #LANES} wide, wherever they are: {@code sums[m][j] += x[k][m]
+     * · w[k][j]}, one fused multiply-add after the other.
+     *
+     * @param rows of {@code x}, 1 to {@link #ROWS}
+     * @param count of {@code k}
+     * @param w (count, {@link #LANES}) from {@code at} on
+     * @param next from one strip to the other, which may stand before it; 0 if there is one
+     * @param x (count, rows) from {@code xAt} on
+     * @param sums (rows, {@link #LANES}) from {@code sumsAt} on, those of the other strip behind them in each row,
+     *     {@code stride} from one row to the next
+     */
+    void strips(
+            int rows, int count, float[] w, int at, int next, float[] x, int xAt, float[] sums, int sumsAt, int stride);
+
     /** Widens {@code count} columns of a panel of bf16, from {@code at} on, to f32 from {@code outAt} on. */
     void widenBf16(short[] panel, int at, int count, float[] out, int outAt);
 

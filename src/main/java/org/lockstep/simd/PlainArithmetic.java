@@ -48,6 +48,28 @@ final class PlainArithmetic implements Arithmetic {
         }
     }
 
+    @Override
+    public void strips(
+            int rows,
+            int count,
+            float[] w,
+            int at,
+            int next,
+            float[] x,
+            int xAt,
+            float[] sums,
+            int sumsAt,
+            int stride) {
+        for (int row = 0; row < rows; row++) {
+            int to = sumsAt + row * stride;
+            eight(count, w, at, LANES, x, xAt + row, rows, sums, to);
+            eight(count, w, at + 8, LANES, x, xAt + row, rows, sums, to + 8);
+        }
+        if (next != 0) {
+            strips(rows, count, w, at + next, 0, x, xAt, sums, sumsAt + LANES, stride);
+        }
+    }
+
     private static void eight(
             int count, float[] w, int wAt, int wStride, float[] x, int xAt, int xStride, float[] sums, int at) {
         float s0 = sums[at];

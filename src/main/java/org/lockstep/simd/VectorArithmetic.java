@@ -38,6 +38,21 @@ final class VectorArithmetic implements Arithmetic {
         VectorTiles.tileBf16(count, w, wAt, x, xAt, sums, sumsAt, sumsStride);
     }
 
+    @Override
+    public void strips(
+            int rows,
+            int count,
+            float[] w,
+            int at,
+            int next,
+            float[] x,
+            int xAt,
+            float[] sums,
+            int sumsAt,
+            int stride) {
+        VectorStrips.strips(rows, count, w, at, next, x, xAt, sums, sumsAt, stride);
+    }
+
     /** Not with AVX-512, whose cores shift on the ports of the multiplier. */
     @Override
     public boolean meetsBf16() {

@@ -11,6 +11,7 @@ final class WarmingArithmetic implements Arithmetic {
     private final Arithmetic vectors;
     private final Arithmetic plain;
     private final Trial[] tiles = new Trial[ROWS + 1];
+    private final Trial[] strips = new Trial[ROWS + 1];
     private final Trial tilesBf16 = new Trial();
     private final Trial bf16 = new Trial();
     private final Trial f16 = new Trial();
@@ -30,6 +31,7 @@ final class WarmingArithmetic implements Arithmetic {
         this.plain = new PlainArithmetic(vectors.panel());
         for (int rows = 1; rows <= ROWS; rows++) {
             tiles[rows] = new Trial();
+            strips[rows] = new Trial();
         }
     }
 
@@ -55,6 +57,35 @@ final class WarmingArithmetic implements Arithmetic {
         vectors.tile(rows, dose, w, wAt, x, xAt, sums, sumsAt, sumsStride);
         long between = System.nanoTime();
         plain.tile(rows, count - dose, w, wAt + dose * panel(), x, xAt + dose * rows, sums, sumsAt, sumsStride);
+        trial.measured(dose, between - start, count - dose, System.nanoTime() - between);
+    }
+
+    @Override
+    public void strips(
+            int rows,
+            int count,
+            float[] w,
+            int at,
+            int next,
+            float[] x,
+            int xAt,
+            float[] sums,
+            int sumsAt,
+            int stride) {
+        Trial trial = strips[rows];
+        if (trial.over) {
+            vectors.strips(rows, count, w, at, next, x, xAt, sums, sumsAt, stride);
+            return;
+        }
+        if (count < 2 * Trial.LEAST) {
+            plain.strips(rows, count, w, at, next, x, xAt, sums, sumsAt, stride);
+            return;
+        }
+        int dose = trial.dose(count);
+        long start = System.nanoTime();
+        vectors.strips(rows, dose, w, at, next, x, xAt, sums, sumsAt, stride);
+        long between = System.nanoTime();
+        plain.strips(rows, count - dose, w, at + dose * LANES, next, x, xAt + dose * rows, sums, sumsAt, stride);
         trial.measured(dose, between - start, count - dose, System.nanoTime() - between);
     }
 

@@ -17,6 +17,9 @@
  *
  * so that a load, taken as ints, is widened by shifts alone, and no sum ever crosses the lanes of a vector.
  *
+ * <p><b>Strips.</b> Attention meets keys and values in strips of 16 positions or elements, as they stand in the cache, whatever the
+ * vectors' length.
+ *
  * <p><b>Order of sums.</b> A dot product is one chain of fused multiply-adds over its columns; {@code tile} goes on where the
  * last one stopped. Neither the batch nor the tile nor the length of a vector nor a thread changes it. Sums along a row have 16
  * lanes, added as a tree, on every machine.

@@ -327,7 +327,17 @@ public abstract class KernelsContract {
     }
 
     @ParameterizedTest
-    @CsvSource({"4,4,6,4", "8,2,4,3", "6,1,5,1", "3,3,1,16", "4,2,64,16", "3,1,96,8"})
+    @CsvSource({
+        "4,4,6,4",
+        "8,2,4,3",
+        "6,1,5,1",
+        "3,3,1,16",
+        "4,2,64,16",
+        "3,1,96,8",
+        "6,2,32,32",
+        "2,2,40,48",
+        "5,1,16,24"
+    })
     void attentionIsTheSoftmaxOfTheScoresOverTheContextSoFar(int heads, int kvHeads, int size, int blockSize) {
         BatchLayout layout = layout(blockSize, new int[][] {{5, 5}, {1, 11}, {3, 7}, {1, 1}, {40, 70}});
         Tensor keys = random(DataType.F32, 160 * blockSize, kvHeads * size); // slot by slot
@@ -397,7 +407,7 @@ public abstract class KernelsContract {
         Tensor steps = random(DataType.F32, tokens, 2 * size);
         float[] whole = null;
         for (int[] chunks : cuts) {
-            for (int blockSize : new int[] {1, 4, 16}) {
+            for (int blockSize : new int[] {1, 4, 16, 32}) {
                 CacheBlocks cache = kernels.cache(DataType.F32, blocks, blockSize, 2, size);
                 Tensor out = kernels.zeros(DataType.F32, tokens, heads * size);
                 int done = 0;
