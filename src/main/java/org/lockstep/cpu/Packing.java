@@ -7,6 +7,7 @@ import org.lockstep.tensor.DataType;
 import org.lockstep.tensor.Half;
 import org.lockstep.tensor.HostBuffer;
 import org.lockstep.tensor.MatrixSource;
+import org.lockstep.tensor.Q8Blocks;
 import org.lockstep.tensor.WeightType;
 
 /** Lays a matrix out in panels, converted or quantised; reads its source a few panels at a time. Confined to one thread. */
@@ -122,17 +123,9 @@ final class Packing {
         for (int segment = 0; segment < columns; segment += run) {
             for (int from = segment; from < segment + run; from += WeightType.BLOCK) {
                 int end = Math.min(from + WeightType.BLOCK, segment + run);
-                float largest = 0;
+                float scale = Q8Blocks.scale(row, from, end);
                 for (int k = from; k < end; k++) {
-                    largest = Math.max(largest, Math.abs(row[k]));
-                }
-                if (!(largest < Float.POSITIVE_INFINITY)) {
-                    throw new IllegalArgumentException("a weight is not finite: it cannot be held as q8");
-                }
-                float scale = largest / 127;
-                float inverse = scale == 0 ? 0 : 127 / largest;
-                for (int k = from; k < end; k++) {
-                    to[at + k * panel] = (byte) Math.max(-127, Math.min(127, Math.rint(row[k] * inverse)));
+                    to[at + k * panel] = Q8Blocks.quantise(row[k], scale);
                 }
                 rowScales[block++] = scale;
             }

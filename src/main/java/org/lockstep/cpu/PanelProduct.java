@@ -13,7 +13,7 @@ import org.lockstep.tensor.WeightType;
  * there where tiles cannot do that, while all groups meet them. A sum that goes on in the next chunk waits in memory, so each
  * dot product is one chain of fused multiply-adds from the first column of a segment to its last, whatever the batch. The tokens
  * are packed in the order in which they are met. A single token meets two panels at once, narrow weights widened in registers.
- * The segments' sums are added as a balanced tree.
+ * In q8 a block's columns are such a chain, which is then scaled and added. The segments' sums are added as a balanced tree.
  *
  * <p>Owns its scratch memory, which grows to the largest product seen. One caller at a time.
  */
@@ -44,6 +44,7 @@ final class PanelProduct implements Team.Job {
     private @Nullable HostBuffer x;
     private int tokens;
     private boolean meetsBf16;
+    private boolean isWhole; // every tile: of zeros where there is no token
     private @Nullable PanelWeight weight;
     private @Nullable HostBuffer bias;
     private @Nullable HostBuffer out;
@@ -79,6 +80,7 @@ final class PanelProduct implements Team.Job {
             team.run(this, (weight.panels() + 1) / 2);
         } else {
             meetsBf16 = weight.type() == WeightType.BF16 && arithmetic.meetsBf16();
+            isWhole = meetsBf16 || weight.type() == WeightType.Q8;
             int size = Math.multiplyExact(width(tokens), weight.columns());
             if (packed.length < size) {
                 packed = new float[size];
@@ -94,9 +96,9 @@ final class PanelProduct implements Team.Job {
         return Math.min(left, Arithmetic.ROWS);
     }
 
-    /** With how many rows so many tokens are packed: tiles of bf16 are whole, of zeros where there is no token. */
+    /** With how many rows so many tokens are packed. */
     private int width(int count) {
-        return meetsBf16 ? (count + Arithmetic.ROWS - 1) / Arithmetic.ROWS * Arithmetic.ROWS : count;
+        return isWhole ? (count + Arithmetic.ROWS - 1) / Arithmetic.ROWS * Arithmetic.ROWS : count;
     }
 
     /** Tokens that a worker packs at a time: whole groups. */
@@ -172,8 +174,14 @@ final class PanelProduct implements Team.Job {
             } else if (meetsBf16) {
                 meetBf16((short[]) w.array(index), at, some, xAt, count, sums);
             } else {
-                widen(w, index, segment, k, some, bench.widened);
-                meet(bench.widened, 0, some, xAt, count, sums);
+                widen(w, at, index, some, bench.widened);
+                if (w.type() == WeightType.Q8) {
+                    int blocks = segment * w.blocksPerSegment() + (k - first) / WeightType.BLOCK;
+                    int scalesAt = w.scalesStart(index) + blocks * panel;
+                    meetBlocks(bench.widened, w.scales(index), scalesAt, some, xAt, count, sums);
+                } else {
+                    meet(bench.widened, 0, some, xAt, count, sums);
+                }
             }
         }
     }
@@ -188,6 +196,25 @@ final class PanelProduct implements Team.Job {
     private void meetBf16(short[] values, int at, int some, int xAt, int count, float[] sums) {
         for (int t = 0; t < count; t += Arithmetic.ROWS) {
             arithmetic.tileBf16(some, values, at, packed, xAt + t * some, sums, t * panel, panel);
+        }
+    }
+
+    /** All groups meet columns whose scales were left out. */
+    private void meetBlocks(float[] values, float[] scales, int scalesAt, int some, int xAt, int count, float[] sums) {
+        for (int t = 0; t < count; t += Arithmetic.ROWS) {
+            for (int k = 0; k < some; k += WeightType.BLOCK) {
+                arithmetic.tileBlock(
+                        Math.min(WeightType.BLOCK, some - k),
+                        values,
+                        k * panel,
+                        packed,
+                        xAt + t * some + k * Arithmetic.ROWS,
+                        scales,
+                        scalesAt + k / WeightType.BLOCK * panel,
+                        sums,
+                        t * panel,
+                        panel);
+            }
         }
     }
 
@@ -239,21 +266,12 @@ final class PanelProduct implements Team.Job {
         }
     }
 
-    private void widen(PanelWeight w, int index, int segment, int k, int count, float[] widened) {
-        int at = w.start(index) + k * panel;
+    private void widen(PanelWeight w, int at, int index, int count, float[] widened) {
         switch (w.type()) {
             case F32 -> throw new IllegalStateException("f32 needs no widening");
             case BF16 -> arithmetic.widenBf16((short[]) w.array(index), at, count, widened, 0);
             case F16 -> arithmetic.widenF16((short[]) w.array(index), at, count, widened, 0);
-            case Q8 -> {
-                byte[] array = (byte[]) w.array(index);
-                int block = segment * w.blocksPerSegment() + (k - segment * w.run()) / WeightType.BLOCK;
-                for (int done = 0; done < count; done += WeightType.BLOCK) {
-                    int some = Math.min(WeightType.BLOCK, count - done);
-                    int scales = w.scalesStart(index) + block++ * panel;
-                    arithmetic.widenQ8(array, at + done * panel, w.scales(index), scales, some, widened, done * panel);
-                }
-            }
+            case Q8 -> arithmetic.widenQ8((byte[]) w.array(index), at, count, widened, 0);
         }
     }
 

@@ -4,6 +4,7 @@ import org.jspecify.annotations.Nullable;
 import org.lockstep.tensor.DataType;
 import org.lockstep.tensor.HostBuffer;
 import org.lockstep.tensor.MatrixSource;
+import org.lockstep.tensor.Q8Blocks;
 import org.lockstep.tensor.Weight;
 import org.lockstep.tensor.WeightType;
 
@@ -114,18 +115,11 @@ final class DeviceWeight implements Weight {
         for (int start = 0; start < all.length; start += run) {
             for (int from = start; from < start + run; from += WeightType.BLOCK) {
                 int end = Math.min(from + WeightType.BLOCK, start + run);
-                float largest = 0;
+                float scale = Q8Blocks.scale(all, from, end);
                 for (int k = from; k < end; k++) {
-                    largest = Math.max(largest, Math.abs(all[k]));
+                    bytes[k] = Q8Blocks.quantise(all[k], scale);
                 }
-                if (!(largest < Float.POSITIVE_INFINITY)) {
-                    throw new IllegalArgumentException("a weight is not finite: it cannot be held as q8");
-                }
-                float inverse = largest == 0 ? 0 : 127 / largest;
-                for (int k = from; k < end; k++) {
-                    bytes[k] = (byte) Math.max(-127, Math.min(127, Math.rint(all[k] * inverse)));
-                }
-                scales[block++] = largest / 127;
+                scales[block++] = scale;
             }
         }
     }

@@ -72,6 +72,25 @@ public interface Arithmetic {
     void tileBf16(int count, short[] w, int wAt, float[] x, int xAt, float[] sums, int sumsAt, int sumsStride);
 
     /**
+     * A tile of {@link #ROWS} rows and columns that share their scales, which were left out of {@code w}: {@code sums[m][j] +=
+     * scales[j] · Σ x[k][m] · w[k][j]}, the sum one chain from zero on.
+     *
+     * @param count of {@code k}, a block or what is left of one
+     * @param scales ({@link #panel}) from {@code scalesAt} on
+     */
+    void tileBlock(
+            int count,
+            float[] w,
+            int wAt,
+            float[] x,
+            int xAt,
+            float[] scales,
+            int scalesAt,
+            float[] sums,
+            int sumsAt,
+            int sumsStride);
+
+    /**
      * Whether {@link #tileBf16} is faster, for any number of tiles over a panel, than to {@linkplain #widenBf16 widen} it once
      * for {@link #tile}: where half the bytes to load make up for the widening.
      */
@@ -98,12 +117,8 @@ public interface Arithmetic {
     /** Widens {@code count} columns of a panel of finite f16, from {@code at} on, to f32 from {@code outAt} on. */
     void widenF16(short[] panel, int at, int count, float[] out, int outAt);
 
-    /**
-     * Widens {@code count} columns of a panel of bytes that share their scales to f32: byte × scale, from {@code outAt} on.
-     *
-     * @param scales one for each row of the panel, from {@code scalesAt} on
-     */
-    void widenQ8(byte[] panel, int at, float[] scales, int scalesAt, int count, float[] out, int outAt);
+    /** Widens {@code count} columns of a panel of bytes, from {@code at} on, to f32 from {@code outAt} on, without their scales. */
+    void widenQ8(byte[] panel, int at, int count, float[] out, int outAt);
 
     /**
      * One row of {@code x} meets a panel, or two at once: {@code sums[j] += x[k] · w[k][j]}, one fused multiply-add after the
@@ -123,7 +138,8 @@ public interface Arithmetic {
     void chainF16(int count, short[] w, int at, int next, float[] x, int xAt, float[] sums, int sumsAt);
 
     /**
-     * The same with panels of bytes, whole blocks of {@value #BLOCK} columns that share their scales but for the last one.
+     * The same with panels of bytes: {@value #BLOCK} columns that share their scales, or what is left at the end, are one chain from
+     * zero on, which is then scaled and added.
      *
      * @param scales by block and row of the panel, from {@code scalesAt} on
      * @param scalesNext from those of one panel to those of the other

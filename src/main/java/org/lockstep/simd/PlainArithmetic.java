@@ -110,6 +110,26 @@ final class PlainArithmetic implements Arithmetic {
     }
 
     @Override
+    public void tileBlock(
+            int count,
+            float[] w,
+            int wAt,
+            float[] x,
+            int xAt,
+            float[] scales,
+            int scalesAt,
+            float[] sums,
+            int sumsAt,
+            int sumsStride) {
+        for (int row = 0; row < ROWS; row++) {
+            for (int j = 0; j < panel; j += 8) {
+                int to = sumsAt + row * sumsStride + j;
+                PlainChains.block(count, w, wAt + j, panel, x, xAt + row, ROWS, scales, scalesAt + j, sums, to);
+            }
+        }
+    }
+
+    @Override
     public boolean meetsBf16() {
         return false;
     }
@@ -142,12 +162,12 @@ final class PlainArithmetic implements Arithmetic {
     }
 
     @Override
-    public void widenQ8(byte[] from, int at, float[] scales, int scalesAt, int count, float[] out, int outAt) {
+    public void widenQ8(byte[] from, int at, int count, float[] out, int outAt) {
         int quarter = panel / 4;
         for (int k = 0; k < count * panel; k += panel) {
             for (int j = 0; j < panel; j++) {
                 int row = j % 4 * quarter + j / 4;
-                out[outAt + k + row] = from[at + k + j] * scales[scalesAt + row];
+                out[outAt + k + row] = from[at + k + j];
             }
         }
     }

@@ -98,6 +98,49 @@ final class PlainChains {
         sums[high + 3] = s7;
     }
 
+    /** Eight rows of a block that was widened, from a column to the next {@code wStride}, of {@code x} {@code xStride}. */
+    static void block(
+            int count,
+            float[] w,
+            int wAt,
+            int wStride,
+            float[] x,
+            int xAt,
+            int xStride,
+            float[] scales,
+            int scalesAt,
+            float[] sums,
+            int sumsAt) {
+        float s0 = 0;
+        float s1 = 0;
+        float s2 = 0;
+        float s3 = 0;
+        float s4 = 0;
+        float s5 = 0;
+        float s6 = 0;
+        float s7 = 0;
+        for (int k = 0; k < count; k++) {
+            int p = wAt + k * wStride;
+            float v = x[xAt + k * xStride];
+            s0 = Math.fma(w[p], v, s0);
+            s1 = Math.fma(w[p + 1], v, s1);
+            s2 = Math.fma(w[p + 2], v, s2);
+            s3 = Math.fma(w[p + 3], v, s3);
+            s4 = Math.fma(w[p + 4], v, s4);
+            s5 = Math.fma(w[p + 5], v, s5);
+            s6 = Math.fma(w[p + 6], v, s6);
+            s7 = Math.fma(w[p + 7], v, s7);
+        }
+        sums[sumsAt] = Math.fma(s0, scales[scalesAt], sums[sumsAt]);
+        sums[sumsAt + 1] = Math.fma(s1, scales[scalesAt + 1], sums[sumsAt + 1]);
+        sums[sumsAt + 2] = Math.fma(s2, scales[scalesAt + 2], sums[sumsAt + 2]);
+        sums[sumsAt + 3] = Math.fma(s3, scales[scalesAt + 3], sums[sumsAt + 3]);
+        sums[sumsAt + 4] = Math.fma(s4, scales[scalesAt + 4], sums[sumsAt + 4]);
+        sums[sumsAt + 5] = Math.fma(s5, scales[scalesAt + 5], sums[sumsAt + 5]);
+        sums[sumsAt + 6] = Math.fma(s6, scales[scalesAt + 6], sums[sumsAt + 6]);
+        sums[sumsAt + 7] = Math.fma(s7, scales[scalesAt + 7], sums[sumsAt + 7]);
+    }
+
     static void q8(
             int panel,
             int count,
@@ -127,25 +170,21 @@ final class PlainChains {
             float[] sums,
             int sumsAt) {
         int quarter = panel / 4;
-        float c0 = scales[scalesAt];
-        float c1 = scales[scalesAt + quarter];
-        float c2 = scales[scalesAt + 2 * quarter];
-        float c3 = scales[scalesAt + 3 * quarter];
-        float s0 = sums[sumsAt];
-        float s1 = sums[sumsAt + quarter];
-        float s2 = sums[sumsAt + 2 * quarter];
-        float s3 = sums[sumsAt + 3 * quarter];
+        float s0 = 0;
+        float s1 = 0;
+        float s2 = 0;
+        float s3 = 0;
         for (int k = 0; k < count; k++) {
             float v = x[xAt + k];
             int p = at + k * panel;
-            s0 = Math.fma(from[p] * c0, v, s0);
-            s1 = Math.fma(from[p + 1] * c1, v, s1);
-            s2 = Math.fma(from[p + 2] * c2, v, s2);
-            s3 = Math.fma(from[p + 3] * c3, v, s3);
+            s0 = Math.fma(from[p], v, s0);
+            s1 = Math.fma(from[p + 1], v, s1);
+            s2 = Math.fma(from[p + 2], v, s2);
+            s3 = Math.fma(from[p + 3], v, s3);
         }
-        sums[sumsAt] = s0;
-        sums[sumsAt + quarter] = s1;
-        sums[sumsAt + 2 * quarter] = s2;
-        sums[sumsAt + 3 * quarter] = s3;
+        sums[sumsAt] = Math.fma(s0, scales[scalesAt], sums[sumsAt]);
+        sums[sumsAt + quarter] = Math.fma(s1, scales[scalesAt + quarter], sums[sumsAt + quarter]);
+        sums[sumsAt + 2 * quarter] = Math.fma(s2, scales[scalesAt + 2 * quarter], sums[sumsAt + 2 * quarter]);
+        sums[sumsAt + 3 * quarter] = Math.fma(s3, scales[scalesAt + 3 * quarter], sums[sumsAt + 3 * quarter]);
     }
 }

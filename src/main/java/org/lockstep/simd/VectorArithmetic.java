@@ -1,5 +1,7 @@
 package org.lockstep.simd;
 
+import static jdk.incubator.vector.VectorOperators.ASHR;
+import static jdk.incubator.vector.VectorOperators.I2F;
 import static jdk.incubator.vector.VectorOperators.LSHL;
 
 import jdk.incubator.vector.ByteVector;
@@ -86,19 +88,42 @@ final class VectorArithmetic implements Arithmetic {
     }
 
     @Override
-    public void widenQ8(byte[] panel, int at, float[] scales, int scalesAt, int count, float[] out, int outAt) {
-        FloatVector s0 = FloatVector.fromArray(FLOATS, scales, scalesAt);
-        FloatVector s1 = FloatVector.fromArray(FLOATS, scales, scalesAt + L);
-        FloatVector s2 = FloatVector.fromArray(FLOATS, scales, scalesAt + 2 * L);
-        FloatVector s3 = FloatVector.fromArray(FLOATS, scales, scalesAt + 3 * L);
+    public void widenQ8(byte[] panel, int at, int count, float[] out, int outAt) {
         for (int k = 0; k < count; k++) {
             int o = outAt + k * W;
-            IntVector fours = VectorChains.fours(panel, at + k * W);
-            VectorChains.highest(fours.lanewise(LSHL, 24)).mul(s0).intoArray(out, o);
-            VectorChains.highest(fours.lanewise(LSHL, 16)).mul(s1).intoArray(out, o + L);
-            VectorChains.highest(fours.lanewise(LSHL, 8)).mul(s2).intoArray(out, o + 2 * L);
-            VectorChains.highest(fours).mul(s3).intoArray(out, o + 3 * L);
+            IntVector fours = ByteVector.fromArray(BYTES, panel, at + k * W).reinterpretAsInts();
+            fours.lanewise(LSHL, 24)
+                    .lanewise(ASHR, 24)
+                    .convert(I2F, 0)
+                    .reinterpretAsFloats()
+                    .intoArray(out, o);
+            fours.lanewise(LSHL, 16)
+                    .lanewise(ASHR, 24)
+                    .convert(I2F, 0)
+                    .reinterpretAsFloats()
+                    .intoArray(out, o + L);
+            fours.lanewise(LSHL, 8)
+                    .lanewise(ASHR, 24)
+                    .convert(I2F, 0)
+                    .reinterpretAsFloats()
+                    .intoArray(out, o + 2 * L);
+            fours.lanewise(ASHR, 24).convert(I2F, 0).reinterpretAsFloats().intoArray(out, o + 3 * L);
         }
+    }
+
+    @Override
+    public void tileBlock(
+            int count,
+            float[] w,
+            int wAt,
+            float[] x,
+            int xAt,
+            float[] scales,
+            int scalesAt,
+            float[] sums,
+            int sumsAt,
+            int sumsStride) {
+        VectorTiles.tileBlock(count, w, wAt, x, xAt, scales, scalesAt, sums, sumsAt, sumsStride);
     }
 
     @Override
@@ -140,9 +165,14 @@ final class VectorArithmetic implements Arithmetic {
             int xAt,
             float[] sums,
             int sumsAt) {
-        VectorChains.q8(count, w, at, scales, scalesAt, x, xAt, sums, sumsAt);
-        if (next != 0) {
-            VectorChains.q8(count, w, at + next, scales, scalesAt + scalesNext, x, xAt, sums, sumsAt + W);
+        for (int k = 0, c = scalesAt; k < count; k += BLOCK, c += W) {
+            int some = Math.min(BLOCK, count - k);
+            int p = at + k * W;
+            if (next == 0) {
+                VectorBlocks.one(some, w, p, scales, c, x, xAt + k, sums, sumsAt);
+            } else {
+                VectorBlocks.two(some, w, p, p + next, scales, c, c + scalesNext, x, xAt + k, sums, sumsAt);
+            }
         }
     }
 

@@ -1,10 +1,8 @@
 package org.lockstep.simd;
 
-import static jdk.incubator.vector.VectorOperators.ASHR;
 import static jdk.incubator.vector.VectorOperators.LSHL;
 import static jdk.incubator.vector.VectorOperators.LSHR;
 
-import jdk.incubator.vector.ByteVector;
 import jdk.incubator.vector.FloatVector;
 import jdk.incubator.vector.IntVector;
 import jdk.incubator.vector.ShortVector;
@@ -14,7 +12,6 @@ import jdk.incubator.vector.VectorSpecies;
 final class VectorChains {
     private static final VectorSpecies<Float> FLOATS = FloatVector.SPECIES_PREFERRED;
     private static final VectorSpecies<Short> SHORTS = ShortVector.SPECIES_PREFERRED;
-    private static final VectorSpecies<Byte> BYTES = ByteVector.SPECIES_PREFERRED;
     private static final int L = FLOATS.length();
     private static final int W = 4 * L;
 
@@ -26,10 +23,6 @@ final class VectorChains {
 
     static IntVector pairs(short[] panel, int at) {
         return ShortVector.fromArray(SHORTS, panel, at).reinterpretAsInts();
-    }
-
-    static IntVector fours(byte[] panel, int at) {
-        return ByteVector.fromArray(BYTES, panel, at).reinterpretAsInts();
     }
 
     static FloatVector lowBf16(IntVector pairs) {
@@ -57,14 +50,6 @@ final class VectorChains {
                 .or(sign)
                 .reinterpretAsFloats()
                 .mul(0x1p112f);
-    }
-
-    /**
-     * The highest bytes of the lanes. Added to the bits of 1.5 · 2^23 a small integer is its lowest digits: exact, where a
-     * conversion of lanes is boxed by C2 of Java 17.
-     */
-    static FloatVector highest(IntVector fours) {
-        return fours.lanewise(ASHR, 24).add(0x4b400000).reinterpretAsFloats().sub(0x1.8p23f);
     }
 
     static void bf16(int count, short[] panel, int at, float[] x, int xAt, float[] sums, int sumsAt) {
@@ -168,39 +153,6 @@ final class VectorChains {
             s1 = lowF16(b).fma(v, s1);
             s2 = highF16(a).fma(v, s2);
             s3 = highF16(b).fma(v, s3);
-        }
-        s0.intoArray(sums, sumsAt);
-        s1.intoArray(sums, sumsAt + L);
-        s2.intoArray(sums, sumsAt + 2 * L);
-        s3.intoArray(sums, sumsAt + 3 * L);
-    }
-
-    static void q8(
-            int count, byte[] w, int at, float[] scales, int scalesAt, float[] x, int xAt, float[] sums, int sumsAt) {
-        for (int k = 0, c = scalesAt; k < count; k += Arithmetic.BLOCK, c += W) {
-            int some = Math.min(Arithmetic.BLOCK, count - k);
-            q8Block(some, w, at + k * W, scales, c, x, xAt + k, sums, sumsAt);
-        }
-    }
-
-    /** In a method of its own: sums that live across two loops are boxed by C2 of Java 17. */
-    private static void q8Block(
-            int count, byte[] w, int at, float[] scales, int scalesAt, float[] x, int xAt, float[] sums, int sumsAt) {
-        FloatVector c0 = load(scales, scalesAt);
-        FloatVector c1 = load(scales, scalesAt + L);
-        FloatVector c2 = load(scales, scalesAt + 2 * L);
-        FloatVector c3 = load(scales, scalesAt + 3 * L);
-        FloatVector s0 = load(sums, sumsAt);
-        FloatVector s1 = load(sums, sumsAt + L);
-        FloatVector s2 = load(sums, sumsAt + 2 * L);
-        FloatVector s3 = load(sums, sumsAt + 3 * L);
-        for (int k = 0; k < count; k++) {
-            FloatVector v = FloatVector.broadcast(FLOATS, x[xAt + k]);
-            IntVector fours = fours(w, at + k * W);
-            s0 = highest(fours.lanewise(LSHL, 24)).mul(c0).fma(v, s0);
-            s1 = highest(fours.lanewise(LSHL, 16)).mul(c1).fma(v, s1);
-            s2 = highest(fours.lanewise(LSHL, 8)).mul(c2).fma(v, s2);
-            s3 = highest(fours).mul(c3).fma(v, s3);
         }
         s0.intoArray(sums, sumsAt);
         s1.intoArray(sums, sumsAt + L);

@@ -275,6 +275,76 @@ final class VectorTiles {
         s31.intoArray(sums, at3 + L);
     }
 
+    /** Four rows meet a block: with AVX-512 too two vectors at a time, for its sums begin anew and are few. */
+    static void tileBlock(
+            int count,
+            float[] w,
+            int wAt,
+            float[] x,
+            int xAt,
+            float[] scales,
+            int scalesAt,
+            float[] sums,
+            int sumsAt,
+            int sumsStride) {
+        half4Block(count, w, wAt, x, xAt, scales, scalesAt, sums, sumsAt, sumsStride);
+        half4Block(count, w, wAt + 2 * L, x, xAt, scales, scalesAt + 2 * L, sums, sumsAt + 2 * L, sumsStride);
+    }
+
+    /** Two of the panel's four vectors. */
+    private static void half4Block(
+            int count,
+            float[] w,
+            int wAt,
+            float[] x,
+            int xAt,
+            float[] scales,
+            int scalesAt,
+            float[] sums,
+            int sumsAt,
+            int sumsStride) {
+        int at0 = sumsAt;
+        int at1 = at0 + sumsStride;
+        int at2 = at1 + sumsStride;
+        int at3 = at2 + sumsStride;
+        FloatVector s00 = FloatVector.zero(FLOATS);
+        FloatVector s01 = s00;
+        FloatVector s10 = s00;
+        FloatVector s11 = s00;
+        FloatVector s20 = s00;
+        FloatVector s21 = s00;
+        FloatVector s30 = s00;
+        FloatVector s31 = s00;
+        for (int k = 0; k < count; k++) {
+            int p = wAt + k * W;
+            int q = xAt + k * 4;
+            FloatVector w0 = load(w, p);
+            FloatVector w1 = load(w, p + L);
+            FloatVector b = all(x[q]);
+            s00 = w0.fma(b, s00);
+            s01 = w1.fma(b, s01);
+            b = all(x[q + 1]);
+            s10 = w0.fma(b, s10);
+            s11 = w1.fma(b, s11);
+            b = all(x[q + 2]);
+            s20 = w0.fma(b, s20);
+            s21 = w1.fma(b, s21);
+            b = all(x[q + 3]);
+            s30 = w0.fma(b, s30);
+            s31 = w1.fma(b, s31);
+        }
+        FloatVector c0 = load(scales, scalesAt);
+        FloatVector c1 = load(scales, scalesAt + L);
+        s00.fma(c0, load(sums, at0)).intoArray(sums, at0);
+        s01.fma(c1, load(sums, at0 + L)).intoArray(sums, at0 + L);
+        s10.fma(c0, load(sums, at1)).intoArray(sums, at1);
+        s11.fma(c1, load(sums, at1 + L)).intoArray(sums, at1 + L);
+        s20.fma(c0, load(sums, at2)).intoArray(sums, at2);
+        s21.fma(c1, load(sums, at2 + L)).intoArray(sums, at2 + L);
+        s30.fma(c0, load(sums, at3)).intoArray(sums, at3);
+        s31.fma(c1, load(sums, at3 + L)).intoArray(sums, at3 + L);
+    }
+
     /**
      * Four rows meet a panel of bf16, widened in registers. Fewer have no tile of their own: two rows by two or by four vectors were
      * both boxed by C2 of Java 17 in one run of three to six.

@@ -12,6 +12,7 @@ final class WarmingArithmetic implements Arithmetic {
     private final Arithmetic plain;
     private final Trial[] tiles = new Trial[ROWS + 1];
     private final Trial[] strips = new Trial[ROWS + 1];
+    private final Trial blocks = new Trial();
     private final Trial tilesBf16 = new Trial();
     private final Trial bf16 = new Trial();
     private final Trial f16 = new Trial();
@@ -108,6 +109,28 @@ final class WarmingArithmetic implements Arithmetic {
     }
 
     @Override
+    public void tileBlock(
+            int count,
+            float[] w,
+            int wAt,
+            float[] x,
+            int xAt,
+            float[] scales,
+            int scalesAt,
+            float[] sums,
+            int sumsAt,
+            int sumsStride) {
+        if (blocks.over) {
+            vectors.tileBlock(count, w, wAt, x, xAt, scales, scalesAt, sums, sumsAt, sumsStride);
+            return;
+        }
+        Arithmetic turn = blocks.tries() ? vectors : plain;
+        long start = System.nanoTime();
+        turn.tileBlock(count, w, wAt, x, xAt, scales, scalesAt, sums, sumsAt, sumsStride);
+        blocks.measured(turn == vectors, count, System.nanoTime() - start);
+    }
+
+    @Override
     public boolean meetsBf16() {
         return vectors.meetsBf16();
     }
@@ -143,17 +166,17 @@ final class WarmingArithmetic implements Arithmetic {
     }
 
     @Override
-    public void widenQ8(byte[] panel, int at, float[] scales, int scalesAt, int count, float[] out, int outAt) {
+    public void widenQ8(byte[] panel, int at, int count, float[] out, int outAt) {
         if (q8.over) {
-            vectors.widenQ8(panel, at, scales, scalesAt, count, out, outAt);
+            vectors.widenQ8(panel, at, count, out, outAt);
             return;
         }
         int dose = q8.dose(count);
         long start = System.nanoTime();
-        vectors.widenQ8(panel, at, scales, scalesAt, dose, out, outAt);
+        vectors.widenQ8(panel, at, dose, out, outAt);
         long between = System.nanoTime();
         int done = dose * panel();
-        plain.widenQ8(panel, at + done, scales, scalesAt, count - dose, out, outAt + done);
+        plain.widenQ8(panel, at + done, count - dose, out, outAt + done);
         q8.measured(dose, between - start, count - dose, System.nanoTime() - between);
     }
 

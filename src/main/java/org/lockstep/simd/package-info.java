@@ -21,12 +21,14 @@
  * vectors' length.
  *
  * <p><b>Order of sums.</b> A dot product is one chain of fused multiply-adds over its columns; {@code tile} goes on where the
- * last one stopped. Neither the batch nor the tile nor the length of a vector nor a thread changes it. Sums along a row have 16
- * lanes, added as a tree, on every machine.
+ * last one stopped. Of bytes the columns that share a scale are such a chain, scaled and added to those before. Neither the
+ * batch nor the tile nor the length of a vector nor a thread changes it. Sums along a row have 16 lanes, added as a tree, on every
+ * machine.
  *
  * <p><b>Traps of C2</b> met here: a kernel whose sums do not all stay in registers (six rows by four vectors) runs at a fifth
  * of the speed; {@code ZERO_EXTEND_S2I} throws on Java 17; each kernel has a method of its own, and no vector is returned
- * through more than one call; before it is compiled a vector operation takes a hundred times longer, so first runs need the
+ * through more than one call; in a method of many operations it inlines only those of the Vector API, so vectors that go through
+ * a call of ours are boxed ({@code VectorBlocks}); before it is compiled a vector operation takes a hundred times longer, so first runs need the
  * twin.
  */
 @NullMarked
