@@ -6,7 +6,6 @@ import org.lockstep.simd.Exponential;
 
 /** What one worker has at hand while it attends: grows to the largest part seen. Confined to one thread. */
 final class AttentionBench {
-    private final int tile;
     final float[] scores; // (rows of a group, tile)
     final float[] weights; // (tile, rows of a group), the scores' exponentials
     final int[] seen = new int[Arithmetic.ROWS]; // positions of the tile that a row sees
@@ -15,54 +14,29 @@ final class AttentionBench {
     int rows;
     int width; // of a head, in whole strips
     float[] queries = new float[0]; // by group of rows: (headSize, rows of the group)
-    float[] keys = queries;
-    final int[] strips; // where each strip of the tile begins among the keys: (headSize, positions of a strip)
-    float[] values = queries;
-    int runs; // of positions that stand side by side among the values
-    final int[] runEnds; // position of the tile after a run
-    final int[] runStarts; // where position 0 would be if the run went that far back: (positions, elements of a strip)
-    int nextStrip; // from one strip of a head to the next
-    float[] gatheredKeys = queries; // (strips of the tile, headSize, positions of a strip)
-    float[] gatheredValues = queries; // (strips of the head, tile, elements of a strip), zeros beyond the head
     float[] sums = queries; // (rows, width)
     float[] totals = queries; // (rows)
     private float[] largest = queries; // (rows)
 
     AttentionBench(int tile) {
-        this.tile = tile;
         this.scores = new float[Arithmetic.ROWS * tile];
         this.weights = new float[Arithmetic.ROWS * tile];
-        this.strips = new int[tile / Arithmetic.LANES];
-        this.runEnds = new int[tile];
-        this.runStarts = new int[tile];
     }
 
     /** Makes room for so many rows, and forgets the last ones. */
     void begin(int count, int headSize) {
-        int wide = (headSize + Arithmetic.LANES - 1) / Arithmetic.LANES * Arithmetic.LANES;
-        if (wide != width || gatheredKeys.length < headSize * tile) {
-            width = wide;
-            gatheredKeys = new float[headSize * tile];
-            gatheredValues = new float[tile * wide];
-        } else if (headSize != wide) {
-            Arrays.fill(gatheredValues, 0); // of a wider head
-        }
-        if (totals.length < count || sums.length < count * wide || queries.length < count * headSize) {
+        width = (headSize + Arithmetic.LANES - 1) / Arithmetic.LANES * Arithmetic.LANES;
+        if (totals.length < count || sums.length < count * width || queries.length < count * headSize) {
             queries = new float[count * headSize];
-            sums = new float[count * wide];
+            sums = new float[count * width];
             totals = new float[count];
             largest = new float[count];
         } else {
-            Arrays.fill(sums, 0, count * wide, 0);
+            Arrays.fill(sums, 0, count * width, 0);
             Arrays.fill(totals, 0, count, 0);
         }
         Arrays.fill(largest, 0, count, Float.NEGATIVE_INFINITY);
         rows = count;
-    }
-
-    void add(int end, int start) {
-        runEnds[runs] = end;
-        runStarts[runs++] = start;
     }
 
     /** Exponentials of the first scores from {@code at} on, less the largest so far; what was summed before shrinks to it. */

@@ -25,6 +25,7 @@ final class PagedAttention implements Team.Job {
     private final Arithmetic arithmetic;
     private final Team team;
     private final AttentionBench[] benches;
+    private final CacheTile[] tiles;
 
     private @Nullable HostBuffer query;
     private @Nullable HostBuffer out;
@@ -38,8 +39,10 @@ final class PagedAttention implements Team.Job {
         this.arithmetic = arithmetic;
         this.team = team;
         this.benches = new AttentionBench[team.size()];
+        this.tiles = new CacheTile[team.size()];
         for (int worker = 0; worker < benches.length; worker++) {
             benches[worker] = new AttentionBench(TILE);
+            tiles[worker] = new CacheTile(TILE);
         }
     }
 
@@ -84,6 +87,7 @@ final class PagedAttention implements Team.Job {
         int token = partToken[part / blocks.heads()];
         int tokens = Math.min(QUERIES, batch.queryStarts()[s + 1] - token);
         AttentionBench bench = benches[worker];
+        CacheTile tile = tiles[worker];
         int group = heads / blocks.heads();
         bench.begin(tokens * group, blocks.headSize());
         load(from, blocks, head, token, bench);
@@ -91,14 +95,12 @@ final class PagedAttention implements Team.Job {
         int context = first + tokens;
         for (int start = 0; start < context; start += TILE) {
             int count = Math.min(TILE, context - start);
-            int[] table = batch.blockTables()[s];
-            findKeys(blocks, table, head, start, count, bench);
-            findValues(blocks, table, head, start, count, bench);
+            tile.find(blocks, batch.blockTables()[s], head, start, count);
             for (int row = 0, some; row < bench.rows; row += some) {
                 some = Math.min(Arithmetic.ROWS, bench.rows - row);
-                score(row, some, count, blocks.headSize(), bench);
+                score(row, some, count, blocks.headSize(), tile, bench);
                 int common = soften(row, some, start, count, first, group, bench);
-                mix(row, some, common, bench);
+                mix(row, some, common, tile, bench);
             }
         }
         store(to, blocks.headSize(), head, token, tokens, group, bench);
@@ -120,83 +122,12 @@ final class PagedAttention implements Team.Job {
         }
     }
 
-    /** The keys of a tile's positions, strip by strip. */
-    private static void findKeys(HostCache blocks, int[] table, int head, int start, int count, AttentionBench bench) {
-        if (blocks.keysBeside() != STRIP) {
-            gatherKeys(blocks, table, head, start, count, bench);
-            return;
-        }
-        bench.keys = blocks.keys().floats();
-        for (int p = 0; p < count; p += STRIP) {
-            int position = start + p;
-            bench.strips[p / STRIP] =
-                    blocks.keyAt(table[position / blocks.blockSize()], head, position % blocks.blockSize());
-        }
-    }
-
-    private static void gatherKeys(
-            HostCache blocks, int[] table, int head, int start, int count, AttentionBench bench) {
-        int size = blocks.headSize();
-        int blockSize = blocks.blockSize();
-        float[] keys = blocks.keys().floats();
-        for (int p = 0, some; p < count; p += some) {
-            int position = start + p;
-            int slot = position % blockSize;
-            some = Math.min(Math.min(blockSize - slot, count - p), STRIP - p % STRIP);
-            int at = blocks.keyAt(table[position / blockSize], head, slot);
-            int to = p / STRIP * size * STRIP;
-            bench.strips[p / STRIP] = to;
-            for (int d = 0; d < size; d++) {
-                System.arraycopy(keys, at + d * blockSize, bench.gatheredKeys, to + p % STRIP + d * STRIP, some);
-            }
-        }
-        bench.keys = bench.gatheredKeys;
-    }
-
-    /** The values of a tile's positions, run by run of those that stand side by side. */
-    private static void findValues(
-            HostCache blocks, int[] table, int head, int start, int count, AttentionBench bench) {
-        boolean whole = blocks.valuesBeside() == STRIP;
-        int blockSize = blocks.blockSize();
-        bench.runs = 0;
-        for (int p = 0, some; p < count; p += some) {
-            int position = start + p;
-            int slot = position % blockSize;
-            some = Math.min(blockSize - slot, count - p);
-            int at = blocks.valueAt(table[position / blockSize], head, slot);
-            if (whole) {
-                bench.add(p + some, at - p * STRIP);
-            } else {
-                gatherValues(blocks, at, p, some, bench);
-            }
-        }
-        if (whole) {
-            bench.values = blocks.values().floats();
-            bench.nextStrip = blockSize * STRIP;
-        } else {
-            bench.add(count, 0);
-            bench.values = bench.gatheredValues;
-            bench.nextStrip = TILE * STRIP;
-        }
-    }
-
-    private static void gatherValues(HostCache blocks, int at, int to, int count, AttentionBench bench) {
-        int size = blocks.headSize();
-        float[] values = blocks.values().floats();
-        for (int p = 0; p < count; p++) {
-            for (int j = 0; j < size; j += STRIP) {
-                int some = Math.min(STRIP, size - j);
-                System.arraycopy(values, at + p * size + j, bench.gatheredValues, j * TILE + (to + p) * STRIP, some);
-            }
-        }
-    }
-
-    private void score(int row, int rows, int count, int size, AttentionBench bench) {
+    private void score(int row, int rows, int count, int size, CacheTile tile, AttentionBench bench) {
         Arrays.fill(bench.scores, 0);
         for (int p = 0; p < count; p += 2 * STRIP) {
-            int at = bench.strips[p / STRIP];
-            int next = p + STRIP < count ? bench.strips[p / STRIP + 1] - at : 0;
-            arithmetic.strips(rows, size, bench.keys, at, next, bench.queries, row * size, bench.scores, p, TILE);
+            int at = tile.strips[p / STRIP];
+            int next = p + STRIP < count ? tile.strips[p / STRIP + 1] - at : 0;
+            arithmetic.strips(rows, size, tile.keys, at, next, bench.queries, row * size, bench.scores, p, TILE);
         }
     }
 
@@ -222,25 +153,26 @@ final class PagedAttention implements Team.Job {
     }
 
     /** Adds the tile's values, weighted, to the sums of some rows; what not all rows see, row by row. */
-    private void mix(int row, int rows, int common, AttentionBench bench) {
-        mix(0, common, row, rows, bench.weights, 0, bench);
+    private void mix(int row, int rows, int common, CacheTile tile, AttentionBench bench) {
+        mix(0, common, row, rows, bench.weights, 0, tile, bench);
         for (int r = 0; r < rows; r++) {
             if (bench.seen[r] > common) {
-                mix(common, bench.seen[r], row + r, 1, bench.scores, r * TILE, bench);
+                mix(common, bench.seen[r], row + r, 1, bench.scores, r * TILE, tile, bench);
             }
         }
     }
 
-    private void mix(int from, int to, int row, int rows, float[] weights, int weightsAt, AttentionBench bench) {
+    private void mix(
+            int from, int to, int row, int rows, float[] weights, int weightsAt, CacheTile tile, AttentionBench bench) {
         for (int run = 0, p = from; p < to; run++) {
-            int end = Math.min(to, bench.runEnds[run]);
+            int end = Math.min(to, tile.runEnds[run]);
             for (int j = 0; p < end && j < bench.width; j += 2 * STRIP) {
                 arithmetic.strips(
                         rows,
                         end - p,
-                        bench.values,
-                        bench.runStarts[run] + p * STRIP + j / STRIP * bench.nextStrip,
-                        j + STRIP < bench.width ? bench.nextStrip : 0,
+                        tile.values,
+                        tile.runStarts[run] + p * STRIP + j / STRIP * tile.nextStrip,
+                        j + STRIP < bench.width ? tile.nextStrip : 0,
                         weights,
                         weightsAt + p * rows,
                         bench.sums,
