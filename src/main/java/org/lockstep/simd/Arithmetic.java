@@ -8,7 +8,10 @@ package org.lockstep.simd;
  * {@link IndexOutOfBoundsException}.
  */
 public interface Arithmetic {
-    /** Partial sums of what is added along a row: element i goes to sum i mod 16, and these are added as a tree. */
+    /**
+     * Partial sums of what is added along a row: element i goes to sum i mod 16, and these are added as a tree. And how wide a
+     * {@linkplain #strips strip} is, in which keys and values lie in their cache.
+     */
     int LANES = 16;
 
     /** Rows of {@code x} that {@link #tile} takes at most. */

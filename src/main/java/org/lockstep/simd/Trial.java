@@ -47,7 +47,7 @@ final class Trial {
     void measured(int dose, long doseNanos, int rest, long restNanos) {
         tried += doseNanos;
         worked += restNanos;
-        if (dose >= LEAST) {
+        if (dose >= LEAST && rest >= LEAST) {
             judge(doseNanos * rest < restNanos * dose);
         }
     }

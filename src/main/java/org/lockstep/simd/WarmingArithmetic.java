@@ -2,7 +2,7 @@ package org.lockstep.simd;
 
 /**
  * Vectors as soon as the JIT has compiled them; plain Java until then, for an interpreted vector operation takes about a
- * microsecond. A sum is one chain, so it may change from one to the other at any column.
+ * microsecond. A sum is one chain, so it may change from one to the other at any column, and of bytes at any block.
  */
 final class WarmingArithmetic implements Arithmetic {
     /** Fewer are added before a clock has been read. */
@@ -239,12 +239,19 @@ final class WarmingArithmetic implements Arithmetic {
             vectors.chainQ8(count, w, at, next, scales, scalesAt, scalesNext, x, xAt, sums, sumsAt);
             return;
         }
-        int dose = chainsQ8.dose(2 * count) / BLOCK * BLOCK; // whole blocks
+        if (count < 2 * BLOCK) {
+            Arithmetic turn = chainsQ8.tries() ? vectors : plain;
+            long start = System.nanoTime();
+            turn.chainQ8(count, w, at, next, scales, scalesAt, scalesNext, x, xAt, sums, sumsAt);
+            chainsQ8.measured(turn == vectors, count, System.nanoTime() - start);
+            return;
+        }
+        int dose = chainsQ8.tries() ? BLOCK : 0;
         long start = System.nanoTime();
-        vectors.chainQ8(Math.min(dose, count), w, at, next, scales, scalesAt, scalesNext, x, xAt, sums, sumsAt);
+        vectors.chainQ8(dose, w, at, next, scales, scalesAt, scalesNext, x, xAt, sums, sumsAt);
         long between = System.nanoTime();
         plain.chainQ8(
-                Math.max(0, count - dose),
+                count - dose,
                 w,
                 at + dose * panel(),
                 next,

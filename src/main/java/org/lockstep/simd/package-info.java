@@ -15,7 +15,7 @@
  *   bytes   r0 r16 r32 r48 r1 ...  |  one int: a row of each quarter
  * </pre>
  *
- * so that a load, taken as ints, is widened by shifts alone, and no sum ever crosses the lanes of a vector.
+ * so that a load, taken as ints, is widened by shifts, of bytes by a conversion too, and no sum ever crosses the lanes of a vector.
  *
  * <p><b>Strips.</b> Attention meets keys and values in strips of 16 positions or elements, as they stand in the cache, whatever the
  * vectors' length.

@@ -11,7 +11,7 @@ package org.lockstep.tensor;
  *
  * @param queryStarts one more than sequences, from 0 to the number of tokens in the step
  * @param contextLengths tokens of each sequence including this step's
- * @param blockTables cache blocks of each sequence, enough for its context
+ * @param blockTables cache blocks of each sequence, enough for its context, none twice in a sequence
  * @param blockSize tokens in a block
  */
 @SuppressWarnings("ArrayRecordComponent") // read by kernels once per step: no copies on that way

@@ -16,7 +16,7 @@ import org.openjdk.jmh.annotations.Setup;
 import org.openjdk.jmh.annotations.State;
 import org.openjdk.jmh.annotations.TearDown;
 
-/** What is done with heads, 12 of queries and 4 of keys and values, over a context of 512: heads of whole panels and of others. */
+/** What is done with heads, 12 of queries and 4 of keys and values, over a context of 512: heads of whole strips and of others. */
 @State(Scope.Benchmark)
 public class AttentionBenchmark {
     private static final int HEADS = 12;
@@ -28,7 +28,7 @@ public class AttentionBenchmark {
     public String form = "cpu";
 
     /** Elements of a head. */
-    @Param({"64", "80", "128"})
+    @Param({"64", "72", "128"})
     public int head = 64;
 
     /** One a sequence where it is decoding; all of one sequence where it is a prompt. */

@@ -64,7 +64,7 @@ class BenchmarksTest {
         AttentionBenchmark benchmark = new AttentionBenchmark();
         benchmark.form = form;
         benchmark.tokens = 3;
-        benchmark.head = 80;
+        benchmark.head = 72;
         benchmark.prepare();
         Object result = kernel.invoke(benchmark);
         float[] values = values(kernel.getName().equals("writeCache") ? benchmark.decodeAttention() : result);

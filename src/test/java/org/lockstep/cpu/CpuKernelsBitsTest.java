@@ -50,8 +50,10 @@ class CpuKernelsBitsTest {
                 }
             }
         }
-        for (int headSize : new int[] {6, 64, 80}) {
-            results.add(attention(kernels, random, headSize));
+        for (int headSize : new int[] {40, 5, 64, 80, 6}) { // a smaller one after a larger one and the other way round
+            for (int blockSize : new int[] {16, 24, 48, 4}) {
+                results.add(attention(kernels, random, headSize, blockSize));
+            }
         }
         Tensor gate = kernels.upload(Buffer.ofFloats(random(random, 3 * 101)), 3, 101);
         kernels.swiGlu(gate, kernels.upload(Buffer.ofFloats(random(random, 3 * 101)), 3, 101));
@@ -64,13 +66,15 @@ class CpuKernelsBitsTest {
         return results;
     }
 
-    private static float[] attention(CpuKernels kernels, Random random, int headSize) {
+    private static float[] attention(CpuKernels kernels, Random random, int headSize, int blockSize) {
+        int first = (140 + blockSize - 1) / blockSize;
+        int both = first + (37 + blockSize - 1) / blockSize;
         int[][] blocks = {
-            IntStream.range(0, 9).toArray(), IntStream.range(9, 12).toArray()
+            IntStream.range(0, first).toArray(), IntStream.range(first, both).toArray()
         };
-        BatchLayout layout = new BatchLayout(new int[] {0, 140, 141}, new int[] {140, 37}, blocks, 16);
-        CacheBlocks cache = kernels.cache(DataType.F32, 12, 16, 2, headSize);
-        BatchLayout all = new BatchLayout(new int[] {0, 140, 177}, new int[] {140, 37}, blocks, 16);
+        BatchLayout layout = new BatchLayout(new int[] {0, 140, 141}, new int[] {140, 37}, blocks, blockSize);
+        CacheBlocks cache = kernels.cache(DataType.F32, both, blockSize, 2, headSize);
+        BatchLayout all = new BatchLayout(new int[] {0, 140, 177}, new int[] {140, 37}, blocks, blockSize);
         Tensor keys = kernels.upload(Buffer.ofFloats(random(random, 177 * 2 * headSize)), 177, 2 * headSize);
         Tensor values = kernels.upload(Buffer.ofFloats(random(random, 177 * 2 * headSize)), 177, 2 * headSize);
         kernels.writeCache(keys, values, cache, all);

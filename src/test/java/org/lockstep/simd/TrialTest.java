@@ -45,6 +45,8 @@ class TrialTest {
             win();
             trial.measured(0, 0, 4, 100);
             trial.measured(4, 1000, 4, 100);
+            trial.measured(32, 1000, 0, 0);
+            trial.measured(32, 1000, 7, 100);
         }
         assertThat(trial.over).isTrue();
     }

@@ -423,6 +423,28 @@ public abstract class KernelsContract {
         }
     }
 
+    @ParameterizedTest
+    @CsvSource({"16,16", "5,16", "16,4", "64,24"})
+    void attentionReadsNothingBeyondTheContext(int size, int blockSize) {
+        int[][] blocks = {{2, 0, 3, 1}};
+        BatchLayout slots = new BatchLayout(new int[] {0, 4 * blockSize}, new int[] {4 * blockSize}, blocks, blockSize);
+        BatchLayout layout = new BatchLayout(new int[] {0, 3}, new int[] {2 * blockSize + 1}, blocks, blockSize);
+        Tensor known = random(DataType.F32, 4 * blockSize, size);
+        Tensor query = random(DataType.F32, 3, 2 * size);
+        float[] expected = null;
+        for (float beyond : new float[] {0, Float.NaN, Float.POSITIVE_INFINITY}) {
+            float[] cached = floats(known).clone();
+            Arrays.fill(cached, (2 * blockSize + 1) * size, cached.length, beyond);
+            Tensor all = kernels.upload(Buffer.ofFloats(cached), 4 * blockSize, size);
+            CacheBlocks cache = kernels.cache(DataType.F32, 4, blockSize, 1, size);
+            kernels.writeCache(all, all, cache, slots);
+            Tensor out = kernels.zeros(DataType.F32, 3, 2 * size);
+            kernels.attention(query, cache, layout, out);
+            expected = expected == null ? floats(out) : expected;
+            assertThat(floats(out)).as("%s beyond", beyond).isEqualTo(expected).doesNotContain(Float.NaN);
+        }
+    }
+
     @Test
     void scoresFarApartDoNotOverflow() {
         BatchLayout layout = new BatchLayout(new int[] {0, 2}, new int[] {2}, new int[][] {{0}}, 4);
