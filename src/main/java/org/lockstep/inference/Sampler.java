@@ -11,7 +11,7 @@ import org.lockstep.tensor.Tensor;
 
 /**
  * A token for each row of logits. Rows whose logits stay as they are: by the device, all at once and without a copy of them, if they
- * are greedy, or if it draws as well ({@link Kernels#sample}). The others: by a {@link RowSampler} for each thread that the kernels
+ * are greedy, or if it draws as well ({@link Kernels#sample}), then greedy ones too, for each call is waited for. The others: by a {@link RowSampler} for each thread that the kernels
  * have on the host, after a copy of theirs. Confined to its rank's thread.
  */
 final class Sampler {
@@ -55,28 +55,33 @@ final class Sampler {
         int count = sequences.size();
         onHost = onHost.length < count ? new int[count] : onHost;
         draws.begin(sequences);
-        int greedy = 0;
         int left = 0;
+        int greedy = 0;
         for (int row = 0; row < count; row++) {
             if (RowSampler.changesLogits(sequences.get(row))) {
                 onHost[left++] = row;
-            } else if (sequences.get(row).params().isGreedy()) {
-                greedy++;
             } else {
                 draws.add(row);
+                greedy += isGreedy(sequences, row) ? 1 : 0;
             }
         }
-        if (greedy > 0) {
-            kernels.argmax(logits, tokens);
-        }
-        if (draws.count() > 0 && !kernels.sample(logits, draws, tokens)) {
+        if (draws.count() == greedy || !kernels.sample(logits, draws, tokens)) {
+            if (greedy > 0) {
+                kernels.argmax(logits, tokens);
+            }
             for (int draw = 0; draw < draws.count(); draw++) {
-                onHost[left++] = draws.row(draw);
+                if (!isGreedy(sequences, draws.row(draw))) {
+                    onHost[left++] = draws.row(draw);
+                }
             }
         }
         if (left > 0) {
             sampleOnHost(logits.buffer(), left, sequences, tokens);
         }
+    }
+
+    private static boolean isGreedy(List<Sequence> sequences, int row) {
+        return sequences.get(row).params().isGreedy();
     }
 
     private void sampleOnHost(Buffer logits, int count, List<Sequence> sequences, int[] tokens) {

@@ -3,7 +3,10 @@ package org.lockstep.inference;
 import java.util.List;
 import org.lockstep.tensor.Draws;
 
-/** The draws of some sequences of a step, row by row, as their parameters say. Filled anew at each step; confined to one thread. */
+/**
+ * The draws of some sequences of a step, row by row, as their parameters say; of a greedy one the lowest index of the largest logit:
+ * at so low a temperature no other logit weighs 1. Filled anew at each step; confined to one thread.
+ */
 final class SequenceDraws implements Draws {
     private List<Sequence> sequences = List.of();
     private int[] rows = {};
@@ -34,28 +37,34 @@ final class SequenceDraws implements Draws {
         return sequences.get(rows[draw]);
     }
 
+    private boolean isGreedy(int draw) {
+        return sequence(draw).params().isGreedy();
+    }
+
     @Override
     public float inverseTemperature(int draw) {
-        return RowSampler.inverse(sequence(draw).params().temperature());
+        return isGreedy(draw)
+                ? Float.MAX_VALUE
+                : RowSampler.inverse(sequence(draw).params().temperature());
     }
 
     @Override
     public double minP(int draw) {
-        return sequence(draw).params().minP();
+        return isGreedy(draw) ? 1 : sequence(draw).params().minP();
     }
 
     @Override
     public int topK(int draw) {
-        return sequence(draw).params().topK();
+        return isGreedy(draw) ? 0 : sequence(draw).params().topK();
     }
 
     @Override
     public double topP(int draw) {
-        return sequence(draw).params().topP();
+        return isGreedy(draw) ? 1 : sequence(draw).params().topP();
     }
 
     @Override
     public double uniform(int draw) {
-        return RowSampler.uniform(sequence(draw));
+        return isGreedy(draw) ? 0 : RowSampler.uniform(sequence(draw));
     }
 }

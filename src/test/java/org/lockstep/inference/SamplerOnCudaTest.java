@@ -182,6 +182,40 @@ class SamplerOnCudaTest {
         }
     }
 
+    /** Each copy down is waited for. */
+    @ParameterizedTest
+    @MethodSource("seeds")
+    void greedyRowsComeDownWithThoseBesideThemThatAreDrawn(long seed) {
+        StandIn driver = StandIn.require();
+        Random random = new Random(seed);
+        int rows = 6;
+        for (int vocabulary : new int[] {1, 33, 1025}) {
+            float[] logits = new float[rows * vocabulary];
+            List<Sequence> sequences = new ArrayList<>();
+            for (int row = 0; row < rows; row++) {
+                fill(logits, row * vocabulary, vocabulary, random);
+                SamplingParams greedy =
+                        SAMPLED.withTemperature(0).withTopK(2).withTopP(0.5).withMinP(0.1);
+                sequences.add(sequence(row, row % 2 == 0 ? greedy : SAMPLED.withSeed(seed), 0));
+            }
+            Tensor tensor = device.upload(HostBuffer.of(DataType.F32, logits), rows, vocabulary);
+            int[] largest = new int[rows];
+            device.argmax(tensor, largest);
+            int[] tokens = new int[rows];
+            StandIn.Copied before = driver.copied();
+            long launched = driver.launches();
+            new Sampler(vocabulary, List.of(), device).sample(tensor, sequences, tokens);
+            StandIn.Copied copied = driver.copied().since(before);
+            assertThat(copied.down()).isEqualTo(1);
+            assertThat(copied.bytesDown()).isEqualTo((long) rows * Integer.BYTES);
+            assertThat(driver.launches() - launched).isEqualTo(1);
+            for (int row = 0; row < rows; row += 2) {
+                assertThat(tokens[row]).isEqualTo(largest[row]);
+            }
+            tensor.buffer().close();
+        }
+    }
+
     /** Kernels of other ranks may wait for this one's: see the same of a model's steps. */
     @Test
     void noDrawTakesMemoryWhereItWasReserved() {
