@@ -4,10 +4,13 @@ import java.lang.ref.Reference;
 import java.time.Duration;
 import java.util.ArrayList;
 import java.util.List;
+import java.util.concurrent.CompletableFuture;
 import java.util.concurrent.CopyOnWriteArrayList;
+import java.util.concurrent.ThreadFactory;
 import java.util.concurrent.TimeUnit;
 import java.util.concurrent.locks.ReentrantLock;
 import java.util.function.IntSupplier;
+import org.jspecify.annotations.Nullable;
 
 /**
  * The calls of one rank into NCCL, one at a time, and the one abort of all its communicators: together, for one whose kernel
@@ -20,10 +23,34 @@ final class NcclCalls {
     /** None of the calls that are made inside blocks: who does not come out by then is in the driver. */
     private static final Duration PATIENCE = Duration.ofMillis(500);
 
+    private final ThreadFactory threads;
     private final ReentrantLock lock = new ReentrantLock();
     private final List<NcclHandle> handles = new ArrayList<>(); // guarded by lock
+    private @Nullable Aborting next; // of all; guarded by lock
     private final List<Thread> aborting = new CopyOnWriteArrayList<>();
     private volatile boolean aborted;
+
+    NcclCalls() {
+        this(body -> new Thread(body, "lockstep-nccl-abort"));
+    }
+
+    /** @param threads makes those that abort */
+    NcclCalls(ThreadFactory threads) {
+        this.threads = threads;
+    }
+
+    /** A thread that aborts what it is given, once. */
+    private static final class Aborting {
+        private final CompletableFuture<List<NcclHandle>> given = new CompletableFuture<>();
+        private final Thread thread;
+
+        /** @throws OutOfMemoryError where the machine has no thread for it */
+        Aborting(ThreadFactory threads) {
+            thread = threads.newThread(() -> abortTogether(given.join()));
+            thread.setDaemon(true);
+            thread.start();
+        }
+    }
 
     /** Calls, while no other does. */
     int call(IntSupplier body) {
@@ -53,10 +80,17 @@ final class NcclCalls {
         });
     }
 
-    void add(NcclHandle handle) {
-        call(() -> {
+    /**
+     * Begins a communicator, when there is what its abort needs: by then there may be no thread to be had.
+     *
+     * @throws OutOfMemoryError where there is none now; nothing was begun then
+     */
+    int begin(NcclHandle handle, IntSupplier init) {
+        return call(() -> {
+            next = next == null ? new Aborting(threads) : next;
+            int result = init.getAsInt();
             handles.add(handle);
-            return NcclResult.SUCCESS;
+            return result;
         });
     }
 
@@ -86,19 +120,30 @@ final class NcclCalls {
         }
     }
 
-    /** The same of one alone: for one that is the rank's only one, or was never in use. */
+    /**
+     * The same of one alone: for one that is the rank's only one, or was never in use. Where there is no thread for it, it is left to the
+     * abort of all.
+     */
     void abort(NcclHandle handle) {
         call(() -> {
-            handles.remove(handle);
-            end(List.of(handle));
+            if (handles.contains(handle)) {
+                try {
+                    end(new Aborting(threads), List.of(handle));
+                    handles.remove(handle);
+                } catch (OutOfMemoryError noThread) {
+                    return NcclResult.SUCCESS;
+                }
+            }
             return NcclResult.SUCCESS;
         });
     }
 
     private void leave() {
         try {
-            if (aborted && lock.getHoldCount() == 1) {
-                end(handles);
+            Aborting all = next;
+            if (aborted && all != null && lock.getHoldCount() == 1) {
+                next = null;
+                end(all, handles);
                 handles.clear();
             }
         } finally {
@@ -107,19 +152,16 @@ final class NcclCalls {
     }
 
     /** With the lock. Who calls from now on is told that they are ended: nobody is in NCCL with them beside their end. */
-    private void end(List<NcclHandle> several) {
-        List<NcclHandle> all = several.stream().filter(NcclHandle::end).toList();
-        if (all.isEmpty()) {
-            return;
-        }
-        Thread thread = new Thread(() -> abortTogether(all), "lockstep-nccl-abort");
-        thread.setDaemon(true);
-        aborting.add(thread);
-        thread.start();
+    private void end(Aborting one, List<NcclHandle> several) {
+        aborting.add(one.thread);
+        one.given.complete(several.stream().filter(NcclHandle::end).toList());
     }
 
     /** What NCCL says of it is of no use. */
     private static void abortTogether(List<NcclHandle> all) {
+        if (all.isEmpty()) {
+            return;
+        }
         try {
             NcclFunctions.ncclGroupStart();
             all.forEach(each -> NcclFunctions.ncclCommAbort(each.address()));

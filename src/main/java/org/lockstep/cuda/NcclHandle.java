@@ -43,6 +43,7 @@ final class NcclHandle {
      *
      * @param calls of the rank
      * @param config of the communicator
+     * @throws OutOfMemoryError as {@link NcclCalls#begin}
      */
     static NcclHandle begin(NcclLibrary library, NcclCalls calls, UniqueId id, int ranks, int rank, NcclConfig config) {
         Memory out = new Memory(Long.BYTES);
@@ -51,9 +52,10 @@ final class NcclHandle {
         System.arraycopy(id.bytes(), 0, value.internal, 0, UniqueId.BYTES);
         NcclHandle made = new NcclHandle(library, calls, out);
         try (Memory structure = config.structure()) {
-            int result = calls.call(() -> NcclFunctions.ncclCommInitRankConfig(
-                    Pointer.nativeValue(out), ranks, value, rank, Pointer.nativeValue(structure)));
-            calls.add(made);
+            int result = calls.begin(
+                    made,
+                    () -> NcclFunctions.ncclCommInitRankConfig(
+                            Pointer.nativeValue(out), ranks, value, rank, Pointer.nativeValue(structure)));
             if (result != NcclResult.SUCCESS && result != NcclResult.IN_PROGRESS) {
                 LockstepException failure = NcclResult.exception(result, "ncclCommInitRankConfig of " + library);
                 made.abort();

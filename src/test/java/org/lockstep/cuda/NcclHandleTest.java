@@ -18,6 +18,7 @@ import java.util.concurrent.CyclicBarrier;
 import java.util.concurrent.ExecutorService;
 import java.util.concurrent.Executors;
 import java.util.concurrent.Future;
+import java.util.concurrent.atomic.AtomicInteger;
 import java.util.function.IntUnaryOperator;
 import jcuda.driver.CUgraph;
 import jcuda.driver.CUgraphExec;
@@ -152,6 +153,7 @@ class NcclHandleTest {
                 return part.on(new Rank(me, device, arena, calls, handle));
             } finally {
                 handle.abort();
+                calls.abort(); // ends the thread for it, too
                 assertThat(calls.await(LONG)).isTrue();
             }
         }
@@ -278,6 +280,38 @@ class NcclHandleTest {
         NcclHandle made = NcclHandle.begin(library, calls, library.newId(), 2, 0, NcclConfig.DEFAULT);
         calls.abort();
         return new WeakReference<>(made);
+    }
+
+    /** As where a machine has no thread left: that is known before anything is begun that would need one to end. */
+    @Test
+    void noThreadIsNeededThatMayNotBeThereWhenCommunicatorsAreAborted() {
+        StandInNccl nccl = StandInNccl.require();
+        AtomicInteger left = new AtomicInteger(1);
+        NcclCalls calls = new NcclCalls(body -> new Thread(body, "abort") {
+            @Override
+            public synchronized void start() {
+                if (left.getAndDecrement() < 1) {
+                    throw new OutOfMemoryError("unable to create native thread: planned");
+                }
+                super.start();
+            }
+        });
+        try (CudaDevice device = CudaDevice.open(StandIn.devices().get(0))) {
+            device.enter();
+            NcclHandle one = NcclHandle.begin(library, calls, library.newId(), 2, 0, NcclConfig.DEFAULT);
+            NcclHandle other = NcclHandle.begin(library, calls, library.newId(), 1, 0, NcclConfig.DEFAULT);
+            other.await("init", LONG, () -> {});
+            one.abort();
+            assertThat(nccl.communicators()).as("left to the abort of all").isEqualTo(2);
+            calls.abort();
+            assertThat(calls.await(LONG)).isTrue();
+            assertThat(nccl.communicators()).isZero();
+            assertThatThrownBy(() -> NcclHandle.begin(library, calls, library.newId(), 1, 0, NcclConfig.DEFAULT))
+                    .isInstanceOf(OutOfMemoryError.class);
+            assertThat(nccl.communicators())
+                    .as("none that could not be aborted")
+                    .isZero();
+        }
     }
 
     @Test
