@@ -108,6 +108,7 @@ public final class AttemptLoop {
                 Optional<R> result = attempt(log, watch, attempt, shrink);
                 if (result.isPresent()) {
                     finish(log);
+                    watch.useless().values().forEach(this::warn);
                     return new Outcome<>(result.get(), log.kept());
                 }
                 AttemptFailure last = last();
@@ -141,6 +142,18 @@ public final class AttemptLoop {
         } catch (LockstepException e) {
             LOG.warn("the run is complete, but a later one will be told that it is not", e);
         }
+    }
+
+    /** It has its part of the answers, and so is not replaced now: the next run fails on it, at once, and then has that done. */
+    private void warn(RankFailure lost) {
+        LOG.warn(
+                "{}\n  who     : {}\n  kept    : all rows\n  try     : {}; {}",
+                lost.summary(),
+                lost.place(),
+                spark.isLocal()
+                        ? "another process for the next run"
+                        : "read or save the answers before the next run: it has this executor replaced, which holds some",
+                lost.advice());
     }
 
     /** How many rows are committed, if that can be read: what cannot must not take the place of the failure. */

@@ -6,8 +6,8 @@ import java.util.HashSet;
 import java.util.List;
 import java.util.Map;
 import java.util.Set;
-import java.util.TreeMap;
 import java.util.UUID;
+import java.util.stream.Stream;
 import org.apache.spark.ExceptionFailure;
 import org.apache.spark.Success$;
 import org.apache.spark.TaskEndReason;
@@ -15,7 +15,6 @@ import org.apache.spark.TaskKilled;
 import org.apache.spark.scheduler.AccumulableInfo;
 import org.apache.spark.scheduler.SparkListenerTaskEnd;
 import org.apache.spark.scheduler.TaskInfo;
-import org.lockstep.ErrorCode;
 import scala.collection.Iterable;
 import scala.collection.Iterator;
 
@@ -100,13 +99,9 @@ final class Gang {
         return any;
     }
 
-    /** By executor, what a rank told of a device that is lost to its process. */
-    Map<String, RankFailure> useless() {
-        Map<String, RankFailure> all = new TreeMap<>();
-        told.stream()
-                .filter(each -> each.code() == ErrorCode.DEVICE_LOST)
-                .forEach(each -> all.putIfAbsent(each.executor(), each));
-        return all;
+    /** What ranks that failed have left. */
+    Stream<RankFailure> told() {
+        return told.stream();
     }
 
     /**

@@ -14,6 +14,7 @@ import java.util.UUID;
 import java.util.concurrent.TimeUnit;
 import java.util.function.BooleanSupplier;
 import java.util.stream.Collectors;
+import java.util.stream.Stream;
 import org.apache.spark.ExecutorLostFailure;
 import org.apache.spark.SparkContext;
 import org.apache.spark.SparkException;
@@ -267,10 +268,15 @@ public final class GangWatch extends SparkListener implements AutoCloseable {
                 && !removed.contains(executor);
     }
 
-    /** By executor, what a rank of this attempt told of a device that is lost to its process. */
+    /**
+     * By executor, what a rank of this attempt told of a device that is lost to its process. Of ranks that failed Spark hands it to
+     * listeners, also after their stage has ended; of those that had done their work it is counted when the stage is complete.
+     */
     public synchronized Map<String, RankFailure> useless() {
         Map<String, RankFailure> all = new TreeMap<>();
-        gangs.values().forEach(gang -> gang.useless().forEach(all::putIfAbsent));
+        Stream.concat(gangs.values().stream().flatMap(Gang::told), failures.value().stream())
+                .filter(RankFailure::isOfTheProcess)
+                .forEach(each -> all.putIfAbsent(each.executor(), each));
         return all;
     }
 

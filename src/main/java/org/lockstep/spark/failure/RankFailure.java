@@ -94,8 +94,8 @@ public record RankFailure(
     }
 
     /**
-     * The same of a rank that failed before and could not give back what it held: only where its device is lost to its process, which
-     * is then of no use to another attempt. What the run failed of it is not.
+     * The same of a rank that failed before, or had done its work, and could not give back what it held: only where its device is lost to
+     * its process, which is then of no use to another attempt. What the run failed of it is not.
      */
     public static Optional<RankFailure> ofTheEnd(
             BarrierTaskContext context, boolean came, @Nullable World world, Throwable failure) {
@@ -199,8 +199,13 @@ public record RankFailure(
         return cause == null || cause.culprit() == rank || cause.finder() != rank;
     }
 
+    /** Whether a device is lost to the executor's process. */
+    boolean isOfTheProcess() {
+        return code == ErrorCode.DEVICE_LOST;
+    }
+
     /** As reports show it. */
-    String place() {
+    public String place() {
         return (rank < 0 ? "" : "rank " + rank + "  ") + "host " + host + "  executor " + executor + "  task " + task
                 + (gpu.isEmpty() ? "" : "  " + gpu);
     }

@@ -11,6 +11,7 @@ import org.apache.spark.broadcast.Broadcast;
 import org.apache.spark.util.CollectionAccumulator;
 import org.apache.spark.util.TaskCompletionListener;
 import org.apache.spark.util.TaskFailureListener;
+import org.jspecify.annotations.Nullable;
 import org.lockstep.collective.Identity;
 import org.lockstep.collective.World;
 import org.lockstep.collective.WorldSpec;
@@ -101,21 +102,28 @@ public final class RankTask<T, U> extends AbstractFunction1<scala.collection.Ite
         }
     }
 
-    /** Gives back what the rank holds; a device that is lost to this process is told, for that comes after the failure itself. */
+    /**
+     * Gives back what the rank holds. A device that is lost to this process is told: that comes after the failure itself, or after all
+     * was done.
+     */
     private void end(Tenancy tenancy, BarrierRendezvous rendezvous) {
         World world = tenancy.world();
         try {
-            tenancy.end();
+            tenancy.end(left -> tell(rendezvous, world, left));
         } catch (RuntimeException | Error left) {
-            try {
-                if (SparkEnv.get() != null) {
-                    RankFailure.ofTheEnd(rendezvous.context(), rendezvous.hasCome(), world, left)
-                            .ifPresent(failures::add);
-                }
-            } catch (RuntimeException untold) { // of a Spark that ends
-                left.addSuppressed(untold);
-            }
+            tell(rendezvous, world, left);
             throw left;
+        }
+    }
+
+    private void tell(BarrierRendezvous rendezvous, @Nullable World world, Throwable left) {
+        try {
+            if (SparkEnv.get() != null) {
+                RankFailure.ofTheEnd(rendezvous.context(), rendezvous.hasCome(), world, left)
+                        .ifPresent(failures::add);
+            }
+        } catch (RuntimeException untold) { // of a Spark that ends
+            left.addSuppressed(untold);
         }
     }
 

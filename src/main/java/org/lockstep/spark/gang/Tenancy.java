@@ -3,6 +3,7 @@ package org.lockstep.spark.gang;
 import java.time.Duration;
 import java.util.Optional;
 import java.util.concurrent.atomic.AtomicReference;
+import java.util.function.Consumer;
 import java.util.function.Supplier;
 import org.jspecify.annotations.Nullable;
 import org.lockstep.collective.Backend;
@@ -115,16 +116,21 @@ public final class Tenancy {
     }
 
     /** After a task that has done its work: what goes wrong in leaving takes nothing of it away. */
-    private static void leave(LiveRank mine) {
+    private static void leave(LiveRank mine, Consumer<RuntimeException> left) {
         try {
             mine.close();
         } catch (RuntimeException e) {
             LOG.warn("a rank that was done did not end in order", e);
+            left.accept(e);
         }
     }
 
-    /** The task is over. Idempotent. */
-    void end() {
+    /**
+     * The task is over. Idempotent.
+     *
+     * @param left told what went wrong in leaving after the task had done its work, which this then does not throw
+     */
+    void end(Consumer<RuntimeException> left) {
         over = true;
         LiveRank mine = rank.getAndSet(null);
         if (mine == null) {
@@ -135,7 +141,7 @@ public final class Tenancy {
         } else if (failed) {
             mine.close();
         } else {
-            leave(mine);
+            leave(mine, left);
         }
     }
 }

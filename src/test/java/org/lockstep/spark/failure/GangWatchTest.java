@@ -284,6 +284,32 @@ public class GangWatchTest {
         assertThat(failure.advice()).isEqualTo("nothing");
     }
 
+    /** Nothing of what it did is lost, but another rank in its process fails. */
+    @Test
+    void aRankThatLosesItsDeviceWhenAllIsDoneHasDoneItAndTellsOfTheDevice() {
+        try (GangWatch watch = GangWatch.begin(session.sparkContext())) {
+            List<Integer> done = ranks(2).watchedBy(watch)
+                    .mapRanks((rank, mine) -> {
+                        rank.keep("a device", () -> {
+                            if (rank.state().rank() == 1) {
+                                throw LockstepException.report(ErrorCode.DEVICE_LOST, "planned: it is off the bus")
+                                        .exception();
+                            }
+                        });
+                        return mine;
+                    })
+                    .collect();
+            assertThat(done).containsExactlyInAnyOrder(0, 1);
+            assertThat(watch.useless()).containsOnlyKeys("driver");
+            RankFailure lost = watch.useless().get("driver");
+            assertThat(lost.rank()).isEqualTo(1);
+            assertThat(lost.summary()).contains("planned: it is off the bus");
+            assertThat(lost.own()).isFalse();
+            watch.next();
+            assertThat(watch.useless()).isEmpty();
+        }
+    }
+
     @Test
     @FaultCase("F01")
     void aFailureBeforeTheMeetingNamesThePartition() {
