@@ -11,6 +11,13 @@ extern "C" __attribute__((visibility("default"))) void standin_fail_launch(int64
     settings().fault = error;
 }
 
+/** Lets kernels stand still from now on, as one that never ends, or go on. */
+extern "C" __attribute__((visibility("default"))) void standin_hold(int held) {
+    Call call;
+    settings().held = held != 0;
+    wake();
+}
+
 /** Refuses the allocation after `allocations` more; -1 for none. */
 extern "C" __attribute__((visibility("default"))) void standin_refuse_allocation(int64_t allocations) {
     Call call;

@@ -174,6 +174,7 @@ struct Settings {
     std::map<int, std::pair<int, int>> capabilities; // of a device, if not 9.0
     int hurt_device = -1; // whose kernels that exchange go wrong
     bool hurt_waits = false; // for ever, rather than to come to another result
+    bool held = false; // whether kernels stand still
 };
 
 Settings& settings();

@@ -120,6 +120,9 @@ struct Launch {
     bool exchanges() const { return function.name.rfind("exchange_", 0) == 0; }
 
     Result go_on() {
+        if (settings().held) {
+            return PENDING;
+        }
         const bool hurt = exchanges() && settings().hurt_device == device->ordinal;
         if (hurt && settings().hurt_waits) {
             return __atomic_load_n(reinterpret_cast<const uint32_t*>(values[10]), __ATOMIC_ACQUIRE) != 0 ? SUCCESS : PENDING;

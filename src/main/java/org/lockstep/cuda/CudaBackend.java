@@ -1,5 +1,6 @@
 package org.lockstep.cuda;
 
+import java.time.Duration;
 import java.util.Objects;
 import java.util.Optional;
 import java.util.function.Consumer;
@@ -7,6 +8,7 @@ import java.util.function.Function;
 import org.jspecify.annotations.Nullable;
 import org.lockstep.collective.Backend;
 import org.lockstep.collective.Identity;
+import org.lockstep.collective.OperationTerms;
 import org.lockstep.collective.Roster;
 import org.lockstep.collective.UniqueId;
 import org.lockstep.collective.WorldSpec;
@@ -30,6 +32,7 @@ public final class CudaBackend implements Backend {
     private final CudaOptions options;
     private final @Nullable NcclLibrary nccl;
     private final Consumer<String> log;
+    private Duration limit = OperationTerms.DEFAULT.timeout(); // of what is the device's own; guarded by this
     private @Nullable CudaDevice device; // guarded by this
     private @Nullable CudaKernels kernels; // guarded by this; the device's owner
     private @Nullable DeviceQueues queues; // guarded by this
@@ -163,6 +166,7 @@ public final class CudaBackend implements Backend {
         CudaDevice open = device;
         if (open == null) {
             open = CudaDevice.open(seen);
+            open.limit(limit);
             device = open;
         }
         return open;
@@ -185,7 +189,16 @@ public final class CudaBackend implements Backend {
 
     @Override
     public Endpoint open(Venue venue, WorldSpec spec) {
+        limit(spec.operations().timeout());
         return new CudaEndpoint(host.open(venue, spec), venue, spec, this);
+    }
+
+    private synchronized void limit(Duration operation) {
+        limit = operation;
+        CudaDevice open = device;
+        if (open != null) {
+            open.limit(operation);
+        }
     }
 
     @Override

@@ -34,7 +34,10 @@ final class CudaDevice implements AutoCloseable {
     /** How long what is queued may take to end before what it uses is given back. */
     static final Duration PATIENCE = Duration.ofSeconds(30);
 
-    private static final long SPIN = TimeUnit.MICROSECONDS.toNanos(200);
+    private static final String IF_SLOW =
+            "raise spark.lockstep.collective.timeout if a step takes so long, or let it have fewer tokens"
+                    + " (--max-num-batched-tokens); else ";
+
     private static final long REST = TimeUnit.MICROSECONDS.toNanos(20);
 
     private final VisibleDevice seen;
@@ -42,7 +45,7 @@ final class CudaDevice implements AutoCloseable {
     private final CUcontext context;
     private final CUstream stream;
     private final Map<Long, Long> memory = new ConcurrentHashMap<>(); // what is allocated: address to bytes
-    private volatile @Nullable Watch watch;
+    private final DeviceWait wait = new DeviceWait();
     private volatile boolean givenUp;
     private boolean closed;
 
@@ -58,6 +61,11 @@ final class CudaDevice implements AutoCloseable {
          * @param waited since when somebody waits, in nanoseconds
          */
         void look(long waited);
+
+        /** Whether, when that was called last, what is waited for was behind what others have a part in, which has deadlines of its own. */
+        default boolean isBehindOthers() {
+            return false;
+        }
 
         /** There is more memory now. */
         default void allocated(long address, long bytes) {}
@@ -116,20 +124,33 @@ final class CudaDevice implements AutoCloseable {
 
     /** Lets {@code other} be asked from now on, or nobody. */
     void watch(@Nullable Watch other) {
-        watch = other;
+        wait.watch(other);
+    }
+
+    /** Lets what is the device's own take so long at most while somebody waits for it, from now on; else ten minutes. */
+    void limit(Duration other) {
+        wait.limit(other);
+    }
+
+    /** A kernel, or what else runs as some, was queued: errors tell of it. */
+    void launched(String what) {
+        wait.launched(what);
     }
 
     /**
-     * Waits for everything that was queued.
+     * Waits for everything that was queued. What does not end in the {@link #limit} is given up, as by {@link #finish}.
      *
-     * @throws RuntimeException what the {@link Watch} throws
+     * @throws LockstepException DEVICE_LOST then; ABORTED where the thread is interrupted; what the {@link Watch} throws
      */
     void synchronize() {
-        Watch watching = watch;
-        if (watching == null) {
-            CudaError.check(JCudaDriver.cuStreamSynchronize(stream), "cuStreamSynchronize");
-        } else {
-            await(() -> JCudaDriver.cuStreamQuery(stream), "cuStreamQuery", watching);
+        await(() -> JCudaDriver.cuStreamQuery(stream), "cuStreamQuery");
+        wait.done();
+    }
+
+    private void await(IntSupplier query, String call) {
+        if (!wait.until(query, call, this)) {
+            givenUp = true;
+            throw lost(" in " + wait.limit().toMillis() / 1000.0 + " s", IF_SLOW + CudaError.NEEDS_ANOTHER_PROCESS);
         }
     }
 
@@ -173,6 +194,7 @@ final class CudaDevice implements AutoCloseable {
         if (givenUp) {
             throw lost();
         }
+        wait.done();
     }
 
     /** Whether something that was queued has not come to its end, and never will. */
@@ -181,45 +203,28 @@ final class CudaDevice implements AutoCloseable {
     }
 
     private LockstepException lost() {
+        return lost("", CudaError.NEEDS_ANOTHER_PROCESS);
+    }
+
+    private LockstepException lost(String when, String advice) {
         long bytes = memory.values().stream().mapToLong(Long::longValue).sum();
         return LockstepException.report(
                         ErrorCode.DEVICE_LOST,
                         String.format(
                                 Locale.ROOT,
-                                "what was queued on %s does not come to its end: %,d bytes of it, and its stream, stay with"
-                                        + " this process",
+                                "what was queued on %s%s does not come to its end%s: %,d bytes of it, and its stream, stay"
+                                        + " with this process",
                                 this,
+                                wait.queued(),
+                                when,
                                 bytes))
-                .attempt(CudaError.NEEDS_ANOTHER_PROCESS)
+                .attempt(advice)
                 .exception();
     }
 
     /** Waits for an event that was recorded; as {@link #synchronize}. */
     void await(CUevent event) {
-        Watch watching = watch;
-        if (watching == null) {
-            CudaError.check(JCudaDriver.cuEventSynchronize(event), "cuEventSynchronize");
-        } else {
-            await(() -> JCudaDriver.cuEventQuery(event), "cuEventQuery", watching);
-        }
-    }
-
-    /** A wait inside the driver could not be ended: what is queued may be an operation whose peers do not come. */
-    static void await(IntSupplier query, String call, Watch watching) {
-        long start = System.nanoTime();
-        for (int result = query.getAsInt(); result != CUresult.CUDA_SUCCESS; result = query.getAsInt()) {
-            if (result != CUresult.CUDA_ERROR_NOT_READY) {
-                CudaError.check(result, call);
-            }
-            long waited = System.nanoTime() - start;
-            watching.look(waited);
-            if (waited < SPIN) {
-                Thread.onSpinWait();
-            } else {
-                LockSupport.parkNanos(REST);
-            }
-        }
-        watching.look(0); // it may have come to its end because it was aborted
+        await(() -> JCudaDriver.cuEventQuery(event), "cuEventQuery");
     }
 
     /** An event of this device, without a time; the caller destroys it. */
@@ -282,10 +287,7 @@ final class CudaDevice implements AutoCloseable {
         CudaError.check(result, "cuMemAlloc of " + bytes + " bytes");
         long address = Raw.address(made);
         memory.put(address, bytes);
-        Watch watching = watch;
-        if (watching != null) {
-            watching.allocated(address, bytes);
-        }
+        wait.watch().allocated(address, bytes);
         return address;
     }
 
@@ -293,10 +295,7 @@ final class CudaDevice implements AutoCloseable {
         if (givenUp) {
             return;
         }
-        Watch watching = watch;
-        if (watching != null) {
-            watching.releasing(address);
-        }
+        wait.watch().releasing(address);
         memory.remove(address);
         CudaError.check(JCudaDriver.cuMemFree(Raw.device(address)), "cuMemFree");
     }

@@ -270,6 +270,11 @@ final class DeviceQueue {
         return Optional.ofNullable(inFlight.oldest());
     }
 
+    /** Whether graphs repeat what this group was given to do: how long that takes is looked after here. */
+    boolean repeats() {
+        return repeated != null;
+    }
+
     List<OperationTag> underWay() {
         return inFlight.tags();
     }

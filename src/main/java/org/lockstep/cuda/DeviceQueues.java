@@ -67,6 +67,11 @@ final class DeviceQueues implements CudaDevice.Watch, AutoCloseable {
     }
 
     @Override
+    public synchronized boolean isBehindOthers() {
+        return last.entry() != null || live.stream().anyMatch(DeviceQueue::repeats);
+    }
+
+    @Override
     public void allocated(long address, long bytes) {
         live.forEach(queue -> queue.allocated(address, bytes));
     }

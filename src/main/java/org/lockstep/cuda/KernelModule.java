@@ -154,6 +154,7 @@ final class KernelModule implements AutoCloseable {
         CudaError.check(
                 JCudaDriver.cuLaunchKernel(function(entry), x, y, z, threads, 1, 1, 0, stream, parameters[count], null),
                 entry);
+        device.launched(entry);
     }
 
     private static CUfunction function(CUmodule module, String entry) {

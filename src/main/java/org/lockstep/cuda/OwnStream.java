@@ -72,7 +72,7 @@ final class OwnStream implements AutoCloseable {
      * @param look called meanwhile, and after; what it throws ends the wait
      */
     void await(Runnable look) {
-        CudaDevice.await(this::query, "cuStreamQuery", waited -> look.run());
+        DeviceWait.await(this::query, "cuStreamQuery", look);
     }
 
     /** Never of a stream that is no more. */

@@ -52,6 +52,7 @@ final class StepGraphs implements AutoCloseable {
             known.put(key, Optional.of(graph));
         }
         CudaError.check(JCudaDriver.cuGraphLaunch(graph, device.stream()), "cuGraphLaunch");
+        device.launched("a decoding step's graph");
     }
 
     private CUgraphExec record(Runnable body) {

@@ -10,7 +10,7 @@
  * DeviceArena} from which all it holds is taken: what is given back is used again, and all of it goes when the {@link
  * org.lockstep.cuda.CudaBackend} closes. Ranks of a process may share a device; but for what their groups exchange
  * ({@code PeerGroup}) they share nothing else. Everything a rank does is in the order of its stream, so nothing but a
- * copy to the host waits.
+ * copy to the host waits; it asks the device, up to a deadline ({@code DeviceWait}).
  *
  * <p>A step is told to the kernels ahead ({@code StepTables}), and one that only decodes is replayed as a graph ({@code
  * StepGraphs}) where no exchange through the host is in it.

@@ -5,15 +5,28 @@ import static org.assertj.core.api.Assertions.assertThatThrownBy;
 
 import java.io.IOException;
 import java.time.Duration;
+import java.util.List;
+import java.util.concurrent.CompletableFuture;
+import java.util.concurrent.TimeUnit;
 import jcuda.driver.CUdevice;
 import jcuda.driver.CUresult;
 import jcuda.driver.JCudaDriver;
 import org.junit.jupiter.api.AfterEach;
 import org.junit.jupiter.api.Test;
+import org.junit.jupiter.api.Timeout;
 import org.lockstep.ErrorCode;
 import org.lockstep.LockstepException;
+import org.lockstep.collective.World;
+import org.lockstep.collective.WorldSpec;
+import org.lockstep.cpu.CpuBackend;
+import org.lockstep.rendezvous.LocalWorld;
+import org.lockstep.tensor.Buffer;
+import org.lockstep.tensor.Kernels;
+import org.lockstep.tensor.Tensor;
+import org.lockstep.topology.ParallelSizes;
 
 @HostCuda
+@Timeout(120)
 class CudaDeviceTest {
     private static final int MEMORY = 1 << 20;
 
@@ -73,13 +86,92 @@ class CudaDeviceTest {
             assertThat(driver.pinned()).isEqualTo(pinned);
             assertThat(stuck.memory()).containsKey(memory);
         } finally {
-            CUdevice ordinal = new CUdevice();
-            Launches.check(JCudaDriver.cuDeviceGet(ordinal, 1));
-            Launches.check(JCudaDriver.cuDevicePrimaryCtxRelease(ordinal)); // what it never does
+            letGoOfTheSecond();
             driver.hurtExchange(
                     -1, false); // not before: the kernel would go on, over memory that nobody has written to
             driver.setDevices(1);
         }
+    }
+
+    /** What is given up never does. */
+    static void letGoOfTheSecond() {
+        CUdevice ordinal = new CUdevice();
+        Launches.check(JCudaDriver.cuDeviceGet(ordinal, 1));
+        Launches.check(JCudaDriver.cuDevicePrimaryCtxRelease(ordinal));
+    }
+
+    /** In a world of one nobody else would miss the rank. */
+    @Test
+    void aKernelThatNeverEndsEndsTheWaitAtTheDeadlineOfItsWorld() {
+        driver.setDevices(2);
+        WorldSpec spec = WorldSpec.of(ParallelSizes.tensor(1)).withOperationTimeout(Duration.ofMillis(50));
+        try {
+            LocalWorld.of(1).run(rendezvous -> {
+                CudaBackend backend = CudaBackend.create(
+                        StandIn.devices().get(1),
+                        CpuBackend.create(),
+                        CudaOptions.DEFAULT.withCublas(CudaOptions.NO_CUBLAS));
+                World world = World.join(rendezvous, backend, spec);
+                Kernels kernels = backend.kernels();
+                Tensor x = kernels.upload(Buffer.ofFloats(1, 2), 2);
+                kernels.synchronize();
+                driver.hold(true);
+                kernels.add(x, x);
+                kernels.swiGlu(x, x);
+                assertThatThrownBy(kernels::synchronize).isInstanceOfSatisfying(LockstepException.class, e -> {
+                    assertThat(e.code()).isEqualTo(ErrorCode.DEVICE_LOST);
+                    assertThat(e.summary())
+                            .contains(
+                                    StandIn.devices().get(1) + " (2 kernels, from add to swiglu)",
+                                    "does not come to its end in 0.05 s: ");
+                    assertThat(e.advice()).contains("spark.lockstep.collective.timeout", "another process");
+                });
+                world.close();
+                assertThatThrownBy(backend::close)
+                        .as("at once, and without the driver")
+                        .hasMessageContaining("does not come to its end");
+                return true;
+            });
+        } finally {
+            letGoOfTheSecond();
+            driver.hold(false);
+            driver.setDevices(1);
+        }
+    }
+
+    /** As the watchdog does where Spark has killed its task. */
+    @Test
+    void whoWaitsForAKernelThatNeverEndsCanBeInterrupted() throws Exception {
+        device.enter();
+        KernelModule kernels = KernelModule.load(device, List.of("rows"));
+        long memory = device.allocate(2 * Float.BYTES);
+        device.zero(memory, 2 * Float.BYTES);
+        device.synchronize();
+        driver.hold(true);
+        try {
+            kernels.with().pointer(memory).pointer(memory).wide(2).launch("add", 1, 256);
+            CompletableFuture<Void> waiting = new CompletableFuture<>();
+            Thread rank = new Thread(() -> {
+                device.enter();
+                try {
+                    device.synchronize();
+                    waiting.complete(null);
+                } catch (LockstepException ended) {
+                    waiting.completeExceptionally(ended);
+                }
+            });
+            rank.start();
+            rank.interrupt(); // before it waits or meanwhile, it is all one
+            assertThatThrownBy(() -> waiting.get(1, TimeUnit.MINUTES))
+                    .hasCauseInstanceOf(LockstepException.class)
+                    .hasMessageContainingAll("ABORTED", "the thread that waits for " + device + " was interrupted");
+            rank.join();
+        } finally {
+            driver.hold(false);
+        }
+        device.synchronize();
+        device.release(memory);
+        kernels.close();
     }
 
     @Test

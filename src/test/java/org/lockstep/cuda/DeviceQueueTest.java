@@ -1,6 +1,7 @@
 package org.lockstep.cuda;
 
 import static org.assertj.core.api.Assertions.assertThat;
+import static org.assertj.core.api.Assertions.assertThatThrownBy;
 import static org.awaitility.Awaitility.await;
 
 import java.time.Duration;
@@ -75,6 +76,70 @@ class DeviceQueueTest {
             assertThat(looks).hasValue(1);
             assertThat(queue.underWay()).isEmpty();
             device.destroy(event);
+        }
+    }
+
+    /** How long a wait is for others is for the deadlines of what they have a part in to say; the device's own is not of that. */
+    @Test
+    void theDeadlineOfTheDeviceDoesNotRunBehindAnOperation() {
+        StandIn driver = StandIn.require();
+        OperationTag tag = new OperationTag(1, OperationTag.Operation.ALL_REDUCE, null, DataType.F32, 1, -1);
+        Duration brief = Duration.ofMillis(1);
+        try (CudaDevice device = CudaDevice.open(driver.device());
+                KernelModule kernels = KernelModule.load(device, List.of("rows"));
+                DeviceQueues queues = new DeviceQueues(device, Duration.ofMinutes(1), false, () -> {})) {
+            device.limit(brief);
+            DeviceQueue queue = queues.open(ProcessGroup.of("tp", 0, 0, 1), LIFE);
+            long start = System.nanoTime();
+            queue.add(new DeviceQueue.Medium() {
+                @Override
+                public void check(OperationTag of) {
+                    if (System.nanoTime() - start > 50 * brief.toNanos()) {
+                        device.limit(Duration.ofMinutes(1)); // of what comes behind it
+                        driver.hold(false);
+                    }
+                }
+
+                @Override
+                public Optional<String> advice(OperationTag of) {
+                    return Optional.empty();
+                }
+            });
+            long memory = device.allocate(Float.BYTES);
+            device.zero(memory, Float.BYTES);
+            driver.hold(true);
+            queue.queue(
+                    List.of(tag),
+                    tag,
+                    () -> kernels.with().pointer(memory).pointer(memory).wide(1).launch("add", 1, 32));
+            device.synchronize();
+            assertThat(queue.underWay()).isEmpty();
+            device.release(memory);
+        } finally {
+            driver.hold(false);
+        }
+    }
+
+    /** The rank's own kernels are behind nobody: what its groups wait for is no reason to wait for them for ever. */
+    @Test
+    void theDeadlineOfTheDeviceRunsOutsideOfOperations() {
+        StandIn driver = StandIn.require();
+        driver.setDevices(2);
+        CudaDevice device = CudaDevice.open(StandIn.devices().get(1));
+        DeviceQueues queues = new DeviceQueues(device, Duration.ofMinutes(1), false, () -> {});
+        try {
+            queues.open(ProcessGroup.of("tp", 0, 0, 1), LIFE);
+            KernelModule kernels = KernelModule.load(device, List.of("rows"));
+            long memory = device.allocate(Float.BYTES);
+            device.limit(LIMIT);
+            driver.hold(true);
+            kernels.with().pointer(memory).pointer(memory).wide(1).launch("add", 1, 32);
+            assertThatThrownBy(device::synchronize)
+                    .hasMessageContainingAll("DEVICE_LOST", "(add) does not come to its end in 0.05 s");
+        } finally {
+            CudaDeviceTest.letGoOfTheSecond();
+            driver.hold(false);
+            driver.setDevices(1);
         }
     }
 }

@@ -162,6 +162,11 @@ public final class StandIn {
         driver.getFunction("standin_fail_launch").invokeInt(new Object[] {launches, error});
     }
 
+    /** Lets kernels stand still from now on, as one that never ends, or go on. */
+    public void hold(boolean held) {
+        driver.getFunction("standin_hold").invokeVoid(new Object[] {held ? 1 : 0});
+    }
+
     /** Memory of each device from now on. */
     public void setMemory(long bytes) {
         driver.getFunction("standin_set_memory").invokeInt(new Object[] {bytes});

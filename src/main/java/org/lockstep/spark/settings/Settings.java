@@ -30,8 +30,10 @@ public final class Settings {
             "120s",
             "how long the ranks of an attempt have to meet and connect; Spark's own limit is 365 days");
 
-    public static final Setting<Duration> COLLECTIVE_TIMEOUT =
-            Setting.time("spark.lockstep.collective.timeout", "600s", "how long one collective operation may take");
+    public static final Setting<Duration> COLLECTIVE_TIMEOUT = Setting.time(
+            "spark.lockstep.collective.timeout",
+            "600s",
+            "how long one collective operation may take, and a GPU for what its rank alone has given it");
 
     public static final Setting<Optional<Duration>> TENSOR_TIMEOUT = Setting.timeOrAuto(
             "spark.lockstep.collective.tensor.timeout", "the same in tensor groups; auto: as in all");

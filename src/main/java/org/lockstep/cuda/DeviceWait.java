@@ -1,0 +1,136 @@
+package org.lockstep.cuda;
+
+import java.time.Duration;
+import java.util.concurrent.TimeUnit;
+import java.util.concurrent.locks.LockSupport;
+import java.util.function.IntSupplier;
+import jcuda.driver.CUresult;
+import org.jspecify.annotations.Nullable;
+import org.lockstep.ErrorCode;
+import org.lockstep.LockstepException;
+import org.lockstep.collective.OperationTerms;
+
+/**
+ * How a rank waits for its device: by asking it, for nobody could end a wait inside the driver. Whoever waits looks after what other
+ * ranks have a part in ({@link CudaDevice.Watch}); what is the device's own ends at a deadline, and either where the waiting thread is
+ * interrupted. Thread-safe.
+ */
+final class DeviceWait {
+    private static final long SPIN = TimeUnit.MICROSECONDS.toNanos(200);
+
+    /** Steps of decoding are mostly over by then: who sleeps wakes a part of a tenth of a millisecond too late. */
+    private static final long YIELD = TimeUnit.MILLISECONDS.toNanos(10);
+
+    private static final long REST = TimeUnit.MICROSECONDS.toNanos(20);
+
+    private volatile Duration limit = OperationTerms.DEFAULT.timeout();
+    private final CudaDevice.Watch nobody = waited -> {};
+    private volatile CudaDevice.Watch watch = nobody;
+
+    // what errors tell, by the thread whose turn it is: an older state would do
+    private int launches;
+    private String first = "";
+    private String last = "";
+
+    /** How long the device may be at what is its own, from now on. */
+    void limit(Duration other) {
+        limit = other;
+    }
+
+    Duration limit() {
+        return limit;
+    }
+
+    void watch(CudaDevice.@Nullable Watch other) {
+        watch = other == null ? nobody : other;
+    }
+
+    CudaDevice.Watch watch() {
+        return watch;
+    }
+
+    /** A kernel, or what else runs as some, was queued. */
+    void launched(String what) {
+        first = launches++ == 0 ? what : first;
+        last = what;
+    }
+
+    /** All that was queued is complete. */
+    void done() {
+        launches = 0;
+    }
+
+    /** What errors call that which is queued; empty where that is nothing. */
+    String queued() {
+        return switch (launches) {
+            case 0 -> "";
+            case 1 -> " (" + last + ")";
+            default -> " (" + launches + " kernels, from " + first + " to " + last + ")";
+        };
+    }
+
+    /**
+     * Waits until what {@code query} asks for is complete.
+     *
+     * @param call that it makes, and {@code name} of the device, in errors
+     * @return false where the device was at what is its own for longer than the limit
+     * @throws LockstepException what the device failed of; ABORTED where the waiting thread is interrupted; what the watch throws
+     */
+    boolean until(IntSupplier query, String call, Object name) {
+        CudaDevice.Watch watching = watch;
+        long start = System.nanoTime();
+        long own = start; // since when it is at that
+        for (long now = start;
+                !isComplete(query, call);
+                now = System.nanoTime()) { // before it is asked, or a pause made it late
+            watching.look(System.nanoTime() - start);
+            own = watching.isBehindOthers() ? now : own;
+            if (now - own > limit.toNanos()) {
+                return false;
+            }
+            if (Thread.currentThread().isInterrupted()) {
+                throw LockstepException.report(
+                                ErrorCode.ABORTED, "the thread that waits for " + name + " was interrupted")
+                        .cause(new InterruptedException()) // no failure of the rank's own
+                        .exception();
+            }
+            pause(now - start);
+        }
+        watching.look(0); // it may have come to its end because it was aborted
+        return true;
+    }
+
+    /**
+     * Waits for what has deadlines of its own.
+     *
+     * @param look called meanwhile, and after; what it throws ends the wait
+     */
+    static void await(IntSupplier query, String call, Runnable look) {
+        long start = System.nanoTime();
+        while (!isComplete(query, call)) {
+            look.run();
+            pause(System.nanoTime() - start);
+        }
+        look.run();
+    }
+
+    private static boolean isComplete(IntSupplier query, String call) {
+        int result = query.getAsInt();
+        if (result == CUresult.CUDA_ERROR_NOT_READY) {
+            return false;
+        }
+        CudaError.check(result, call);
+        return true;
+    }
+
+    @SuppressWarnings("ThreadPriorityCheck") // a hint: the device is asked again either way
+    private static void pause(long waited) {
+        if (waited < SPIN) {
+            Thread.onSpinWait();
+        } else if (waited < YIELD) {
+            Thread.yield();
+        } else {
+            LockSupport.parkNanos(REST);
+        }
+    }
+}
