@@ -24,6 +24,8 @@ public record CudaOptions(
     /** All products by kernels of our own: slower for many tokens, and a token has the same bits in every batch. */
     public static final String NO_CUBLAS = "none";
 
+    private static final long MOST_SPARE = 256L << 20;
+
     /** The first cuBLAS that is found, and nine tenths of a device of one's own. */
     public static final CudaOptions DEFAULT =
             new CudaOptions(null, 0.9, 1, false, NcclOptions.DEFAULT, PeerOptions.DEFAULT);
@@ -74,6 +76,14 @@ public record CudaOptions(
 
     /** Bytes that one of the ranks may hold. */
     public long budget(VisibleDevice device) {
-        return (long) (device.bytes() * memoryUtilization) / ranksPerDevice;
+        return Math.min((long) (device.bytes() * memoryUtilization), device.bytes() - spare(device)) / ranksPerDevice;
+    }
+
+    /**
+     * Bytes that ranks leave free on a device, whatever part of it they may take: for what the driver and NCCL take by themselves when a
+     * graph is made or ranks first exchange, after the cache was given what is left. An estimate: neither says it before.
+     */
+    public static long spare(VisibleDevice device) {
+        return Math.min(MOST_SPARE, device.bytes() / 20);
     }
 }

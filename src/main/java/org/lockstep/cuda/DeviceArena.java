@@ -206,9 +206,11 @@ final class DeviceArena implements AutoCloseable {
         device.release(chunk.start);
     }
 
-    /** Bytes that it could still give, as far as the driver has them. */
+    /** Bytes that it could still give, as far as the driver has them, and some to spare ({@link CudaOptions#spare}). */
     synchronized long available() {
-        return closed ? 0 : Math.max(0, Math.min(budget - held, device.free())) + unused();
+        return closed
+                ? 0
+                : Math.max(0, Math.min(budget - held, device.free() - CudaOptions.spare(device.seen()))) + unused();
     }
 
     private long unused() {

@@ -80,6 +80,9 @@ public record PerRank(RankDevice device, int threads, RankMemory memory, Optiona
         return "a rank: " + device + computes + "; " + parts()
                 + (room.isEmpty()
                         ? ""
-                        : String.format(Locale.ROOT, "; %,d MiB of %s", room.getAsLong() / MIB, kindOfRoom()));
+                        : String.format(Locale.ROOT, "; %,d MiB of %s", room.getAsLong() / MIB, kindOfRoom()))
+                + (device.spare() == 0
+                        ? ""
+                        : "; " + mib(device.spare()) + " of each GPU stay free for graphs and groups");
     }
 }

@@ -95,6 +95,28 @@ class DeviceArenaTest {
                 .isNotZero();
     }
 
+    /** The driver and NCCL take theirs when a graph is made or ranks first exchange: the cache has its memory by then. */
+    @Test
+    void someOfTheDeviceIsLeftToTheDriverWhoeverElseHasTheRest() {
+        long spare = CudaOptions.spare(device.seen());
+        assertThat(spare).isPositive();
+        for (double part : new double[] {0.5, 1}) {
+            assertThat(CudaOptions.DEFAULT.withMemoryUtilization(part).budget(device.seen()))
+                    .isEqualTo(Math.min(
+                            (long) (part * device.seen().bytes()), device.seen().bytes() - spare));
+        }
+        StandIn driver = StandIn.require();
+        driver.setMemory(spare + 20 * MIB); // others have the rest
+        try {
+            assertThat(arena.available()).isEqualTo(20 * MIB);
+            arena.allocate(20 * MIB);
+            assertThat(arena.available()).isZero();
+            assertThat(device.free()).isEqualTo(spare);
+        } finally {
+            driver.setMemory(device.seen().bytes());
+        }
+    }
+
     @Test
     void aDriverThatHasNoneIsSaidToo() {
         StandIn driver = StandIn.require();
