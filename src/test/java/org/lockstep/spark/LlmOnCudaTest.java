@@ -3,11 +3,16 @@ package org.lockstep.spark;
 import static org.assertj.core.api.Assertions.assertThat;
 import static org.assertj.core.api.Assertions.assertThatThrownBy;
 
+import java.time.Duration;
 import java.util.List;
 import java.util.Locale;
 import java.util.Map;
+import java.util.concurrent.CountDownLatch;
 import org.apache.spark.SparkConf;
+import org.apache.spark.api.java.JavaFutureAction;
+import org.apache.spark.api.java.JavaSparkContext;
 import org.apache.spark.sql.SparkSession;
+import org.awaitility.Awaitility;
 import org.junit.jupiter.api.AfterAll;
 import org.junit.jupiter.api.BeforeAll;
 import org.junit.jupiter.api.Test;
@@ -24,8 +29,12 @@ import org.lockstep.cuda.VisibleDevice;
 import org.lockstep.inference.SamplingParams;
 import org.lockstep.spark.settings.DeviceChoice;
 import org.lockstep.spark.settings.Settings;
+import org.lockstep.tensor.Buffer;
 import org.lockstep.tensor.DataType;
+import org.lockstep.tensor.Kernels;
+import org.lockstep.tensor.Tensor;
 import org.lockstep.tensor.WeightType;
+import org.lockstep.topology.ParallelSizes;
 
 /** Rows in, rows out, with ranks on a GPU. */
 @Timeout(300)
@@ -34,6 +43,11 @@ class LlmOnCudaTest {
     private static final SamplingParams GREEDY =
             SamplingParams.greedy().withMaxTokens(8).withIgnoreEos(true); // the stand-in is slow
     private static final List<String> PROMPTS = List.of("Once upon a time", "A sly fox");
+
+    /** Where a rank of this JVM is. */
+    private static final CountDownLatch QUEUED = new CountDownLatch(1);
+
+    private static final CountDownLatch LEFT = new CountDownLatch(1);
 
     private static SparkSession spark;
     private static List<String> told;
@@ -85,6 +99,43 @@ class LlmOnCudaTest {
             driver.setDevices(1);
         }
         assertThat(driver.allocations()).isZero();
+    }
+
+    /** In a world of one nobody but the watchdog tells it. */
+    @Test
+    void aKilledTaskDoesNotWaitForAKernelThatNeverEnds() throws InterruptedException {
+        StandIn driver = StandIn.require();
+        JavaSparkContext context = JavaSparkContext.fromSparkContext(spark.sparkContext());
+        try {
+            JavaFutureAction<List<Integer>> run = BarrierStage.over(context.parallelize(List.of(1), 1))
+                    .with(ParallelSizes.tensor(1))
+                    .ranks(1)
+                    .on(DeviceChoice.CUDA)
+                    .mapRanks((rank, mine) -> {
+                        Kernels kernels = rank.kernels();
+                        Tensor x = kernels.upload(Buffer.ofFloats(1, 2), 2);
+                        kernels.synchronize();
+                        StandIn.require().hold(true);
+                        kernels.add(x, x);
+                        QUEUED.countDown();
+                        try {
+                            kernels.synchronize();
+                        } finally {
+                            LEFT.countDown();
+                        }
+                        return mine;
+                    })
+                    .collectAsync();
+            QUEUED.await();
+            run.cancel(true);
+            LEFT.await();
+        } finally {
+            driver.hold(false);
+        }
+        Awaitility.await()
+                .atMost(Duration.ofMinutes(1))
+                .until(() -> spark.sparkContext().statusTracker().getActiveStageIds().length == 0
+                        && driver.allocations() == 0);
     }
 
     @ParameterizedTest
