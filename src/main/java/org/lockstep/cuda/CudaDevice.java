@@ -46,6 +46,7 @@ final class CudaDevice implements AutoCloseable {
     private final CUstream stream;
     private final Map<Long, Long> memory = new ConcurrentHashMap<>(); // what is allocated: address to bytes
     private final DeviceWait wait = new DeviceWait();
+    private final Backlog backlog = new Backlog(this);
     private volatile boolean givenUp;
     private boolean closed;
 
@@ -132,9 +133,10 @@ final class CudaDevice implements AutoCloseable {
         wait.limit(other);
     }
 
-    /** A kernel, or what else runs as some, was queued: errors tell of it. */
+    /** A kernel, or what else runs as some, was queued in the rank's stream; waits where the device is far behind that. */
     void launched(String what) {
         wait.launched(what);
+        backlog.add();
     }
 
     /**
@@ -352,6 +354,7 @@ final class CudaDevice implements AutoCloseable {
         Release.all(List.of(
                 () -> CudaError.check(JCudaDriver.cuCtxSetCurrent(context), "cuCtxSetCurrent"),
                 this::finish,
+                backlog::close,
                 () -> letGo(() -> JCudaDriver.cuStreamDestroy(stream), "cuStreamDestroy"),
                 () -> letGo(() -> JCudaDriver.cuDevicePrimaryCtxRelease(device), "cuDevicePrimaryCtxRelease")));
     }

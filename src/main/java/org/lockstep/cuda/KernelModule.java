@@ -154,7 +154,9 @@ final class KernelModule implements AutoCloseable {
         CudaError.check(
                 JCudaDriver.cuLaunchKernel(function(entry), x, y, z, threads, 1, 1, 0, stream, parameters[count], null),
                 entry);
-        device.launched(entry);
+        if (stream.equals(device.stream())) {
+            device.launched(entry);
+        }
     }
 
     private static CUfunction function(CUmodule module, String entry) {

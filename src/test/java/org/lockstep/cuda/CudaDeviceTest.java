@@ -139,6 +139,44 @@ class CudaDeviceTest {
         }
     }
 
+    /** Of a thousand launches that a device has not come to a driver would wait for the next one itself. */
+    @Test
+    void whoQueuesFarMoreThanTheDeviceComesToWaitsWhereThatCanBeEnded() {
+        driver.setDevices(2);
+        CudaDevice stuck = CudaDevice.open(StandIn.devices().get(1));
+        stuck.enter();
+        KernelModule kernels = KernelModule.load(stuck, List.of("rows"));
+        long memory = stuck.allocate(Float.BYTES);
+        stuck.zero(memory, Float.BYTES);
+        int[] launches = new int[1];
+        Runnable launch = () -> {
+            kernels.with().pointer(memory).pointer(memory).wide(1).launch("add", 1, 32);
+            launches[0]++;
+        };
+        try {
+            for (int times = 0; times < 3000; times++) {
+                launch.run();
+            }
+            stuck.synchronize();
+            launches[0] = 0;
+            stuck.limit(Duration.ofMillis(50));
+            driver.hold(true);
+            assertThatThrownBy(() -> {
+                        while (launches[0] < 1024) {
+                            launch.run();
+                        }
+                    })
+                    .hasMessageContainingAll("DEVICE_LOST", "does not come to its end in 0.05 s");
+            assertThat(launches[0])
+                    .as("enough that a device has something to do")
+                    .isGreaterThan(200);
+        } finally {
+            letGoOfTheSecond();
+            driver.hold(false);
+            driver.setDevices(1);
+        }
+    }
+
     /** As the watchdog does where Spark has killed its task. */
     @Test
     void whoWaitsForAKernelThatNeverEndsCanBeInterrupted() throws Exception {
