@@ -19,6 +19,8 @@ import org.lockstep.spark.settings.Settings;
 import org.lockstep.topology.ParallelSizes;
 import org.slf4j.Logger;
 import org.slf4j.LoggerFactory;
+import scala.Tuple2;
+import scala.collection.Iterator;
 
 /**
  * What is looked at on the driver before anything is launched, because Spark would say it late, badly, or never.
@@ -33,6 +35,7 @@ public final class ClusterPreflight {
     /** A local master that says how many threads it has, or that it has one. */
     private static final Pattern LOCAL = Pattern.compile("local(?:\\[\\s*(\\d{1,9})\\s*(?:,.*)?])?");
 
+    private static final String OURS = "spark.lockstep.";
     private static final long POLL_MILLIS = 100;
     private static final long GRACE_NANOS = TimeUnit.SECONDS.toNanos(2); // who has them at once need not read of it
     private static final long SAY_NANOS = TimeUnit.SECONDS.toNanos(5);
@@ -42,11 +45,13 @@ public final class ClusterPreflight {
     /**
      * The session's context.
      *
-     * @throws LockstepException SPARK_CONNECT, whose sessions have none
+     * @throws LockstepException SPARK_CONNECT, whose sessions have none; NO_EFFECT where the session has settings of ours that its
+     *     context does not have
      */
     public static SparkContext context(SparkSession spark) {
+        SparkContext context;
         try {
-            return spark.sparkContext();
+            context = spark.sparkContext();
         } catch (UnsupportedOperationException | LinkageError e) {
             throw LockstepException.report(
                             ErrorCode.SPARK_CONNECT,
@@ -54,6 +59,27 @@ public final class ClusterPreflight {
                     .attempt("spark.api.mode=classic, or submit the job to the cluster")
                     .cause(e)
                     .exception();
+        }
+        refuseSettingsOfTheSession(spark, context.getConf());
+        return context;
+    }
+
+    /** Ranks, and the layers below a session, go by the application's settings; a session's own would do nothing, in silence. */
+    private static void refuseSettingsOfTheSession(SparkSession spark, SparkConf conf) {
+        for (Iterator<Tuple2<String, String>> all = spark.conf().getAll().iterator(); all.hasNext(); ) {
+            Tuple2<String, String> entry = all.next();
+            String key = entry._1();
+            if (key.startsWith(OURS) && !entry._2().equals(conf.get(key, null))) {
+                throw LockstepException.report(
+                                ErrorCode.NO_EFFECT,
+                                key + " = " + entry._2()
+                                        + " was set in a session, and ranks go by what the application was started with: "
+                                        + (conf.contains(key) ? conf.get(key) : "the default"))
+                        .attempt(
+                                "set it before Spark starts (--conf, spark-defaults.conf, the cluster's configuration), or call"
+                                        + " Llm's method of that meaning; here spark.conf.unset(\"" + key + "\")")
+                        .exception();
+            }
         }
     }
 

@@ -150,6 +150,20 @@ class ClusterPreflightTest {
     }
 
     @Test
+    void aSettingOfTheSessionAlone() {
+        SparkSession session = Sessions.with(Map.of("spark.master", "local[2]", "spark.lockstep.attempts", "2"));
+        String key = Settings.ATTEMPTS.key();
+        assertThat(ClusterPreflight.context(session)).isSameAs(session.sparkContext());
+        session.conf().set(key, "5");
+        assertThatThrownBy(() -> ClusterPreflight.context(session))
+                .isInstanceOfSatisfying(
+                        LockstepException.class, e -> assertThat(e.code()).isEqualTo(ErrorCode.NO_EFFECT))
+                .hasMessageContainingAll(key + " = 5", "was started with: 2", "spark.conf.unset(\"" + key + "\")");
+        session.conf().unset(key);
+        assertThat(ClusterPreflight.context(session)).isSameAs(session.sparkContext());
+    }
+
+    @Test
     void aWorldThatFits() {
         SparkSession session = Sessions.local(5);
         var context = session.sparkContext();
