@@ -26,6 +26,7 @@ import org.lockstep.topology.ParallelSizes;
  * out. {@link #close} stops the session unless it was there before.
  */
 final class CommandSession implements AutoCloseable {
+    private static final String MASTER = "spark.master";
     private static final Duration MOMENT = Duration.ofMillis(500);
     private static final Duration PATIENCE = Duration.ofSeconds(15);
 
@@ -47,7 +48,7 @@ final class CommandSession implements AutoCloseable {
 
     /** Whether spark-submit has chosen the cluster. */
     static boolean isSubmitted() {
-        return System.getProperty("spark.master") != null;
+        return System.getProperty(MASTER) != null;
     }
 
     /** Ends in the error that says Spark is missing, before anything that needs its libraries fails in its own words. */
@@ -107,8 +108,9 @@ final class CommandSession implements AutoCloseable {
         SparkConf conf = new SparkConf();
         conf.setIfMissing("spark.executor.heartbeatInterval", "1s"); // carries the progress
         if (!isSubmitted()) {
-            String master = request.masterOrLocal();
             request.conf().forEach(conf::set);
+            String master =
+                    request.master() != null ? request.master() : conf.get(MASTER, local(request.slots(), conf));
             conf.setMaster(master);
             conf.setIfMissing("spark.app.name", request.name());
             conf.setIfMissing("spark.ui.enabled", "false");
@@ -124,6 +126,10 @@ final class CommandSession implements AutoCloseable {
         return conf;
     }
 
+    private static String local(int slots, SparkConf conf) {
+        return "local[" + Math.multiplyExact(slots, ConfFindings.cpusOfATask(conf)) + "]";
+    }
+
     private static SparkSession start(SparkRequest request) {
         SparkConf conf = conf(request);
         try {
@@ -135,7 +141,7 @@ final class CommandSession implements AutoCloseable {
                             isUnanswered(master, e)
                                     ? "no master answers at " + master
                                     : "Spark does not start on master " + master + ": " + e.getMessage())
-                    .attempt("--master local[" + request.slots() + "], or --verbose for Spark's log")
+                    .attempt("--master " + local(request.slots(), conf) + ", or --verbose for Spark's log")
                     .cause(e)
                     .exception();
         }

@@ -61,7 +61,7 @@ final class RowsBenchRun {
         SparkRequest spark = new SparkRequest(
                 "lockstep bench",
                 null,
-                Math.multiplyExact(InferenceBenchRequest.ranks(sizes), threads),
+                InferenceBenchRequest.ranks(sizes),
                 Map.of("spark.task.cpus", "" + threads, Settings.CPU_THREADS.key(), "" + threads),
                 false);
         CommandSession.check(spark, sizes, OptionalInt.empty());

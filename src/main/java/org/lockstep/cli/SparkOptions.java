@@ -11,7 +11,8 @@ final class SparkOptions {
     @Option(
             names = "--master",
             paramLabel = "URL",
-            description = "Spark master for a run without spark-submit. Default: local[world size].")
+            description = "Spark master for a run without spark-submit. Default: spark.master of --conf, or else"
+                    + " local[N] with a core for each rank, or spark.task.cpus of them.")
     private @Nullable String master;
 
     @Mixin

@@ -158,6 +158,7 @@ class GenerateCommandTest {
                 "-dp 0 | USAGE | data size (0) must be at least 1",
                 "--ranks 6 -tp 4 | WORLD_SIZE | world size (6) is not divisible by tensor (4) × pipeline (1)",
                 "-tp 100000 -pp 100000 | WORLD_SIZE | overflow",
+                "--conf spark.task.cpus=two | USAGE | spark.task.cpus = two",
                 "-tp 3 | MODEL_SHAPE | 3",
                 "-pp 9 | MODEL_SHAPE | more stages than the model has layers (8)",
                 "--model /no/such/model | MODEL_NOT_FOUND | /no/such/model",
@@ -173,6 +174,20 @@ class GenerateCommandTest {
         assertThat(run.err()).startsWith(code.label()).contains(message).doesNotContain("\tat ");
         assertThat(run.code()).isEqualTo(2);
         assertThat(run.out()).isEmpty();
+    }
+
+    @ParameterizedTest
+    @CsvSource(
+            delimiter = '|',
+            value = {
+                "-dp 1 | local[4]",
+                "-dp 1 --conf spark.task.cpus=2 | local[8]",
+                "--conf spark.master=local[7] | local[7]",
+                "--conf spark.master=local[7] --master local[5] | local[5]",
+            })
+    void theMasterThatIsNamedElseOneWithTheCoresOfAllRanks(String words, String master) {
+        SparkRequest spark = request(("-tp 2 -pp 2 " + words).split(" ")).spark();
+        assertThat(CommandSession.conf(spark).get("spark.master")).isEqualTo(master);
     }
 
     @Test

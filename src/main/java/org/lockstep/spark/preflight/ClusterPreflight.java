@@ -101,7 +101,7 @@ public final class ClusterPreflight {
                 spark, tasks, fixed.orElse(Math.max(smallestWorld(sizes), expectedSlots(spark, tasks.conf()))));
         int replicas = Math.max(1, slots / smallestWorld(sizes));
         int world = fixed.orElse(replicas * smallestWorld(sizes));
-        requireSlots(world, slots, sizes, spark.master(), executorsOf(spark));
+        requireSlots(world, slots, sizes, tasks.conf(), executorsOf(spark));
         return world;
     }
 
@@ -136,16 +136,19 @@ public final class ClusterPreflight {
         String master = conf.get("spark.master", "");
         if (LOCAL.matcher(master).matches()) {
             int slots = localThreads(master) / ConfFindings.cpusOfATask(conf);
-            requireSlots(world.orElse(smallestWorld(sizes)), slots, sizes, master, "");
+            requireSlots(world.orElse(smallestWorld(sizes)), slots, sizes, conf, "");
         }
     }
 
-    private static void requireSlots(int world, int slots, ParallelSizes sizes, String master, String where) {
+    private static void requireSlots(int world, int slots, ParallelSizes sizes, SparkConf conf, String executors) {
         if (world > slots) {
+            String master = conf.get("spark.master");
+            int cpus = ConfFindings.cpusOfATask(conf);
             throw LockstepException.report(
                             ErrorCode.NOT_ENOUGH_SLOTS,
-                            "need " + world + " slots" + sum(sizes, world) + ", " + master + " offers " + slots + where)
-                    .attempt(advice(master, world))
+                            "need " + world + " slots" + sum(sizes, world) + ", " + master + " offers " + slots
+                                    + (cpus == 1 ? "" : ", each of " + cpus + " cores (spark.task.cpus)") + executors)
+                    .attempt(advice(master, (long) world * cpus))
                     .exception();
         }
     }
@@ -219,9 +222,9 @@ public final class ClusterPreflight {
                 + world / smallestWorld(sizes.withData(1));
     }
 
-    private static String advice(String master, int world) {
+    private static String advice(String master, long cores) {
         return ConfFindings.isLocal(master)
-                ? "--master local[" + world + "]"
+                ? "--master local[" + cores + "]"
                 : "more executors or cores (spark.executor.instances, spark.executor.cores), fewer spark.task.cpus, or"
                         + " smaller sizes; " + Settings.SLOTS_WAIT.key() + " waits longer for executors";
     }

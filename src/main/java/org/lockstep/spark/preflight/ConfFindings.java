@@ -201,7 +201,8 @@ public final class ConfFindings {
         return conf.contains(key) ? Optional.of(setting(conf, key, () -> conf.getInt(key, 1))) : Optional.empty();
     }
 
-    static int cpusOfATask(SparkConf conf) {
+    /** The cores that each task takes of its executor. */
+    public static int cpusOfATask(SparkConf conf) {
         return setting(conf, "spark.task.cpus", () -> Math.max(1, conf.getInt("spark.task.cpus", 1)));
     }
 

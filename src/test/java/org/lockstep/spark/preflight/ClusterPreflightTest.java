@@ -95,7 +95,8 @@ class ClusterPreflightTest {
                 Map.of("spark.master", "local[2]", "spark.task.cpus", "2"),
                 ErrorCode.NOT_ENOUGH_SLOTS,
                 "need 2 slots",
-                "offers 1");
+                "offers 1, each of 2 cores (spark.task.cpus)",
+                "--master local[4]");
     }
 
     @Test
