@@ -1,6 +1,7 @@
 package org.lockstep.cli;
 
 import java.time.Duration;
+import java.util.List;
 import java.util.Objects;
 import java.util.OptionalInt;
 import java.util.UUID;
@@ -29,6 +30,13 @@ final class CommandSession implements AutoCloseable {
     private static final String MASTER = "spark.master";
     private static final Duration MOMENT = Duration.ofMillis(500);
     private static final Duration PATIENCE = Duration.ofSeconds(15);
+
+    /** What spark-submit reads before it starts the driver's JVM; here that runs already. */
+    private static final List<String> OF_THE_JVM = List.of(
+            "spark.driver.memory",
+            "spark.driver.extraJavaOptions",
+            "spark.driver.extraClassPath",
+            "spark.driver.extraLibraryPath");
 
     private final SparkSession spark;
     private final boolean ours;
@@ -96,10 +104,16 @@ final class CommandSession implements AutoCloseable {
         ClusterPreflight.check(conf(request), sizes, ranks);
     }
 
-    /** Says that spark-submit's cluster and configuration hold, where the command names others. */
+    /** Says which options have no effect: those that spark-submit has set otherwise, or that only it could set. */
     static void sayWhatIsLeftAside(SparkRequest request, Screen screen) {
         if (isSubmitted() && (request.master() != null || !request.conf().isEmpty())) {
             screen.err().println("--master and --conf are left aside: spark-submit has set spark.master");
+        } else if (!isSubmitted()) {
+            OF_THE_JVM.stream()
+                    .filter(request.conf()::containsKey)
+                    .forEach(key -> screen.err()
+                            .println(key + " is left aside: this JVM is the driver and runs already; its options are"
+                                    + " LOCKSTEP_JAVA_OPTS, -Xmx8g for its heap"));
         }
     }
 

@@ -272,6 +272,13 @@ class GenerateRunTest {
     }
 
     @Test
+    void whatOnlySparkSubmitCouldSetIsToldToHaveNoEffect() {
+        Run run = Run.of("generate", "--max-tokens", "2", "--conf", "spark.driver.memory=8g");
+        assertThat(run.code()).as(run.err()).isZero();
+        assertThat(run.err()).contains("spark.driver.memory is left aside", "LOCKSTEP_JAVA_OPTS");
+    }
+
+    @Test
     void moreSlotsThanThereAreIsCodeThree() {
         assertThat(Run.of("generate", "-tp", "4", "-pp", "2").code()).isEqualTo(3);
     }
