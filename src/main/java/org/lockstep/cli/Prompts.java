@@ -201,12 +201,35 @@ record Prompts(Dataset<Row> rows, Set<String> jsonColumns) {
         return name.endsWith(".jsonl") || name.endsWith(".ndjson") || name.endsWith(".json");
     }
 
-    /** The path on this machine; empty for a file of another file system. */
+    /**
+     * The path on this machine; empty for a file of another file system.
+     *
+     * @throws LockstepException USAGE for a URI that is none
+     */
     static Optional<Path> local(String file) {
         if (file.startsWith("file:")) {
-            return Optional.of(Path.of(URI.create(file).getPath()));
+            return Optional.of(ofUri(file));
         }
         return SCHEME.matcher(file).matches() ? Optional.empty() : Optional.of(Path.of(file));
+    }
+
+    private static Path ofUri(String file) {
+        try {
+            String path = URI.create(file).getPath();
+            if (path != null) {
+                return Path.of(path);
+            }
+        } catch (IllegalArgumentException e) {
+            throw noFile(file, e);
+        }
+        throw noFile(file, null);
+    }
+
+    private static LockstepException noFile(String uri, @Nullable Exception why) {
+        return LockstepException.report(ErrorCode.USAGE, uri + " names no file")
+                .attempt("the path alone, or file:///folder/name with %20 for a space")
+                .cause(why)
+                .exception();
     }
 
     private static LockstepException unreadable(String file, Exception why) {

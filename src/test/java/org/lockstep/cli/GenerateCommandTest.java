@@ -163,6 +163,8 @@ class GenerateCommandTest {
                 "-pp 9 | MODEL_SHAPE | more stages than the model has layers (8)",
                 "--model /no/such/model | MODEL_NOT_FOUND | /no/such/model",
                 "--prompts /no/such/file | USAGE | there is no file /no/such/file",
+                "--prompts file:in.jsonl | USAGE | file:in.jsonl names no file",
+                "--prompts file:///%zz.jsonl | USAGE | file:///%zz.jsonl names no file",
                 "--prompts file:///no/such/file.jsonl | USAGE | there is no file file:///no/such/file.jsonl",
                 "--output answers.csv | USAGE | ends neither in .jsonl nor in .parquet",
                 "--output /no/such/folder/a.jsonl | USAGE | /no/such/folder is no directory",
