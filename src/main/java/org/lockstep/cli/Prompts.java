@@ -6,7 +6,6 @@ import java.io.InputStream;
 import java.io.InputStreamReader;
 import java.io.UncheckedIOException;
 import java.net.URI;
-import java.nio.charset.CharacterCodingException;
 import java.nio.charset.StandardCharsets;
 import java.nio.file.Files;
 import java.nio.file.Path;
@@ -23,6 +22,7 @@ import org.apache.spark.sql.Dataset;
 import org.apache.spark.sql.Row;
 import org.apache.spark.sql.RowFactory;
 import org.apache.spark.sql.SparkSession;
+import org.apache.spark.sql.functions;
 import org.apache.spark.sql.types.DataTypes;
 import org.apache.spark.sql.types.StructType;
 import org.jspecify.annotations.Nullable;
@@ -42,6 +42,7 @@ record Prompts(Dataset<Row> rows, Set<String> jsonColumns) {
     private static final int HANDFUL = 8;
     private static final long READ_TWICE = 64L << 20;
     private static final Set<String> TABLES = Set.of("csv", "tsv", "orc", "avro", "xlsx");
+    private static final Set<String> PACKED = Set.of("gz", "bz2", "xz", "zst", "lz4", "snappy", "zip");
     private static final Pattern SCHEME = Pattern.compile("[A-Za-z][A-Za-z0-9+.-]+:/.*");
 
     /**
@@ -116,8 +117,12 @@ record Prompts(Dataset<Row> rows, Set<String> jsonColumns) {
     }
 
     private static JsonTable table(String file, Path local, String column) {
-        try (Stream<String> lines = Files.lines(local)) {
-            return table(file, lines.iterator(), column);
+        try (Stream<String> lines = Files.lines(local, StandardCharsets.ISO_8859_1)) { // a character a byte
+            return table(
+                    file,
+                    lines.map(line -> line.getBytes(StandardCharsets.ISO_8859_1))
+                            .iterator(),
+                    column);
         } catch (IOException e) {
             throw unreadable(file, e);
         } catch (UncheckedIOException e) {
@@ -125,50 +130,42 @@ record Prompts(Dataset<Row> rows, Set<String> jsonColumns) {
         }
     }
 
-    private static JsonTable table(String file, Iterator<String> lines, String column) {
-        Iterator<String> content = withoutMark(lines);
+    private static JsonTable table(String file, Iterator<byte[]> lines, String column) {
+        Iterator<String> texts = new Utf8Lines(file, lines);
         if (isJson(file)) {
-            return JsonTable.read(file, content, column);
+            return JsonTable.read(file, texts, column);
         }
         requireText(file);
         List<Row> rows = new ArrayList<>();
-        content.forEachRemaining(line -> rows.add(RowFactory.create(line))); // an empty one too: it has its error
+        texts.forEachRemaining(line -> rows.add(RowFactory.create(line))); // an empty one too: it has its error
         return new JsonTable(new StructType().add(column, DataTypes.StringType), rows, Set.of());
     }
 
-    /** The lines of a table would be prompts too, head, separators and all. */
+    /** The lines of a table, or of a packed file, would be prompts too, head, separators and all. */
     private static void requireText(String file) {
         String ending = file.substring(file.lastIndexOf('.') + 1).toLowerCase(Locale.ROOT);
         if (TABLES.contains(ending)) {
-            throw LockstepException.report(
-                            ErrorCode.USAGE,
-                            "cannot read the prompts in " + file + ": a " + ending
-                                    + " is none of text, JSON lines and Parquet")
-                    .attempt(
-                            "write it as Parquet with Spark, spark.read()…write().parquet(FILE), or give it the ending .txt if"
-                                    + " each line is a prompt")
-                    .exception();
+            throw otherKind(
+                    file,
+                    ending,
+                    "write it as Parquet with Spark, spark.read()…write().parquet(FILE), or give it the ending"
+                            + " .txt if each line is a prompt");
+        }
+        if (PACKED.contains(ending)) {
+            throw otherKind(
+                    file,
+                    ending,
+                    "unpack it first, or write it as Parquet with Spark, which reads some packed files itself");
         }
     }
 
-    /** A byte order mark, which some editors put first in a file, is no part of a prompt; further below it is. */
-    private static Iterator<String> withoutMark(Iterator<String> lines) {
-        return new Iterator<>() {
-            private boolean started;
-
-            @Override
-            public boolean hasNext() {
-                return lines.hasNext();
-            }
-
-            @Override
-            public String next() {
-                String line = lines.next();
-                boolean first = !started;
-                started = true;
-                return first && line.startsWith("\uFEFF") ? line.substring(1) : line;
-            }
-        };
+    private static LockstepException otherKind(String file, String ending, String advice) {
+        return LockstepException.report(
+                        ErrorCode.USAGE,
+                        "cannot read the prompts in " + file + ": a " + ending
+                                + " is none of text, JSON lines and Parquet")
+                .attempt(advice)
+                .exception();
     }
 
     private static Dataset<Row> parquet(SparkSession spark, String file) {
@@ -179,9 +176,14 @@ record Prompts(Dataset<Row> rows, Set<String> jsonColumns) {
         }
     }
 
-    private static List<String> remote(SparkSession spark, String file) {
+    private static List<byte[]> remote(SparkSession spark, String file) {
         try {
-            return spark.read().textFile(file).javaRDD().collect();
+            Dataset<Row> lines = spark.read()
+                    .text(file)
+                    .select(functions.col("value").cast(DataTypes.BinaryType)); // a string would hide what is not UTF-8
+            return lines.collectAsList().stream()
+                    .map(row -> row.<byte[]>getAs(0))
+                    .toList();
         } catch (Exception e) { // an AnalysisException, which Scala does not declare
             throw unreadable(file, e);
         }
@@ -233,9 +235,7 @@ record Prompts(Dataset<Row> rows, Set<String> jsonColumns) {
     }
 
     private static LockstepException unreadable(String file, Exception why) {
-        String reason = why instanceof CharacterCodingException
-                ? "it is not UTF-8"
-                : String.valueOf(why.getMessage()).lines().findFirst().orElse("");
+        String reason = String.valueOf(why.getMessage()).lines().findFirst().orElse("");
         return LockstepException.report(ErrorCode.USAGE, "cannot read the prompts in " + file + ": " + reason)
                 .attempt(FORMATS)
                 .cause(why)

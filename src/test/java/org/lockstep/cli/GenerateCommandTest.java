@@ -235,6 +235,7 @@ class GenerateCommandTest {
                 "in.jsonl | [] | | in.jsonl, line 1: not a JSON object",
                 "in.jsonl | {\"prompt\":\"a\"} | question | there is no column 'question' among [prompt]",
                 "in.jsonl | {\"prompt\":\"a\",\"text\":1} | | the input has a column 'text', which is one of ours",
+                "in.jsonl.gz | {\"prompt\":\"a\"} | | in.jsonl.gz: a gz is none of text, JSON lines and Parquet",
                 "in.csv | id,prompt | | in.csv: a csv is none of text, JSON lines and Parquet",
                 "in.txt | Once | error | the input has a column 'error', which is one of ours",
             })

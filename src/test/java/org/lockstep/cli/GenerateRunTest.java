@@ -225,6 +225,29 @@ class GenerateRunTest {
                 .containsExactly("Once", "\uFEFFLong");
     }
 
+    @ParameterizedTest
+    @ValueSource(strings = {"", "viewfs://cluster/in/"})
+    void aLineThatIsNotUtf8IsToldByItsNumber(String elsewhere) throws IOException {
+        assumeTrue(
+                HadoopOnJava.opensFiles() || elsewhere.isEmpty(),
+                "files through Hadoop 3.4 are not read on Java 24 and later");
+        spark.sparkContext()
+                .hadoopConfiguration()
+                .set("fs.viewfs.mounttable.cluster.link./in", folder.toUri().toString());
+        Files.write(folder.resolve("in.txt"), "Once\nÀ la caf\u00e9\n".getBytes(StandardCharsets.UTF_8));
+        Files.write(
+                folder.resolve("latin.jsonl"),
+                "{}\n\n{\"prompt\":\"caf\u00e9\"}\n".getBytes(StandardCharsets.ISO_8859_1));
+        String from = elsewhere.isEmpty() ? folder + "/" : elsewhere;
+        assertThat(Prompts.read(spark, from + "in.txt", "prompt", false).rows().collectAsList().stream()
+                        .map(row -> row.getString(0)))
+                .containsExactly("Once", "À la caf\u00e9");
+        assertThatThrownBy(() -> Prompts.read(spark, from + "latin.jsonl", "prompt", false))
+                .isInstanceOfSatisfying(
+                        LockstepException.class, e -> assertThat(e.code()).isEqualTo(ErrorCode.USAGE))
+                .hasMessageContainingAll(from + "latin.jsonl: line 3 is not UTF-8", "iconv");
+    }
+
     @Test
     void whatCannotBeWrittenIsToldWithItsReason() {
         Dataset<Row> rows = spark.createDataFrame(
