@@ -8,6 +8,7 @@ import java.util.Map;
 import java.util.regex.Pattern;
 import org.apache.hadoop.conf.Configuration;
 import org.apache.hadoop.fs.FileSystem;
+import org.jspecify.annotations.Nullable;
 import org.lockstep.ErrorCode;
 import org.lockstep.LockstepException;
 
@@ -29,10 +30,37 @@ public record CommitPlace(String location, Map<String, String> hadoop) implement
         return location.startsWith("file:") || !SCHEME.matcher(location).matches();
     }
 
+    /**
+     * A path of the host that looks, in full: tasks work in folders of their own, where a relative one would be another.
+     *
+     * @throws LockstepException COMMIT_FAILED for a URI that names no file
+     */
+    public static CommitPlace here(String location) {
+        return new CommitPlace(path(location).toAbsolutePath().normalize().toString(), Map.of());
+    }
+
+    private static Path path(String location) {
+        try {
+            String path = location.startsWith("file:") ? URI.create(location).getPath() : location;
+            if (path != null) {
+                return Path.of(path);
+            }
+        } catch (IllegalArgumentException e) {
+            throw unopened(location + " names no directory: " + e.getMessage(), e);
+        }
+        throw unopened(location + " names no directory: it has no path", null);
+    }
+
+    private static LockstepException unopened(String why, @Nullable Exception cause) {
+        return LockstepException.report(ErrorCode.COMMIT_FAILED, why)
+                .attempt("another directory for finished rows: spark.lockstep.checkpointDir")
+                .cause(cause)
+                .exception();
+    }
+
     Directory open() {
         if (isLocal(location)) {
-            return new LocalDirectory(
-                    location.startsWith("file:") ? Path.of(URI.create(location).getPath()) : Path.of(location));
+            return new LocalDirectory(path(location));
         }
         Configuration conf = new Configuration(false);
         hadoop.forEach(conf::set);
@@ -40,11 +68,7 @@ public record CommitPlace(String location, Map<String, String> hadoop) implement
             URI uri = URI.create(location);
             return new HadoopDirectory(FileSystem.get(uri, conf), new org.apache.hadoop.fs.Path(uri));
         } catch (IOException | IllegalArgumentException | UnsupportedOperationException e) {
-            throw LockstepException.report(
-                            ErrorCode.COMMIT_FAILED, "Hadoop does not open " + location + ": " + e.getMessage())
-                    .attempt("another directory for finished rows: spark.lockstep.checkpointDir")
-                    .cause(e)
-                    .exception();
+            throw unopened("Hadoop does not open " + location + ": " + e.getMessage(), e);
         }
     }
 

@@ -85,6 +85,16 @@ class CommitLogTest {
     }
 
     @Test
+    void aPlaceOfThisHostIsTheSameForTasksInOtherFolders() {
+        String here = Path.of("").toAbsolutePath().toString();
+        assertThat(CommitPlace.here("kept/run").location()).isEqualTo(here + "/kept/run");
+        assertThat(CommitPlace.here("file:///kept/a%20run").location()).isEqualTo("/kept/a run");
+        for (String wrong : List.of("file:kept", "file:///a run")) {
+            assertRefused(ErrorCode.COMMIT_FAILED, () -> CommitPlace.here(wrong), wrong + " names no directory");
+        }
+    }
+
+    @Test
     void theNextAttemptHasTheRowsOfThoseBefore() throws InterruptedException {
         try (CommitLog log = open(STORIES, false)) {
             CommitLog.Attempt first = log.begin();

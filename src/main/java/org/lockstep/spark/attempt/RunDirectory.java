@@ -37,8 +37,9 @@ public record RunDirectory(CommitPlace place, boolean named) {
                     location,
                     Settings.CHECKPOINT_DIR.key());
         }
-        return new RunDirectory(
-                new CommitPlace(location, CommitPlace.isLocal(location) ? Map.of() : hadoop(spark)), name.isPresent());
+        CommitPlace place =
+                CommitPlace.isLocal(location) ? CommitPlace.here(location) : new CommitPlace(location, hadoop(spark));
+        return new RunDirectory(place, name.isPresent());
     }
 
     private static String child(String base, SparkContext spark) {
