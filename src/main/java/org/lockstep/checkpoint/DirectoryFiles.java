@@ -8,12 +8,15 @@ import java.nio.file.LinkOption;
 import java.nio.file.NoSuchFileException;
 import java.nio.file.Path;
 import java.nio.file.StandardOpenOption;
+import java.util.regex.Pattern;
 import org.lockstep.ErrorCode;
 import org.lockstep.LockstepException;
 
 /** A folder of the file system; links are followed only to places under it. Thread-safe. */
 final class DirectoryFiles extends ModelFiles {
     private static final String SETTINGS = "config.json";
+    private static final Pattern HUB =
+            Pattern.compile("[A-Za-z0-9][\\w.-]*/[A-Za-z0-9][\\w.-]*"); // a name there, or a path
 
     private final Path given;
     private final Path real;
@@ -27,7 +30,14 @@ final class DirectoryFiles extends ModelFiles {
 
     static ModelFiles of(Path dir) {
         if (!Files.exists(dir)) {
-            throw missing(dir, "does not exist", "check the path; on a cluster every host needs the files there");
+            throw missing(
+                    dir,
+                    "does not exist",
+                    (HUB.matcher(dir.toString()).matches()
+                                    ? "nothing is downloaded: hf download " + dir
+                                            + " --local-dir FOLDER, and pass that; or "
+                                    : "")
+                            + "check the path; on a cluster every host needs the files there");
         }
         if (!Files.isDirectory(dir)) {
             throw missing(dir, "is not a folder", "pass the folder that holds config.json and model.safetensors");

@@ -8,6 +8,7 @@ import java.nio.ByteBuffer;
 import java.nio.ByteOrder;
 import java.nio.channels.Channels;
 import java.nio.channels.SeekableByteChannel;
+import java.nio.charset.StandardCharsets;
 import java.util.ArrayList;
 import java.util.Comparator;
 import java.util.HashSet;
@@ -29,6 +30,10 @@ import org.lockstep.tensor.Shape;
 final class SafetensorsHeader {
     /** What the reference reader allows. */
     private static final long MAX_HEADER = 100_000_000;
+
+    private static final long POINTER = ByteBuffer.wrap("version ".getBytes(StandardCharsets.US_ASCII))
+            .order(ByteOrder.LITTLE_ENDIAN)
+            .getLong(); // how a file of Git LFS begins
 
     private static final int MAX_TENSORS = 1 << 18;
     private static final int MAX_METADATA = 1 << 14;
@@ -63,6 +68,10 @@ final class SafetensorsHeader {
                         null);
             }
             long length = start.getLong(0);
+            if (length == POINTER) {
+                throw files.invalid(
+                        file + " is not the weights but Git LFS's pointer to them, which git lfs pull replaces", null);
+            }
             SafetensorsHeader header = new SafetensorsHeader(files, file, size, length);
             if (length < 1 || length > MAX_HEADER) {
                 throw header.invalid("the header length " + Long.toUnsignedString(length) + " at offset 0 is not in 1.."

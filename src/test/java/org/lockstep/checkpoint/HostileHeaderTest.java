@@ -31,6 +31,11 @@ class HostileHeaderTest {
                 arguments("empty file", new byte[0], "has 0 bytes, too few"),
                 arguments("seven bytes", new byte[7], "has 7 bytes, too few"),
                 arguments("no header", Folder.file(0, new byte[0], 0), "has 8 bytes, too few"),
+                arguments(
+                        "pointer of Git LFS",
+                        "version https://git-lfs.github.com/spec/v1\noid sha256:00\nsize 9\n"
+                                .getBytes(StandardCharsets.US_ASCII),
+                        "git lfs pull"),
                 arguments("header length 0", length(0), "header length 0 at offset 0 is not in 1..100000000"),
                 arguments("header length above the limit", length(100_000_001), "100000001"),
                 arguments("negative header length", length(-1), "18446744073709551615"),

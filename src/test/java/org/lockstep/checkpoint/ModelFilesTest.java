@@ -26,6 +26,10 @@ class ModelFilesTest {
     void aFolderThatIsNoModelIsSaidWithWhatToTry() throws IOException {
         Path none = temp.resolve("none");
         fails(ErrorCode.MODEL_NOT_FOUND, () -> ModelFiles.directory(none), none + " does not exist");
+        fails(
+                ErrorCode.MODEL_NOT_FOUND,
+                () -> ModelFiles.directory(Path.of("meta-llama/Llama-3.1-8B")),
+                "hf download meta-llama/Llama-3.1-8B --local-dir FOLDER");
         Path file = Files.writeString(temp.resolve("file"), "");
         fails(ErrorCode.MODEL_NOT_FOUND, () -> ModelFiles.directory(file), "is not a folder");
         Path empty = Files.createDirectory(temp.resolve("empty"));
