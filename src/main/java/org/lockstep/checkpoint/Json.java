@@ -16,6 +16,7 @@ import java.util.ArrayList;
 import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Map;
+import java.util.regex.Pattern;
 import org.jspecify.annotations.Nullable;
 
 /**
@@ -32,6 +33,9 @@ final class Json {
                     .maxStringLength(4 << 20)
                     .build())
             .build();
+
+    /** What Jackson says besides of where something began that does not end: a source that it does not name. */
+    private static final Pattern OPENED = Pattern.compile(" \\(start marker at .*");
 
     private Json() {}
 
@@ -115,7 +119,8 @@ final class Json {
         if (e instanceof JsonProcessingException wrong) {
             JsonLocation at = wrong.getLocation();
             String where = at == null ? "" : " at line " + at.getLineNr() + ", column " + at.getColumnNr();
-            String what = String.valueOf(wrong.getOriginalMessage());
+            String what =
+                    OPENED.matcher(String.valueOf(wrong.getOriginalMessage())).replaceFirst("");
             return "not valid JSON" + where + ": " + ModelFiles.quote(what);
         }
         return e instanceof MalformedException ? String.valueOf(e.getMessage()) : e.toString();

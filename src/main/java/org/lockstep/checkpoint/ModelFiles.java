@@ -108,6 +108,7 @@ public abstract sealed class ModelFiles implements Closeable permits DirectoryFi
         }
         return LockstepException.report(ErrorCode.CHECKPOINT_INVALID, "cannot read " + name + ": " + cause)
                 .with("model", describe())
+                .attempt("check its permissions and its disk, on every host")
                 .cause(cause)
                 .exception();
     }

@@ -38,6 +38,7 @@ public final class Settings {
         } catch (IOException e) {
             throw LockstepException.report(ErrorCode.CONFIG_INVALID, name + ": " + Json.explain(e))
                     .with("model", files.describe())
+                    .attempt("take " + name + " from where the weights come from")
                     .cause(e)
                     .exception();
         }

@@ -15,6 +15,7 @@ import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Map;
 import java.util.Set;
+import java.util.regex.Pattern;
 import org.apache.spark.sql.Row;
 import org.apache.spark.sql.RowFactory;
 import org.apache.spark.sql.types.DataType;
@@ -37,6 +38,8 @@ import org.lockstep.LockstepException;
  */
 record JsonTable(StructType schema, List<Row> rows, Set<String> jsonColumns) {
     private static final JsonFactory JSON = new JsonFactory();
+    private static final Pattern OPENED =
+            Pattern.compile(" \\(start marker at .*"); // of what does not end, on this line
 
     private enum Kind {
         NULL,
@@ -75,7 +78,7 @@ record JsonTable(StructType schema, List<Row> rows, Set<String> jsonColumns) {
                         source,
                         number,
                         e instanceof JsonProcessingException json
-                                ? json.getOriginalMessage()
+                                ? OPENED.matcher(json.getOriginalMessage()).replaceFirst("")
                                 : String.valueOf(e.getMessage()));
             }
             Kind prompt = object.getOrDefault(stringColumn, Cell.NULL).kind();

@@ -37,6 +37,8 @@ public record RowColumns(int prompt, int sampling) implements Serializable {
             throw LockstepException.report(
                             ErrorCode.USAGE,
                             "column '" + prompt + "' is of " + type.simpleString() + ", prompts are strings")
+                    .attempt("another column, or withColumn(\"" + prompt + "\", col(\"" + prompt
+                            + "\").cast(\"string\")) before")
                     .exception();
         }
         return sampling.map(name -> new RowColumns(prompts, sampling(input, name)))
