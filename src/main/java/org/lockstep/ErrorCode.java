@@ -15,7 +15,7 @@ public enum ErrorCode {
     UNKNOWN_SETTING(1007, 2, "a spark.lockstep key that there is not"),
     SPARK_CONNECT(1008, 3, "a Spark Connect session, which has no RDDs"),
     SPANS_HOSTS(1009, 3, "a tensor group spans hosts, and strict placement refuses it"),
-    NO_SPARK(1010, 3, "Spark is missing, or does not start"),
+    NO_SPARK(1010, 3, "Spark is missing, does not start, or was stopped"),
 
     NOT_ENOUGH_MEMORY(1011, 3, "weights and cache do not fit into a rank's memory"),
     INPUT_FAILED(1012, 3, "the rows cannot be read"),

@@ -45,8 +45,8 @@ public final class ClusterPreflight {
     /**
      * The session's context.
      *
-     * @throws LockstepException SPARK_CONNECT, whose sessions have none; NO_EFFECT where the session has settings of ours that its
-     *     context does not have
+     * @throws LockstepException SPARK_CONNECT, whose sessions have none; NO_SPARK where it was stopped; NO_EFFECT where the
+     *     session has settings of ours that its context does not have
      */
     public static SparkContext context(SparkSession spark) {
         SparkContext context;
@@ -58,6 +58,13 @@ public final class ClusterPreflight {
                             "this is a Spark Connect session: it has no RDDs, so no barrier stages")
                     .attempt("spark.api.mode=classic, or submit the job to the cluster")
                     .cause(e)
+                    .exception();
+        }
+        if (context.isStopped()) {
+            throw LockstepException.report(
+                            ErrorCode.NO_SPARK,
+                            "the application of this session, " + context.appName() + ", was stopped")
+                    .attempt("a new SparkSession, and Llm.load with it")
                     .exception();
         }
         refuseSettingsOfTheSession(spark, context.getConf());

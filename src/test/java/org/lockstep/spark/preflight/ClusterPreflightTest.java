@@ -151,6 +151,16 @@ class ClusterPreflightTest {
     }
 
     @Test
+    void aSessionThatWasStopped() {
+        SparkSession session = Sessions.local(1);
+        session.stop();
+        assertThatThrownBy(() -> ClusterPreflight.context(session))
+                .isInstanceOfSatisfying(
+                        LockstepException.class, e -> assertThat(e.code()).isEqualTo(ErrorCode.NO_SPARK))
+                .hasMessageContainingAll("lockstep-test, was stopped", "a new SparkSession");
+    }
+
+    @Test
     void aSettingOfTheSessionAlone() {
         SparkSession session = Sessions.with(Map.of("spark.master", "local[2]", "spark.lockstep.attempts", "2"));
         String key = Settings.ATTEMPTS.key();
