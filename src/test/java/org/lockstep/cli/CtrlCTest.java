@@ -35,12 +35,8 @@ class CtrlCTest {
                 IntStream.range(0, ROWS)
                         .mapToObj(i -> "Once upon a time, " + i + " crows\n")
                         .collect(Collectors.joining()));
-        List<String> words = SparkJvm.shortLived();
+        List<String> words = lockstep();
         words.addAll(List.of(
-                "-Xmx1g",
-                "-cp",
-                System.getProperty("java.class.path"),
-                "org.lockstep.cli.Lockstep",
                 "generate",
                 "-tp",
                 "2",
@@ -61,13 +57,23 @@ class CtrlCTest {
         return words;
     }
 
+    private static List<String> lockstep() {
+        List<String> words = SparkJvm.shortLived();
+        words.addAll(List.of("-Xmx1g", "-cp", System.getProperty("java.class.path"), "org.lockstep.cli.Lockstep"));
+        return words;
+    }
+
     /** One that takes its rows one by one: it goes on for long after it has kept the first. */
     private Process startSlowly() throws IOException {
         return start("--max-num-seqs", "1");
     }
 
     private Process start(String... more) throws IOException {
-        return new ProcessBuilder(command(more))
+        return started(command(more));
+    }
+
+    private Process started(List<String> command) throws IOException {
+        return new ProcessBuilder(command)
                 .redirectErrorStream(true)
                 .redirectOutput(folder.resolve("log").toFile())
                 .start();
@@ -144,5 +150,19 @@ class CtrlCTest {
         interrupt(process);
         assertThat(process.waitFor(60, TimeUnit.SECONDS)).as(log()).isTrue();
         assertThat(process.exitValue()).as(log()).isEqualTo(130);
+    }
+
+    /** Hadoop and Spark warn of it at length. */
+    @Test
+    void aFileSystemThatIsNotThereIsToldWithoutStacks() throws Exception {
+        Assumptions.assumeTrue(HadoopOnJava.opensFiles(), "Hadoop 3.4 opens no files on Java 24 and later");
+        List<String> words = lockstep();
+        words.addAll(List.of("generate", "--conf", SparkJvm.PATIENT, "--prompts", "s3a://bucket/in.jsonl"));
+        Process process = started(words);
+        assertThat(process.waitFor(200, TimeUnit.SECONDS)).as(log()).isTrue();
+        assertThat(process.exitValue()).as(log()).isEqualTo(2);
+        assertThat(log())
+                .contains("LOCKSTEP-1000 USAGE  cannot read the prompts in s3a://bucket/in.jsonl: ")
+                .doesNotContain("\tat ");
     }
 }
