@@ -3,12 +3,12 @@ package org.lockstep.collective;
 import static org.assertj.core.api.Assertions.assertThat;
 import static org.assertj.core.api.Assertions.catchThrowableOfType;
 
-import java.time.Duration;
 import java.util.Comparator;
 import java.util.List;
 import java.util.Set;
 import java.util.concurrent.CyclicBarrier;
 import org.lockstep.ErrorCode;
+import org.lockstep.LongEnough;
 import org.lockstep.cpu.CpuBackend;
 import org.lockstep.rendezvous.LocalWorld;
 import org.lockstep.rendezvous.Rendezvous;
@@ -35,9 +35,9 @@ public interface Ranks {
         return Identity.local();
     }
 
-    /** The time of operations that ranks disagree on: as usual, where they are told without its running out. */
-    default Duration patience() {
-        return OperationTerms.DEFAULT.timeout();
+    /** With the time of operations that ranks disagree on: as usual, where they are told without its running out. */
+    default void whileTheyHang(LongEnough.Check check) throws Exception {
+        check.with(OperationTerms.DEFAULT.timeout());
     }
 
     /** Whether they hide from others what they send over sockets. */

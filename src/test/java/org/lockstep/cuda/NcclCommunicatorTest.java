@@ -14,6 +14,7 @@ import org.junit.jupiter.api.BeforeEach;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.params.ParameterizedTest;
 import org.junit.jupiter.params.provider.ValueSource;
+import org.lockstep.LongEnough;
 import org.lockstep.collective.Backend;
 import org.lockstep.collective.CommunicatorContract;
 import org.lockstep.cpu.CpuBackend;
@@ -46,8 +47,8 @@ class NcclCommunicatorTest extends CommunicatorContract {
 
     /** What hangs is seen by its deadline alone. */
     @Override
-    public Duration patience() {
-        return Duration.ofSeconds(4);
+    public void whileTheyHang(LongEnough.Check check) throws Exception {
+        LongEnough.oneOf(Duration.ofMillis(300), Duration.ofSeconds(6), check);
     }
 
     /** NCCL's sends wait for who receives: those that cross belong into a group. */
