@@ -21,6 +21,7 @@ flags=(-std=c++17 -O2 -march=native -ffp-contract=off -fno-strict-aliasing -fPIC
   -I"$here" -I"$here/include" -I"$kernels" -I"$to")
 sed -n 's/^\.visible \.entry \(.*\)($/ENTRY(\1)/p' "$kernels"/*.ptx > "$to/entries.inc"
 objects=()
+compilers=()
 for source in "$here"/*.cpp; do
   name=$(basename "$source" .cpp)
   [[ $name == cublas || $name == nccl || $name == nvml ]] && continue
@@ -28,8 +29,12 @@ for source in "$here"/*.cpp; do
   if [[ $name == kernels ]]; then
     own=(-include "$here/dialect.hpp" -x c++ -Wno-unknown-pragmas)
   fi
-  g++ "${flags[@]}" "${own[@]}" -c "$source" -o "$to/$name.o"
+  g++ "${flags[@]}" "${own[@]}" -c "$source" -o "$to/$name.o" &
+  compilers+=($!)
   objects+=("$to/$name.o")
+done
+for compiler in "${compilers[@]}"; do
+  wait "$compiler" # of several, wait has the result of the last alone
 done
 g++ -shared -Wl,-soname,libcuda.so.1 -o "$to/libcuda.so.1" "${objects[@]}" -ldl -pthread
 g++ "${flags[@]}" -shared -Wl,-soname,libcublas.so.13 -o "$to/libcublas.so.13" "$here/cublas.cpp" "$to/libcuda.so.1"
