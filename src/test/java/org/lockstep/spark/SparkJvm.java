@@ -10,6 +10,9 @@ public final class SparkJvm {
     /** For runs whose log must show no trace: Spark logs one if it is so long in starting that its heartbeat comes first. */
     public static final String PATIENT = "spark.executor.heartbeatInterval=60s";
 
+    /** Of a Java that ends before code of the optimising compiler has paid for itself. */
+    static final String FIRST_COMPILER = "-XX:TieredStopAtLevel=1";
+
     private SparkJvm() {}
 
     /** How a Java like this one begins that runs Spark: its program and those options, to be added to. */
@@ -20,10 +23,10 @@ public final class SparkJvm {
         return words;
     }
 
-    /** As {@link #command}, of a Java that ends before code of the optimising compiler has paid for itself. */
+    /** As {@link #command}, with the first compiler alone: also of one that lives on and computes nothing. */
     public static List<String> shortLived() {
         List<String> words = command();
-        words.add("-XX:TieredStopAtLevel=1");
+        words.add(FIRST_COMPILER);
         return words;
     }
 

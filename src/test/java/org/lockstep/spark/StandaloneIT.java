@@ -68,7 +68,7 @@ class StandaloneIT {
     }
 
     private Process java(Path log, String... arguments) throws IOException {
-        List<String> command = SparkJvm.command();
+        List<String> command = SparkJvm.shortLived();
         command.addAll(List.of("-cp", DIST.toAbsolutePath() + "/jars/*"));
         command.addAll(List.of(arguments));
         ProcessBuilder builder =
@@ -192,6 +192,7 @@ class StandaloneIT {
                 "--output",
                 output.toString());
         builder.environment().remove("SPARK_HOME");
+        builder.environment().put("LOCKSTEP_JAVA_OPTS", SparkJvm.FIRST_COMPILER);
         Process told =
                 builder.redirectErrorStream(true).redirectOutput(log.toFile()).start();
         assertStories(told.waitFor(), log, output);
@@ -262,7 +263,7 @@ class StandaloneIT {
     }
 
     private static List<String> submitCommand(Path jars, String... arguments) {
-        List<String> command = SparkJvm.command();
+        List<String> command = SparkJvm.shortLived();
         command.addAll(List.of("-cp", jars + "/*", "org.apache.spark.deploy.SparkSubmit"));
         command.addAll(List.of(arguments));
         return command;
