@@ -86,11 +86,11 @@ final class StepGraphs implements AutoCloseable {
         Iterator<Optional<CUgraphExec>> oldest = known.values().iterator();
         if (known.size() >= MOST && oldest.hasNext()) {
             Optional<CUgraphExec> leaving = oldest.next();
-            oldest.remove();
             if (leaving.isPresent()) {
-                device.synchronize(); // it may still run
-                destroy(leaving.get());
+                device.synchronize(); // it may still run; where this throws, it stays among those that an end destroys
             }
+            oldest.remove();
+            leaving.ifPresent(this::destroy);
         }
     }
 
