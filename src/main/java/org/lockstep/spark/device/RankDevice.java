@@ -36,9 +36,9 @@ public record RankDevice(Optional<CudaOptions> cuda, List<VisibleDevice> seen) {
                 : seen.stream().mapToLong(device -> cuda.get().budget(device)).min();
     }
 
-    /** Bytes that ranks leave free on the GPU that has most; 0 where none is known. */
+    /** Bytes that ranks leave free on the smallest GPU, as {@link #room} is that one's; 0 where none is known. */
     public long spare() {
-        return seen.stream().mapToLong(CudaOptions::spare).max().orElse(0);
+        return seen.stream().mapToLong(CudaOptions::spare).min().orElse(0);
     }
 
     /** Makes the backends of ranks in tasks that ask for this. */
