@@ -158,7 +158,7 @@ final class CudaDevice implements AutoCloseable {
 
     /**
      * Waits for everything that was queued, so long. The device is asked after that time too: this thread may itself have stood still
-     * since it was asked before.
+     * since it was asked before. No interrupt ends it, nor is lost.
      *
      * @param look called meanwhile; what it throws ends the wait
      * @return whether it is complete
@@ -167,11 +167,19 @@ final class CudaDevice implements AutoCloseable {
         long start = System.nanoTime();
         int result = JCudaDriver.cuStreamQuery(stream);
         boolean isLate = limit.isZero();
-        while (result == CUresult.CUDA_ERROR_NOT_READY && !isLate) {
-            look.run();
-            LockSupport.parkNanos(REST);
-            isLate = System.nanoTime() - start >= limit.toNanos();
-            result = JCudaDriver.cuStreamQuery(stream);
+        boolean interrupted = false;
+        try {
+            while (result == CUresult.CUDA_ERROR_NOT_READY && !isLate) {
+                look.run(); // which sees the flag, if it wants to
+                interrupted |= Thread.interrupted(); // else nothing below rests
+                LockSupport.parkNanos(REST);
+                isLate = System.nanoTime() - start >= limit.toNanos();
+                result = JCudaDriver.cuStreamQuery(stream);
+            }
+        } finally {
+            if (interrupted) {
+                Thread.currentThread().interrupt();
+            }
         }
         if (result == CUresult.CUDA_ERROR_NOT_READY) {
             return false;

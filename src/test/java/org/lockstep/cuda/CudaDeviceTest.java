@@ -58,6 +58,20 @@ class CudaDeviceTest {
         device.release(address);
     }
 
+    /** As where a task was killed: the end of its rank still waits, and the task still hears of it. */
+    @Test
+    void whoWasInterruptedWaitsForWhatIsGivenBackAndStaysInterrupted() {
+        device.enter();
+        long address = device.allocate(16);
+        Thread.currentThread().interrupt();
+        for (int times = 0; times < 9; times++) { // more than two looks move the stand-in on by
+            device.zero(address, 16);
+        }
+        device.finish();
+        assertThat(Thread.interrupted()).isTrue();
+        device.release(address);
+    }
+
     /** As a kernel that waits for a peer that never comes, and hears nobody: what frees something of its device waits for it. */
     @Test
     void whatDoesNotEndIsGivenUpAndNothingOfItIsFreed() {
