@@ -21,6 +21,9 @@ final class DeviceWait {
     /** Steps of decoding are mostly over by then: who sleeps wakes a part of a tenth of a millisecond too late. */
     private static final long YIELD = TimeUnit.MILLISECONDS.toNanos(10);
 
+    /** Between two looks, each of which asks for more than the one thing that is waited for. */
+    private static final long LOOK = TimeUnit.MICROSECONDS.toNanos(50);
+
     private static final long REST = TimeUnit.MICROSECONDS.toNanos(20);
 
     private volatile Duration limit = OperationTerms.DEFAULT.timeout();
@@ -80,19 +83,18 @@ final class DeviceWait {
         CudaDevice.Watch watching = watch;
         long start = System.nanoTime();
         long own = start; // since when it is at that
+        long next = start; // look
         for (long now = start;
                 !isComplete(query, call);
                 now = System.nanoTime()) { // before it is asked, or a pause made it late
-            watching.look(System.nanoTime() - start);
-            own = watching.isBehindOthers() ? now : own;
-            if (now - own > limit.toNanos()) {
-                return false;
-            }
-            if (Thread.currentThread().isInterrupted()) {
-                throw LockstepException.report(
-                                ErrorCode.ABORTED, "the thread that waits for " + name + " was interrupted")
-                        .cause(new InterruptedException()) // no failure of the rank's own
-                        .exception();
+            if (now - next >= 0) {
+                watching.look(System.nanoTime() - start);
+                own = watching.isBehindOthers() ? now : own;
+                if (now - own > limit.toNanos()) {
+                    return false;
+                }
+                requireNoInterrupt(name);
+                next = System.nanoTime() + LOOK;
             }
             pause(now - start);
         }
@@ -107,11 +109,24 @@ final class DeviceWait {
      */
     static void await(IntSupplier query, String call, Runnable look) {
         long start = System.nanoTime();
+        long next = start; // look
         while (!isComplete(query, call)) {
-            look.run();
-            pause(System.nanoTime() - start);
+            long now = System.nanoTime();
+            if (now - next >= 0) {
+                look.run();
+                next = System.nanoTime() + LOOK;
+            }
+            pause(now - start);
         }
         look.run();
+    }
+
+    private static void requireNoInterrupt(Object name) {
+        if (Thread.currentThread().isInterrupted()) {
+            throw LockstepException.report(ErrorCode.ABORTED, "the thread that waits for " + name + " was interrupted")
+                    .cause(new InterruptedException()) // no failure of the rank's own
+                    .exception();
+        }
     }
 
     private static boolean isComplete(IntSupplier query, String call) {
