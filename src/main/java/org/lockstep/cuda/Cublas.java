@@ -114,7 +114,8 @@ final class Cublas implements AutoCloseable {
                         type == WeightType.F32 ? COMPUTE_32F_PEDANTIC : COMPUTE_32F,
                         DEFAULT_ALGORITHM),
                 "cublasGemmEx (" + tokens + ", " + columns + ") × (" + rows + ", " + columns + ")ᵀ " + type);
-        device.launched("cublasGemmEx");
+        device.backlog().add("cublasGemmEx");
+        device.backlog().await();
     }
 
     private void check(int status, String call) {

@@ -133,10 +133,9 @@ final class CudaDevice implements AutoCloseable {
         wait.limit(other);
     }
 
-    /** A kernel, or what else runs as some, was queued in the rank's stream; waits where the device is far behind that. */
-    void launched(String what) {
-        wait.launched(what);
-        backlog.add();
+    /** What was queued in the rank's stream: whoever queues adds to it. */
+    Backlog backlog() {
+        return backlog;
     }
 
     /**
@@ -145,15 +144,15 @@ final class CudaDevice implements AutoCloseable {
      * @throws LockstepException DEVICE_LOST then; ABORTED where the thread is interrupted; what the {@link Watch} throws
      */
     void synchronize() {
-        await(() -> JCudaDriver.cuStreamQuery(stream), "cuStreamQuery");
-        wait.done();
+        await(() -> JCudaDriver.cuStreamQuery(stream), "cuStreamQuery", backlog.count());
     }
 
-    private void await(IntSupplier query, String call) {
+    private void await(IntSupplier query, String call, long behind) {
         if (!wait.until(query, call, this)) {
             givenUp = true;
             throw lost(" in " + wait.limit().toMillis() / 1000.0 + " s", IF_SLOW + CudaError.NEEDS_ANOTHER_PROCESS);
         }
+        backlog.reached(behind);
     }
 
     /**
@@ -200,11 +199,12 @@ final class CudaDevice implements AutoCloseable {
      * @throws LockstepException DEVICE_LOST then, and from now on where it is used; what is given back stays with the process
      */
     void finish(Duration limit) {
+        long queued = backlog.count();
         givenUp = givenUp || !synchronize(limit, () -> {});
         if (givenUp) {
             throw lost();
         }
-        wait.done();
+        backlog.reached(queued);
     }
 
     /** Whether something that was queued has not come to its end, and never will. */
@@ -225,16 +225,20 @@ final class CudaDevice implements AutoCloseable {
                                 "what was queued on %s%s does not come to its end%s: %,d bytes of it, and its stream, stay"
                                         + " with this process",
                                 this,
-                                wait.queued(),
+                                backlog,
                                 when,
                                 bytes))
                 .attempt(advice)
                 .exception();
     }
 
-    /** Waits for an event that was recorded; as {@link #synchronize}. */
-    void await(CUevent event) {
-        await(() -> JCudaDriver.cuEventQuery(event), "cuEventQuery");
+    /**
+     * Waits for an event that was recorded in the rank's stream; as {@link #synchronize}.
+     *
+     * @param behind so much had been queued by then, at least ({@link Backlog#count})
+     */
+    void await(CUevent event, long behind) {
+        await(() -> JCudaDriver.cuEventQuery(event), "cuEventQuery", behind);
     }
 
     /** An event of this device, without a time; the caller destroys it. */
@@ -264,6 +268,7 @@ final class CudaDevice implements AutoCloseable {
     /** Lets what is queued from now on wait for an event that was recorded, here or on another device. */
     void follow(CUevent event) {
         CudaError.check(JCudaDriver.cuStreamWaitEvent(stream, event, 0), "cuStreamWaitEvent");
+        backlog.add("a wait for another device");
     }
 
     /** The devices whose memory kernels here may read. */
@@ -340,6 +345,7 @@ final class CudaDevice implements AutoCloseable {
     /** To its memory, from a part of it that is apart, or from memory of a device that it reaches. */
     void copy(long from, long to, long bytes) {
         copy(from, to, bytes, stream);
+        backlog.add("a copy");
     }
 
     /** The same in a stream beside the rank's. */
@@ -350,6 +356,7 @@ final class CudaDevice implements AutoCloseable {
 
     void zero(long address, long bytes) {
         CudaError.check(JCudaDriver.cuMemsetD8Async(Raw.device(address), (byte) 0, bytes, stream), "cuMemsetD8Async");
+        backlog.add("zeros");
     }
 
     /** Waits for what was queued and lets go, also after a fault; of what was given up, of nothing. Idempotent. */

@@ -114,7 +114,11 @@ final class DeviceQueue {
      */
     void queue(List<OperationTag> tags, Object called, Runnable calls) {
         device.enter();
+        boolean isApart = isApart();
         try {
+            if (!isApart) {
+                device.backlog().await(); // here nothing is held yet
+            }
             calls.run();
         } catch (CommunicatorException known) {
             throw known;
@@ -122,10 +126,12 @@ final class DeviceQueue {
             throw failed(tags.get(0), limit, failure);
         }
         last = tags.get(0);
-        boolean isApart = isApart();
         if (!isApart && device.isCapturing()) {
             repeated = limit;
             return;
+        }
+        if (!isApart) {
+            device.backlog().add(called);
         }
         inFlight.add(tags, called, limit, stream(), isApart);
         if (isApart) {

@@ -30,11 +30,6 @@ final class DeviceWait {
     private final CudaDevice.Watch nobody = waited -> {};
     private volatile CudaDevice.Watch watch = nobody;
 
-    // what errors tell, by the thread whose turn it is: an older state would do
-    private int launches;
-    private String first = "";
-    private String last = "";
-
     /** How long the device may be at what is its own, from now on. */
     void limit(Duration other) {
         limit = other;
@@ -50,26 +45,6 @@ final class DeviceWait {
 
     CudaDevice.Watch watch() {
         return watch;
-    }
-
-    /** A kernel, or what else runs as some, was queued. */
-    void launched(String what) {
-        first = launches++ == 0 ? what : first;
-        last = what;
-    }
-
-    /** All that was queued is complete. */
-    void done() {
-        launches = 0;
-    }
-
-    /** What errors call that which is queued; empty where that is nothing. */
-    String queued() {
-        return switch (launches) {
-            case 0 -> "";
-            case 1 -> " (" + last + ")";
-            default -> " (" + launches + " kernels, from " + first + " to " + last + ")";
-        };
     }
 
     /**

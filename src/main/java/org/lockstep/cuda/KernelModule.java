@@ -31,15 +31,22 @@ final class KernelModule implements AutoCloseable {
     private final List<CUmodule> modules;
     private final Map<String, CUfunction> functions;
     private final Pinned memory;
+    private final boolean paced;
     private final ByteBuffer values;
     private final Pointer[] parameters = new Pointer[MOST_ARGUMENTS + 1]; // by their number
     private int count;
 
-    private KernelModule(CudaDevice device, List<CUmodule> modules, Map<String, CUfunction> functions, Pinned memory) {
+    private KernelModule(
+            CudaDevice device,
+            List<CUmodule> modules,
+            Map<String, CUfunction> functions,
+            Pinned memory,
+            boolean paced) {
         this.device = device;
         this.modules = modules;
         this.functions = functions;
         this.memory = memory;
+        this.paced = paced;
         this.values = memory.bytes();
         for (int n = 0; n <= MOST_ARGUMENTS; n++) {
             NativePointerObject[] slots = new NativePointerObject[n];
@@ -50,22 +57,27 @@ final class KernelModule implements AutoCloseable {
         }
     }
 
-    /** Those of a decoder. */
+    /** Those of a decoder, whose launches wait where the device is far behind ({@link Backlog#await}). */
     static KernelModule decoder(CudaDevice device) {
         List<String> sources = new ArrayList<>(List.of("rows", "sample", "product", "attention"));
         if (device.seen().hasBf16TensorCores()) {
             sources.add("flash");
         }
-        return load(device, sources);
+        return load(device, sources, true);
     }
 
     /**
      * Loads those of some sources; the first time on a machine the driver compiles them, and keeps the result. Each is loaded whole:
-     * else its first launch did that, for which the driver may wait for all that the device was given.
+     * else its first launch did that, for which the driver may wait for all that the device was given. A launch never waits: it may be
+     * made with what is held.
      *
      * @param sources names without the ending
      */
     static KernelModule load(CudaDevice device, List<String> sources) {
+        return load(device, sources, false);
+    }
+
+    private static KernelModule load(CudaDevice device, List<String> sources, boolean paced) {
         device.enter();
         List<CUmodule> modules = new ArrayList<>();
         Map<String, CUfunction> functions = new HashMap<>();
@@ -82,7 +94,7 @@ final class KernelModule implements AutoCloseable {
                         .forEach(entry -> functions.put(entry, function(module, entry)));
             }
             KernelModule all = new KernelModule(
-                    device, modules, Map.copyOf(functions), Pinned.allocate(device, MOST_ARGUMENTS * SLOT));
+                    device, modules, Map.copyOf(functions), Pinned.allocate(device, MOST_ARGUMENTS * SLOT), paced);
             made = true;
             return all;
         } finally {
@@ -155,7 +167,10 @@ final class KernelModule implements AutoCloseable {
                 JCudaDriver.cuLaunchKernel(function(entry), x, y, z, threads, 1, 1, 0, stream, parameters[count], null),
                 entry);
         if (stream.equals(device.stream())) {
-            device.launched(entry);
+            device.backlog().add(entry);
+            if (paced) {
+                device.backlog().await();
+            }
         }
     }
 

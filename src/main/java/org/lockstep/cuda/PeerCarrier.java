@@ -14,6 +14,7 @@ import org.lockstep.LockstepException;
 import org.lockstep.collective.Blocks;
 import org.lockstep.collective.Carrier;
 import org.lockstep.collective.Carriers;
+import org.lockstep.collective.CommunicatorException;
 import org.lockstep.collective.OperationTag;
 import org.lockstep.collective.ReduceOp;
 import org.lockstep.collective.Transfer;
@@ -101,8 +102,7 @@ final class PeerCarrier implements Carrier {
      * before, and after the last.
      */
     private void together(OperationTag tag, Offer mine, Runnable... steps) {
-        device.enter();
-        reclaim();
+        ready(tag);
         peers.offer(me, mine);
         for (Runnable reads : steps) {
             meet(tag);
@@ -110,6 +110,20 @@ final class PeerCarrier implements Carrier {
         }
         meet(tag);
         peers.await(me, all);
+    }
+
+    /** Waits where the device is far behind before anything is held that the end of the world needs. */
+    private void ready(OperationTag tag) {
+        device.enter();
+        reclaim();
+        try {
+            device.backlog().await();
+        } catch (CommunicatorException known) {
+            throw known;
+        } catch (LockstepException failure) {
+            life.requireAlive(tag); // the first cause, where this is but its consequence
+            throw life.fail(tag, failure, Optional.empty());
+        }
     }
 
     /** On return all ranks have recorded how far their streams have come. */
@@ -253,8 +267,7 @@ final class PeerCarrier implements Carrier {
 
     @Override
     public void transfer(List<OperationTag> tags, List<Transfer> transfers) {
-        device.enter();
-        reclaim();
+        ready(tags.get(0));
         transfers.stream().filter(Transfer::sends).forEach(this::post);
         host.transfer(
                 tags,

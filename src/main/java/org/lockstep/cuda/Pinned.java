@@ -15,6 +15,7 @@ final class Pinned implements AutoCloseable {
     private final ByteBuffer bytes;
     private final CUevent event;
     private boolean used;
+    private long behind; // so many launches, its use
 
     private Pinned(CudaDevice device, Pointer memory, ByteBuffer bytes, CUevent event) {
         this.device = device;
@@ -55,6 +56,7 @@ final class Pinned implements AutoCloseable {
 
     /** What was queued so far uses this memory. */
     void use() {
+        behind = device.backlog().count();
         device.record(event);
         used = true;
     }
@@ -62,7 +64,7 @@ final class Pinned implements AutoCloseable {
     /** Waits for what was queued before {@link #use}. */
     void await() {
         if (used) {
-            device.await(event);
+            device.await(event, behind);
             used = false;
         }
     }

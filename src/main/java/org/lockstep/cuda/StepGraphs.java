@@ -52,7 +52,8 @@ final class StepGraphs implements AutoCloseable {
             known.put(key, Optional.of(graph));
         }
         CudaError.check(JCudaDriver.cuGraphLaunch(graph, device.stream()), "cuGraphLaunch");
-        device.launched("a decoding step's graph");
+        device.backlog().add("a decoding step's graph");
+        device.backlog().await();
     }
 
     private CUgraphExec record(Runnable body) {
@@ -62,10 +63,12 @@ final class StepGraphs implements AutoCloseable {
                         device.stream(), CUstreamCaptureMode.CU_STREAM_CAPTURE_MODE_THREAD_LOCAL),
                 "cuStreamBeginCapture");
         boolean whole = false;
+        device.backlog().recording(true);
         try {
             body.run();
             whole = true;
         } finally {
+            device.backlog().recording(false);
             int ended = JCudaDriver.cuStreamEndCapture(device.stream(), graph);
             if (whole) {
                 CudaError.check(ended, "cuStreamEndCapture");
