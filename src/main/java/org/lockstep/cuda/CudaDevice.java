@@ -19,7 +19,6 @@ import jcuda.driver.CUstream;
 import jcuda.driver.CUstreamCaptureStatus;
 import jcuda.driver.CUstream_flags;
 import jcuda.driver.JCudaDriver;
-import org.jspecify.annotations.Nullable;
 import org.lockstep.ErrorCode;
 import org.lockstep.LockstepException;
 
@@ -123,9 +122,14 @@ final class CudaDevice implements AutoCloseable {
         return stream;
     }
 
-    /** Lets {@code other} be asked from now on, or nobody. */
-    void watch(@Nullable Watch other) {
-        wait.watch(other);
+    /** Lets {@code other} be asked too from now on. Idempotent. */
+    void watch(Watch other) {
+        wait.watches().addIfAbsent(other);
+    }
+
+    /** Undoes {@link #watch}. Idempotent. */
+    void unwatch(Watch other) {
+        wait.watches().remove(other);
     }
 
     /** Lets what is the device's own take so long at most while somebody waits for it, from now on; else ten minutes. */
@@ -302,7 +306,7 @@ final class CudaDevice implements AutoCloseable {
         CudaError.check(result, "cuMemAlloc of " + bytes + " bytes");
         long address = Raw.address(made);
         memory.put(address, bytes);
-        wait.watch().allocated(address, bytes);
+        wait.watches().forEach(watch -> watch.allocated(address, bytes));
         return address;
     }
 
@@ -310,7 +314,7 @@ final class CudaDevice implements AutoCloseable {
         if (givenUp) {
             return;
         }
-        wait.watch().releasing(address);
+        wait.watches().forEach(watch -> watch.releasing(address));
         memory.remove(address);
         CudaError.check(JCudaDriver.cuMemFree(Raw.device(address)), "cuMemFree");
     }

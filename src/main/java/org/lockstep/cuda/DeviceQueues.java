@@ -110,7 +110,7 @@ final class DeviceQueues implements CudaDevice.Watch, AutoCloseable {
     @Override
     public void close() {
         abort();
-        device.watch(null);
+        device.unwatch(this);
         device.enter();
         live.forEach(DeviceQueue::forget);
     }

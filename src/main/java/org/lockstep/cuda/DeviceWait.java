@@ -1,11 +1,11 @@
 package org.lockstep.cuda;
 
 import java.time.Duration;
+import java.util.concurrent.CopyOnWriteArrayList;
 import java.util.concurrent.TimeUnit;
 import java.util.concurrent.locks.LockSupport;
 import java.util.function.IntSupplier;
 import jcuda.driver.CUresult;
-import org.jspecify.annotations.Nullable;
 import org.lockstep.ErrorCode;
 import org.lockstep.LockstepException;
 import org.lockstep.collective.OperationTerms;
@@ -27,8 +27,7 @@ final class DeviceWait {
     private static final long REST = TimeUnit.MICROSECONDS.toNanos(20);
 
     private volatile Duration limit = OperationTerms.DEFAULT.timeout();
-    private final CudaDevice.Watch nobody = waited -> {};
-    private volatile CudaDevice.Watch watch = nobody;
+    private final CopyOnWriteArrayList<CudaDevice.Watch> watches = new CopyOnWriteArrayList<>();
 
     /** How long the device may be at what is its own, from now on. */
     void limit(Duration other) {
@@ -39,12 +38,13 @@ final class DeviceWait {
         return limit;
     }
 
-    void watch(CudaDevice.@Nullable Watch other) {
-        watch = other == null ? nobody : other;
+    /** Who is asked while somebody waits. */
+    CopyOnWriteArrayList<CudaDevice.Watch> watches() {
+        return watches;
     }
 
-    CudaDevice.Watch watch() {
-        return watch;
+    private void look(long waited) {
+        watches.forEach(watch -> watch.look(waited));
     }
 
     /**
@@ -52,10 +52,9 @@ final class DeviceWait {
      *
      * @param call that it makes, and {@code name} of the device, in errors
      * @return false where the device was at what is its own for longer than the limit
-     * @throws LockstepException what the device failed of; ABORTED where the waiting thread is interrupted; what the watch throws
+     * @throws LockstepException what the device failed of; ABORTED where the waiting thread is interrupted; what a watch throws
      */
     boolean until(IntSupplier query, String call, Object name) {
-        CudaDevice.Watch watching = watch;
         long start = System.nanoTime();
         long own = start; // since when it is at that
         long next = start; // look
@@ -63,8 +62,8 @@ final class DeviceWait {
                 !isComplete(query, call);
                 now = System.nanoTime()) { // before it is asked, or a pause made it late
             if (now - next >= 0) {
-                watching.look(System.nanoTime() - start);
-                own = watching.isBehindOthers() ? now : own;
+                look(System.nanoTime() - start);
+                own = watches.stream().anyMatch(CudaDevice.Watch::isBehindOthers) ? now : own;
                 if (now - own > limit.toNanos()) {
                     return false;
                 }
@@ -73,7 +72,7 @@ final class DeviceWait {
             }
             pause(now - start);
         }
-        watching.look(0); // it may have come to its end because it was aborted
+        look(0); // it may have come to its end because it was aborted
         return true;
     }
 

@@ -54,6 +54,7 @@ final class PeerCarrier implements Carrier {
     private final Carrier host;
     private final Carriers.Life life;
     private final PeerReduction reduction;
+    private final PeerWatch watch;
     private final HostBuffer here = HostBuffer.allocate(DataType.U8, 1);
     private final HostBuffer everybody;
     private final Blocks one;
@@ -68,6 +69,7 @@ final class PeerCarrier implements Carrier {
             Carrier host,
             Carriers.Life life,
             PeerReduction reduction,
+            PeerWatch watch,
             Duration usual) {
         this.peers = peers;
         this.group = group;
@@ -77,6 +79,7 @@ final class PeerCarrier implements Carrier {
         this.host = host;
         this.life = life;
         this.reduction = reduction;
+        this.watch = watch;
         this.everybody = HostBuffer.allocate(DataType.U8, group.size());
         this.one = Blocks.even(group.size(), 1);
         this.limit = usual;
@@ -109,6 +112,7 @@ final class PeerCarrier implements Carrier {
             read(tag, all, reads);
         }
         meet(tag);
+        watch.follows(tag, group, life);
         peers.await(me, all);
     }
 
@@ -133,6 +137,7 @@ final class PeerCarrier implements Carrier {
 
     private void read(OperationTag tag, int[] whose, Runnable reads) {
         boolean queued;
+        watch.follows(tag, group, life);
         try {
             queued = peers.read(me, whose, reads);
         } catch (LockstepException failure) {

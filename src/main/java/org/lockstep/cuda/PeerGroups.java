@@ -21,6 +21,7 @@ final class PeerGroups implements AutoCloseable {
     private final Duration operation;
     private final List<PeerCarrier> live = new ArrayList<>();
     private @Nullable PeerReduction reduction; // of all groups: they share a stream
+    private @Nullable PeerWatch watch; // the same
 
     /**
      * @param venue where the ranks of this JVM meet
@@ -54,7 +55,7 @@ final class PeerGroups implements AutoCloseable {
             ranks.meet(); // all have come
             obstacle = ranks.obstacle(reach(peers, group, me));
             if (obstacle.isEmpty()) {
-                made = new PeerCarrier(peers, group, me, host, life, reduction(), operation);
+                made = new PeerCarrier(peers, group, me, host, life, reduction(), watch(), operation);
                 live.add(made);
             }
         } finally {
@@ -92,13 +93,25 @@ final class PeerGroups implements AutoCloseable {
         return open;
     }
 
+    private PeerWatch watch() {
+        PeerWatch open = watch;
+        if (open == null) {
+            open = new PeerWatch(device, operation);
+            watch = open;
+        }
+        return open;
+    }
+
     /** Waits until no peer reads this rank's memory any more, which may be given back then. Idempotent. */
     @Override
     public void close() {
         live.forEach(PeerCarrier::abort);
         PeerReduction made = reduction;
         reduction = null;
-        try (made) {
+        PeerWatch watching = watch;
+        watch = null;
+        try (made;
+                watching) {
             device.enter();
             device.finish();
         } finally {

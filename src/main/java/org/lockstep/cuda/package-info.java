@@ -23,8 +23,8 @@
  * DeviceQueues}, {@code NcclCalls}). NCCL ends none of which a graph holds a kernel: graphs are dropped before an orderly
  * end, and an abort, which comes when it comes, stays in the one thread that is made here until they are. Where there is none, or ranks share a
  * device, and all ranks of a group are of one JVM and their devices reach each other, {@code PeerGroups} lets them read
- * each other's memory: ranks meet in the host's group, and their streams by events ({@code PeerCarrier}). Else {@code
- * StagedCarrier} copies down, lets the host's group communicate, and copies up. Never here: {@code cpu}, Spark, words of
+ * each other's memory: ranks meet in the host's group, and their streams by events ({@code PeerCarrier}, looked after by
+ * {@code PeerWatch}). Else {@code StagedCarrier} copies down, lets the host's group communicate, and copies up. Never here: {@code cpu}, Spark, words of
  * models.
  *
  * <p>Between devices of a host that reach each other, small all-reduces that NCCL or, between JVMs, the host would carry

@@ -11,6 +11,8 @@ import java.util.Random;
 import java.util.concurrent.CompletableFuture;
 import java.util.concurrent.CountDownLatch;
 import java.util.concurrent.CyclicBarrier;
+import java.util.concurrent.TimeUnit;
+import java.util.concurrent.atomic.AtomicInteger;
 import java.util.concurrent.locks.LockSupport;
 import org.junit.jupiter.api.AfterEach;
 import org.junit.jupiter.api.Test;
@@ -233,6 +235,47 @@ class PeerCarrierTest {
             }
             return true;
         });
+    }
+
+    /** Who waits because its device is far behind holds nothing that the abort needs. */
+    @Test
+    void anAbortEndsRanksThatAreFarAheadOfTheirDevice() {
+        StandIn driver = StandIn.require();
+        AtomicInteger operations = new AtomicInteger();
+        CyclicBarrier both = new CyclicBarrier(2);
+        try {
+            inWorld(2, 1, PeerCommunicatorTest.OPTIONS, (world, kernels) -> {
+                Communicator group = world.communicators().tensor();
+                Buffer x = kernels.upload(Buffer.ofFloats(1, 2), 2).buffer();
+                group.allReduce(x, ReduceOp.SUM);
+                x.toHost();
+                both.await();
+                CompletableFuture<Void> aborted = CompletableFuture.completedFuture(null);
+                if (world.state().rank() == 0) {
+                    driver.hold(true);
+                    aborted = CompletableFuture.runAsync(() -> {
+                        AtomicInteger seen = new AtomicInteger(-1);
+                        await().pollInterval(Duration.ofMillis(100))
+                                .until(() ->
+                                        operations.get() > 9 && seen.getAndSet(operations.get()) == operations.get());
+                        world.abort(new IllegalStateException("enough"));
+                    });
+                }
+                both.await();
+                CommunicatorException failure = null;
+                while (failure == null) {
+                    failure = catchThrowableOfType(CommunicatorException.class, () -> group.allReduce(x, ReduceOp.SUM));
+                    operations.incrementAndGet();
+                }
+                aborted.get(1, TimeUnit.MINUTES);
+                driver.hold(false);
+                Ranks.assertAll(List.of(failure), ErrorCode.ABORTED, "because of rank 0", "enough");
+                return true;
+            });
+        } finally {
+            driver.hold(false);
+        }
+        assertThat(operations).hasValueLessThan(1000); // of both ranks; each is some launches
     }
 
     @Test
