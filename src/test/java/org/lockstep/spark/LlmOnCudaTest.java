@@ -189,6 +189,12 @@ class LlmOnCudaTest {
                 .contains("a rank: cpu, ");
     }
 
+    /** As if Spark had been started with it: in the context and in its session. */
+    private static void setting(String key, String value) {
+        spark.sparkContext().conf().set(key, value);
+        spark.conf().set(key, value);
+    }
+
     @Test
     void theCacheHasTheTypeOfTheWeightsOrWhatIsSaid() {
         String key = Settings.CACHE_DTYPE.key();
@@ -198,7 +204,7 @@ class LlmOnCudaTest {
                 .dataParallel(1);
         long all = llm.plan().perRank().memory().cache();
         try {
-            spark.sparkContext().conf().set(key, "auto");
+            setting(key, "auto");
             assertThat(llm.plan().toString()).contains("in its cache, in bf16, ");
             assertThat(llm.plan().perRank().memory().cache()).isEqualTo(all / 2);
             assertThat(llm.generate(PROMPTS, GREEDY)).hasSize(2).doesNotContain("");
@@ -206,14 +212,14 @@ class LlmOnCudaTest {
                     .isEqualTo(DataType.F32);
             assertThat(llm.device(DeviceChoice.CPU).plan().options().cacheType())
                     .isEqualTo(DataType.F32);
-            spark.sparkContext().conf().set(key, "float16");
+            setting(key, "float16");
             assertThat(llm.plan().options().cacheType()).isEqualTo(DataType.F16);
             assertThatThrownBy(() -> llm.device(DeviceChoice.CPU).plan())
                     .isInstanceOfSatisfying(
                             LockstepException.class, e -> assertThat(e.code()).isEqualTo(ErrorCode.USAGE))
                     .hasMessageContaining(key + " = float16: keys and values in heap are float32");
         } finally {
-            spark.sparkContext().conf().set(key, "float32");
+            setting(key, "float32");
             llm.close();
         }
     }
