@@ -275,7 +275,11 @@ public final class Llm implements AutoCloseable {
      * The machine this would run on, before anything is launched. Checks everything that {@code generate} checks.
      */
     public Plan plan() {
-        SparkContext context = ClusterPreflight.context(spark);
+        return plan(ClusterPreflight.context(spark));
+    }
+
+    /** Of one attempt: what the session was set to since the run began is the next run's, and refused there. */
+    private Plan plan(SparkContext context) {
         TaskRequest tasks = device.tasks(context);
         int world = ClusterPreflight.check(context, tasks, layout.sizes(), layout.ranks());
         ProcessGrid grid = ProcessGrid.of(world, layout.sizes(), layout.order());
@@ -347,7 +351,7 @@ public final class Llm implements AutoCloseable {
         StructType schema = AnswerSchema.of(spark, input.schema());
         SparkContext context = ClusterPreflight.context(spark);
         RunPolicy resolved = policy.resolve(context.getConf());
-        Plan plan = plan();
+        Plan plan = plan(context);
         try (JobLabel label = JobLabel.begin(context, "what executors see of the model")) {
             found.look().check(context, device.tasks(context), plan.grid());
             label.describe("read the rows to generate from");
@@ -359,7 +363,7 @@ public final class Llm implements AutoCloseable {
                         new Launch.Model(found, config, layout.order(), device),
                         new Launch.Input(
                                 even, columns, params, resolved.failOnRowError().orElseThrow()),
-                        this::plan,
+                        () -> plan(context),
                         label,
                         rows.progress(),
                         start);

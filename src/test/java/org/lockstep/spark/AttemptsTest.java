@@ -281,6 +281,24 @@ class AttemptsTest {
                 .hasMessageNotContaining("attempt : 3");
     }
 
+    /** A notebook goes on beside its run: what it sets in its session is the next one's. */
+    @Test
+    void aKeyThatTheSessionGetsMeanwhileEndsNoRun() {
+        spark.stop();
+        spark = Sessions.with(Map.of("spark.master", "local[4]", "spark.lockstep.meeting.timeout", "1ms"));
+        Llm llm = llm().attempts(2);
+        LockstepException ended = catchThrowableOfType(
+                LockstepException.class,
+                () -> llm.onProgress(begun -> spark.conf().set("spark.lockstep.attempts", "5"))
+                        .run(rows(), "prompt", SAMPLED));
+        assertThat(ended)
+                .hasMessageContainingAll(
+                        "attempt : 1: LOCKSTEP-3001 RENDEZVOUS_TIMEOUT",
+                        "attempt : 2: LOCKSTEP-3001 RENDEZVOUS_TIMEOUT");
+        assertThat(catchThrowableOfType(LockstepException.class, llm::plan).code())
+                .isEqualTo(ErrorCode.NO_EFFECT);
+    }
+
     /** The record of a failed attempt is where the rows are: on the file system that all share. */
     @Test
     void theFlightRecordIsBesideTheRows() {
