@@ -37,11 +37,12 @@ import picocli.CommandLine.Spec;
             "Rows keep their order and all their columns; after these come text, finish_reason (stop or length),"
                     + " prompt_tokens, output_tokens and error. Where error is not null the others are.",
             "",
-            "Text and JSON lines are read by the driver, from its own file system or any that Spark knows (hdfs://…);"
-                    + " in text each line is a prompt, blank lines among JSON lines are skipped. JSON lines are written to the"
-                    + " driver's own file system. For input or output beyond the driver's memory or reach take Parquet, where"
-                    + " values that have no plain column type (objects, arrays, mixed types, numbers beyond double) stand as"
-                    + " JSON text. A file that is already there is replaced.",
+            "Text and JSON lines are read by the driver, from its own file system or any that Spark knows (hdfs://…),"
+                    + " which unpacks .gz, .bz2, .zst, .lz4 and .snappy there; in text each line is a prompt, blank lines among"
+                    + " JSON lines are skipped. JSON lines are written to the driver's own file system. For input or output"
+                    + " beyond the driver's memory or reach take Parquet, where values that have no plain column type"
+                    + " (objects, arrays, mixed types, numbers beyond double) stand as JSON text. A file that is already there"
+                    + " is replaced.",
             "",
             "The plan is printed before anything is launched: above the stories, or with --output to standard error,"
                     + " where a summary line ends every run.",

@@ -43,6 +43,9 @@ record Prompts(Dataset<Row> rows, Set<String> jsonColumns) {
     private static final long READ_TWICE = 64L << 20;
     private static final Set<String> TABLES = Set.of("csv", "tsv", "orc", "avro", "xlsx");
     private static final Set<String> PACKED = Set.of("gz", "bz2", "xz", "zst", "lz4", "snappy", "zip");
+    /** Those that Spark unpacks, by their names, as it reads them. */
+    private static final Set<String> UNPACKED_BY_SPARK = Set.of("gz", "bz2", "zst", "lz4", "snappy");
+
     private static final Pattern SCHEME = Pattern.compile("[A-Za-z][A-Za-z0-9+.-]+:/.*");
 
     /**
@@ -60,9 +63,7 @@ record Prompts(Dataset<Row> rows, Set<String> jsonColumns) {
             table = bundled(handful ? HANDFUL : Long.MAX_VALUE);
         } else {
             Optional<Path> local = local(file);
-            table = local.isPresent()
-                    ? table(file, local.get(), column)
-                    : table(file, remote(spark, file).iterator(), column);
+            table = local.isPresent() ? table(file, local.get(), column) : remote(spark, file, column);
         }
         return new Prompts(spark.createDataFrame(table.rows(), table.schema()), table.jsonColumns());
     }
@@ -89,17 +90,24 @@ record Prompts(Dataset<Row> rows, Set<String> jsonColumns) {
     /**
      * Reads a file once for its errors alone, so that they need not wait for Spark.
      *
-     * @return its columns; empty where only Spark can read it, where it can be read but once, or where it is so large that
-     *     reading it twice would take longer than Spark's start
+     * @return its columns; empty where only Spark can read it, whose name alone is looked at then, where it can be read but
+     *     once, or where it is so large that reading it twice would take longer than Spark's start
      * @throws LockstepException as {@link #read}
      */
     static Optional<StructType> schema(@Nullable String file, String column) {
         if (file == null) {
             return Optional.of(bundled(1).schema());
         }
-        Optional<Path> local = isParquet(file) ? Optional.empty() : local(file);
+        if (isParquet(file)) {
+            return Optional.empty();
+        }
+        Optional<Path> local = local(file);
+        if (local.isEmpty()) {
+            requireLines(file, unpacked(file));
+            return Optional.empty();
+        }
         try {
-            return local.isPresent() && Files.isRegularFile(local.get()) && Files.size(local.get()) <= READ_TWICE
+            return Files.isRegularFile(local.get()) && Files.size(local.get()) <= READ_TWICE
                     ? Optional.of(table(file, local.get(), column).schema())
                     : Optional.empty();
         } catch (IOException e) {
@@ -117,9 +125,11 @@ record Prompts(Dataset<Row> rows, Set<String> jsonColumns) {
     }
 
     private static JsonTable table(String file, Path local, String column) {
+        requireLines(file, file);
         try (Stream<String> lines = Files.lines(local, StandardCharsets.ISO_8859_1)) { // a character a byte
             return table(
                     file,
+                    isJson(file),
                     lines.map(line -> line.getBytes(StandardCharsets.ISO_8859_1))
                             .iterator(),
                     column);
@@ -130,20 +140,38 @@ record Prompts(Dataset<Row> rows, Set<String> jsonColumns) {
         }
     }
 
-    private static JsonTable table(String file, Iterator<byte[]> lines, String column) {
+    private static JsonTable remote(SparkSession spark, String file, String column) {
+        String unpacked = unpacked(file);
+        requireLines(file, unpacked);
+        return table(file, isJson(unpacked), lines(spark, file).iterator(), column);
+    }
+
+    private static JsonTable table(String file, boolean json, Iterator<byte[]> lines, String column) {
         Iterator<String> texts = new Utf8Lines(file, lines);
-        if (isJson(file)) {
+        if (json) {
             return JsonTable.read(file, texts, column);
         }
-        requireText(file);
         List<Row> rows = new ArrayList<>();
         texts.forEachRemaining(line -> rows.add(RowFactory.create(line))); // an empty one too: it has its error
         return new JsonTable(new StructType().add(column, DataTypes.StringType), rows, Set.of());
     }
 
-    /** The lines of a table, or of a packed file, would be prompts too, head, separators and all. */
-    private static void requireText(String file) {
-        String ending = file.substring(file.lastIndexOf('.') + 1).toLowerCase(Locale.ROOT);
+    /** What the file would be called whose lines Spark hands over. */
+    private static String unpacked(String file) {
+        return UNPACKED_BY_SPARK.contains(ending(file)) ? file.substring(0, file.lastIndexOf('.')) : file;
+    }
+
+    private static String ending(String name) {
+        return name.substring(name.lastIndexOf('.') + 1).toLowerCase(Locale.ROOT);
+    }
+
+    /**
+     * The lines of a table, or of a packed file, would be prompts too, head, separators and all.
+     *
+     * @param name of what the lines are in
+     */
+    private static void requireLines(String file, String name) {
+        String ending = ending(name);
         if (TABLES.contains(ending)) {
             throw otherKind(
                     file,
@@ -176,7 +204,7 @@ record Prompts(Dataset<Row> rows, Set<String> jsonColumns) {
         }
     }
 
-    private static List<byte[]> remote(SparkSession spark, String file) {
+    private static List<byte[]> lines(SparkSession spark, String file) {
         try {
             Dataset<Row> lines = spark.read()
                     .text(file)

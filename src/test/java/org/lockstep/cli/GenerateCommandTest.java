@@ -257,6 +257,17 @@ class GenerateCommandTest {
         assertThat(run.code()).isEqualTo(2);
     }
 
+    /** By their names alone: nobody has read them. */
+    @ParameterizedTest
+    @CsvSource({"in.csv,csv", "in.tsv.bz2,tsv", "in.txt.zip,zip", "in.jsonl.xz,xz", "in.txt.gz.gz,gz"})
+    void remoteFilesThatHoldNoLinesAreRefusedBeforeSparkStarts(String name, String kind) {
+        Run run = Run.of("generate", "--master", "no such master", "--prompts", "hdfs:///nowhere/" + name);
+        assertThat(run.err())
+                .startsWith(ErrorCode.USAGE.label())
+                .contains("hdfs:///nowhere/" + name + ": a " + kind + " is none of text, JSON lines and Parquet");
+        assertThat(run.code()).isEqualTo(2);
+    }
+
     @Test
     void parquetIsRefusedBeforeARunWhereHadoopOpensNoFiles() {
         assumeFalse(HadoopOnJava.opensFiles(), "Hadoop opens files on this Java");

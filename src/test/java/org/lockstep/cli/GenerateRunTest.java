@@ -7,6 +7,7 @@ import static org.junit.jupiter.api.Assumptions.assumeTrue;
 import com.fasterxml.jackson.databind.JsonNode;
 import com.fasterxml.jackson.databind.ObjectMapper;
 import java.io.IOException;
+import java.io.OutputStream;
 import java.io.StringWriter;
 import java.math.BigDecimal;
 import java.nio.charset.StandardCharsets;
@@ -18,6 +19,7 @@ import java.util.Collections;
 import java.util.List;
 import java.util.Map;
 import java.util.Set;
+import java.util.zip.GZIPOutputStream;
 import org.apache.spark.sql.Dataset;
 import org.apache.spark.sql.Row;
 import org.apache.spark.sql.RowFactory;
@@ -246,6 +248,33 @@ class GenerateRunTest {
                 .isInstanceOfSatisfying(
                         LockstepException.class, e -> assertThat(e.code()).isEqualTo(ErrorCode.USAGE))
                 .hasMessageContainingAll(from + "latin.jsonl: line 3 is not UTF-8", "iconv");
+    }
+
+    /** Spark unpacks what it reads of other file systems; then it is what stands before the codec's ending. */
+    @Test
+    void packedLinesOfAnotherFileSystem() throws IOException {
+        assumeTrue(HadoopOnJava.opensFiles(), "files through Hadoop 3.4 are not read on Java 24 and later");
+        spark.sparkContext()
+                .hadoopConfiguration()
+                .set("fs.viewfs.mounttable.packed.link./in", folder.toUri().toString());
+        for (String name : List.of("in.txt.gz", "in.JSONL.gz", "in.csv.gz")) {
+            try (OutputStream out = new GZIPOutputStream(Files.newOutputStream(folder.resolve(name)))) {
+                out.write("{\"prompt\":\"Once\"}\n".getBytes(StandardCharsets.UTF_8));
+            }
+        }
+        String from = "viewfs://packed/in/";
+        assertThat(Prompts.read(spark, from + "in.txt.gz", "prompt", false)
+                        .rows()
+                        .first()
+                        .getString(0))
+                .isEqualTo("{\"prompt\":\"Once\"}");
+        assertThat(Prompts.read(spark, from + "in.JSONL.gz", "prompt", false)
+                        .rows()
+                        .first()
+                        .getString(0))
+                .isEqualTo("Once");
+        assertThatThrownBy(() -> Prompts.read(spark, from + "in.csv.gz", "prompt", false))
+                .hasMessageContainingAll("in.csv.gz: a csv is none of text", "as Parquet");
     }
 
     @Test
