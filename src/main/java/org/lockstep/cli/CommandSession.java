@@ -123,8 +123,10 @@ final class CommandSession implements AutoCloseable {
         conf.setIfMissing("spark.executor.heartbeatInterval", "1s"); // carries the progress
         if (!isSubmitted()) {
             request.conf().forEach(conf::set);
-            String master =
-                    request.master() != null ? request.master() : conf.get(MASTER, local(request.slots(), conf));
+            String master = request.master();
+            if (master == null) {
+                master = conf.contains(MASTER) ? conf.get(MASTER) : local(request.slots(), conf);
+            }
             conf.setMaster(master);
             conf.setIfMissing("spark.app.name", request.name());
             conf.setIfMissing("spark.ui.enabled", "false");
@@ -140,8 +142,13 @@ final class CommandSession implements AutoCloseable {
         return conf;
     }
 
-    private static String local(int slots, SparkConf conf) {
-        return "local[" + Math.multiplyExact(slots, ConfFindings.cpusOfATask(conf)) + "]";
+    /** A local master of so many slots; what its tasks take is refused elsewhere, by name, if it is no number. */
+    private static String local(long slots, SparkConf conf) {
+        try {
+            return "local[" + slots * ConfFindings.cpusOfATask(conf) + "]";
+        } catch (LockstepException unread) {
+            return "local[" + slots + "]";
+        }
     }
 
     private static SparkSession start(SparkRequest request) {

@@ -9,6 +9,8 @@ import java.util.ArrayList;
 import java.util.List;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.Timeout;
+import org.junit.jupiter.params.ParameterizedTest;
+import org.junit.jupiter.params.provider.ValueSource;
 import org.lockstep.FaultCase;
 import org.lockstep.spark.SparkJvm;
 
@@ -44,6 +46,31 @@ class DoctorCommandTest {
         assertThat(found.get(0).get("name").asText()).isEqualTo("DYNAMIC_ALLOCATION");
         assertThat(found.get(0).get("line").asText()).isEqualTo("--conf spark.dynamicAllocation.enabled=false");
         assertThat(found.get(1).get("level").asText()).isEqualTo("WARN");
+    }
+
+    /** The same is an error of generate: nobody there has asked for a list. */
+    @ParameterizedTest
+    @ValueSource(strings = {"two", "3000000000"})
+    void aSettingOfSparkThatCannotBeReadIsAFinding(String cpus) throws Exception {
+        Run run = Run.of("doctor", "--json", "--conf", "spark.task.cpus=" + cpus);
+        assertThat(run.err()).isEmpty();
+        assertThat(run.code()).isEqualTo(2);
+        JsonNode found = new ObjectMapper().readTree(run.out()).get("findings");
+        assertThat(found).hasSize(1);
+        assertThat(found.get(0).get("name").asText()).isEqualTo("USAGE");
+        assertThat(found.get(0).get("sentence").asText()).startsWith("spark.task.cpus = " + cpus + ": ");
+
+        Run generate = Run.of("generate", "--conf", "spark.task.cpus=" + cpus);
+        assertThat(generate.code()).isEqualTo(2);
+        assertThat(generate.err()).startsWith("LOCKSTEP-1000 USAGE  spark.task.cpus = " + cpus + ": ");
+    }
+
+    /** A product beyond all ints, which no machine has. */
+    @Test
+    void moreCoresThanThereAreNumbersForIsNoErrorOfOurs() {
+        Run run = Run.of("doctor", "--conf", "spark.task.cpus=2000000000");
+        assertThat(run.out() + run.err()).contains("local[8000000000]").doesNotContain("INTERNAL");
+        assertThat(run.code()).isEqualTo(3);
     }
 
     @Test
