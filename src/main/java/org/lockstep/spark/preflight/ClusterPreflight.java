@@ -15,6 +15,7 @@ import org.lockstep.ErrorCode;
 import org.lockstep.LockstepException;
 import org.lockstep.cpu.Cores;
 import org.lockstep.spark.failure.AttemptFailure;
+import org.lockstep.spark.settings.Setting;
 import org.lockstep.spark.settings.Settings;
 import org.lockstep.topology.ParallelSizes;
 import org.slf4j.Logger;
@@ -45,8 +46,8 @@ public final class ClusterPreflight {
     /**
      * The session's context.
      *
-     * @throws LockstepException SPARK_CONNECT, whose sessions have none; NO_SPARK where it was stopped; NO_EFFECT where the
-     *     session has settings of ours that its context does not have
+     * @throws LockstepException SPARK_CONNECT, whose sessions have none; NO_SPARK where it was stopped; NO_EFFECT where a
+     *     setting of ours is another in the session than in its context, UNKNOWN_SETTING where there is none of that name
      */
     public static SparkContext context(SparkSession spark) {
         SparkContext context;
@@ -75,18 +76,26 @@ public final class ClusterPreflight {
     private static void refuseSettingsOfTheSession(SparkSession spark, SparkConf conf) {
         for (Iterator<Tuple2<String, String>> all = spark.conf().getAll().iterator(); all.hasNext(); ) {
             Tuple2<String, String> entry = all.next();
-            String key = entry._1();
-            if (key.startsWith(OURS) && !entry._2().equals(conf.get(key, null))) {
-                throw LockstepException.report(
-                                ErrorCode.NO_EFFECT,
-                                key + " = " + entry._2()
-                                        + " was set in a session, and ranks go by what the application was started with: "
-                                        + (conf.contains(key) ? conf.get(key) : "the default"))
-                        .attempt(
-                                "set it before Spark starts (--conf, spark-defaults.conf, the cluster's configuration), or call"
-                                        + " Llm's method of that meaning; here spark.conf.unset(\"" + key + "\")")
-                        .exception();
+            if (entry._1().startsWith(OURS) && !entry._2().equals(conf.get(entry._1(), null))) {
+                refuseSettingOfTheSession(Settings.named(entry._1()), entry._2(), conf);
             }
+        }
+    }
+
+    private static void refuseSettingOfTheSession(Setting<?> setting, String value, SparkConf conf) {
+        String key = setting.key();
+        String effective = conf.get(key, setting.fallback());
+        if (!value.equals(effective)) {
+            throw LockstepException.report(
+                            ErrorCode.NO_EFFECT,
+                            key + " = " + value
+                                    + " was set in a session (spark.conf.set, or SparkSession.builder().config when"
+                                    + " Spark ran already), and ranks go by what the application was started with: "
+                                    + effective + (conf.contains(key) ? "" : ", the default"))
+                    .attempt(
+                            "set it before Spark starts (--conf, spark-defaults.conf, the cluster's configuration), or call"
+                                    + " Llm's method of that meaning; here spark.conf.unset(\"" + key + "\")")
+                    .exception();
         }
     }
 

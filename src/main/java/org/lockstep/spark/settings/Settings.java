@@ -337,13 +337,20 @@ public final class Settings {
      */
     public static void check(SparkConf conf) {
         for (Tuple2<String, String> entry : conf.getAllWithPrefix("spark.lockstep.")) {
-            String key = "spark.lockstep." + entry._1();
-            ALL.stream()
-                    .filter(setting -> setting.key().equals(key))
-                    .findAny()
-                    .orElseThrow(() -> unknown(key))
-                    .in(conf);
+            named("spark.lockstep." + entry._1()).in(conf);
         }
+    }
+
+    /**
+     * The setting of this key.
+     *
+     * @throws LockstepException UNKNOWN_SETTING naming the nearest
+     */
+    public static Setting<?> named(String key) {
+        return ALL.stream()
+                .filter(setting -> setting.key().equals(key))
+                .findAny()
+                .orElseThrow(() -> unknown(key));
     }
 
     private static LockstepException unknown(String key) {

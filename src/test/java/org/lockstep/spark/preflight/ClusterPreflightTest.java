@@ -172,6 +172,32 @@ class ClusterPreflightTest {
                 .hasMessageContainingAll(key + " = 5", "was started with: 2", "spark.conf.unset(\"" + key + "\")");
         session.conf().unset(key);
         assertThat(ClusterPreflight.context(session)).isSameAs(session.sparkContext());
+        SparkSession.builder().config(key, "7").getOrCreate();
+        assertThatThrownBy(() -> ClusterPreflight.context(session))
+                .hasMessageContainingAll(key + " = 7", "SparkSession.builder().config when Spark ran already");
+    }
+
+    /** Ranks do as it says. */
+    @Test
+    void theDefaultMayBeSetInASession() {
+        SparkSession session = Sessions.local(1);
+        String key = Settings.ATTEMPTS.key();
+        session.conf().set(key, Settings.ATTEMPTS.fallback());
+        assertThat(ClusterPreflight.context(session)).isSameAs(session.sparkContext());
+        session.conf().set(key, "5");
+        assertThatThrownBy(() -> ClusterPreflight.context(session))
+                .hasMessageContaining("was started with: 3, the default");
+    }
+
+    /** Setting it elsewhere would not help. */
+    @Test
+    void anUnknownSettingOfASession() {
+        SparkSession session = Sessions.local(1);
+        session.conf().set("spark.lockstep.atempts", "5");
+        assertThatThrownBy(() -> ClusterPreflight.context(session))
+                .isInstanceOfSatisfying(
+                        LockstepException.class, e -> assertThat(e.code()).isEqualTo(ErrorCode.UNKNOWN_SETTING))
+                .hasMessageContaining("did you mean spark.lockstep.attempts?");
     }
 
     @Test
