@@ -50,7 +50,10 @@ public record RunDirectory(CommitPlace place, boolean named) {
 
     private static String base(SparkContext spark) {
         if (spark.getCheckpointDir().isDefined()) {
-            return spark.getCheckpointDir().get();
+            // as Hadoop writes a path, which is no URI where it has spaces
+            return new org.apache.hadoop.fs.Path(spark.getCheckpointDir().get())
+                    .toUri()
+                    .toString();
         }
         if (hasOtherHosts(spark)) {
             try {
