@@ -37,6 +37,13 @@ class RunDirectoryTest {
         return RunDirectory.of(session.sparkContext(), name).place().location();
     }
 
+    /** A task's working directory is another. */
+    @Test
+    void aRelativeNameIsOfTheDriversWorkingDirectory() {
+        assertThat(location(Optional.of("kept/run")))
+                .isEqualTo(Path.of("kept/run").toAbsolutePath().toString());
+    }
+
     @Test
     void sparksCheckpointDirectoryMayHaveSpaces() throws IOException {
         Sessions.assumeThatExecutorsStart(); // where they do not, Spark makes no such directory either
