@@ -117,7 +117,7 @@ public final class ClusterPreflight {
                 spark, tasks, fixed.orElse(Math.max(smallestWorld(sizes), expectedSlots(spark, tasks.conf()))));
         int replicas = Math.max(1, slots / smallestWorld(sizes));
         int world = fixed.orElse(replicas * smallestWorld(sizes));
-        requireSlots(world, slots, sizes, tasks.conf(), executorsOf(spark));
+        requireSlots(world, slots, sizes, tasks, executorsOf(spark));
         return world;
     }
 
@@ -152,19 +152,21 @@ public final class ClusterPreflight {
         String master = conf.get("spark.master", "");
         if (LOCAL.matcher(master).matches()) {
             int slots = localThreads(master) / ConfFindings.cpusOfATask(conf);
-            requireSlots(world.orElse(smallestWorld(sizes)), slots, sizes, conf, "");
+            TaskRequest tasks = new TaskRequest(conf, Optional.empty());
+            requireSlots(world.orElse(smallestWorld(sizes)), slots, sizes, tasks, "");
         }
     }
 
-    private static void requireSlots(int world, int slots, ParallelSizes sizes, SparkConf conf, String executors) {
+    private static void requireSlots(int world, int slots, ParallelSizes sizes, TaskRequest tasks, String executors) {
         if (world > slots) {
-            String master = conf.get("spark.master");
-            int cpus = ConfFindings.cpusOfATask(conf);
+            String master = tasks.conf().get("spark.master");
+            int cpus = ConfFindings.cpusOfATask(tasks.conf());
+            String source = tasks.profile().isPresent() ? "cpus of the resource profile" : "spark.task.cpus";
             throw LockstepException.report(
                             ErrorCode.NOT_ENOUGH_SLOTS,
                             "need " + world + " slots" + sum(sizes, world) + ", " + master + " offers " + slots
-                                    + (cpus == 1 ? "" : ", each of " + cpus + " cores (spark.task.cpus)") + executors)
-                    .attempt(advice(master, (long) world * cpus))
+                                    + (cpus == 1 ? "" : ", each of " + cpus + " cores (" + source + ")") + executors)
+                    .attempt(advice(master, (long) world * cpus, source))
                     .exception();
         }
     }
@@ -238,11 +240,11 @@ public final class ClusterPreflight {
                 + world / smallestWorld(sizes.withData(1));
     }
 
-    private static String advice(String master, long cores) {
+    private static String advice(String master, long cores, String source) {
         return ConfFindings.isLocal(master)
                 ? "--master local[" + cores + "]"
-                : "more executors or cores (spark.executor.instances, spark.executor.cores), fewer spark.task.cpus, or"
-                        + " smaller sizes; " + Settings.SLOTS_WAIT.key() + " waits longer for executors";
+                : "more executors or cores (spark.executor.instances, spark.executor.cores), fewer " + source
+                        + ", or smaller sizes; " + Settings.SLOTS_WAIT.key() + " waits longer for executors";
     }
 
     /**

@@ -4,8 +4,12 @@ import static org.assertj.core.api.Assertions.assertThat;
 import static org.assertj.core.api.Assertions.assertThatThrownBy;
 
 import java.util.Map;
+import java.util.Optional;
 import java.util.OptionalInt;
 import org.apache.spark.SparkConf;
+import org.apache.spark.resource.ResourceProfile;
+import org.apache.spark.resource.ResourceProfileBuilder;
+import org.apache.spark.resource.TaskResourceRequests;
 import org.apache.spark.sql.SparkSession;
 import org.junit.jupiter.api.AfterEach;
 import org.junit.jupiter.api.Test;
@@ -97,6 +101,19 @@ class ClusterPreflightTest {
                 "need 2 slots",
                 "offers 1, each of 2 cores (spark.task.cpus)",
                 "--master local[4]");
+    }
+
+    @Test
+    void cpusOfAProfileAreNotThoseOfTheConfiguration() {
+        SparkSession session = Sessions.local(2);
+        ResourceProfile profile = new ResourceProfileBuilder()
+                .require(new TaskResourceRequests().cpus(2))
+                .build();
+        TaskRequest tasks =
+                new TaskRequest(session.sparkContext().getConf().set("spark.task.cpus", "2"), Optional.of(profile));
+        assertThatThrownBy(() -> ClusterPreflight.check(
+                        session.sparkContext(), tasks, ParallelSizes.tensor(2).withData(1), OptionalInt.empty()))
+                .hasMessageContaining("offers 1, each of 2 cores (cpus of the resource profile)");
     }
 
     @Test
