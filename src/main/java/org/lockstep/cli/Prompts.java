@@ -162,7 +162,8 @@ record Prompts(Dataset<Row> rows, Set<String> jsonColumns) {
     }
 
     private static String ending(String name) {
-        return name.substring(name.lastIndexOf('.') + 1).toLowerCase(Locale.ROOT);
+        int dot = name.lastIndexOf('.');
+        return dot < 0 ? "" : name.substring(dot + 1).toLowerCase(Locale.ROOT); // else zip alone would end in itself
     }
 
     /**

@@ -278,6 +278,14 @@ class GenerateRunTest {
     }
 
     @Test
+    void aNameWithoutADotHasNoEnding() {
+        assertThatThrownBy(() -> Prompts.read(spark, "zip", "prompt", false))
+                .as("it is looked for, as text")
+                .hasMessageContaining("cannot read the prompts in zip: ")
+                .hasMessageNotContaining("is none of");
+    }
+
+    @Test
     void whatCannotBeWrittenIsToldWithItsReason() {
         Dataset<Row> rows = spark.createDataFrame(
                 List.of(RowFactory.create("Once")), new StructType().add("prompt", DataTypes.StringType));
