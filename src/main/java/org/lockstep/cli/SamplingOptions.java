@@ -1,6 +1,7 @@
 package org.lockstep.cli;
 
 import java.util.List;
+import java.util.function.BiFunction;
 import org.jspecify.annotations.Nullable;
 import org.lockstep.inference.SamplingParams;
 import picocli.CommandLine.Option;
@@ -111,25 +112,34 @@ final class SamplingOptions {
      * @throws IllegalArgumentException for a value out of range
      */
     SamplingParams params(boolean bundled) {
-        SamplingParams defaults = bundled ? STORIES : SamplingParams.DEFAULT;
-        return defaults.withMaxTokens(or(maxTokens, defaults.maxTokens()))
-                .withMinTokens(or(minTokens, defaults.minTokens()))
-                .withTemperature(or(temperature, defaults.temperature()))
-                .withTopP(or(topP, defaults.topP()))
-                .withTopK(or(topK, defaults.topK()))
-                .withMinP(or(minP, defaults.minP()))
-                .withRepetitionPenalty(or(repetitionPenalty, defaults.repetitionPenalty()))
-                .withPresencePenalty(or(presencePenalty, defaults.presencePenalty()))
-                .withFrequencyPenalty(or(frequencyPenalty, defaults.frequencyPenalty()))
+        SamplingParams params = (bundled ? STORIES : SamplingParams.DEFAULT)
                 .withSeed(seed)
-                .withStop(stop)
-                .withStopTokenIds(stopTokenIds)
                 .withIncludeStopStrInOutput(includeStop)
-                .withSkipSpecialTokens(or(skipSpecial, defaults.skipSpecialTokens()))
                 .withIgnoreEos(ignoreEos);
+        params = with(params, "--max-tokens", maxTokens, SamplingParams::withMaxTokens);
+        params = with(params, "--min-tokens", minTokens, SamplingParams::withMinTokens);
+        params = with(params, "--temperature", temperature, SamplingParams::withTemperature);
+        params = with(params, "--top-p", topP, SamplingParams::withTopP);
+        params = with(params, "--top-k", topK, SamplingParams::withTopK);
+        params = with(params, "--min-p", minP, SamplingParams::withMinP);
+        params = with(params, "--repetition-penalty", repetitionPenalty, SamplingParams::withRepetitionPenalty);
+        params = with(params, "--presence-penalty", presencePenalty, SamplingParams::withPresencePenalty);
+        params = with(params, "--frequency-penalty", frequencyPenalty, SamplingParams::withFrequencyPenalty);
+        params = with(params, "--stop", stop, SamplingParams::withStop);
+        params = with(params, "--stop-token-ids", stopTokenIds, SamplingParams::withStopTokenIds);
+        return with(params, "--skip-special-tokens", skipSpecial, SamplingParams::withSkipSpecialTokens);
     }
 
-    private static <T> T or(@Nullable T given, T otherwise) {
-        return given != null ? given : otherwise;
+    /** With what is given; where it is out of range its option is named. */
+    private static <T> SamplingParams with(
+            SamplingParams params,
+            String option,
+            @Nullable T given,
+            BiFunction<SamplingParams, T, SamplingParams> with) {
+        try {
+            return given == null ? params : with.apply(params, given);
+        } catch (IllegalArgumentException e) {
+            throw new IllegalArgumentException(option + ": " + e.getMessage(), e);
+        }
     }
 }

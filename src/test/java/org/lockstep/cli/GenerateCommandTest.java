@@ -150,9 +150,9 @@ class GenerateCommandTest {
     @CsvSource(
             delimiter = '|',
             value = {
-                "--top-p 2 | USAGE | topP (2.0)",
+                "--top-p 2 | USAGE | --top-p: topP (2.0) is not above 0",
                 "--gpu-memory-utilization 1.5 | USAGE | gpu memory utilization (1.5) is not in (0, 1]",
-                "--max-tokens 0 | USAGE | maxTokens (0)",
+                "--max-tokens 0 | USAGE | --max-tokens: maxTokens (0)",
                 "--order tp-tp | USAGE | names an axis twice",
                 "-tp 0 | USAGE | tensor size (0) must be at least 1",
                 "-dp 0 | USAGE | data size (0) must be at least 1",
