@@ -2,6 +2,7 @@ package org.lockstep.spark;
 
 import java.util.ArrayList;
 import java.util.List;
+import java.util.Objects;
 import java.util.Optional;
 import java.util.function.Consumer;
 import org.apache.spark.SparkContext;
@@ -347,6 +348,7 @@ public final class Llm implements AutoCloseable {
      */
     public Generation run(Dataset<Row> input, String promptColumn, SamplingParams params) {
         long start = System.nanoTime();
+        Objects.requireNonNull(params, "the sampling parameters are null; SamplingParams.DEFAULT has vLLM's");
         RowColumns columns = rows.columns(input.schema(), promptColumn);
         StructType schema = AnswerSchema.of(spark, input.schema());
         SparkContext context = ClusterPreflight.context(spark);

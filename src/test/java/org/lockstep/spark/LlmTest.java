@@ -425,6 +425,16 @@ class LlmTest {
                 "'text'");
     }
 
+    /** As callers in other languages come to them. */
+    @Test
+    void nullsAreRefusedWithAWord() {
+        Dataset<Row> rows = numbered(prompts, 1);
+        Llm llm = Llm.bundled(spark);
+        assertRefused(ErrorCode.USAGE, () -> llm.generate(rows, null, golden()), "there is no column 'null' among");
+        assertThatThrownBy(() -> llm.generate(rows, "prompt", null))
+                .hasMessage("the sampling parameters are null; SamplingParams.DEFAULT has vLLM's");
+    }
+
     @Test
     void modelDirectoriesThatCannotBeUsed(@TempDir Path folder) throws IOException {
         assertRefused(

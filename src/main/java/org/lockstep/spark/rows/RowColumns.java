@@ -1,6 +1,7 @@
 package org.lockstep.spark.rows;
 
 import java.io.Serializable;
+import java.util.Arrays;
 import java.util.List;
 import java.util.Optional;
 import org.apache.spark.sql.Row;
@@ -60,7 +61,7 @@ public record RowColumns(int prompt, int sampling) implements Serializable {
     }
 
     private static int place(StructType input, String name, String advice) {
-        List<String> names = List.of(input.fieldNames());
+        List<String> names = Arrays.asList(input.fieldNames()); // which may be asked for null
         int place = names.indexOf(name);
         if (place < 0) {
             throw LockstepException.report(ErrorCode.USAGE, "there is no column '" + name + "' among " + names)
