@@ -6,7 +6,8 @@ import jdk.incubator.vector.VectorSpecies;
 /**
  * Tiles of one to four rows by one or two strips, two vectors at a time: of one strip with AVX2, of two with AVX-512.
  *
- * <p>The stride is a constant, as in {@link VectorTiles}, and each tile has a method of its own.
+ * <p>The stride is a constant, as in {@link VectorTiles}, and each tile has a method of its own. The small ones are inlined where
+ * they are called, so that nothing in them is taken out into methods of ours, as in {@link VectorBlocks}.
  */
 final class VectorStrips {
     private static final VectorSpecies<Float> FLOATS = FloatVector.SPECIES_PREFERRED;
@@ -14,14 +15,6 @@ final class VectorStrips {
     private static final int W = Arithmetic.LANES;
 
     private VectorStrips() {}
-
-    private static FloatVector load(float[] values, int at) {
-        return FloatVector.fromArray(FLOATS, values, at);
-    }
-
-    private static FloatVector all(float value) {
-        return FloatVector.broadcast(FLOATS, value);
-    }
 
     static void strips(
             int rows,
@@ -59,12 +52,12 @@ final class VectorStrips {
     }
 
     private static void two1(int count, float[] w, int p, int q, float[] x, int xAt, float[] sums, int s, int t) {
-        FloatVector s0 = load(sums, s);
-        FloatVector t0 = load(sums, t);
+        FloatVector s0 = FloatVector.fromArray(FLOATS, sums, s);
+        FloatVector t0 = FloatVector.fromArray(FLOATS, sums, t);
         for (int k = 0; k < count; k++) {
-            FloatVector b = all(x[xAt + k]);
-            s0 = load(w, p + k * W).fma(b, s0);
-            t0 = load(w, q + k * W).fma(b, t0);
+            FloatVector b = FloatVector.broadcast(FLOATS, x[xAt + k]);
+            s0 = FloatVector.fromArray(FLOATS, w, p + k * W).fma(b, s0);
+            t0 = FloatVector.fromArray(FLOATS, w, q + k * W).fma(b, t0);
         }
         s0.intoArray(sums, s);
         t0.intoArray(sums, t);
@@ -72,17 +65,17 @@ final class VectorStrips {
 
     private static void two2(
             int count, float[] w, int p, int q, float[] x, int xAt, float[] sums, int s, int t, int stride) {
-        FloatVector s0 = load(sums, s);
-        FloatVector t0 = load(sums, t);
-        FloatVector s1 = load(sums, s + stride);
-        FloatVector t1 = load(sums, t + stride);
+        FloatVector s0 = FloatVector.fromArray(FLOATS, sums, s);
+        FloatVector t0 = FloatVector.fromArray(FLOATS, sums, t);
+        FloatVector s1 = FloatVector.fromArray(FLOATS, sums, s + stride);
+        FloatVector t1 = FloatVector.fromArray(FLOATS, sums, t + stride);
         for (int k = 0; k < count; k++) {
-            FloatVector w0 = load(w, p + k * W);
-            FloatVector w1 = load(w, q + k * W);
-            FloatVector b = all(x[xAt + k * 2]);
+            FloatVector w0 = FloatVector.fromArray(FLOATS, w, p + k * W);
+            FloatVector w1 = FloatVector.fromArray(FLOATS, w, q + k * W);
+            FloatVector b = FloatVector.broadcast(FLOATS, x[xAt + k * 2]);
             s0 = w0.fma(b, s0);
             t0 = w1.fma(b, t0);
-            b = all(x[xAt + k * 2 + 1]);
+            b = FloatVector.broadcast(FLOATS, x[xAt + k * 2 + 1]);
             s1 = w0.fma(b, s1);
             t1 = w1.fma(b, t1);
         }
@@ -94,22 +87,22 @@ final class VectorStrips {
 
     private static void two3(
             int count, float[] w, int p, int q, float[] x, int xAt, float[] sums, int s, int t, int stride) {
-        FloatVector s0 = load(sums, s);
-        FloatVector t0 = load(sums, t);
-        FloatVector s1 = load(sums, s + stride);
-        FloatVector t1 = load(sums, t + stride);
-        FloatVector s2 = load(sums, s + 2 * stride);
-        FloatVector t2 = load(sums, t + 2 * stride);
+        FloatVector s0 = FloatVector.fromArray(FLOATS, sums, s);
+        FloatVector t0 = FloatVector.fromArray(FLOATS, sums, t);
+        FloatVector s1 = FloatVector.fromArray(FLOATS, sums, s + stride);
+        FloatVector t1 = FloatVector.fromArray(FLOATS, sums, t + stride);
+        FloatVector s2 = FloatVector.fromArray(FLOATS, sums, s + 2 * stride);
+        FloatVector t2 = FloatVector.fromArray(FLOATS, sums, t + 2 * stride);
         for (int k = 0; k < count; k++) {
-            FloatVector w0 = load(w, p + k * W);
-            FloatVector w1 = load(w, q + k * W);
-            FloatVector b = all(x[xAt + k * 3]);
+            FloatVector w0 = FloatVector.fromArray(FLOATS, w, p + k * W);
+            FloatVector w1 = FloatVector.fromArray(FLOATS, w, q + k * W);
+            FloatVector b = FloatVector.broadcast(FLOATS, x[xAt + k * 3]);
             s0 = w0.fma(b, s0);
             t0 = w1.fma(b, t0);
-            b = all(x[xAt + k * 3 + 1]);
+            b = FloatVector.broadcast(FLOATS, x[xAt + k * 3 + 1]);
             s1 = w0.fma(b, s1);
             t1 = w1.fma(b, t1);
-            b = all(x[xAt + k * 3 + 2]);
+            b = FloatVector.broadcast(FLOATS, x[xAt + k * 3 + 2]);
             s2 = w0.fma(b, s2);
             t2 = w1.fma(b, t2);
         }
@@ -123,27 +116,27 @@ final class VectorStrips {
 
     private static void two4(
             int count, float[] w, int p, int q, float[] x, int xAt, float[] sums, int s, int t, int stride) {
-        FloatVector s0 = load(sums, s);
-        FloatVector t0 = load(sums, t);
-        FloatVector s1 = load(sums, s + stride);
-        FloatVector t1 = load(sums, t + stride);
-        FloatVector s2 = load(sums, s + 2 * stride);
-        FloatVector t2 = load(sums, t + 2 * stride);
-        FloatVector s3 = load(sums, s + 3 * stride);
-        FloatVector t3 = load(sums, t + 3 * stride);
+        FloatVector s0 = FloatVector.fromArray(FLOATS, sums, s);
+        FloatVector t0 = FloatVector.fromArray(FLOATS, sums, t);
+        FloatVector s1 = FloatVector.fromArray(FLOATS, sums, s + stride);
+        FloatVector t1 = FloatVector.fromArray(FLOATS, sums, t + stride);
+        FloatVector s2 = FloatVector.fromArray(FLOATS, sums, s + 2 * stride);
+        FloatVector t2 = FloatVector.fromArray(FLOATS, sums, t + 2 * stride);
+        FloatVector s3 = FloatVector.fromArray(FLOATS, sums, s + 3 * stride);
+        FloatVector t3 = FloatVector.fromArray(FLOATS, sums, t + 3 * stride);
         for (int k = 0; k < count; k++) {
-            FloatVector w0 = load(w, p + k * W);
-            FloatVector w1 = load(w, q + k * W);
-            FloatVector b = all(x[xAt + k * 4]);
+            FloatVector w0 = FloatVector.fromArray(FLOATS, w, p + k * W);
+            FloatVector w1 = FloatVector.fromArray(FLOATS, w, q + k * W);
+            FloatVector b = FloatVector.broadcast(FLOATS, x[xAt + k * 4]);
             s0 = w0.fma(b, s0);
             t0 = w1.fma(b, t0);
-            b = all(x[xAt + k * 4 + 1]);
+            b = FloatVector.broadcast(FLOATS, x[xAt + k * 4 + 1]);
             s1 = w0.fma(b, s1);
             t1 = w1.fma(b, t1);
-            b = all(x[xAt + k * 4 + 2]);
+            b = FloatVector.broadcast(FLOATS, x[xAt + k * 4 + 2]);
             s2 = w0.fma(b, s2);
             t2 = w1.fma(b, t2);
-            b = all(x[xAt + k * 4 + 3]);
+            b = FloatVector.broadcast(FLOATS, x[xAt + k * 4 + 3]);
             s3 = w0.fma(b, s3);
             t3 = w1.fma(b, t3);
         }
