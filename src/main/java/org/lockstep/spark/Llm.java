@@ -99,7 +99,7 @@ public final class Llm implements AutoCloseable {
     }
 
     /**
-     * The model in a Hugging Face directory that the driver and all executors see under this path, as the driver resolves it.
+     * The model in a Hugging Face directory that the driver and all executors see under this path.
      *
      * @throws LockstepException MODEL_NOT_FOUND, CONFIG_INVALID, MODEL_UNSUPPORTED, CHECKPOINT_INVALID or
      *     TOKENIZER_INVALID: its settings, its tokenizer, the headers of its weights and a few of these are read here

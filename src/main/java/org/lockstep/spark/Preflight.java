@@ -67,8 +67,7 @@ public final class Preflight {
         List<Finding> found = new ArrayList<>();
         SparkContext context = ClusterPreflight.context(spark);
         look(found, () -> ClusterPreflight.check(context, sizes, ranks));
-        String directory = model == null ? null : ModelSource.directory(model).location(); // executors work elsewhere
-        List<Machine> machines = MachineLook.executors(context, directory);
+        List<Machine> machines = MachineLook.executors(context, model);
         int executors = Math.max(1, ClusterPreflight.executors(context)); // a local driver is one
         if (machines.size() < executors) {
             found.add(Finding.warn(
@@ -86,7 +85,7 @@ public final class Preflight {
                         device.orElseGet(() -> Settings.DEVICE.in(context.getConf())),
                         Settings.TRANSPORTS.in(context.getConf()))));
         for (Machine machine : machines) {
-            machine.site().ofModel(directory).ifPresent(found::add);
+            machine.site().ofModel(model).ifPresent(found::add);
             if (fits) {
                 machine.site().ofDescriptors(there, sizes.resolve(world), world).ifPresent(found::add);
             }

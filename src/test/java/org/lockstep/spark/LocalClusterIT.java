@@ -126,11 +126,6 @@ class LocalClusterIT {
         assertThat(llm.tensorParallel(4).generate(prompts, params)).isEqualTo(alone);
         assertThat(llm.pipelineParallel(2).dataParallel(2).generate(prompts, params))
                 .isEqualTo(alone);
-        assertThat(Llm.load(session, "src/main/resources/org/lockstep/models/fable")
-                        .tensorParallel(4)
-                        .generate(prompts, params))
-                .as("in a folder of the driver's working directory, which is not the executors'")
-                .isEqualTo(alone);
     }
 
     /** Under a path that means another folder in each process. */
