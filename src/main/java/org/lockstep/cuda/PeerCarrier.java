@@ -7,7 +7,9 @@ import java.util.Objects;
 import java.util.Optional;
 import java.util.concurrent.CountDownLatch;
 import java.util.concurrent.TimeUnit;
+import java.util.function.IntConsumer;
 import java.util.stream.IntStream;
+import jcuda.driver.CUevent;
 import org.jspecify.annotations.Nullable;
 import org.lockstep.ErrorCode;
 import org.lockstep.LockstepException;
@@ -112,14 +114,20 @@ final class PeerCarrier implements Carrier {
             read(tag, all, reads);
         }
         meet(tag);
-        watch.follows(tag, group, life);
-        peers.await(me, all);
+        follow(tag, all);
+    }
+
+    /** What is queued next waits for all that {@code whose} streams have come to. */
+    private void follow(OperationTag tag, int... whose) {
+        CUevent before = watch.mark();
+        peers.await(me, whose);
+        watch.followed(before, tag, group, life);
     }
 
     /** Waits where the device is far behind before anything is held that the end of the world needs. */
     private void ready(OperationTag tag) {
         device.enter();
-        reclaim();
+        reclaim(peer -> follow(tag, peer));
         try {
             device.backlog().await();
         } catch (CommunicatorException known) {
@@ -137,9 +145,12 @@ final class PeerCarrier implements Carrier {
 
     private void read(OperationTag tag, int[] whose, Runnable reads) {
         boolean queued;
-        watch.follows(tag, group, life);
         try {
-            queued = peers.read(me, whose, reads);
+            CUevent before = watch.mark();
+            queued = peers.read(me, whose, () -> {
+                watch.followed(before, tag, group, life);
+                reads.run();
+            });
         } catch (LockstepException failure) {
             throw life.fail(tag, failure, Optional.empty());
         }
@@ -302,11 +313,11 @@ final class PeerCarrier implements Carrier {
     }
 
     /** Memory of what was taken is free behind its reading. */
-    private void reclaim() {
+    private void reclaim(IntConsumer follow) {
         sent.removeIf(parcel -> {
             boolean taken = parcel.taken().getCount() == 0;
             if (taken) {
-                peers.await(me, new int[] {parcel.to()});
+                follow.accept(parcel.to());
                 parcel.data().close();
             }
             return taken;
@@ -328,7 +339,7 @@ final class PeerCarrier implements Carrier {
             Thread.currentThread().interrupt(); // what was not taken by now is given up
         }
         device.enter();
-        reclaim();
+        reclaim(peer -> peers.await(me, new int[] {peer})); // an end looks after nobody
     }
 
     /** Called when the world's end is known; then no peer reads this rank's memory any more, but for what is queued. */

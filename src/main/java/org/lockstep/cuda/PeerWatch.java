@@ -1,6 +1,9 @@
 package org.lockstep.cuda;
 
 import java.time.Duration;
+import java.util.ArrayDeque;
+import java.util.ArrayList;
+import java.util.List;
 import jcuda.driver.CUevent;
 import jcuda.driver.CUresult;
 import jcuda.driver.JCudaDriver;
@@ -13,7 +16,7 @@ import org.lockstep.topology.ProcessGroup;
 
 /**
  * What a rank's stream waits for that its peers' were given, as who waits for the device sees that: a wait for others is no fault of
- * this device. Thread-safe.
+ * this device, but what it is at between two of them is. Thread-safe.
  */
 final class PeerWatch implements CudaDevice.Watch, AutoCloseable {
     /** Whose device it is says so by the deadline itself, and is heard before those that wait for it say anything. */
@@ -21,43 +24,71 @@ final class PeerWatch implements CudaDevice.Watch, AutoCloseable {
 
     private final CudaDevice device;
     private final Duration operation;
-    private final CUevent own; // behind what was queued before the first wait for peers that is not known to be over
-    private @Nullable Behind last; // guarded by this
+    private final ArrayDeque<Wait> waits = new ArrayDeque<>(); // oldest first; all is guarded by this
+    private final ArrayDeque<CUevent> free = new ArrayDeque<>();
+    private final List<CUevent> events = new ArrayList<>(); // all that were made
+    private @Nullable Wait turn;
+    private long since; // the turn is that one's
 
-    private record Behind(OperationTag tag, ProcessGroup group, Carriers.Life life, long count) {}
+    /** The stream waits between two events, as a part of an operation of {@code group}. */
+    private record Wait(OperationTag tag, ProcessGroup group, Carriers.Life life, CUevent before, CUevent after) {}
 
     /** @param operation how long one may take */
     PeerWatch(CudaDevice device, Duration operation) {
         this.device = device;
         this.operation = operation;
-        this.own = device.event();
         device.watch(this);
     }
 
-    /** What is queued next waits for peers, as a part of an operation of {@code group}. */
-    synchronized void follows(OperationTag tag, ProcessGroup group, Carriers.Life life) {
-        if (behind() == null) {
-            device.record(own);
+    /** What is queued next waits for peers; to be told when that was {@link #followed}. */
+    synchronized CUevent mark() {
+        CUevent event = free.poll();
+        if (event == null) {
+            event = device.event();
+            events.add(event);
         }
-        last = new Behind(tag, group, life, device.backlog().count() + 1);
+        device.record(event);
+        return event;
     }
 
-    private @Nullable Behind behind() {
-        Behind known = last;
-        return known == null || device.backlog().isReached(known.count()) ? null : known;
+    /** What was queued since {@code before} waits for peers, as a part of an operation of {@code group}. */
+    synchronized void followed(CUevent before, OperationTag tag, ProcessGroup group, Carriers.Life life) {
+        first(); // most of the time those before are over, and their events are used again
+        waits.add(new Wait(tag, group, life, before, mark()));
+    }
+
+    /** The first that is not over. */
+    private @Nullable Wait first() {
+        Wait first = waits.peek();
+        while (first != null && isReached(first.after())) {
+            free.push(first.before());
+            free.push(first.after());
+            waits.remove();
+            first = waits.peek();
+        }
+        return first;
+    }
+
+    /** A fault of the device is for who waits for it to see. */
+    private static boolean isReached(CUevent event) {
+        return JCudaDriver.cuEventQuery(event) == CUresult.CUDA_SUCCESS;
     }
 
     /** Throws the first cause if the group is dead: what waits here ends then, and lets go of what an abort needs. */
     @Override
     public synchronized void look(long waited) {
-        Behind known = behind();
+        long now = System.nanoTime(); // before it is asked, or a pause made it late
+        Wait known = first();
         if (known == null || waited == 0) {
             return;
         }
         if (known.life().firstCause().isPresent()) {
             known.life().requireAlive(known.tag());
         }
-        if (isBehindOthers() && waited > DEADLINES * operation.toNanos()) {
+        if (!known.equals(turn) || !isReached(known.before())) {
+            turn = known;
+            since = now;
+        } else if (now - since > DEADLINES * operation.toNanos()) {
             throw LockstepException.report(
                             ErrorCode.COLLECTIVE_TIMEOUT,
                             known.tag() + " in " + known.group() + " not complete on " + device + " in "
@@ -71,13 +102,19 @@ final class PeerWatch implements CudaDevice.Watch, AutoCloseable {
 
     @Override
     public synchronized boolean isBehindOthers() {
-        return behind() != null && JCudaDriver.cuEventQuery(own) == CUresult.CUDA_SUCCESS;
+        Wait known = first();
+        return known != null && isReached(known.before());
     }
 
     /** The device must be done with it. */
     @Override
-    public void close() {
+    public synchronized void close() {
         device.unwatch(this);
-        device.destroy(own);
+        waits.clear();
+        free.clear();
+        Release.all(events.stream()
+                .map(event -> (Runnable) () -> device.destroy(event))
+                .toList());
+        events.clear();
     }
 }

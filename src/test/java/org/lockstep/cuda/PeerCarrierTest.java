@@ -255,7 +255,8 @@ class PeerCarrierTest {
                     driver.hold(true);
                     aborted = CompletableFuture.runAsync(() -> {
                         AtomicInteger seen = new AtomicInteger(-1);
-                        await().pollInterval(Duration.ofMillis(100))
+                        await().atMost(Duration.ofMinutes(1))
+                                .pollInterval(Duration.ofMillis(100))
                                 .until(() ->
                                         operations.get() > 9 && seen.getAndSet(operations.get()) == operations.get());
                         world.abort(new IllegalStateException("enough"));

@@ -68,8 +68,9 @@ class PeerWatchTest {
             follower.enter();
             PeerWatch watch = new PeerWatch(follower, LIMIT);
             follower.limit(LIMIT);
-            watch.follows(TAG, GROUP, life);
+            CUevent before = watch.mark();
             follower.follow(point);
+            watch.followed(before, TAG, GROUP, life);
             then.accept(follower, followed);
             driver.hold(false);
             if (!follower.isGivenUp()) {
@@ -110,6 +111,43 @@ class PeerWatchTest {
                 dead,
                 (follower, followed) ->
                         assertThatThrownBy(follower::synchronize).hasMessage("dead in " + TAG));
+    }
+
+    /** As in a step of several operations, of which the first went well. */
+    @Test
+    void whatTheDeviceIsAtBetweenTwoWaitsIsItsOwn() {
+        driver.setDevices(2);
+        CudaDevice first = CudaDevice.open(StandIn.devices().get(0));
+        CudaDevice second = CudaDevice.open(StandIn.devices().get(1));
+        try {
+            first.enter();
+            CUevent point = first.event();
+            first.record(point);
+            first.synchronize();
+            second.enter();
+            KernelModule kernels = KernelModule.load(second, List.of("rows"));
+            long memory = second.allocate(Float.BYTES);
+            second.zero(memory, Float.BYTES);
+            second.synchronize();
+            PeerWatch watch = new PeerWatch(second, LIMIT);
+            second.limit(LIMIT);
+            Life life = new Life(Optional.empty());
+            for (int operation = 0; operation < 2; operation++) {
+                CUevent before = watch.mark();
+                second.follow(point);
+                watch.followed(before, TAG, GROUP, life);
+                driver.hold(true);
+                kernels.with().pointer(memory).pointer(memory).wide(1).launch("add", 1, 32);
+            }
+            assertThatThrownBy(second::synchronize).hasMessageContaining("DEVICE_LOST");
+        } finally {
+            if (second.isGivenUp()) {
+                CudaDeviceTest.letGoOfTheSecond();
+            }
+            driver.hold(false);
+            Release.all(List.of(first::close, second::close));
+            driver.setDevices(1);
+        }
     }
 
     @Test
