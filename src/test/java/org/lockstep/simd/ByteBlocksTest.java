@@ -1,28 +1,12 @@
 package org.lockstep.simd;
 
 import static org.assertj.core.api.Assertions.assertThat;
-import static org.assertj.core.api.Assumptions.assumeThat;
-
-import java.util.Random;
-import org.junit.jupiter.api.Test;
-import org.junit.jupiter.params.ParameterizedTest;
-import org.junit.jupiter.params.provider.ValueSource;
 
 /** Blocks of bytes give the sums that are written here, met by one row or by four, in one panel or in two, whole or cut short. */
-class ByteBlocksTest {
+class ByteBlocksTest extends ArithmeticContract {
     private static final int AT = 3;
     private static final int COUNT = 2 * Arithmetic.BLOCK + 5;
     private static final int BLOCKS = 3;
-
-    private final Random random = new Random(1);
-
-    private float[] numbers(int count) {
-        float[] numbers = new float[count];
-        for (int i = 0; i < count; i++) {
-            numbers[i] = (float) random.nextGaussian();
-        }
-        return numbers;
-    }
 
     /** Sums of a row of {@code x} and a row of a panel, one block after the other. */
     private static float expected(
@@ -47,7 +31,8 @@ class ByteBlocksTest {
         return all;
     }
 
-    private void check(Arithmetic arithmetic) {
+    @Override
+    void check(Arithmetic arithmetic) {
         int panel = arithmetic.panel();
         int next = COUNT * panel + 7;
         int scalesNext = BLOCKS * panel + 1;
@@ -116,25 +101,5 @@ class ByteBlocksTest {
         }
 
         assertThat(actual).as("four rows").isEqualTo(expected);
-    }
-
-    @ParameterizedTest
-    @ValueSource(ints = {8, 16, 32, 64})
-    void inPlainJava(int panel) {
-        check(Arithmetic.plain(panel));
-    }
-
-    @Test
-    void inVectors() {
-        assumeThat(Arithmetic.isVectorEnabled()).as("the module of the vectors").isTrue();
-        check(Arithmetic.vectors());
-    }
-
-    @Test
-    void fromOneToTheOther() {
-        Arithmetic warming = Arithmetic.create();
-        for (int round = 0; round < 2000; round++) {
-            check(warming);
-        }
     }
 }
