@@ -63,10 +63,6 @@ final class Backlog implements AutoCloseable {
         done = Math.max(done, count);
     }
 
-    synchronized boolean isReached(long count) {
-        return done >= count;
-    }
-
     /**
      * Waits where the device is far behind, as {@link CudaDevice#synchronize}; not for what is recorded for a graph. With no lock that
      * who would end the wait may need: what is held is held as long.

@@ -47,8 +47,8 @@ class PeerWatchTest {
 
     private final StandIn driver = StandIn.require();
 
-    /** Two devices, of which the second's kernels are held, and the stream of one follows that of the other. */
-    private void following(int behind, Life life, BiConsumer<CudaDevice, CudaDevice> then) {
+    /** Two devices, of which the second's kernels are held, and the stream of one follows that of the other, so often before too. */
+    private void following(int behind, int over, Life life, BiConsumer<CudaDevice, CudaDevice> then) {
         driver.setDevices(2);
         CudaDevice first = CudaDevice.open(StandIn.devices().get(0));
         CudaDevice second = CudaDevice.open(StandIn.devices().get(1));
@@ -60,17 +60,18 @@ class PeerWatchTest {
             long memory = second.allocate(Float.BYTES);
             second.zero(memory, Float.BYTES);
             second.synchronize();
-            driver.hold(true);
-            kernels.with().pointer(memory).pointer(memory).wide(1).launch("add", 1, 32);
             followed.enter();
             CUevent point = followed.event();
-            followed.record(point);
             follower.enter();
             PeerWatch watch = new PeerWatch(follower, LIMIT);
             follower.limit(LIMIT);
-            CUevent before = watch.mark();
-            follower.follow(point);
-            watch.followed(before, TAG, GROUP, life);
+            for (int wait = 0; wait < over; wait++) {
+                follow(followed, point, follower, watch, life);
+            }
+            second.enter();
+            driver.hold(true);
+            kernels.with().pointer(memory).pointer(memory).wide(1).launch("add", 1, 32);
+            follow(followed, point, follower, watch, life);
             then.accept(follower, followed);
             driver.hold(false);
             if (!follower.isGivenUp()) {
@@ -93,9 +94,18 @@ class PeerWatchTest {
         }
     }
 
+    private static void follow(CudaDevice followed, CUevent point, CudaDevice follower, PeerWatch watch, Life life) {
+        followed.enter();
+        followed.record(point);
+        follower.enter();
+        CUevent before = watch.mark();
+        follower.follow(point);
+        watch.followed(before, TAG, GROUP, life);
+    }
+
     @Test
     void whoWaitsForAPeersDeviceDoesNotGiveUpItsOwn() {
-        following(0, new Life(Optional.empty()), (follower, followed) -> {
+        following(0, 0, new Life(Optional.empty()), (follower, followed) -> {
             assertThatThrownBy(follower::synchronize)
                     .hasMessageContainingAll(
                             "COLLECTIVE_TIMEOUT", TAG + " in " + GROUP + " not complete on " + follower + " in 0.1 s");
@@ -108,6 +118,7 @@ class PeerWatchTest {
         Life dead = new Life(Optional.of(new FirstCause(ErrorCode.DEVICE_LOST, 1, 1, "rank 1's")));
         following(
                 0,
+                0,
                 dead,
                 (follower, followed) ->
                         assertThatThrownBy(follower::synchronize).hasMessage("dead in " + TAG));
@@ -116,44 +127,19 @@ class PeerWatchTest {
     /** As in a step of several operations, of which the first went well. */
     @Test
     void whatTheDeviceIsAtBetweenTwoWaitsIsItsOwn() {
-        driver.setDevices(2);
-        CudaDevice first = CudaDevice.open(StandIn.devices().get(0));
-        CudaDevice second = CudaDevice.open(StandIn.devices().get(1));
-        try {
-            first.enter();
-            CUevent point = first.event();
-            first.record(point);
-            first.synchronize();
-            second.enter();
-            KernelModule kernels = KernelModule.load(second, List.of("rows"));
-            long memory = second.allocate(Float.BYTES);
-            second.zero(memory, Float.BYTES);
-            second.synchronize();
-            PeerWatch watch = new PeerWatch(second, LIMIT);
-            second.limit(LIMIT);
-            Life life = new Life(Optional.empty());
-            for (int operation = 0; operation < 2; operation++) {
-                CUevent before = watch.mark();
-                second.follow(point);
-                watch.followed(before, TAG, GROUP, life);
-                driver.hold(true);
-                kernels.with().pointer(memory).pointer(memory).wide(1).launch("add", 1, 32);
-            }
-            assertThatThrownBy(second::synchronize).hasMessageContaining("DEVICE_LOST");
-        } finally {
-            if (second.isGivenUp()) {
-                CudaDeviceTest.letGoOfTheSecond();
-            }
-            driver.hold(false);
-            Release.all(List.of(first::close, second::close));
-            driver.setDevices(1);
-        }
+        following(
+                1,
+                1,
+                new Life(Optional.empty()),
+                (follower, followed) ->
+                        assertThatThrownBy(follower::synchronize).hasMessageContaining("DEVICE_LOST"));
     }
 
     @Test
     void whatTheDeviceIsAtBeforeItWaitsForAPeerIsItsOwn() {
         following(
                 1,
+                0,
                 new Life(Optional.empty()),
                 (follower, followed) -> assertThatThrownBy(follower::synchronize)
                         .hasMessageContainingAll("DEVICE_LOST", "(2 kernels, from add to a wait for another device)"));

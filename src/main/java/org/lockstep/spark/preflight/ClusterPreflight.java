@@ -36,7 +36,6 @@ public final class ClusterPreflight {
     /** A local master that says how many threads it has, or that it has one. */
     private static final Pattern LOCAL = Pattern.compile("local(?:\\[\\s*(\\d{1,9})\\s*(?:,.*)?])?");
 
-    private static final String OURS = "spark.lockstep.";
     private static final long POLL_MILLIS = 100;
     private static final long GRACE_NANOS = TimeUnit.SECONDS.toNanos(2); // who has them at once need not read of it
     private static final long SAY_NANOS = TimeUnit.SECONDS.toNanos(5);
@@ -76,7 +75,7 @@ public final class ClusterPreflight {
     private static void refuseSettingsOfTheSession(SparkSession spark, SparkConf conf) {
         for (Iterator<Tuple2<String, String>> all = spark.conf().getAll().iterator(); all.hasNext(); ) {
             Tuple2<String, String> entry = all.next();
-            if (entry._1().startsWith(OURS) && !entry._2().equals(conf.get(entry._1(), null))) {
+            if (entry._1().startsWith(Settings.PREFIX) && !entry._2().equals(conf.get(entry._1(), null))) {
                 refuseSettingOfTheSession(Settings.named(entry._1()), entry._2(), conf);
             }
         }

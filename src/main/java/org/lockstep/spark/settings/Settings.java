@@ -25,6 +25,9 @@ import scala.Tuple2;
  * <p>No key contains "token", "secret" or "password": Spark blanks the values of such keys in its logs and pages.
  */
 public final class Settings {
+    /** Of all keys. */
+    public static final String PREFIX = "spark.lockstep.";
+
     public static final Setting<Duration> MEETING_TIMEOUT = Setting.time(
             "spark.lockstep.meeting.timeout",
             "120s",
@@ -336,8 +339,8 @@ public final class Settings {
      * @throws LockstepException UNKNOWN_SETTING or USAGE
      */
     public static void check(SparkConf conf) {
-        for (Tuple2<String, String> entry : conf.getAllWithPrefix("spark.lockstep.")) {
-            named("spark.lockstep." + entry._1()).in(conf);
+        for (Tuple2<String, String> entry : conf.getAllWithPrefix(PREFIX)) {
+            named(PREFIX + entry._1()).in(conf);
         }
     }
 
